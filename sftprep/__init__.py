@@ -1,0 +1,65 @@
+"""Instruction data in, tokenized and label-masked training shards out.
+
+>>> from sftprep import Recipe, prepare
+>>> recipe = Recipe(inputs=("train.jsonl",), output="out", tokenizer="path/to/tokenizer")
+>>> manifest = prepare(recipe)  # doctest: +SKIP
+"""
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from sftprep.errors import (
+    DataError,
+    InternalError,
+    LockedError,
+    NoInputError,
+    OutputError,
+    SftprepError,
+    StorageError,
+    TemplateError,
+    TokenizerError,
+    UsageError,
+)
+
+if TYPE_CHECKING:
+    from sftprep.manifest import Manifest, load_manifest
+    from sftprep.run import prepare
+    from sftprep.recipe import Recipe
+    from sftprep.shards import read_shard
+
+__all__ = [
+    "DataError",
+    "InternalError",
+    "LockedError",
+    "Manifest",
+    "NoInputError",
+    "OutputError",
+    "Recipe",
+    "SftprepError",
+    "StorageError",
+    "TemplateError",
+    "TokenizerError",
+    "UsageError",
+    "load_manifest",
+    "prepare",
+    "read_shard",
+]
+
+__version__ = version("sftprep")
+
+_HOMES = {
+    "Manifest": "sftprep.manifest",
+    "Recipe": "sftprep.recipe",
+    "load_manifest": "sftprep.manifest",
+    "prepare": "sftprep.run",
+    "read_shard": "sftprep.shards",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs numpy or more only when it is asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'sftprep' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,5 @@
+"""``python -m sftprep``."""
+
+from sftprep.cli import main
+
+main()

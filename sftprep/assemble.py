@@ -1,0 +1,73 @@
+"""Layouts + encoded runs -> Batch: every id with its place in the loss, in one pass of columns.
+
+In     for each record the number of its layout; the ids of all its runs, in order.
+Out    a ``Batch``: int32 ids, bool loss mask, int64 offsets, and (where asked) each token's Part.
+Keeps  ids and loss mask in one object: nothing after this stage touches one without the other.
+Never  builds a Python object per token or per record.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from sftprep.layout import Layout
+from sftprep.records import Batch, Ids, Mask, Offsets, Part, Ragged, ends_to_offsets, ragged_index
+
+
+class Layouts:
+    """All layouts met so far, their columns laid end to end so that records can gather from them."""
+
+    def __init__(self, layouts: Sequence[Layout]) -> None:
+        sizes = np.array([len(layout.control) for layout in layouts], np.int64)
+        self.sizes = sizes
+        self.starts = ends_to_offsets(sizes)[:-1]
+        self.control: Ids = np.concatenate([x.control for x in layouts])
+        self.trained: Mask = np.concatenate([x.trained for x in layouts])
+        self.part: npt.NDArray[np.uint8] = np.concatenate([x.part for x in layouts])
+        self.kept_left: Offsets = np.concatenate([x.kept_left for x in layouts])
+        self.kept_right: Offsets = np.concatenate([x.kept_right for x in layouts])
+
+
+def assemble(
+    layouts: Layouts, which: npt.NDArray[np.int64], runs: Ragged, *, with_parts: bool = False
+) -> Batch:
+    """Lay the runs' ids and the control tokens out as rows.
+
+    Args:
+        layouts: the layouts.
+        which: int64[rows], the layout of each row.
+        runs: the ids of all runs of all rows, in order.
+        with_parts: whether truncation will need ``Batch.part``.
+    """
+    sizes = layouts.sizes[which]
+    elements = ragged_index(layouts.starts[which], sizes)
+    control = layouts.control[elements]
+    is_run = control < 0
+    lengths = np.ones(len(elements), np.int64)
+    lengths[is_run] = runs.lengths
+    ends = ends_to_offsets(lengths)
+
+    input_ids = np.empty(ends[-1], np.int32)
+    from_run = np.ones(ends[-1], np.bool_)
+    places = ends[:-1][~is_run]
+    from_run[places] = False
+    input_ids[places] = control[~is_run]
+    input_ids[from_run] = runs.values
+    return Batch(
+        input_ids,
+        np.repeat(layouts.trained[elements], lengths),
+        ends[ends_to_offsets(sizes)],
+        np.arange(len(which), dtype=np.int64),
+        _parts(layouts, elements, lengths) if with_parts else None,
+    )
+
+
+def _parts(layouts: Layouts, elements: Offsets, lengths: Offsets) -> npt.NDArray[np.uint8]:
+    """Each token's Part: an element's own, but for the kept tokens at the ends of a run."""
+    left = np.minimum(layouts.kept_left[elements], lengths)
+    right = np.minimum(layouts.kept_right[elements], lengths - left)
+    spans = np.stack([left, lengths - left - right, right], axis=1).ravel()
+    own = layouts.part[elements]
+    kept = np.full_like(own, Part.KEPT)
+    return np.repeat(np.stack([kept, own, kept], axis=1).ravel(), spans)

@@ -1,0 +1,284 @@
+"""The command line: flags -> Recipe, errors -> stderr and exit code, progress. No logic.
+
+Results go to stdout, messages and progress to stderr. Nothing heavy is imported before a command
+runs: ``sftprep --help`` must be quick.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sftprep.errors import SftprepError, ascii_safe
+
+if TYPE_CHECKING:
+    from sftprep.run import Progress
+
+app = typer.Typer(
+    name="sftprep",
+    help="Turn instruction data into tokenized, label-masked training shards.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # a bug of ours shall show an ordinary traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug of ours, 73 output "
+    "exists or cannot be made, 74 I/O, 75 output in use, 130 and 143 interrupted.",
+)
+
+Inputs = Annotated[
+    list[str] | None, typer.Argument(help="Files, globs, folders, or - for standard input.")
+]
+Output = Annotated[str | None, typer.Option(help="The folder to write the dataset to.")]
+TokenizerName = Annotated[
+    str | None, typer.Option("--tokenizer", help="A folder, a tokenizer.json, or a hub id.")
+]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
+RecipeFile = Annotated[
+    str | None, typer.Option("--recipe", help="A YAML file with any option as a key; flags win.")
+]
+PrintRecipe = Annotated[
+    bool, typer.Option("--print-recipe", help="Print the resolved recipe, and stop.")
+]
+Schema = Annotated[
+    str | None,
+    typer.Option(help="auto, prompt-completion, instruction, messages or sharegpt. [default: auto]"),
+]
+Field = Annotated[
+    list[str] | None,
+    typer.Option(help="CANONICAL=ACTUAL, what the data calls a field: prompt=question. Repeatable."),
+]
+TemplateName = Annotated[
+    str | None,
+    typer.Option("--template", help="A built-in template, or a YAML file. [default: plain]"),
+]
+System = Annotated[str | None, typer.Option(help="The system prompt where a record has none.")]
+Separator = Annotated[
+    str | None,
+    typer.Option(help="Text between prompt and completion (plain); may be a special token."),
+]
+AddToken = Annotated[
+    list[str] | None,
+    typer.Option(help="TOKEN to add if missing; ROLE=TOKEN makes it bos, eos, pad or sep too."),
+]
+AllowControl = Annotated[
+    list[str] | None,
+    typer.Option(help="A control token that the data writes as text and means. Repeatable."),
+]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(help="Longest row in tokens. [default: 2048, or the tokenizer's limit if less]"),
+]
+Truncation = Annotated[
+    str | None,
+    typer.Option(
+        help="error, drop, keep-start, keep-end, prompt-start, completion-end, balanced or "
+        "oldest-turns. [default: drop]"
+    ),
+]
+TrainOn = Annotated[
+    str | None,
+    typer.Option(help="completion (all answers), last, or all. [default: completion]"),
+]
+IgnoreIndex = Annotated[
+    int | None, typer.Option(help="The label of tokens without loss. [default: -100]")
+]
+Boundary = Annotated[
+    str | None,
+    typer.Option(help="Encode both sides of a loss boundary split or joint. [default: split]"),
+]
+BackendName = Annotated[
+    str | None,
+    typer.Option("--backend", help="auto, gigatoken or hf: the same ids. [default: auto]"),
+]
+Format = Annotated[
+    str | None, typer.Option(help="parquet, arrow or jsonl. [default: parquet]")
+]
+ShardSize = Annotated[
+    str | None, typer.Option(help="Input bytes in one shard, e.g. 500KB. [default: 64MiB]")
+]
+OnError = Annotated[
+    str | None,
+    typer.Option(help="Bad records: fail, or quarantine them. [default: fail]"),
+]
+MaxRejects = Annotated[
+    str | None, typer.Option(help="With quarantine: the most bad records, as N or P%.")
+]
+Workers = Annotated[int | None, typer.Option(help="Worker processes. [default: all cores]")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a dataset, once the new one is whole.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+
+
+@app.command()
+def prepare(
+    inputs: Inputs = None,
+    output: Output = None,
+    tokenizer: TokenizerName = None,
+    revision: Revision = None,
+    recipe: RecipeFile = None,
+    print_recipe: PrintRecipe = False,
+    schema: Schema = None,
+    field: Field = None,
+    template: TemplateName = None,
+    system: System = None,
+    separator: Separator = None,
+    add_token: AddToken = None,
+    allow_control: AllowControl = None,
+    max_length: MaxLength = None,
+    truncation: Truncation = None,
+    train_on: TrainOn = None,
+    ignore_index: IgnoreIndex = None,
+    boundary: Boundary = None,
+    backend: BackendName = None,
+    format: Format = None,  # noqa: A002 - the option's name
+    shard_size: ShardSize = None,
+    on_error: OnError = None,
+    max_rejects: MaxRejects = None,
+    workers: Workers = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a dataset: read, apply the template, tokenize, cut, mask."""
+    given = dict(locals())
+    with _errors():
+        from sftprep import prepare as job
+        from sftprep.recipe import Recipe
+        from sftprep.summary import summarize
+
+        resolved = Recipe.from_sources(recipe, _options(given))
+        if print_recipe:
+            typer.echo(resolved.to_yaml(), nl=False)
+            return
+        with _progress(silent=quiet) as progress:
+            manifest = job(resolved, progress=progress)
+        if json:
+            sys.stdout.buffer.write(manifest.dump())
+        elif not quiet:
+            typer.echo(summarize(manifest, str(resolved.output)))
+
+
+@app.command()
+def templates(
+    name: Annotated[str | None, typer.Argument(help="Show this one, rendered.")] = None,
+) -> None:
+    """List the built-in templates, or show one with its trained part marked."""
+    with _errors():
+        from sftprep.inspect.templates import describe_template, list_templates
+
+        typer.echo(describe_template(name, colour=_colour()) if name else list_templates())
+
+
+NOT_OPTIONS = frozenset({"recipe", "print_recipe", "json", "quiet", "rows", "row"})
+
+
+def _options(given: dict[str, Any]) -> dict[str, Any]:
+    """The command's parameters that are options of a recipe."""
+    return {name: value for name, value in given.items() if name not in NOT_OPTIONS}
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """Every way a command can end early, and its exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except SftprepError as error:
+        typer.echo(f"error: {_lines_safe(str(error))}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted; nothing was published.", err=True)
+        raise typer.Exit(130) from error
+    except BrokenPipeError as error:
+        # Whoever read our results has gone: end as a program killed by SIGPIPE would.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from error
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    typer.echo("terminated; nothing was published.", err=True)
+    raise SystemExit(143)
+
+
+def _lines_safe(text: str) -> str:
+    return "\n".join(map(ascii_safe, text.split("\n")))
+
+
+@contextmanager
+def _progress(*, silent: bool) -> "Iterator[Progress]":
+    """A bar on stderr where that is a terminal; notes are always told, unless silent."""
+    from sftprep.run import Silent
+
+    if silent:
+        yield Silent()
+        return
+    bar = _Bar(shown=sys.stderr.isatty())
+    try:
+        yield bar
+    finally:
+        bar.close()
+
+
+class _Bar:
+    """Records, MB/s and time left, by tqdm."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._bar: Any = None
+        self._records = 0
+        self._bytes = 0
+        self._began = 0.0
+
+    def note(self, text: str) -> None:
+        """Say a sentence on stderr."""
+        typer.echo(f"note: {ascii_safe(text)}", err=True)
+
+    def start(self, total: int | None) -> None:
+        """Show the bar."""
+        from tqdm import tqdm
+
+        self._began = time.monotonic()
+        self._bar = tqdm(
+            total=total,
+            unit="B",
+            unit_scale=True,
+            disable=not self._shown,
+            file=sys.stderr,
+            dynamic_ncols=True,
+            bar_format="{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+            "[{elapsed}<{remaining}]{postfix}"
+            if total
+            else None,
+        )
+
+    def advance(self, stored: int, size: int, records: int) -> None:
+        """Move the bar."""
+        self._records += records
+        self._bytes += size
+        rate = self._bytes / 1e6 / max(time.monotonic() - self._began, 1e-3)
+        self._bar.set_postfix_str(f"{self._records:,} records, {rate:.1f} MB/s", refresh=False)
+        self._bar.update(stored - self._bar.n)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def main() -> None:
+    """The program."""
+    app()

@@ -1,0 +1,1 @@
+"""Where blocks are worked on: processes of this machine (``local``)."""

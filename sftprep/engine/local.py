@@ -1,0 +1,85 @@
+"""Work on blocks in processes of this machine.
+
+In     blocks in input order, and the settings to build a ``Pipeline`` from.
+Out    their results in the same order, whatever the number of workers.
+Keeps  a bounded number of blocks in flight, so memory does not follow the input's size.
+Never  forks (the encoder's threads do not survive it), and never waits for a worker that died.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import chain, islice
+
+from sftprep.errors import InternalError
+from sftprep.pipeline import BlockResult, Pipeline, Settings
+from sftprep.read import Block
+
+BLOCKS_AHEAD = 3  # for each worker: enough to keep it busy while results are collected in order
+PR_SET_PDEATHSIG = 1
+
+_pipeline: Pipeline | None = None  # of this worker process
+
+
+def run_blocks(
+    blocks: Iterable[Block], settings: Settings, pipeline: Pipeline, workers: int
+) -> Iterator[BlockResult]:
+    """Take every block through the stages; a single block, or a single worker, needs no process.
+
+    Args:
+        blocks: in input order.
+        settings: what the workers build their pipelines from.
+        pipeline: this process's own.
+        workers: how many processes at the most.
+    """
+    blocks = iter(blocks)
+    first = list(islice(blocks, 2))
+    if workers == 1 or len(first) < 2:
+        yield from map(pipeline.run, chain(first, blocks))
+    else:
+        yield from _run_in_processes(chain(first, blocks), settings, workers)
+
+
+def _run_in_processes(
+    blocks: Iterator[Block], settings: Settings, workers: int
+) -> Iterator[BlockResult]:
+    pending: deque[Future[BlockResult]] = deque()
+    executor = ProcessPoolExecutor(
+        workers, multiprocessing.get_context("spawn"), _start_worker, (settings,)
+    )
+    try:
+        for block in blocks:
+            pending.append(executor.submit(_run, block))
+            if len(pending) >= workers * BLOCKS_AHEAD:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    except BrokenProcessPool as error:
+        raise InternalError(
+            "a worker process died: it was killed, or memory ran out. Nothing was published; run "
+            "again, with fewer --workers if memory is short."
+        ) from error
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker(settings: Settings) -> None:
+    global _pipeline  # noqa: PLW0603 - a worker process has one pipeline for its life
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphans
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    _pipeline = Pipeline(settings)
+
+
+def _run(block: Block) -> BlockResult:
+    assert _pipeline is not None
+    return _pipeline.run(block)

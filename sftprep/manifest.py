@@ -1,0 +1,88 @@
+"""What was read, done and written: ``manifest.json``, the last file of a dataset.
+
+In     the counts of all blocks, the sources, the shards and what decided their bytes.
+Out    a JSON object with sorted, stable content; reading it back gives an equal ``Manifest``.
+Keeps  the identity read = written + dropped + rejected, per file and in all, checked here.
+Never  holds anything that changes from run to run: no time, host, path, or number of workers.
+
+A folder without a manifest is no dataset.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sftprep.errors import DataError, InternalError, OutputError
+
+MANIFEST = "manifest.json"
+FORMAT_VERSION = 1
+"""Of the shards' bytes and of this file. A change to emitted bytes raises it."""
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of ``manifest.json``."""
+
+    format_version: int
+    recipe: dict[str, Any]  # the resolved options that decide the result
+    inputs: list[dict[str, Any]]  # name, bytes, sha256, schema, records by outcome
+    tokenizer: dict[str, Any]
+    template: dict[str, Any]  # name, sha256
+    counts: dict[str, Any]
+    shards: list[dict[str, Any]]  # name, rows, tokens, trained_tokens, bytes, sha256
+    libraries: dict[str, str]  # name -> version, of those that decide bytes
+    fingerprint: str  # SHA-256 over everything that decides the bytes
+
+    def dump(self) -> bytes:
+        """The file's bytes."""
+        option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        return orjson.dumps(asdict(self), option=option)
+
+
+def fingerprint(facts: Mapping[str, Any]) -> str:
+    """SHA-256 of plain facts, whatever the order of their keys."""
+    return hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def check_identity(name: str, counts: Mapping[str, Any]) -> None:
+    """Every record is accounted for, or there is a bug.
+
+    Args:
+        name: whose counts these are, for the message.
+        counts: ``read``, ``written``, and ``dropped`` and ``rejected`` by reason.
+    """
+    dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
+    if counts["read"] != counts["written"] + dropped + rejected:
+        raise InternalError(
+            f"{name}: {counts['read']} records read, but {counts['written']} written + {dropped} "
+            f"dropped + {rejected} rejected. This is a bug in sftprep; nothing was published."
+        )
+
+
+def load_manifest(folder: Path) -> Manifest:
+    """Read a dataset's manifest.
+
+    Raises:
+        OutputError: the folder holds no dataset.
+        DataError: the manifest is damaged or of another format version.
+    """
+    path = folder / MANIFEST
+    try:
+        value = orjson.loads(path.read_bytes())
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: holds no dataset: there is no {MANIFEST}. Check the path, or run prepare."
+        ) from error
+    except orjson.JSONDecodeError as error:
+        raise DataError(f"{path}: is damaged: {error}. Build the dataset again.") from error
+    version = value.get("format_version") if isinstance(value, dict) else None
+    if version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: has format version {version}; this sftprep reads {FORMAT_VERSION}. "
+            "Use the version that wrote it, or build the dataset again."
+        )
+    return Manifest(**value)

@@ -1,0 +1,303 @@
+"""Record schemas -> Conversation.
+
+In     a dict as it was parsed.
+Out    a ``Conversation``: at most one system turn, first; then user and assistant in turn; the last
+       turn is the assistant's and not empty.
+Keeps  every text exactly as it stands: nothing is trimmed, nothing is repaired.
+Raises RecordError: another file's schema, a field that is missing or of the wrong type, an unknown
+       role, a bad order of turns, an empty completion.
+
+Schemas (``--schema``), each told by the fields it must have:
+    prompt-completion  prompt, completion
+    instruction        instruction, output (or response, answer, target); input, system, history
+    messages           messages: a list of {role, content, train?, weight?}; tools are refused
+    sharegpt           conversations: a list of {from, value}; system
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sftprep.errors import RecordError, UsageError, shown
+from sftprep.records import Conversation, Message
+
+Record = dict[str, Any]
+Normalizer = Callable[[Record], Conversation]
+
+OUTPUT_SYNONYMS = ("output", "response", "answer", "target")
+ROLES = {"system": "system", "user": "user", "assistant": "assistant"}
+SHAREGPT_ROLES = {"system": "system", "human": "user", "gpt": "assistant"} | ROLES
+FIELDS = (
+    "prompt",
+    "completion",
+    "instruction",
+    "input",
+    "output",
+    "system",
+    "history",
+    "messages",
+    "role",
+    "content",
+    "conversations",
+    "from",
+    "value",
+)
+"""The names that ``--field CANONICAL=ACTUAL`` can map."""
+
+
+class Fields:
+    """What a record's fields are called: canonical name -> actual name."""
+
+    def __init__(self, renamed: Mapping[str, str] | None = None) -> None:
+        self.renamed = dict(renamed or {})
+
+    def __getitem__(self, canonical: str) -> str:
+        return self.renamed.get(canonical, canonical)
+
+
+def detect_schema(records: Iterable[Record], fields: Fields) -> str:
+    """The schema of a file, by the first of its records that has one; "" where none has."""
+    for record in records:
+        if schema := schema_of(record, fields):
+            return schema
+    return ""
+
+
+def schema_of(record: Record, fields: Fields) -> str:
+    """The schema whose fields a record has.
+
+    >>> schema_of({"instruction": "a", "response": "b"}, Fields())
+    'instruction'
+    """
+    if fields["messages"] in record:
+        return "messages"
+    if fields["conversations"] in record:
+        return "sharegpt"
+    if fields["instruction"] in record and output_field(record, fields):
+        return "instruction"
+    if fields["prompt"] in record and fields["completion"] in record:
+        return "prompt-completion"
+    return ""
+
+
+def output_field(record: Record, fields: Fields) -> str:
+    """What an instruction record calls its output; "" where it has none."""
+    names = [fields["output"]] if "output" in fields.renamed else OUTPUT_SYNONYMS
+    return next((name for name in names if name in record), "")
+
+
+def normalizer(schema: str, fields: Fields, system: str | None = None) -> Normalizer:
+    """The function that turns this schema's records into conversations.
+
+    Args:
+        schema: one of ``SCHEMAS``, or "" where none could be told: then every record is refused.
+        fields: the records' names for the canonical fields.
+        system: the system prompt of records that have none of their own.
+    """
+    read = SCHEMAS.get(schema)
+    if read is None and schema:
+        raise UsageError(f"unknown schema {shown(schema)}. Choose {', '.join(SCHEMAS)} or auto.")
+
+    def normalize(record: Record) -> Conversation:
+        if read is None:
+            raise _no_schema(record)
+        messages = read(record, fields)
+        if system is not None and messages[0].role != "system":
+            messages.insert(0, Message("system", system))
+        return Conversation(tuple(messages))
+
+    def checked(record: Record) -> Conversation:
+        try:
+            return normalize(record)
+        except RecordError as error:
+            other = schema_of(record, fields)
+            if error.reason == "missing_field" and other not in {"", schema}:
+                raise RecordError(
+                    "schema_mismatch", f"the record's schema is {other}, its file's is {schema}",
+                    "Keep one schema in a file",
+                ) from error
+            raise
+
+    return checked
+
+
+def _no_schema(record: Record) -> RecordError:
+    found = ", ".join(map(shown, list(record)[:8])) or "no fields"
+    return RecordError(
+        "unknown_schema",
+        f"no known schema has these fields: {found}",
+        "Map them with --field, e.g. --field prompt=question --field completion=answer",
+    )
+
+
+def _prompt_completion(record: Record, fields: Fields) -> list[Message]:
+    prompt = _text(record, fields["prompt"])
+    completion = _text(record, fields["completion"])
+    _check_completion(completion, fields["completion"])
+    return [Message("user", prompt), Message("assistant", completion)]
+
+
+def _instruction(record: Record, fields: Fields) -> list[Message]:
+    messages = []
+    if system := _optional_text(record, fields["system"]):
+        messages.append(Message("system", system))
+    messages.extend(_history(record, fields["history"]))
+    instruction = _text(record, fields["instruction"])
+    extra = _optional_text(record, fields["input"])
+    name = output_field(record, fields) or fields["output"]
+    output = _text(record, name)
+    _check_completion(output, name)
+    return [*messages, Message("user", instruction, extra), Message("assistant", output)]
+
+
+def _history(record: Record, name: str) -> list[Message]:
+    pairs = record.get(name)
+    if pairs is None:
+        return []
+    if not isinstance(pairs, list):
+        raise _wrong_type(name, pairs, "a list of [question, answer] pairs")
+    messages = []
+    for index, pair in enumerate(pairs):
+        if not isinstance(pair, list) or [type(x) for x in pair] != [str, str]:
+            raise _wrong_type(f"{name}[{index}]", pair, "a pair of strings")
+        _check_completion(pair[1], f"{name}[{index}][1]")
+        messages += [Message("user", pair[0]), Message("assistant", pair[1])]
+    return messages
+
+
+def _messages(record: Record, fields: Fields) -> list[Message]:
+    _refuse_tools(record)
+    name = fields["messages"]
+    turns = [
+        _message(turn, f"{name}[{index}]", fields["role"], fields["content"], ROLES)
+        for index, turn in enumerate(_list(record, name))
+    ]
+    _check_turns(turns, name)
+    return turns
+
+
+def _sharegpt(record: Record, fields: Fields) -> list[Message]:
+    _refuse_tools(record)
+    name = fields["conversations"]
+    turns = [
+        _message(turn, f"{name}[{index}]", fields["from"], fields["value"], SHAREGPT_ROLES)
+        for index, turn in enumerate(_list(record, name))
+    ]
+    _check_turns(turns, name)
+    system = _optional_text(record, fields["system"])
+    if system and turns[0].role != "system":
+        turns.insert(0, Message("system", system))
+    return turns
+
+
+SCHEMAS: dict[str, Callable[[Record, Fields], list[Message]]] = {
+    "prompt-completion": _prompt_completion,
+    "instruction": _instruction,
+    "messages": _messages,
+    "sharegpt": _sharegpt,
+}
+
+
+def _message(turn: object, where: str, role_field: str, field: str, roles: dict[str, str]) -> Message:
+    if not isinstance(turn, dict):
+        raise _wrong_type(where, turn, "an object")
+    role = _text(turn, role_field, where)
+    if role not in roles:
+        raise RecordError(
+            "unknown_role",
+            f"{where}.{role_field} is {shown(role)}; expected {_choices(roles)}",
+        )
+    content = _text(turn, field, where)
+    return Message(roles[role], content, "", _train_flag(turn, where))
+
+
+def _choices(roles: dict[str, str]) -> str:
+    names = list(roles)
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _train_flag(turn: Record, where: str) -> bool | None:
+    """The record's own word on whether a turn is trained: ``train`` or ``weight``."""
+    train = turn.get("train")
+    if train is not None and not isinstance(train, bool):
+        raise _wrong_type(f"{where}.train", train, "true or false")
+    weight = turn.get("weight")
+    if weight is None:
+        return train
+    if isinstance(weight, bool) or weight not in {0, 1}:
+        raise _wrong_type(f"{where}.weight", weight, "0 or 1")
+    if train is not None and train != bool(weight):
+        raise RecordError(
+            "wrong_type", f"{where} has train {shown(train)} and weight {shown(weight)}"
+        )
+    return bool(weight)
+
+
+def _check_turns(turns: list[Message], name: str) -> None:
+    """An optional system turn first, then user and assistant in turn, the assistant last."""
+    if not turns:
+        raise RecordError("bad_turn_order", f"{name} is empty")
+    first = 1 if turns[0].role == "system" else 0
+    for index, turn in enumerate(turns[first:], first):
+        expected = "user" if (index - first) % 2 == 0 else "assistant"
+        if turn.role != expected:
+            raise RecordError(
+                "bad_turn_order",
+                f"{name}[{index}] is a turn of {turn.role}; expected one of {expected}",
+            )
+        if turn.role == "assistant":
+            _check_completion(turn.content, f"{name}[{index}]")
+    if turns[-1].role != "assistant":
+        raise RecordError(
+            "bad_turn_order",
+            f"{name} ends with a turn of {turns[-1].role}; there is no answer to train on",
+        )
+
+
+def _refuse_tools(record: Record) -> None:
+    if record.get("tools"):
+        raise RecordError(
+            "unsupported_tools",
+            "the record offers tools, and no built-in template has a place for them",
+            "Remove the field tools",
+        )
+
+
+def _check_completion(text: str, where: str) -> None:
+    if not text:
+        raise RecordError("empty_completion", f"{where} is empty: there is nothing to train on")
+
+
+def _list(record: Record, name: str) -> list[Any]:
+    value = _present(record, name, "")
+    if not isinstance(value, list):
+        raise _wrong_type(name, value, "a list")
+    return value
+
+
+def _text(record: Record, name: str, where: str = "") -> str:
+    value = record.get(name)
+    if type(value) is str:
+        return value
+    value = _present(record, name, where)
+    raise _wrong_type(f"{where}.{name}" if where else name, value, "a string")
+
+
+def _optional_text(record: Record, name: str) -> str:
+    value = record.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise _wrong_type(name, value, "a string")
+    return value
+
+
+def _present(record: Record, name: str, where: str) -> object:
+    if name not in record:
+        place = f"{where} has" if where else "the record has"
+        found = ", ".join(map(shown, list(record)[:8])) or "nothing"
+        raise RecordError("missing_field", f"{place} no field {shown(name)}; found {found}")
+    return record[name]
+
+
+def _wrong_type(where: str, value: object, expected: str) -> RecordError:
+    return RecordError("wrong_type", f"{where} is {shown(value)}; expected {expected}")

@@ -1,0 +1,235 @@
+"""One block through all stages, from bytes to a cut Batch: the work of one worker.
+
+In     a ``Block``.
+Out    a ``BlockResult``: rows in input order, and every record that gave none, with its reason.
+Keeps  each record's place, so that whatever becomes of it can be said with file and line.
+
+This is the one place where a ``RecordError`` is caught; what then happens to the run is decided by
+``prepare``.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from sftprep.build import Built, RowBuilder
+from sftprep.controls import ControlStrings
+from sftprep.encode import Encoder
+from sftprep.errors import RecordError
+from sftprep.normalize import Fields, Normalizer, Record, normalizer, output_field
+from sftprep.parse import parse_line
+from sftprep.read import Block
+from sftprep.records import Batch, Conversation, DropReason
+from sftprep.render import Rendered, Renderer
+from sftprep.templates import Template
+from sftprep.tokenizer import Tokenizer
+from sftprep.truncate import NEEDS_PARTS, drop_oldest, exchanges, truncate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a worker needs to know: plain data, to be sent to another process."""
+
+    tokenizer: Tokenizer
+    template: Template
+    fields: dict[str, str]
+    system: str | None
+    separator: str
+    allowed: tuple[str, ...]  # control tokens that content may be
+    max_length: int
+    truncation: str
+    train_on: str
+    boundary: str
+    backend: str
+
+
+class Lost(NamedTuple):
+    """A record that gave no row."""
+
+    source: int
+    line: int
+    offset: int
+    reason: str
+    error: RecordError | None  # None where a good record was dropped by policy
+    raw: bytes
+
+
+@dataclass
+class BlockResult:
+    """What became of a block's records."""
+
+    source: int
+    shard: int
+    schema: str
+    size: int  # bytes of the block
+    batch: Batch | None = None  # None where no row is left
+    read: int = 0
+    blank: int = 0
+    rejected: list[Lost] = field(default_factory=list)
+    dropped: list[Lost] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    controls: Counter[str] = field(default_factory=Counter)
+    outputs: Counter[str] = field(default_factory=Counter)  # what instruction records call theirs
+
+
+class Pipeline:
+    """All stages, set up once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        tokenizer, template = settings.tokenizer, settings.template
+        self.encoder = Encoder(tokenizer, allowed=settings.allowed, backend=settings.backend)
+        self._renderer = Renderer(
+            template,
+            bos=tokenizer.special.get("bos", ""),
+            eos=tokenizer.special.get("eos", ""),
+            implicit_bos=tokenizer.adds_bos,
+            separator=settings.separator,
+            train_on=settings.train_on,
+            allowed=settings.allowed,
+        )
+        self._builder = RowBuilder(
+            self.encoder,
+            self._renderer.pieces,
+            tokenizer.controls,
+            joint=settings.boundary == "joint",
+            with_parts=settings.truncation in NEEDS_PARTS,
+        )
+        self._fields = Fields(settings.fields)
+        self._strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
+        self._normalizers: dict[str, Normalizer] = {}
+
+    def run(self, block: Block) -> BlockResult:
+        """Take one block from bytes to rows."""
+        result = BlockResult(block.source, block.shard, block.schema, len(block.data))
+        lines = block.lines()
+        places: list[int] = []  # which line each conversation came from
+        conversations: list[Conversation] = []
+        rendered: list[Rendered] = []
+        normalize = self._normalizer(block.schema)
+        for index, line in enumerate(lines):
+            if not line or line.isspace():
+                result.blank += 1
+                continue
+            result.read += 1
+            try:
+                record = parse_line(line)
+                conversation = normalize(record)
+                rendered.append(self._renderer.render(conversation))
+            except RecordError as error:
+                result.rejected.append(_lost(block, index, line, error.reason, error))
+                continue
+            conversations.append(conversation)
+            places.append(index)
+            if block.schema == "instruction":
+                result.outputs[self._output_name(record)] += 1
+        if rendered:
+            self._count_controls(rendered, result)
+            built = self._fitted(conversations, rendered, result)
+            self._finish(block, lines, places, built, result)
+        return result
+
+    def _normalizer(self, schema: str) -> Normalizer:
+        if schema not in self._normalizers:
+            self._normalizers[schema] = normalizer(schema, self._fields, self.settings.system)
+        return self._normalizers[schema]
+
+    def _output_name(self, record: Record) -> str:
+        return output_field(record, self._fields)
+
+    def _count_controls(self, rendered: Sequence[Rendered], result: BlockResult) -> None:
+        holders, found = self._strings.find([r.contents for r in rendered])
+        result.counts["control_records"] += holders
+        result.controls.update(found)
+
+    def _fitted(
+        self, conversations: list[Conversation], rendered: list[Rendered], result: BlockResult
+    ) -> Built:
+        """Build the rows; with ``oldest-turns``, from as many of the latest exchanges as fit."""
+        built = self._builder.build(rendered)
+        if self.settings.truncation != "oldest-turns":
+            return built
+        long = np.flatnonzero(built.batch.lengths > self.settings.max_length).tolist()
+        counts = {i: n for i in long if (n := exchanges(conversations[i])) > 1}
+        if not counts:
+            return built
+        for index, gone in self._fewest_dropped(conversations, counts).items():
+            rendered[index] = self._renderer.render(drop_oldest(conversations[index], gone))
+            result.counts["shortened"] += 1
+            result.counts["exchanges_dropped"] += gone
+        return self._builder.build(rendered)
+
+    def _fewest_dropped(
+        self, conversations: Sequence[Conversation], counts: dict[int, int]
+    ) -> dict[int, int]:
+        """For each long conversation, the fewest exchanges to drop (all but one if none do)."""
+        low = dict.fromkeys(counts, 1)
+        high = {i: n - 1 for i, n in counts.items()}
+        while open_ := [i for i in counts if low[i] < high[i]]:
+            middle = {i: (low[i] + high[i]) // 2 for i in open_}
+            tried = self._builder.build(
+                [self._renderer.render(drop_oldest(conversations[i], middle[i])) for i in open_]
+            )
+            for i, length in zip(open_, tried.batch.lengths.tolist(), strict=True):
+                if length <= self.settings.max_length:
+                    high[i] = middle[i]
+                else:
+                    low[i] = middle[i] + 1
+        return high
+
+    def _finish(
+        self,
+        block: Block,
+        lines: Sequence[bytes],
+        places: Sequence[int],
+        built: Built,
+        result: BlockResult,
+    ) -> None:
+        """Cut the rows, and say of each record that gives none why."""
+        settings = self.settings
+        cut = truncate(built.batch, settings.max_length, settings.truncation)
+        lengths = built.batch.lengths
+
+        def lose(row: int, reason: str, error: RecordError | None) -> None:
+            lost = _lost(block, places[row], lines[places[row]], reason, error)
+            (result.dropped if error is None else result.rejected).append(lost)
+
+        for row in sorted(built.leaks):
+            lose(row, LEAK.reason, LEAK)
+        for row, reason in sorted(cut.dropped.items()):
+            if row not in built.leaks:
+                refused = reason is DropReason.TOO_LONG and settings.truncation == "error"
+                error = _too_long(int(lengths[row]), settings.max_length) if refused else None
+                lose(row, reason.value, error)
+        result.rejected.sort(key=lambda lost: lost.offset)
+        batch = cut.batch
+        if built.leaks:
+            batch = batch.keep_rows(~np.isin(batch.record, list(built.leaks)))
+        result.counts["truncated"] += cut.truncated
+        result.counts["unclean_boundaries"] += sum(map(built.unclean.__getitem__, batch.record.tolist()))
+        result.counts["tokens"] += len(batch.input_ids)
+        result.counts["trained_tokens"] += int(batch.loss_mask.sum())
+        result.batch = batch if len(batch) else None
+
+
+LEAK = RecordError(
+    "control_from_text", "the tokenizer turns text of the record into a control token"
+)
+
+
+def _lost(
+    block: Block, index: int, line: bytes, reason: str, error: RecordError | None
+) -> Lost:
+    number, offset = block.place(index)
+    return Lost(block.source, number, offset, reason, error, line)
+
+
+def _too_long(tokens: int, max_length: int) -> RecordError:
+    return RecordError(
+        DropReason.TOO_LONG.value,
+        f"the record has {tokens:,} tokens, over the limit of {max_length:,}",
+        "Raise --max-length, choose another --truncation",
+    )

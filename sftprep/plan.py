@@ -1,0 +1,173 @@
+"""Recipe -> settings: load the tokenizer and the template, and refuse what cannot work.
+
+In     a ``Recipe``.
+Out    a ``Plan``: all that is known before the first record is read.
+Raises UsageError, TokenizerError, TemplateError, NoInputError: each before anything is written.
+"""
+
+import importlib.metadata
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from sftprep.errors import TemplateError, UsageError, shown
+from sftprep.pipeline import Settings
+from sftprep.read import Source, find_sources
+from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
+from sftprep.templates import Template, load_template, split_placeholders
+from sftprep.tokenizer import ROLES, Tokenizer, load_tokenizer, split_role
+
+LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do."""
+
+    sources: list[Source]
+    settings: Settings
+    workers: int
+
+    def recipe_facts(self, recipe: Recipe) -> dict[str, Any]:
+        """The options that decide what is written, resolved: no path, nothing of this machine."""
+        settings = self.settings
+        return {
+            "schema": recipe.schema,
+            "field": list(recipe.field),
+            "template": settings.template.name,
+            "system": recipe.system,
+            "separator": settings.separator,
+            "add_token": list(recipe.add_token),
+            "allow_control": list(settings.allowed),
+            "max_length": settings.max_length,
+            "truncation": settings.truncation,
+            "train_on": settings.train_on,
+            "ignore_index": recipe.ignore_index,
+            "boundary": settings.boundary,
+            "format": recipe.format,
+            "shard_size": recipe.shard_bytes,
+            "on_error": recipe.on_error,
+            "max_rejects": recipe.max_rejects,
+        }
+
+    def tokenizer_facts(self) -> dict[str, Any]:
+        """What a trainer must know of the tokenizer."""
+        tokenizer = self.settings.tokenizer
+        return {
+            "name": tokenizer.name,
+            "sha256": tokenizer.sha256,
+            "vocabulary_size": tokenizer.size,
+            "model_max_length": tokenizer.model_max_length,
+            "added_tokens": {token: tokenizer.ids[token] for token in tokenizer.newly_added},
+            "special_tokens": {
+                role: {"token": token, "id": tokenizer.special_id(role)}
+                for role, token in tokenizer.special.items()
+            },
+            "pad_is_eos": "pad" in tokenizer.special
+            and tokenizer.special["pad"] == tokenizer.special.get("eos"),
+        }
+
+
+def plan(recipe: Recipe) -> Plan:
+    """Resolve a recipe; everything that can be refused without reading records is refused here."""
+    if not recipe.inputs:
+        raise UsageError("no input. Name files, globs or folders, or - for standard input.")
+    if recipe.tokenizer is None:
+        raise UsageError("no tokenizer. Pass --tokenizer with a folder, a tokenizer.json or a hub id.")
+    sources = find_sources(recipe.inputs)
+    template = load_template(recipe.template)
+    tokenizer = load_tokenizer(
+        recipe.tokenizer, revision=recipe.revision, add_tokens=recipe.add_token
+    )
+    check_tokens(template, tokenizer)
+    _check_allowed(recipe, tokenizer)
+    settings = Settings(
+        tokenizer=tokenizer,
+        template=template,
+        fields=recipe.field_names,
+        system=recipe.system,
+        separator=_separator(recipe, tokenizer),
+        allowed=tuple(sorted(set(recipe.allow_control))),
+        max_length=recipe.max_length or _default_length(tokenizer),
+        truncation=recipe.truncation,
+        train_on=recipe.train_on,
+        boundary=recipe.boundary,
+        backend=recipe.backend,
+    )
+    _check_separator(recipe, template)
+    return Plan(sources, settings, recipe.workers or usable_cores())
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of what decides the bytes."""
+    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+
+
+def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
+    """Every token that the template needs is one of the tokenizer's.
+
+    Raises:
+        TemplateError: naming the flags that would add what is missing.
+    """
+    missing = [token for token in template.tokens if token not in tokenizer.ids]
+    flags = [f"--add-token '{token}'" for token in missing]
+    missing = [shown(token) for token in missing]
+    for role in _needed_roles(template):
+        if tokenizer.special_id(role) is None:
+            missing.append(f"an {role.upper()} token" if role == "eos" else f"a {role.upper()} token")
+            flags.append(f"--add-token '{role}=TOKEN'")
+    if missing:
+        raise TemplateError(
+            f"template {template.name!r} needs {', '.join(missing)}, which tokenizer "
+            f"{shown(tokenizer.name)} does not have. Pass {' '.join(flags)}, or choose another "
+            "--template."
+        )
+
+
+def _needed_roles(template: Template) -> list[str]:
+    parts = (
+        template.system, template.user, template.user_with_input, template.user_with_system,
+        template.header, template.body, template.after, template.end,
+    )  # fmt: skip
+    found = {
+        value for part in parts if part for is_slot, value in split_placeholders(part) if is_slot
+    }
+    if template.bos == "always":
+        found.add("bos")
+    return [role for role in ROLES if role in found]
+
+
+def _separator(recipe: Recipe, tokenizer: Tokenizer) -> str:
+    """The separator: as given, or the sep token where one was named; else none."""
+    if recipe.separator is not None:
+        return recipe.separator
+    named = any(split_role(token)[0] == "sep" for token in recipe.add_token)
+    return tokenizer.special["sep"] if named else ""
+
+
+def _check_separator(recipe: Recipe, template: Template) -> None:
+    if recipe.separator and "{separator}" not in template.user + template.header + template.body:
+        raise UsageError(
+            f"--separator has no place in template {template.name!r}. Use --template plain, or a "
+            "template of your own with {separator}."
+        )
+
+
+def _check_allowed(recipe: Recipe, tokenizer: Tokenizer) -> None:
+    for token in recipe.allow_control:
+        if token not in tokenizer.controls:
+            raise UsageError(
+                f"--allow-control {shown(token)}: tokenizer {shown(tokenizer.name)} has no such "
+                f"control token. Check its spelling, or add it with --add-token {shown(token)}."
+            )
+
+
+def _default_length(tokenizer: Tokenizer) -> int:
+    return min(DEFAULT_MAX_LENGTH, tokenizer.model_max_length or DEFAULT_MAX_LENGTH)

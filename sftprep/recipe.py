@@ -1,0 +1,235 @@
+"""Recipe: the one options object, for flags, YAML files and Python callers alike.
+
+In     flags that were given, and perhaps a YAML file with the same names as keys.
+Out    a ``Recipe``: frozen, every value of its declared type and within its choices.
+Keeps  one order: a flag wins over the file, the file over the default.
+Raises UsageError: an unknown key (with the closest known one), a wrong type, an unknown choice,
+       options that do not go together.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from sftprep.encode import BACKENDS
+from sftprep.errors import UsageError, shown
+from sftprep.normalize import FIELDS, SCHEMAS
+from sftprep.records import IGNORE_INDEX
+from sftprep.render import TRAIN_ON
+from sftprep.shards import FORMATS
+from sftprep.truncate import STRATEGIES
+
+DEFAULT_MAX_LENGTH = 2048
+CHOICES: dict[str, tuple[str, ...]] = {
+    "schema": ("auto", *SCHEMAS),
+    "truncation": STRATEGIES,
+    "train_on": TRAIN_ON,
+    "boundary": ("split", "joint"),
+    "backend": BACKENDS,
+    "format": tuple(FORMATS),
+    "on_error": ("fail", "quarantine"),
+}
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What to read, how to write it down, tokenize and mask it, and where to put it."""
+
+    inputs: tuple[str, ...] = _option((), "Files, globs, folders, or - for standard input.")
+    output: str | None = _option(None, "The folder to write the dataset to.")
+    tokenizer: str | None = _option(None, "A folder, a tokenizer.json, or a hub id.")
+    revision: str | None = _option(None, "Branch, tag or commit of a hub id.")
+    schema: str = _option("auto", "What the records look like; auto tells each file's by its fields.")
+    field: tuple[str, ...] = _option(
+        (), "CANONICAL=ACTUAL: what the data calls a field, e.g. prompt=question. Repeatable."
+    )
+    template: str = _option("plain", "A built-in template's name, or a YAML file of your own.")
+    system: str | None = _option(None, "The system prompt where a record has none.")
+    separator: str | None = _option(
+        None, "Text between prompt and completion (template plain); may be a special token."
+    )
+    add_token: tuple[str, ...] = _option(
+        (), "TOKEN to add if it is not there; ROLE=TOKEN also makes it bos, eos, pad or sep. "
+        "Repeatable."
+    )  # fmt: skip
+    allow_control: tuple[str, ...] = _option(
+        (), "A control token that the data may write as text and mean. Repeatable."
+    )
+    max_length: int | None = _option(
+        None, "Longest row in tokens; 2048, or what the tokenizer allows if that is less."
+    )
+    truncation: str = _option("drop", "What to do with longer records.")
+    train_on: str = _option("completion", "Which text carries loss: all answers, the last, or all.")
+    ignore_index: int = _option(IGNORE_INDEX, "The label of tokens without loss.")
+    boundary: str = _option(
+        "split", "Encode the two sides of a loss boundary apart, as inference does, or as one text."
+    )
+    backend: str = _option("auto", "The encoder; all give the same ids.")
+    format: str = _option("parquet", "The shards' file format.")
+    shard_size: str = _option("64MiB", "Input (uncompressed) in one shard, e.g. 500KB or 1GiB.")
+    on_error: str = _option("fail", "Bad records: publish nothing, or set them aside.")
+    max_rejects: str | None = _option(
+        None, "With quarantine: the most bad records, as a number or a percentage."
+    )
+    workers: int | None = _option(None, "Worker processes; all cores unless given.")
+    overwrite: bool = _option(False, "Replace the dataset in the output folder, once the new is whole.")
+
+    def __post_init__(self) -> None:
+        for option in fields(self):
+            value = _typed(option.name, getattr(self, option.name), option.type)
+            object.__setattr__(self, option.name, value)
+            if option.name in CHOICES and value not in CHOICES[option.name]:
+                raise UsageError(_no_such_choice(option.name, value))
+        _check_together(self)
+
+    @classmethod
+    def from_sources(cls, path: str | None, flags: Mapping[str, Any]) -> "Recipe":
+        """Merge a YAML file and the flags that were given (others are None or empty)."""
+        values = _load_file(path) if path else {}
+        values.update({k: v for k, v in flags.items() if v is not None and v not in ([], (), False)})
+        return cls(**values)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Every option by name, as plain values."""
+        return {
+            f.name: list(value) if isinstance(value := getattr(self, f.name), tuple) else value
+            for f in fields(self)
+        }
+
+    def to_yaml(self) -> str:
+        """The recipe as a file that gives the same result."""
+        return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
+
+    @property
+    def field_names(self) -> dict[str, str]:
+        """Canonical field names -> the data's."""
+        return dict(entry.split("=", 1) for entry in self.field)
+
+    @property
+    def shard_bytes(self) -> int:
+        """``shard_size`` in bytes."""
+        return parse_size(self.shard_size)
+
+    def reject_limit(self, read: int) -> int | None:
+        """The most rejected records allowed among ``read``; None: any number."""
+        if self.max_rejects is None:
+            return None
+        if self.max_rejects.endswith("%"):
+            return int(read * float(self.max_rejects[:-1]) / 100)
+        return int(self.max_rejects)
+
+
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
+UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def parse_size(text: str) -> int:
+    """Bytes from a number with a unit.
+
+    >>> parse_size("64MiB"), parse_size("500 kB")
+    (67108864, 500000)
+    """
+    match = re.fullmatch(r"(\d+)\s*([a-zA-Z]*)", text.strip())
+    if not match or match[2].upper() not in UNITS or not (size := int(match[1])):
+        raise UsageError(
+            f"--shard-size is {shown(text)}; expected a number above 0 with B, KB, MB, GB, KiB, MiB "
+            "or GiB, e.g. 64MiB."
+        )
+    return size * UNITS[match[2].upper()]
+
+
+def flag(name: str) -> str:
+    """An option's flag on the command line.
+
+    >>> flag("max_length")
+    '--max-length'
+    """
+    return "--" + name.replace("_", "-")
+
+
+def _load_file(path: str) -> dict[str, Any]:
+    try:
+        value = yaml.safe_load(Path(path).read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        first = " ".join(str(error).split())
+        raise UsageError(f"{path}: not valid YAML: {first}. Correct the file.") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}: a recipe is a mapping of options; found {shown(value)}.")
+    known = [f.name for f in fields(Recipe)]
+    values = {}
+    for key, entry in value.items():
+        name = str(key).replace("-", "_")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+            raise UsageError(f"{path}: unknown option {shown(key)}. {hint}")
+        values[name] = entry
+    return values
+
+
+KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
+    str: ((str,), "text"),
+    int: ((int,), "a whole number"),
+    bool: ((bool,), "true or false"),
+    tuple[str, ...]: ((list, tuple), "a list of texts"),
+}
+
+
+def _typed(name: str, value: Any, kind: Any) -> Any:
+    """``value`` if it has the declared type (lists become tuples); nothing is guessed."""
+    if kind not in KINDS:  # X | None
+        if value is None:
+            return None
+        kind = get_args(kind)[0]
+    types, words = KINDS[kind]
+    wrong = not isinstance(value, types) or (isinstance(value, bool) and bool not in types)
+    if wrong or (isinstance(value, list | tuple) and not all(isinstance(x, str) for x in value)):
+        raise UsageError(f"{flag(name)} is {shown(value)}; expected {words}.")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _no_such_choice(name: str, value: str) -> str:
+    choices = CHOICES[name]
+    close = difflib.get_close_matches(value, choices, 1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Choose {', '.join(choices)}."
+    return f"{flag(name)} is {shown(value)}, which is no choice. {hint}"
+
+
+def _check_together(recipe: Recipe) -> None:
+    for name, least in (("max_length", 1), ("workers", 1)):
+        value = getattr(recipe, name)
+        if value is not None and value < least:
+            raise UsageError(f"{flag(name)} is {value}; expected {least} or more.")
+    if recipe.ignore_index >= 0:
+        raise UsageError(
+            f"--ignore-index is {recipe.ignore_index}, which can be a token's id. Use one below 0."
+        )
+    for entry in recipe.field:
+        canonical, equals, actual = entry.partition("=")
+        if not (equals and actual) or canonical not in FIELDS:
+            raise UsageError(
+                f"--field {shown(entry)}: expected CANONICAL=ACTUAL, with CANONICAL one of "
+                f"{', '.join(FIELDS)}."
+            )
+    parse_size(recipe.shard_size)
+    if recipe.max_rejects is not None:
+        if not re.fullmatch(r"\d+|\d+(\.\d+)?%", recipe.max_rejects):
+            raise UsageError(
+                f"--max-rejects is {shown(recipe.max_rejects)}; expected a number or a percentage, "
+                "e.g. 100 or 0.1%."
+            )
+        if recipe.on_error != "quarantine":
+            raise UsageError("--max-rejects needs --on-error quarantine: otherwise none is allowed.")

@@ -1,0 +1,429 @@
+"""A slow, obvious reference for what the shards must hold, written from the design text alone.
+
+One record at a time, HF tokenizers only, nothing shared with the program it judges. Where the
+design leaves a choice, the choice is one of these:
+
+* A plain-text template (`plain`, `alpaca`) begins with a BOS exactly where the tokenizer adds one
+  itself, and its first text is encoded as the tokenizer encodes the start of a text. `chatml`
+  writes all of its control tokens itself and so has no BOS.
+* Any schema goes through any template: the user turn of an instruction record is the instruction,
+  a newline and the input; a prompt, or a user message, is to `alpaca` an instruction with no input.
+* `alpaca` with history puts an exchange behind the other with a blank line behind the EOS, as
+  LLaMA-Factory's template does; nothing follows the last EOS. History and an input together, a
+  second exchange or a system turn in `plain`: no rule, `NoRuleError`.
+* With `train_on="all"` the loss never turns on in the middle of a text, so nothing is cut there.
+* An empty text is not a side of a cut: a completion behind an empty prompt starts the text.
+* A token belongs to the part of the row in which its first character lies.
+* The leading control tokens outlive every cut of the prompt, so a completion "alone" must fit
+  behind them. The role header is kept where at least one token of the first content is.
+* `balanced` divides exactly, as `research/peers.md` writes the formula; LLaMA-Factory itself
+  rounds `target / (source + target)` first and now and then gives one token less.
+"""
+
+import copy
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
+from itertools import groupby
+from typing import Any, Literal, NamedTuple
+
+from tokenizers import AddedToken, Tokenizer
+
+IGNORE = -100
+
+Boundary = Literal["split", "joint"]
+Part = Literal["lead", "header", "content", "prompt", "completion"]
+Strategy = Literal["drop", "keep-start", "keep-end", "prompt-start", "completion-end", "balanced"]
+Template = Literal["plain", "alpaca", "chatml"]
+TrainOn = Literal["completion", "last", "all"]
+
+ALPACA_WITH_INPUT = (
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request."
+)
+ALPACA_NO_INPUT = (
+    "Below is an instruction that describes a task. "
+    "Write a response that appropriately completes the request."
+)
+
+
+class NoRuleError(Exception):
+    """The design does not say what becomes of this record, so the oracle has no opinion."""
+
+
+class Row(NamedTuple):
+    """What one record must become."""
+
+    input_ids: list[int]
+    labels: list[int]
+
+
+class Dropped(NamedTuple):
+    """Why one record must not be there."""
+
+    reason: Literal["too-long", "no-trained-token"]
+
+
+# --- records ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One turn of a conversation; `extra` is the input of an instruction."""
+
+    role: str
+    content: str
+    extra: str = ""
+    trained: bool = False
+
+    @property
+    def whole(self) -> str:
+        """The content as a chat shows it."""
+        return f"{self.content}\n{self.extra}" if self.extra else self.content
+
+
+def turns_of(record: Mapping[str, Any], train_on: TrainOn) -> list[Turn]:
+    """Read a record of any of the three schemas, and decide which turns are trained."""
+    turns: list[Turn] = []
+    if "messages" in record:
+        for message in record["messages"]:
+            wanted = message.get("train", True) and message.get("weight", 1) != 0
+            answer = message["role"] == "assistant"
+            turns.append(Turn(message["role"], message["content"], trained=answer and wanted))
+    elif "instruction" in record:
+        if record.get("system"):
+            turns.append(Turn("system", record["system"]))
+        for question, answer in record.get("history") or []:
+            turns += [Turn("user", question), Turn("assistant", answer, trained=True)]
+        turns.append(Turn("user", record["instruction"], extra=record.get("input") or ""))
+        turns.append(Turn("assistant", record["output"], trained=True))
+    else:
+        turns.append(Turn("user", record["prompt"]))
+        turns.append(Turn("assistant", record["completion"], trained=True))
+    if train_on == "last":
+        turns = [replace(turn, trained=turn.trained and turn is turns[-1]) for turn in turns]
+    if train_on == "all":
+        turns = [replace(turn, trained=True) for turn in turns]
+    return turns
+
+
+# --- templates ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A text, or a control token by its id; `part` says where in the row it stands."""
+
+    what: str | int
+    trained: bool
+    part: Part
+    implied: bool = False  # the tokenizer puts it there itself: what follows starts the text
+
+
+def plain(turns: Sequence[Turn], bos: int | None, eos: int, everything: bool) -> Iterator[Piece]:
+    """Prompt, completion, EOS."""
+    if [turn.role for turn in turns] != ["user", "assistant"]:
+        raise NoRuleError("plain is one prompt and one completion")
+    prompt, answer = turns
+    if bos is not None:
+        yield Piece(bos, everything, "lead", implied=True)
+    yield Piece(prompt.whole, everything, "prompt")
+    yield Piece(answer.content, answer.trained, "completion")
+    yield Piece(eos, answer.trained, "completion")
+
+
+def alpaca(turns: Sequence[Turn], bos: int | None, eos: int, everything: bool) -> Iterator[Piece]:
+    """The wording of Stanford's train.py, a newline behind the last heading, the output, EOS."""
+    system = turns[0].content if turns[0].role == "system" else None
+    talk = turns[1:] if system is not None else turns
+    exchanges = list(zip(talk[::2], talk[1::2], strict=True))
+    if len(exchanges) > 1 and any(user.extra for user, _ in exchanges):
+        raise NoRuleError("which preamble has a history with an input?")
+    if bos is not None:
+        yield Piece(bos, everything, "lead", implied=True)
+    for place, (user, answer) in enumerate(exchanges):
+        if place > 0:
+            text = "\n\n"
+        elif system is not None:
+            text = f"{system}\n\n"
+        else:
+            text = f"{ALPACA_WITH_INPUT if user.extra else ALPACA_NO_INPUT}\n\n"
+        text += f"### Instruction:\n{user.content}\n\n"
+        if user.extra:
+            text += f"### Input:\n{user.extra}\n\n"
+        text += "### Response:\n"
+        last = place == len(exchanges) - 1
+        yield Piece(text, everything, "prompt")
+        yield Piece(answer.content, answer.trained, "completion" if last else "prompt")
+        yield Piece(eos, answer.trained, "completion" if last else "prompt")
+
+
+def chatml(turns: Sequence[Turn], start: int, end: int, everything: bool) -> Iterator[Piece]:
+    r"""`<|im_start|>role\ncontent<|im_end|>\n` a turn; trained are the content and its end."""
+    for place, turn in enumerate(turns):
+        if place == len(turns) - 1 and turn.role == "assistant":
+            yield Piece(start, everything, "prompt")
+            yield Piece(f"{turn.role}\n", everything, "prompt")
+            yield Piece(turn.content, turn.trained, "completion")
+            yield Piece(end, turn.trained, "completion")
+            yield Piece("\n", everything, "completion")
+        else:
+            first = place == 0 and turn.role == "user"
+            yield Piece(start, everything, "lead" if first else "prompt")
+            yield Piece(f"{turn.role}\n", everything, "header" if first else "prompt")
+            yield Piece(turn.whole, turn.trained, "content" if first else "prompt")
+            yield Piece(end, turn.trained, "prompt")
+            yield Piece("\n", everything, "prompt")
+
+
+# --- encoding -----------------------------------------------------------------------------------
+
+
+class Token(NamedTuple):
+    """One id of the row, with what its piece said of it."""
+
+    id: int
+    trained: bool
+    part: Part
+
+
+LEFT, RIGHT = "\ue0f3\ue0f4\ue0f5", "\ue0f6\ue0f7\ue0f8"
+Flags = tuple[bool, bool, bool]  # lstrip, rstrip, normalized
+
+
+class Encoder:
+    """The tokenizer without its control tokens, in each of the surroundings a text can have."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.whole = tokenizer
+        self.eos: int | None = tokenizer.eos_token_id
+        with_bos = tokenizer("a")["input_ids"]
+        without = tokenizer("a", add_special_tokens=False)["input_ids"]
+        adds_bos = with_bos[: 1 + len(without)] == [tokenizer.bos_token_id, *without]
+        self.bos: int | None = tokenizer.bos_token_id if adds_bos else None
+        self.spec: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+        added = self.spec["added_tokens"]
+        self.control = {str(t["content"]): int(t["id"]) for t in added if t["content"].strip()}
+        self.control_ids = set(self.control.values())
+        self.flags: dict[int, Flags] = {
+            t["id"]: (t["lstrip"], t["rstrip"], t["normalized"]) for t in added
+        }
+        self.blank_ids = {
+            str(t["content"]): int(t["id"]) for t in added if not t["content"].strip()
+        }
+        self.encode = lru_cache(maxsize=1_000)(self._encode)
+        self.tokenizer = cache(self._tokenizer)
+
+    def _tokenizer(
+        self, goes_on: bool, left: Flags | None, right: Flags | None
+    ) -> tuple[Tokenizer, dict[int, int]]:
+        """Build the tokenizer for a text that goes on, or stands behind or before a control token.
+
+        A control token beside the text is played by a stand-in with the same flags. What comes
+        with the tokenizer gives whitespace tokens the ids they have in the whole tokenizer.
+        """
+        spec = copy.copy(self.spec)
+        spec["added_tokens"] = [t for t in spec["added_tokens"] if not t["content"].strip()]
+        spec["post_processor"] = spec["truncation"] = spec["padding"] = None
+        if goes_on:
+            spec["pre_tokenizer"] = without_prefix(spec["pre_tokenizer"])
+            spec["normalizer"] = without_prefix(spec["normalizer"])
+        made = Tokenizer.from_str(json.dumps(spec))
+        blanks = made.get_added_tokens_decoder()
+        back = {id_: self.blank_ids[token.content] for id_, token in blanks.items()}
+        for text, flags in ((LEFT, left), (RIGHT, right)):
+            if flags is not None:
+                lstrip, rstrip, normalized = flags
+                token = AddedToken(text, lstrip=lstrip, rstrip=rstrip, normalized=normalized)
+                made.add_tokens([token])
+        return made, back
+
+    def _encode(
+        self, text: str, goes_on: bool, left: int | None, right: int | None
+    ) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the ids of a text between two control tokens, and where each begins and ends."""
+        left_flags = None if left is None else self.flags[left]
+        right_flags = None if right is None else self.flags[right]
+        tokenizer, back = self.tokenizer(goes_on, left_flags, right_flags)
+        assert LEFT not in text
+        assert RIGHT not in text
+        before = "" if left is None else LEFT
+        after = "" if right is None else RIGHT
+        encoding = tokenizer.encode(before + text + after)
+        tokens = encoding.tokens
+        first = next(at for at, token in enumerate(tokens) if LEFT in token) + 1 if before else 0
+        last = len(tokens) - 1 if after else len(tokens)
+        assert RIGHT in "".join(tokens[last:]) or not after
+        ids = [back.get(id_, id_) for id_ in encoding.ids[first:last]]
+        shift = len(before)
+        spans = [(start - shift, end - shift) for start, end in encoding.offsets[first:last]]
+        assert self.control_ids.isdisjoint(ids), "a control id from plain text"
+        return ids, spans
+
+
+def without_prefix(part: Any) -> Any:
+    """Switch off whatever puts a space in front of a text, in a normalizer or pre-tokenizer."""
+    if isinstance(part, list):
+        return [without_prefix(each) for each in part if not is_prepend(each)]
+    if not isinstance(part, dict):
+        return part
+    if is_prepend(part):
+        return None
+    part = {key: without_prefix(value) for key, value in part.items()}
+    if part.get("type") == "Metaspace":
+        part["prepend_scheme"] = "never"
+        part.pop("add_prefix_space", None)
+    if part.get("type") == "ByteLevel":
+        part["add_prefix_space"] = False
+    return part
+
+
+def is_prepend(part: Any) -> bool:
+    """Say whether this is a normalizer that only puts something in front."""
+    return isinstance(part, dict) and part.get("type") == "Prepend"
+
+
+def encode_row(pieces: Iterable[Piece], encoder: Encoder, boundary: Boundary) -> list[Token]:
+    """Place the control tokens by their ids and encode each run of text between them."""
+    row: list[Token] = []
+    left: int | None = None
+    run: list[Piece] = []
+    for piece in pieces:
+        if isinstance(piece.what, str):
+            run += [piece] if piece.what else []
+            continue
+        row += encode_run(run, encoder, boundary, left, piece.what)
+        row.append(Token(piece.what, piece.trained, piece.part))
+        left, run = (None if piece.implied else piece.what), []
+    return row + encode_run(run, encoder, boundary, left, None)
+
+
+def encode_run(
+    run: Sequence[Piece], encoder: Encoder, boundary: Boundary, left: int | None, right: int | None
+) -> list[Token]:
+    """Encode one run, cut where the loss turns on or off (split), or whole (joint)."""
+    sides = [list(side) for _, side in groupby(run, key=lambda piece: piece.trained)]
+    if boundary == "joint" and run:
+        sides = [list(run)]
+    row: list[Token] = []
+    for place, side in enumerate(sides):
+        row += encode_side(
+            side,
+            encoder,
+            goes_on=place > 0,
+            left=left if place == 0 else None,
+            right=right if place == len(sides) - 1 else None,
+        )
+    return row
+
+
+def encode_side(
+    side: Sequence[Piece], encoder: Encoder, *, goes_on: bool, left: int | None, right: int | None
+) -> list[Token]:
+    """Encode the pieces as one text; a token is trained where all the pieces it touches are."""
+    text = "".join(str(piece.what) for piece in side)
+    ids, spans = encoder.encode(text, goes_on, left, right)
+    if len(side) == 1:
+        return [Token(id_, side[0].trained, side[0].part) for id_ in ids]
+    owner = [place for place, piece in enumerate(side) for _ in str(piece.what)]
+    row: list[Token] = []
+    for id_, (start, end) in zip(ids, spans, strict=True):
+        first = owner[start]
+        last = owner[end - 1] if end > start else first
+        trained = all(piece.trained for piece in side[first : last + 1])
+        row.append(Token(id_, trained, side[first].part))
+    return row
+
+
+# --- truncation ---------------------------------------------------------------------------------
+
+
+def infer_seqlen(source: int, target: int, cutoff: int) -> tuple[int, int]:
+    """Share the room between prompt and completion as LLaMA-Factory does."""
+    if target * 2 < cutoff:
+        most = cutoff
+    elif source * 2 < cutoff:
+        most = cutoff - source
+    else:
+        most = cutoff * target // (source + target)
+    new_target = min(most, target)
+    return min(max(cutoff - new_target, 0), source), new_target
+
+
+def cut_prompt(prompt: list[Token], room: int) -> list[Token]:
+    """Keep what leads the prompt and its end."""
+    if len(prompt) <= room:
+        return prompt
+    lead = [token for token in prompt if token.part == "lead"]
+    header = [token for token in prompt if token.part == "header"]
+    behind = sum(token.part == "prompt" for token in prompt)
+    kept = lead + header if header and room - len(lead + header) > behind else lead
+    tail = max(room - len(kept), 0)
+    return kept[:room] + prompt[len(prompt) - tail :]
+
+
+def cut(row: list[Token], max_length: int, strategy: Strategy) -> list[Token] | None:
+    """Bring a row that is too long down to the length; `None` where it is dropped instead."""
+    if len(row) <= max_length:
+        return row
+    prompt = [token for token in row if token.part != "completion"]
+    completion = row[len(prompt) :]
+    lead = sum(token.part == "lead" for token in prompt)
+    result: list[Token] | None = None
+    match strategy:
+        case "keep-start" | "completion-end":
+            result = row[:max_length]
+        case "keep-end":
+            result = row[-max_length:]
+        case "prompt-start":
+            completion = completion[: max(max_length - lead, 0)]
+            result = cut_prompt(prompt, max_length - len(completion)) + completion
+        case "balanced":
+            source, target = infer_seqlen(len(prompt), len(completion), max_length)
+            result = cut_prompt(prompt, source) + completion[:target]
+    return result
+
+
+# --- the whole ----------------------------------------------------------------------------------
+
+
+class Oracle:
+    """What the shards must hold for a tokenizer and a template."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        template: Template,
+        boundary: Boundary,
+        train_on: TrainOn = "completion",
+    ) -> None:
+        self.encoder, self.template = encoder, template
+        self.boundary, self.train_on = boundary, train_on
+
+    def pieces(self, record: Mapping[str, Any]) -> list[Piece]:
+        """Render one record."""
+        turns = turns_of(record, self.train_on)
+        everything = self.train_on == "all"
+        if self.template == "chatml":
+            control = self.encoder.control
+            marks = control["<|im_start|>"], control["<|im_end|>"]
+            return list(chatml(turns, *marks, everything))
+        assert self.encoder.eos is not None
+        template = plain if self.template == "plain" else alpaca
+        return list(template(turns, self.encoder.bos, self.encoder.eos, everything))
+
+    def tokens(self, record: Mapping[str, Any]) -> list[Token]:
+        """Render and encode one record."""
+        return encode_row(self.pieces(record), self.encoder, self.boundary)
+
+
+def finish(tokens: list[Token], max_length: int, strategy: Strategy) -> Row | Dropped:
+    """Truncate the tokens of one record and label them, or say why it is dropped."""
+    row = cut(tokens, max_length, strategy)
+    if row is None:
+        return Dropped("too-long")
+    if not any(token.trained for token in row[1:]):
+        return Dropped("no-trained-token")
+    labels = [token.id if token.trained else IGNORE for token in row]
+    return Row([token.id for token in row], labels)
