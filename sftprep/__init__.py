@@ -23,8 +23,8 @@ from sftprep.errors import (
 
 if TYPE_CHECKING:
     from sftprep.manifest import Manifest, load_manifest
-    from sftprep.run import prepare
     from sftprep.recipe import Recipe
+    from sftprep.run import prepare
     from sftprep.shards import read_shard
 
 __all__ = [

@@ -16,7 +16,7 @@ from sftprep.records import Batch, Ids, Mask, Offsets, Part, Ragged, ends_to_off
 
 
 class Layouts:
-    """All layouts met so far, their columns laid end to end so that records can gather from them."""
+    """All layouts met so far, their columns end to end, so that records can gather from them."""
 
     def __init__(self, layouts: Sequence[Layout]) -> None:
         sizes = np.array([len(layout.control) for layout in layouts], np.int64)

@@ -1,26 +1,18 @@
 """Where a text is cut because the loss turns on or off: is the cut clean, and what if not.
 
 In     the runs of a block, their ids as encoded apart, and the chains of runs that are one text.
-Out    ``unclean``: the chains that would have other ids if they were encoded whole.
-       ``join``: the ids with every such chain encoded whole instead, for ``--boundary joint``.
+Out    ``unclean_chains``: the chains that would have other ids if they were encoded whole.
+       ``join``: the ids with just those chains encoded whole instead, for ``--boundary joint``.
 Keeps  rows and order: a chain keeps as many runs as it had; a token that lies across a cut goes to
        the side that is not trained.
-
-Counting does not need whole texts: whether a cut is clean is decided by the few words around it, if
-the tokenizer always starts a new piece between a letter and a space. Where it does not, and for
-``join``, whole texts are compared.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sftprep.records import Ids, Offsets, Ragged, ends_to_offsets
-
-WINDOW = 96
-SAFE_CUT = re.compile(r"(?<=[A-Za-z\u4e00-\u9fa5])(?=[ ，。])")
+from sftprep.records import Ids, Mask, Offsets, Ragged, ends_to_offsets, ragged_index
 
 
 class Chain(NamedTuple):
@@ -34,11 +26,6 @@ class Chain(NamedTuple):
 class Encodes(Protocol):
     """The part of ``Encoder`` that is needed here."""
 
-    @property
-    def splits_words(self) -> bool:
-        """Whether a new piece always starts between a letter and a space."""
-        ...
-
     def encode(self, texts: list[str], continued: Sequence[bool] | None = None) -> Ragged:
         """A row of ids for each text."""
         ...
@@ -48,48 +35,38 @@ class Encodes(Protocol):
         ...
 
 
-def count_unclean(
-    encoder: Encodes, texts: Sequence[str], continued: Sequence[bool], chains: Sequence[Chain]
-) -> list[bool]:
-    """For each chain, whether any of its cuts is not clean."""
-    lefts: list[str] = []
-    rights: list[str] = []
-    fresh: list[bool] = []
-    owner: list[int] = []
-    for index, chain in enumerate(chains):
-        for cut in range(chain.first, chain.last):
-            left, right = texts[cut], texts[cut + 1]
-            windowed = encoder.splits_words
-            tail = _tail(left) if windowed else left
-            lefts.append(tail)
-            rights.append(_head(right) if windowed else right)
-            fresh.append(continued[cut] or len(tail) < len(left))
-            owner.append(index)
-    size = len(lefts)
-    wholes = [left + right for left, right in zip(lefts, rights, strict=True)]
-    encoded = encoder.encode(lefts + rights + wholes, fresh + [True] * size + fresh)
-    unclean = [False] * len(chains)
-    for cut in range(size):
-        apart = np.concatenate([encoded.row(cut), encoded.row(size + cut)])
-        if not np.array_equal(apart, encoded.row(2 * size + cut)):
-            unclean[owner[cut]] = True
-    return unclean
+def unclean_chains(
+    encoder: Encodes,
+    texts: Sequence[str],
+    continued: Sequence[bool],
+    runs: Ragged,
+    chains: Sequence[Chain],
+) -> Mask:
+    """For each chain, whether its text has other ids when it is encoded whole."""
+    if not chains:
+        return np.zeros(0, np.bool_)
+    wholes = encoder.encode(
+        ["".join(texts[chain.first : chain.last + 1]) for chain in chains],
+        [continued[chain.first] for chain in chains],
+    )
+    starts = runs.offsets[[chain.first for chain in chains]]
+    lengths = runs.offsets[[chain.last + 1 for chain in chains]] - starts
+    apart = Ragged(runs.values[ragged_index(starts, lengths)], ends_to_offsets(lengths))
+    return differing(apart, wholes)
 
 
-def _tail(text: str) -> str:
-    """The last words, from a place where a new piece starts for certain."""
-    if len(text) <= WINDOW:
-        return text
-    match = SAFE_CUT.search(text, len(text) - WINDOW)
-    return text[match.start() :] if match else text
+def differing(first: Ragged, second: Ragged) -> Mask:
+    """Which rows of two arrays with as many rows are not the same.
 
-
-def _head(text: str) -> str:
-    """The first words, up to a place where a new piece starts for certain."""
-    if len(text) <= WINDOW:
-        return text
-    cuts = [match.start() for match in SAFE_CUT.finditer(text, 1, WINDOW)]
-    return text[: cuts[-1]] if cuts else text
+    >>> differing(Ragged.of([[1], [2, 3], []]), Ragged.of([[1], [2, 4], [5]])).tolist()
+    [False, True, True]
+    """
+    differs: Mask = np.not_equal(first.lengths, second.lengths)
+    same = np.flatnonzero(~differs)
+    left, right = first.take(same), second.take(same)
+    wrong = np.flatnonzero(left.values != right.values)
+    differs[same[np.searchsorted(left.offsets, wrong, side="right") - 1]] = True
+    return differs
 
 
 def join(
@@ -97,36 +74,15 @@ def join(
     texts: Sequence[str],
     continued: Sequence[bool],
     runs: Ragged,
-    chains: Sequence[Chain],
-) -> tuple[Ragged, list[bool]]:
-    """The ids with each unclean chain encoded as one text; and which chains those were."""
-    wholes = encoder.encode(
-        ["".join(texts[c.first : c.last + 1]) for c in chains],
-        [continued[c.first] for c in chains],
-    )
-    unclean = [
-        not np.array_equal(
-            runs.values[runs.offsets[c.first] : runs.offsets[c.last + 1]], wholes.row(index)
-        )
-        for index, c in enumerate(chains)
-    ]
-    changed = [chain for chain, differs in zip(chains, unclean, strict=True) if differs]
-    return _replaced(encoder, texts, continued, runs, changed), unclean
-
-
-def _replaced(
-    encoder: Encodes,
-    texts: Sequence[str],
-    continued: Sequence[bool],
-    runs: Ragged,
-    chains: Sequence[Chain],
+    unclean: Sequence[Chain],
 ) -> Ragged:
-    if not chains:
+    """The ids with each of these chains encoded as one text."""
+    if not unclean:
         return runs
     lengths = runs.lengths.copy()
     parts: list[Ids] = []
     position = 0
-    for chain in chains:
+    for chain in unclean:
         parts.append(runs.values[runs.offsets[position] : runs.offsets[chain.first]])
         pieces = texts[chain.first : chain.last + 1]
         ids, spans = encoder.spans("".join(pieces), continued[chain.first])

@@ -2,7 +2,7 @@
 
 In     rendered records: their shapes and contents.
 Out    a ``Batch`` with a row for each, in order, before any cut; which of them have a boundary that
-       is not clean; and which hold a control token that came from text (none, or there is an error).
+       is not clean; and which hold a control token that came from text: none, or they are rejected.
 Keeps  one layout a shape, made when the shape is first met.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sftprep.assemble import Layouts, assemble
-from sftprep.boundary import Chain, count_unclean, join
+from sftprep.boundary import Chain, join, unclean_chains
 from sftprep.encode import Encoder
 from sftprep.layout import Compiler, Layout
 from sftprep.records import Batch, Piece, Ragged
@@ -79,10 +79,10 @@ class RowBuilder:
         """The rows of these records."""
         runs = self._runs(rendered)
         encoded = self._encoder.encode(runs.texts, runs.continued)
+        args = (self._encoder, runs.texts, runs.continued, encoded)
+        flags = unclean_chains(*args, runs.chains).tolist()
         if self._joint:
-            encoded, flags = join(self._encoder, runs.texts, runs.continued, encoded, runs.chains)
-        else:
-            flags = count_unclean(self._encoder, runs.texts, runs.continued, runs.chains)
+            encoded = join(*args, [c for c, flag in zip(runs.chains, flags, strict=True) if flag])
         unclean = [False] * len(rendered)
         for owner, flag in zip(runs.owners, flags, strict=True):
             unclean[owner] |= flag

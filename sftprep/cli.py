@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -48,11 +49,15 @@ PrintRecipe = Annotated[
 ]
 Schema = Annotated[
     str | None,
-    typer.Option(help="auto, prompt-completion, instruction, messages or sharegpt. [default: auto]"),
+    typer.Option(
+        help="auto, prompt-completion, instruction, messages or sharegpt. [default: auto]"
+    ),
 ]
 Field = Annotated[
     list[str] | None,
-    typer.Option(help="CANONICAL=ACTUAL, what the data calls a field: prompt=question. Repeatable."),
+    typer.Option(
+        help="CANONICAL=ACTUAL, what the data calls a field: prompt=question. Repeatable."
+    ),
 ]
 TemplateName = Annotated[
     str | None,
@@ -97,9 +102,7 @@ BackendName = Annotated[
     str | None,
     typer.Option("--backend", help="auto, gigatoken or hf: the same ids. [default: auto]"),
 ]
-Format = Annotated[
-    str | None, typer.Option(help="parquet, arrow or jsonl. [default: parquet]")
-]
+Format = Annotated[str | None, typer.Option(help="parquet, arrow or jsonl. [default: parquet]")]
 ShardSize = Annotated[
     str | None, typer.Option(help="Input bytes in one shard, e.g. 500KB. [default: 64MiB]")
 ]
@@ -178,6 +181,55 @@ def templates(
         typer.echo(describe_template(name, colour=_colour()) if name else list_templates())
 
 
+@app.command()
+def preview(
+    inputs: Inputs = None,
+    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 3,
+    tokenizer: TokenizerName = None,
+    revision: Revision = None,
+    recipe: RecipeFile = None,
+    print_recipe: PrintRecipe = False,
+    schema: Schema = None,
+    field: Field = None,
+    template: TemplateName = None,
+    system: System = None,
+    separator: Separator = None,
+    add_token: AddToken = None,
+    allow_control: AllowControl = None,
+    max_length: MaxLength = None,
+    truncation: Truncation = None,
+    train_on: TrainOn = None,
+    ignore_index: IgnoreIndex = None,
+    boundary: Boundary = None,
+    backend: BackendName = None,
+    on_error: OnError = None,
+) -> None:
+    """Show what prepare would train on: tokens, trained or not. Nothing is written."""
+    given = dict(locals())
+    with _errors():
+        from sftprep.inspect.preview import preview as job
+        from sftprep.recipe import Recipe
+
+        resolved = Recipe.from_sources(recipe, _options(given))
+        if print_recipe:
+            typer.echo(resolved.to_yaml(), nl=False)
+            return
+        typer.echo(job(resolved, rows=rows, colour=_colour()))
+
+
+@app.command("inspect")
+def inspect_(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset.")],
+    row: Annotated[int, typer.Option(help="The first row to show, counted from 0.")] = 0,
+    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 1,
+) -> None:
+    """Show rows of a finished dataset: tokens, trained or not."""
+    with _errors():
+        from sftprep.inspect.dataset import inspect_dataset
+
+        typer.echo(inspect_dataset(folder, row=row, rows=rows, colour=_colour()))
+
+
 NOT_OPTIONS = frozenset({"recipe", "print_recipe", "json", "quiet", "rows", "row"})
 
 
@@ -199,6 +251,8 @@ def _errors() -> Iterator[None]:
     except SftprepError as error:
         typer.echo(f"error: {_lines_safe(str(error))}", err=True)
         raise typer.Exit(error.exit_code) from error
+    except (typer.Exit, typer.Abort):
+        raise
     except KeyboardInterrupt as error:
         typer.echo("interrupted; nothing was published.", err=True)
         raise typer.Exit(130) from error
@@ -207,6 +261,10 @@ def _errors() -> Iterator[None]:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(141) from error
+    except Exception as error:
+        traceback.print_exc()
+        typer.echo("error: a bug in sftprep; nothing was published. Please report it.", err=True)
+        raise typer.Exit(70) from error
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -9,8 +9,8 @@ Never  adds a special token, truncates, pads, or lets a text become a control to
 Raises TokenizerError: the tokenizer yields a control token from plain text, or ``gigatoken`` was
        asked for and cannot do this tokenizer.
 
-A text that *continues* another gets no space put in front of it (SentencePiece-style tokenizers do
-that to the start of a text): it is encoded with a variant of the tokenizer that has that switched off.
+SentencePiece-style tokenizers put a space in front of a text. A text that *continues* another gets
+none: it is encoded with a variant of the tokenizer that has this switched off.
 """
 
 import json
@@ -79,13 +79,6 @@ class HfBackend:
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
         return np.array(encoding.ids, np.int32), spans
-
-    def breaks(self, text: str) -> set[int]:
-        """The characters at which the pre-tokenizer starts a new piece."""
-        pre_tokenizer = self._tokenizer.pre_tokenizer
-        if pre_tokenizer is None:
-            return set()
-        return {start for _, (start, _) in pre_tokenizer.pre_tokenize_str(text)}
 
 
 class GigatokenBackend:
@@ -227,13 +220,6 @@ class Encoder:
         if self.prefix == "normalizer":
             return not token.normalized
         return self.prefix == "always"
-
-    @cached_property
-    def splits_words(self) -> bool:
-        """Whether a new piece always starts behind a letter, at a space or a Chinese comma."""
-        text = "ab cd，中文，中文 ef 12 gh。ij"
-        wanted = {2, 5, 8, 11, 14, 17, 20}
-        return wanted <= self._first.reference.breaks(text)
 
     def _refuse_leaks(self, tokenizer: Tokenizer, allowed: frozenset[str]) -> None:
         tokens = [token for token in tokenizer.controls if token not in allowed]

@@ -16,6 +16,7 @@ token swallows stops at the cut; with ``joint`` they are one text.
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -24,8 +25,10 @@ import numpy.typing as npt
 from sftprep.records import IMPLICIT_BOS, Ids, Mask, Offsets, Part, Piece
 from sftprep.tokenizer import AddedToken
 
-WHITE_SPACE = "\t\n\v\f\r \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B))) + (
-    "\u2028\u2029\u202f\u205f\u3000"
+WHITE_SPACE = (
+    "\t\n\v\f\r \x85\xa0\u1680"
+    + "".join(map(chr, range(0x2000, 0x200B)))
+    + ("\u2028\u2029\u202f\u205f\u3000")
 )
 """Unicode's White_Space, which is what the flags swallow (``str.strip`` would take more)."""
 
@@ -63,6 +66,7 @@ class Layout:
     run_trained: tuple[bool, ...]  # of each run
     joins: tuple[tuple[int, int], ...]  # first and last run of each chain of joined runs
     watches: tuple[Watch, ...]
+    joint: bool  # the runs of a chain are one text
 
     def texts(self, contents: Sequence[str]) -> list[str]:
         """The text of each run, for a record with these contents."""
@@ -75,7 +79,7 @@ class Layout:
                 text = contents[part] if isinstance(part, int) else part
             else:
                 text = "".join([contents[p] if isinstance(p, int) else p for p in parts])
-            if run.strip_left or (swallow and run.joined):
+            if run.strip_left or (swallow and run.joined and self.joint):
                 text = text.lstrip(WHITE_SPACE)
                 swallow = not text
             else:
@@ -83,10 +87,23 @@ class Layout:
             if run.strip_right:
                 text = text.rstrip(WHITE_SPACE)
             texts.append(text)
+        if self.joint:
+            self._strip_back(texts)
         return texts
+
+    def _strip_back(self, texts: list[str]) -> None:
+        """White space that a token swallows to its left reaches back over a cut."""
+        reaching = False
+        for index in range(len(texts) - 1, -1, -1):
+            if reaching:
+                texts[index] = texts[index].rstrip(WHITE_SPACE)
+            run = self.runs[index]
+            reaching = (run.strip_right or reaching) and run.joined and not texts[index]
 
     def demoted(self, contents: Sequence[str]) -> frozenset[int]:
         """The ``single_word`` tokens that touch a word character in this record."""
+        if not self.watches:
+            return frozenset()
         return frozenset(
             watch.item
             for watch in self.watches
@@ -191,7 +208,9 @@ class Compiler:
             else:
                 for found in self._controls.split(piece.text):
                     second_bos = (
-                        len(atoms) == 1 and atoms[0][1].slot == IMPLICIT_BOS and found == atoms[0][0]
+                        len(atoms) == 1
+                        and atoms[0][1].slot == IMPLICIT_BOS
+                        and found == atoms[0][0]
                     )
                     if not second_bos:
                         atoms.append((found, piece))
@@ -218,7 +237,7 @@ class Compiler:
 
     def _strip(self, items: list[_Item]) -> None:
         """White space that a token swallows, on its own side of a boundary."""
-        for left, right in zip(items, items[1:], strict=False):
+        for left, right in pairwise(items):
             if not self._joint and left.trained != right.trained:
                 continue
             if left.token and left.token.rstrip and right.parts is not None:
@@ -259,6 +278,7 @@ class Compiler:
             run_trained=tuple(r.trained for r in runs),
             joins=_chains([r.joined for r in runs]),
             watches=watches,
+            joint=self._joint,
         )
 
     def _kept(self, item: _Item, *, from_left: bool) -> int:
@@ -290,7 +310,8 @@ def _chains(joined: Sequence[bool]) -> tuple[tuple[int, int], ...]:
     ((0, 2), (4, 5))
     """
     starts = [i for i in range(len(joined) - 1) if joined[i + 1] and not joined[i]]
-    ends = [i for i in range(len(joined)) if joined[i] and not (joined + [False])[i + 1]]  # type: ignore[operator]
+    after = [*joined[1:], False]
+    ends = [i for i in range(len(joined)) if joined[i] and not after[i]]
     return tuple(zip(starts, ends, strict=True))
 
 

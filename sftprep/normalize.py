@@ -112,7 +112,8 @@ def normalizer(schema: str, fields: Fields, system: str | None = None) -> Normal
             other = schema_of(record, fields)
             if error.reason == "missing_field" and other not in {"", schema}:
                 raise RecordError(
-                    "schema_mismatch", f"the record's schema is {other}, its file's is {schema}",
+                    "schema_mismatch",
+                    f"the record's schema is {other}, its file's is {schema}",
                     "Keep one schema in a file",
                 ) from error
             raise
@@ -197,7 +198,9 @@ SCHEMAS: dict[str, Callable[[Record, Fields], list[Message]]] = {
 }
 
 
-def _message(turn: object, where: str, role_field: str, field: str, roles: dict[str, str]) -> Message:
+def _message(
+    turn: object, where: str, role_field: str, field: str, roles: dict[str, str]
+) -> Message:
     if not isinstance(turn, dict):
         raise _wrong_type(where, turn, "an object")
     role = _text(turn, role_field, where)
@@ -223,7 +226,7 @@ def _train_flag(turn: Record, where: str) -> bool | None:
     weight = turn.get("weight")
     if weight is None:
         return train
-    if isinstance(weight, bool) or weight not in {0, 1}:
+    if not isinstance(weight, int | float) or isinstance(weight, bool) or weight not in {0, 1}:
         raise _wrong_type(f"{where}.weight", weight, "0 or 1")
     if train is not None and train != bool(weight):
         raise RecordError(
@@ -242,14 +245,14 @@ def _check_turns(turns: list[Message], name: str) -> None:
         if turn.role != expected:
             raise RecordError(
                 "bad_turn_order",
-                f"{name}[{index}] is a turn of {turn.role}; expected one of {expected}",
+                f"{name}[{index}] is a turn of the {turn.role}; expected the {expected}'s",
             )
         if turn.role == "assistant":
             _check_completion(turn.content, f"{name}[{index}]")
     if turns[-1].role != "assistant":
         raise RecordError(
             "bad_turn_order",
-            f"{name} ends with a turn of {turns[-1].role}; there is no answer to train on",
+            f"{name} ends with a turn of the {turns[-1].role}; there is no answer to train on",
         )
 
 

@@ -12,7 +12,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from sftprep.errors import LockedError, OutputError, StorageError
@@ -52,20 +52,25 @@ class Output:
     def staged(self) -> Iterator[Path]:
         """A fresh staging folder, for one run at a time; gone afterwards unless published."""
         self.check()
-        try:
-            self.staging.parent.mkdir(parents=True, exist_ok=True)
-            with self._locked():
+        with ExitStack() as stack:
+            try:
+                self.staging.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(self._locked())
                 shutil.rmtree(self.staging, ignore_errors=True)
                 self.staging.mkdir(mode=0o700)
-                try:
-                    yield self.staging
-                finally:
-                    shutil.rmtree(self.staging, ignore_errors=True)
-        except OSError as error:
-            raise StorageError(
-                f"{error.filename or self.path}: cannot be written: {error.strerror}. "
-                "Nothing was published; free space or mend the rights, and run again."
-            ) from error
+            except OSError as error:
+                raise OutputError(
+                    f"{self.path}: cannot be created: {error.strerror} "
+                    f"({error.filename or self.staging.parent}). Choose another --output."
+                ) from error
+            stack.callback(shutil.rmtree, self.staging, ignore_errors=True)
+            try:
+                yield self.staging
+            except OSError as error:
+                raise StorageError(
+                    f"{error.filename or self.path}: cannot be written: {error.strerror}. "
+                    "Nothing was published; free space or mend the rights, and run again."
+                ) from error
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -128,8 +128,8 @@ class Pipeline:
                 result.outputs[self._output_name(record)] += 1
         if rendered:
             self._count_controls(rendered, result)
-            built = self._fitted(conversations, rendered, result)
-            self._finish(block, lines, places, built, result)
+            built, shortened = self._fitted(conversations, rendered)
+            self._finish(block, lines, places, built, shortened, result)
         return result
 
     def _normalizer(self, schema: str) -> Normalizer:
@@ -146,21 +146,23 @@ class Pipeline:
         result.controls.update(found)
 
     def _fitted(
-        self, conversations: list[Conversation], rendered: list[Rendered], result: BlockResult
-    ) -> Built:
-        """Build the rows; with ``oldest-turns``, from as many of the latest exchanges as fit."""
+        self, conversations: list[Conversation], rendered: list[Rendered]
+    ) -> tuple[Built, dict[int, int]]:
+        """Build the rows; with ``oldest-turns``, from as many of the latest exchanges as fit.
+
+        Also returns how many exchanges each shortened row lost.
+        """
         built = self._builder.build(rendered)
         if self.settings.truncation != "oldest-turns":
-            return built
+            return built, {}
         long = np.flatnonzero(built.batch.lengths > self.settings.max_length).tolist()
         counts = {i: n for i in long if (n := exchanges(conversations[i])) > 1}
         if not counts:
-            return built
-        for index, gone in self._fewest_dropped(conversations, counts).items():
-            rendered[index] = self._renderer.render(drop_oldest(conversations[index], gone))
-            result.counts["shortened"] += 1
-            result.counts["exchanges_dropped"] += gone
-        return self._builder.build(rendered)
+            return built, {}
+        gone = self._fewest_dropped(conversations, counts)
+        for index, count in gone.items():
+            rendered[index] = self._renderer.render(drop_oldest(conversations[index], count))
+        return self._builder.build(rendered), gone
 
     def _fewest_dropped(
         self, conversations: Sequence[Conversation], counts: dict[int, int]
@@ -186,6 +188,7 @@ class Pipeline:
         lines: Sequence[bytes],
         places: Sequence[int],
         built: Built,
+        shortened: dict[int, int],
         result: BlockResult,
     ) -> None:
         """Cut the rows, and say of each record that gives none why."""
@@ -200,16 +203,27 @@ class Pipeline:
         for row in sorted(built.leaks):
             lose(row, LEAK.reason, LEAK)
         for row, reason in sorted(cut.dropped.items()):
-            if row not in built.leaks:
-                refused = reason is DropReason.TOO_LONG and settings.truncation == "error"
-                error = _too_long(int(lengths[row]), settings.max_length) if refused else None
-                lose(row, reason.value, error)
+            if row in built.leaks:
+                continue
+            if reason is DropReason.TOO_LONG and settings.truncation == "error":
+                lose(row, reason, _too_long(int(lengths[row]), settings.max_length))
+            elif reason is DropReason.NOTHING_TO_TRAIN and row in shortened:
+                lose(row, DropReason.CUT_TO_NOTHING, None)  # what was trained went with the oldest
+            else:
+                lose(row, reason, None)
         result.rejected.sort(key=lambda lost: lost.offset)
         batch = cut.batch
         if built.leaks:
             batch = batch.keep_rows(~np.isin(batch.record, list(built.leaks)))
+        written = set(batch.record.tolist())
         result.counts["truncated"] += cut.truncated
-        result.counts["unclean_boundaries"] += sum(map(built.unclean.__getitem__, batch.record.tolist()))
+        result.counts["shortened"] += len(written & shortened.keys())
+        result.counts["exchanges_dropped"] += sum(
+            count for row, count in shortened.items() if row in written
+        )
+        result.counts["unclean_boundaries"] += sum(
+            map(built.unclean.__getitem__, batch.record.tolist())
+        )
         result.counts["tokens"] += len(batch.input_ids)
         result.counts["trained_tokens"] += int(batch.loss_mask.sum())
         result.batch = batch if len(batch) else None
@@ -220,9 +234,7 @@ LEAK = RecordError(
 )
 
 
-def _lost(
-    block: Block, index: int, line: bytes, reason: str, error: RecordError | None
-) -> Lost:
+def _lost(block: Block, index: int, line: bytes, reason: str, error: RecordError | None) -> Lost:
     number, offset = block.place(index)
     return Lost(block.source, number, offset, reason, error, line)
 

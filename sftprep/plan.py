@@ -73,7 +73,9 @@ def plan(recipe: Recipe) -> Plan:
     if not recipe.inputs:
         raise UsageError("no input. Name files, globs or folders, or - for standard input.")
     if recipe.tokenizer is None:
-        raise UsageError("no tokenizer. Pass --tokenizer with a folder, a tokenizer.json or a hub id.")
+        raise UsageError(
+            "no tokenizer. Pass --tokenizer with a folder, a tokenizer.json or a hub id."
+        )
     sources = find_sources(recipe.inputs)
     template = load_template(recipe.template)
     tokenizer = load_tokenizer(
@@ -121,7 +123,9 @@ def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
     missing = [shown(token) for token in missing]
     for role in _needed_roles(template):
         if tokenizer.special_id(role) is None:
-            missing.append(f"an {role.upper()} token" if role == "eos" else f"a {role.upper()} token")
+            missing.append(
+                f"an {role.upper()} token" if role == "eos" else f"a {role.upper()} token"
+            )
             flags.append(f"--add-token '{role}=TOKEN'")
     if missing:
         raise TemplateError(

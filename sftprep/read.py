@@ -1,32 +1,28 @@
-"""Turn inputs into blocks: bytes only, nothing is parsed here.
+r"""Turn inputs into blocks: bytes only, nothing is parsed here.
 
 In     files, globs, folders, or ``-`` for standard input; plain, gzip, zstd, bzip2 or xz (told by
        their first bytes, not by their names); JSON Lines, or one JSON array of objects.
-Out    ``Block``s in input order: some MiB of whole records, with file, line and byte offset, and the
-       number of the shard they belong to.
-Keeps  every byte counted and hashed, as stored; only ``\\n`` ends a line (U+2028 is text).
+Out    ``Block``s in input order: some MiB of whole records, with file, line and byte offset, and
+       the number of the shard they belong to.
+Keeps  every byte counted and hashed, as stored; only ``\n`` ends a line (U+2028 is text).
 Never  a shorter success: compressed data that is cut off or damaged is a DataError.
 
-A shard is a run of the input of about ``shard_size`` bytes (uncompressed), cut at the first line end
-at or after that size. So which record lands in which shard depends on the input and ``shard_size``
-alone: not on the size of blocks, not on workers, not on compression.
+A shard is a run of the input of about ``shard_size`` bytes (uncompressed), cut at the first line
+end at or after that size. So which record lands in which shard depends on the input and
+``shard_size`` alone: not on the size of blocks, not on workers, not on compression.
 """
 
 import glob
-import hashlib
-import io
-import lzma
 import re
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
-from sftprep.errors import DataError, NoInputError, StorageError, UsageError, shown
+from sftprep.errors import DataError, NoInputError, UsageError, shown
+from sftprep.streams import READ_BYTES, Counted, Stream, decompressed, open_input, read_error
 
 BLOCK_BYTES = 2 << 20
-READ_BYTES = 1 << 20
 ENDINGS = re.compile(r"\.(jsonl|json|ndjson)(\.(gz|zst|bz2|xz))?$", re.IGNORECASE)
 BOM = b"\xef\xbb\xbf"
 OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16 (little endian)", b"\xfe\xff": "UTF-16 (big endian)"}
@@ -114,7 +110,7 @@ def _expand(text: str) -> list[str]:
             raise NoInputError(f"{text}: no data file in this folder. Looked for {kinds}.")
         return found
     if glob.has_magic(text):
-        found = sorted(p for p in glob.glob(text, recursive=True) if Path(p).is_file())
+        found = sorted(p for p in glob.glob(text, recursive=True) if Path(p).is_file())  # noqa: PTH207 - absolute ones too
         if not found:
             raise NoInputError(f"{text}: no file matches. Check the pattern and the folder.")
         return found
@@ -137,7 +133,7 @@ def _short_names(paths: list[str]) -> list[str]:
 
 
 class BlockReader:
-    """Iterate over the blocks of all sources; ``facts`` fills up as sources are read to their end."""
+    """Iterate over the blocks of all sources; ``facts`` fills up as each is read to its end."""
 
     def __init__(
         self, sources: Sequence[Source], shard_size: int, block_bytes: int = BLOCK_BYTES
@@ -152,15 +148,15 @@ class BlockReader:
 
     def __iter__(self) -> Iterator[Block]:
         for index, source in enumerate(self.sources):
-            with _open(source.path) as raw:
-                counted, before = _Counted(raw), self.stored
+            with open_input(source.path) as raw:
+                counted, before = Counted(raw), self.stored
                 try:
-                    for block in self._blocks(index, _Stream(_decompressed(counted), source.path)):
+                    for block in self._blocks(index, Stream(decompressed(counted), source.path)):
                         self.stored = before + counted.bytes
                         yield block
                     counted.drain()
                 except OSError as error:
-                    raise _read_error(source.path, error) from error
+                    raise read_error(source.path, error) from error
             self.facts[index] = SourceFacts(counted.bytes, counted.hash.hexdigest())
 
     @property
@@ -169,7 +165,7 @@ class BlockReader:
         paths = [Path(source.path) for source in self.sources]
         return sum(p.stat().st_size for p in paths) if all(p.is_file() for p in paths) else None
 
-    def _blocks(self, index: int, stream: "_Stream") -> Iterator[Block]:
+    def _blocks(self, index: int, stream: Stream) -> Iterator[Block]:
         start = stream.peek(4)
         for mark, name in OTHER_ENCODINGS.items():
             if start.startswith(mark):
@@ -193,7 +189,7 @@ class BlockReader:
             self._used = 0
         return shard
 
-    def _line_blocks(self, index: int, stream: "_Stream") -> Iterator[Block]:
+    def _line_blocks(self, index: int, stream: Stream) -> Iterator[Block]:
         line = 1
         while True:
             offset = stream.offset
@@ -203,7 +199,7 @@ class BlockReader:
             yield Block(index, self._take(len(data)), line, offset, data)
             line += data.count(b"\n")
 
-    def _array_blocks(self, index: int, stream: "_Stream") -> Iterator[Block]:
+    def _array_blocks(self, index: int, stream: Stream) -> Iterator[Block]:
         data: list[bytes] = []
         elements: list[Element] = []
         line = offset = end = weight = 0
@@ -224,61 +220,10 @@ class BlockReader:
             yield Block(index, shard, line, offset, b"".join(data), tuple(elements))
 
 
-class _Stream:
-    """A byte stream that can be looked into and taken in pieces of whole lines."""
-
-    def __init__(self, raw: IO[bytes], path: str) -> None:
-        self.path = path
-        self.offset = 0  # of the next byte to be taken
-        self._raw = raw
-        self._buffer = b""
-        self._ended = False
-
-    def _fill(self) -> bool:
-        """Read on; False at the end."""
-        chunk = b"" if self._ended else self._raw.read(READ_BYTES)
-        self._ended = not chunk
-        self._buffer += chunk
-        return not self._ended
-
-    def peek(self, size: int) -> bytes:
-        while len(self._buffer) < size and self._fill():
-            pass
-        return self._buffer[:size]
-
-    def skip(self, size: int) -> None:
-        self._buffer = self._buffer[size:]
-        self.offset += size
-
-    def first_byte(self) -> bytes:
-        """The first byte that is not white space, left where it is."""
-        while not (stripped := self._buffer.lstrip(b" \t\r\n")) and self._fill():
-            pass
-        return stripped[:1]
-
-    def lines(self, target: int) -> bytes:
-        """Take whole lines: up to the first line end at or after ``target`` bytes, or the rest."""
-        searched = target - 1
-        while (end := self._buffer.find(b"\n", searched)) < 0:
-            searched = max(searched, len(self._buffer))
-            if not self._fill():
-                end = len(self._buffer) - 1
-                break
-        taken = self._buffer[: end + 1]
-        self.skip(end + 1)
-        return taken
-
-    def buffered(self) -> bytes:
-        return self._buffer
-
-    def more(self) -> bool:
-        return self._fill()
-
-
 ARRAY_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{},]', re.DOTALL)
 
 
-def _array_elements(stream: _Stream) -> Iterator[tuple[bytes, int, int]]:
+def _array_elements(stream: Stream) -> Iterator[tuple[bytes, int, int]]:
     """The elements of one JSON array, each with its byte offset and line.
 
     Only strings, brackets and commas are looked at: an element that is no JSON comes out as it
@@ -289,6 +234,7 @@ def _array_elements(stream: _Stream) -> Iterator[tuple[bytes, int, int]]:
     """
     line, depth, position = 1, 0, 0
     begin: int | None = None  # of the element, in the buffer
+    alone = True  # no element yet: an empty array is none, not a missing one
     while True:
         buffer = stream.buffered()
         for token in ARRAY_TOKEN.finditer(buffer, position):
@@ -298,7 +244,9 @@ def _array_elements(stream: _Stream) -> Iterator[tuple[bytes, int, int]]:
             position = token.end()
             if kind in b"[{":
                 depth += 1
-                begin = position if depth == 1 else begin
+                if depth == 1:
+                    begin = position
+                    line += buffer.count(b"\n", 0, position)
             elif kind in b"]}":
                 depth -= 1
             if depth == (0 if kind in b"]}" else 1) and kind in b",]}" and begin is not None:
@@ -306,10 +254,17 @@ def _array_elements(stream: _Stream) -> Iterator[tuple[bytes, int, int]]:
                 lead = len(raw) - len(raw.lstrip(b" \t\r\n"))
                 at_line = line + raw.count(b"\n", 0, lead)
                 line += raw.count(b"\n")
-                if kind == 0x2C or raw.strip():
-                    yield raw.strip(), stream.offset + begin + lead, at_line
+                if kind == 0x2C or raw.strip() or not alone:
+                    # An element that is missing comes out as what stands in its place: no JSON.
+                    yield raw.strip() or b",", stream.offset + begin + lead, at_line
+                alone = False
                 begin = position
                 if depth == 0:
+                    if kind != 0x5D:
+                        raise DataError(
+                            f"{stream.path}:{line}: the JSON array that the file begins with is "
+                            "closed by '}'. Correct the file."
+                        )
                     _check_end(stream, position, line)
                     return
         if begin is not None and begin > READ_BYTES:
@@ -322,7 +277,7 @@ def _array_elements(stream: _Stream) -> Iterator[tuple[bytes, int, int]]:
             )
 
 
-def _check_end(stream: _Stream, position: int, line: int) -> None:
+def _check_end(stream: Stream, position: int, line: int) -> None:
     rest = stream.buffered()[position:]
     while not rest.strip() and stream.more():
         rest = stream.buffered()[position:]
@@ -332,97 +287,3 @@ def _check_end(stream: _Stream, position: int, line: int) -> None:
             f"{stream.path}:{line}: text follows the end of the JSON array: {shown(found)}. "
             "A file holds one array, or one object a line."
         )
-
-
-class _Counted(io.RawIOBase):
-    """Count and hash what is read of a file, before decompression."""
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        super().__init__()
-        self.raw = raw
-        self.bytes = 0
-        self.hash = hashlib.sha256()
-        self._pushed = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def start(self, size: int) -> bytes:
-        """The first bytes, left to be read again."""
-        self._pushed = self._next(size)
-        return self._pushed
-
-    def _next(self, size: int) -> bytes:
-        data = self.raw.read(size)
-        self.bytes += len(data)
-        self.hash.update(data)
-        return data
-
-    def read(self, size: int = -1, /) -> bytes:
-        if self._pushed:
-            data, self._pushed = self._pushed, b""
-            return data
-        return self._next(size if size >= 0 else READ_BYTES)
-
-    def drain(self) -> None:
-        """Read what the decompressor left, so that the hash is the whole file's."""
-        while self._next(READ_BYTES):
-            pass
-
-
-def _open(path: str) -> IO[bytes]:
-    try:
-        if path == "-":
-            return sys.stdin.buffer
-        return open(path, "rb")  # noqa: PTH123, SIM115 - the caller closes it
-    except OSError as error:
-        raise _read_error(path, error) from error
-
-
-def _read_error(path: str, error: OSError) -> StorageError | DataError:
-    # Arrow reports damaged compressed data as an OSError without a number.
-    if error.errno is None:
-        return DataError(
-            f"{path}: the compressed data is damaged or cut off ({error}). Fetch the file again."
-        )
-    return StorageError(f"{path}: cannot be read: {error.strerror}. Check the file and its rights.")
-
-
-def _decompressed(raw: _Counted) -> IO[bytes]:
-    magic = raw.start(6)
-    if magic.startswith(b"\xfd7zXZ\x00"):
-        return _Xz(raw)  # Arrow has no xz
-    names = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
-    for start, name in names.items():
-        if magic.startswith(start):
-            import pyarrow as pa
-
-            # closes nothing: the file belongs to the caller
-            return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), name)  # type: ignore[no-any-return]
-    return raw  # type: ignore[return-value]
-
-
-class _Xz(io.RawIOBase):
-    """Read concatenated xz streams; unlike ``lzma.open`` it refuses garbage behind the last one."""
-
-    def __init__(self, raw: _Counted) -> None:
-        super().__init__()
-        self._raw = raw
-        self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
-
-    def read(self, size: int = -1, /) -> bytes:
-        try:
-            while True:
-                if self._decoder.eof:
-                    rest = (self._decoder.unused_data or self._raw.read(READ_BYTES)).lstrip(b"\0")
-                    if not rest:
-                        return b""
-                    self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
-                else:
-                    rest = self._raw.read(READ_BYTES) if self._decoder.needs_input else b""
-                    if not rest and self._decoder.needs_input:
-                        raise OSError("truncated xz stream")
-                if data := self._decoder.decompress(rest, max_length=READ_BYTES):
-                    return data
-        except lzma.LZMAError as error:
-            raise OSError(str(error)) from error

@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,7 +49,9 @@ class Recipe:
     output: str | None = _option(None, "The folder to write the dataset to.")
     tokenizer: str | None = _option(None, "A folder, a tokenizer.json, or a hub id.")
     revision: str | None = _option(None, "Branch, tag or commit of a hub id.")
-    schema: str = _option("auto", "What the records look like; auto tells each file's by its fields.")
+    schema: str = _option(
+        "auto", "What the records look like; auto tells each file's by its fields."
+    )
     field: tuple[str, ...] = _option(
         (), "CANONICAL=ACTUAL: what the data calls a field, e.g. prompt=question. Repeatable."
     )
@@ -81,7 +84,9 @@ class Recipe:
         None, "With quarantine: the most bad records, as a number or a percentage."
     )
     workers: int | None = _option(None, "Worker processes; all cores unless given.")
-    overwrite: bool = _option(False, "Replace the dataset in the output folder, once the new is whole.")
+    overwrite: bool = _option(
+        False, "Replace the dataset in the output folder, once the new is whole."
+    )
 
     def __post_init__(self) -> None:
         for option in fields(self):
@@ -95,7 +100,8 @@ class Recipe:
     def from_sources(cls, path: str | None, flags: Mapping[str, Any]) -> "Recipe":
         """Merge a YAML file and the flags that were given (others are None or empty)."""
         values = _load_file(path) if path else {}
-        values.update({k: v for k, v in flags.items() if v is not None and v not in ([], (), False)})
+        given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}
+        values.update(given)
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
@@ -124,7 +130,7 @@ class Recipe:
         if self.max_rejects is None:
             return None
         if self.max_rejects.endswith("%"):
-            return int(read * float(self.max_rejects[:-1]) / 100)
+            return int(read * Fraction(self.max_rejects[:-1]) / 100)
         return int(self.max_rejects)
 
 
@@ -141,8 +147,8 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+)\s*([a-zA-Z]*)", text.strip())
     if not match or match[2].upper() not in UNITS or not (size := int(match[1])):
         raise UsageError(
-            f"--shard-size is {shown(text)}; expected a number above 0 with B, KB, MB, GB, KiB, MiB "
-            "or GiB, e.g. 64MiB."
+            f"--shard-size is {shown(text)}; expected a number above 0 with B, KB, MB, GB, KiB, "
+            "MiB or GiB, e.g. 64MiB."
         )
     return size * UNITS[match[2].upper()]
 
@@ -232,4 +238,6 @@ def _check_together(recipe: Recipe) -> None:
                 "e.g. 100 or 0.1%."
             )
         if recipe.on_error != "quarantine":
-            raise UsageError("--max-rejects needs --on-error quarantine: otherwise none is allowed.")
+            raise UsageError(
+                "--max-rejects needs --on-error quarantine: otherwise none is allowed."
+            )

@@ -67,7 +67,7 @@ class DropReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Ragged:
-    """Rows of different lengths in one flat array: row i is ``values[offsets[i]:offsets[i + 1]]``."""
+    """Rows of different lengths in a flat array: row i is ``values[offsets[i]:offsets[i + 1]]``."""
 
     values: Ids  # int32, flat
     offsets: Offsets  # int64, one more than there are rows, starts with 0
@@ -128,7 +128,7 @@ class Batch:
     """Rows ready to be cut or written: ids and loss mask side by side.
 
     ``loss_mask`` is True where the model is trained. Labels are never stored: they are the id where
-    the mask is True and the ignore index elsewhere, unshifted, and are made when a shard is written.
+    the mask is True and the ignore index elsewhere, unshifted, made when a shard is written.
     """
 
     input_ids: Ids  # int32[tokens]
@@ -146,7 +146,7 @@ class Batch:
         return np.diff(self.offsets)
 
     def labels(self, ignore_index: int) -> Ids:
-        """int32[tokens]: the id where the model is trained, ``ignore_index`` elsewhere, unshifted."""
+        """int32[tokens]: the id where trained, ``ignore_index`` elsewhere, unshifted."""
         return np.where(self.loss_mask, self.input_ids, np.int32(ignore_index))
 
     def trained(self) -> Offsets:

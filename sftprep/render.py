@@ -7,7 +7,7 @@ Out    the conversation's *shape* (roles, inputs, what is trained), the shape's 
 Keeps  contents as they are, but for the roles that a template trims.
 Raises RecordError where the template has no place for something, or trims an answer to nothing.
 
-What is trained: the ``body`` of an assistant turn, which ends with the turn's terminator. Everything
+What is trained: the ``body`` of an assistant turn, which ends with the turn's terminator. All
 else (system, prompt, headers, what follows the terminator) is not, except with ``train_on="all"``.
 """
 
@@ -66,6 +66,7 @@ class Renderer:
         self._texts = {"bos": bos, "eos": eos, "separator": separator}
         self._implicit_bos = implicit_bos
         self._train_on = train_on
+        self._known: dict[tuple[tuple[str, bool, bool | None], ...], Shape] = {}
         self._shapes: dict[Shape, tuple[Piece, ...]] = {}
         terminator = "".join(
             self._texts[value] if is_slot else value
@@ -79,19 +80,25 @@ class Renderer:
     def render(self, conversation: Conversation) -> Rendered:
         """Render one conversation."""
         messages = self._with_system(conversation.messages)
-        if self.template.trim:
-            messages = self._trimmed(messages)
         if self._own_end or self._own_bos:
             messages = self._without_own_tokens(messages)
         if self.template.user_with_input is None:
             messages = tuple(_joined_input(m) if m.input else m for m in messages)
+        if self.template.trim:
+            messages = self._trimmed(messages)
+        key = tuple([(m.role, m.input != "", m.train) for m in messages])
+        shape = self._known.get(key)
+        if shape is None:
+            shape = self._known[key] = self._shape(messages)
+        return Rendered(shape, tuple([text for m in messages for text in (m.content, m.input)]))
+
+    def _shape(self, messages: tuple[Message, ...]) -> Shape:
         last = len(messages) - 1
         every = self._train_on != "last"
-        shape = tuple(
+        return tuple(
             Turn(m.role, m.input != "", m.role == "assistant" and _trained(m, every or i == last))
             for i, m in enumerate(messages)
         )
-        return Rendered(shape, tuple(text for m in messages for text in (m.content, m.input)))
 
     def pieces(self, shape: Shape) -> tuple[Piece, ...]:
         """The pieces of a shape; slot 2k is the content of message k, slot 2k + 1 its input."""
@@ -136,7 +143,9 @@ class Renderer:
     def _without_own_tokens(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """Answers without the terminator that the template writes; the first turn without BOS."""
         changed = [
-            m._replace(content=m.content.removesuffix(self._own_end)) if m.role == "assistant" else m
+            m._replace(content=m.content.removesuffix(self._own_end))
+            if m.role == "assistant"
+            else m
             for m in messages
         ]
         changed[0] = changed[0]._replace(content=changed[0].content.removeprefix(self._own_bos))
@@ -159,7 +168,9 @@ class Renderer:
         writer.scaffold = len(answers) == 1 and bool(template.tokens)
         for index, turn in enumerate(shape):
             if turn.role == "user":
-                self._write_user(writer, turn, index, system_slot if index == takes_system else None)
+                self._write_user(
+                    writer, turn, index, system_slot if index == takes_system else None
+                )
             elif turn.role == "assistant":
                 writer.write(template.header, {})
                 writer.completion |= index == target

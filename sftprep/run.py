@@ -126,9 +126,7 @@ def _tell(job: Plan, pipeline: Pipeline, progress: Progress) -> None:
             f"can read ({limit:,})."
         )
     if pipeline.encoder.why_not_fast:
-        progress.note(
-            f"using HF tokenizers, which is slower: {pipeline.encoder.why_not_fast}."
-        )
+        progress.note(f"using HF tokenizers, which is slower: {pipeline.encoder.why_not_fast}.")
 
 
 def _check_rows(tally: Tally) -> None:

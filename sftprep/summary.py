@@ -73,7 +73,9 @@ def _tokenizer(manifest: Manifest) -> list[str]:
             "set, so take a collator that does not mask by pad id"
         )
     else:
-        lines.append(f"  padding    the pad token is {special['pad']['token']}; rows are not padded")
+        lines.append(
+            f"  padding    the pad token is {special['pad']['token']}; rows are not padded"
+        )
     return lines
 
 
@@ -85,14 +87,14 @@ def _oddities(manifest: Manifest) -> list[str]:
         lines.append(f"  fields     read as output: {names}")
     if unclean := counts["unclean_boundaries"]:
         lines.append(
-            f"  boundary   {_number(unclean, 'row')} where prompt and completion do not meet between "
-            "tokens; end prompts without a space, and start completions with it"
+            f"  boundary   {_number(unclean, 'row')} where prompt and completion do not meet "
+            "between tokens; end prompts without a space, and start completions with it"
         )
     if records := counts["records_with_control_strings"]:
         top = sorted(counts["control_strings"].items(), key=lambda item: -item[1])[:3]
         names = ", ".join(f"{token} in {n:,}" for token, n in top)
         lines.append(
-            f"  control    {_number(records, 'record')} with the text of a control token ({names}), "
+            f"  control    {_number(records, 'record')} with a control token's text ({names}), "
             f"kept as text; if the token is meant, pass --allow-control '{top[0][0]}'"
         )
     return lines

@@ -115,7 +115,8 @@ class Tally:
         if not self._quarantine and self.rejected:
             more = self.rejected - len(self._first)
             lines = [
-                f"{self.rejected:,} of {self.read:,} records cannot be used; nothing was published.",
+                f"{self.rejected:,} of {self.read:,} records cannot be used; nothing was "
+                "published.",
                 *self._first,
                 *([f"... and {more:,} more"] if more else []),
             ]

@@ -1,7 +1,7 @@
 """Load a tokenizer and say everything about it that the other stages need, as plain data.
 
 In     a local folder, a ``tokenizer.json`` or a hub id; tokens to add.
-Out    ``Tokenizer``: the resolved ``tokenizer.json`` text, its control tokens, special tokens, sizes.
+Out    ``Tokenizer``: the resolved ``tokenizer.json``, its control tokens, special tokens, sizes.
 Keeps  what ``transformers.AutoTokenizer`` yields as the reference, whatever the files on disk say:
        transformers may load another pre-tokenizer than ``tokenizer.json`` holds.
 Never  runs code from the tokenizer's folder; never adds a token that was not asked for.
@@ -14,6 +14,7 @@ or not: DeepSeek's ``<｜User｜>`` is not flagged. Ids of control tokens come f
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -117,7 +118,7 @@ def load_tokenizer(
     state.update(post_processor=None, truncation=None, padding=None)
     vocabulary = hf.get_vocab()
     return Tokenizer(
-        name=Path(source).name if Path(source).exists() else source,
+        name=Path(source).resolve().name if Path(source).exists() else source,
         json=json.dumps(state, ensure_ascii=False, sort_keys=False),
         added=added,
         special={
@@ -138,10 +139,9 @@ def _load_hf(source: str, revision: str | None) -> Any:
     path = Path(source)
     if path.is_dir() and not any(path.iterdir()):
         raise TokenizerError(f"{source}: the folder is empty. Name a folder with a tokenizer.json.")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it advises to install torch
     import transformers
-    from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()
     try:
         if path.is_file():
             hf = transformers.PreTrainedTokenizerFast(tokenizer_file=source)
@@ -203,12 +203,17 @@ def _check_ids(source: str, added: tuple[AddedToken, ...]) -> None:
 
 
 def _adds_bos(hf: Any) -> bool:
-    """Whether the tokenizer itself puts its BOS in front of a text."""
-    if hf.bos_token_id is None:
+    """Whether the tokenizer itself puts a BOS in front of a text.
+
+    A bare ``tokenizer.json`` names no BOS; if its post-processor puts one, that is its BOS.
+    """
+    whole = hf("a", add_special_tokens=True)["input_ids"]
+    text = hf("a", add_special_tokens=False)["input_ids"]
+    if not whole or whole[0] == text[0] or whole[0] not in hf.added_tokens_decoder:
         return False
-    with_special = hf("a", add_special_tokens=True)["input_ids"]
-    without = hf("a", add_special_tokens=False)["input_ids"]
-    return bool(with_special[:1] == [hf.bos_token_id] and without[:1] != [hf.bos_token_id])
+    if hf.bos_token_id is None:
+        hf.bos_token = str(hf.added_tokens_decoder[whole[0]])
+    return bool(whole[0] == hf.bos_token_id)
 
 
 def _saved_files(hf: Any) -> dict[str, bytes]:

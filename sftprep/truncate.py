@@ -124,9 +124,7 @@ def balanced_lengths(kept: int, prompt: int, completion: int, max_length: int) -
     return max(source, kept), min(target, max_length - max(source, kept))
 
 
-def _cut_parts(
-    batch: Batch, rows: Offsets, max_length: int, budget: Budget, keep: Mask
-) -> None:
+def _cut_parts(batch: Batch, rows: Offsets, max_length: int, budget: Budget, keep: Mask) -> None:
     """Cut the prompt of each row at its start and its completion at its end, in ``keep``."""
     assert batch.part is not None
     for row in rows.tolist():

@@ -1,9 +1,9 @@
 """The shards' file formats: a writer and a reader side by side in one file each.
 
 In     a ``Batch`` and the ignore index.
-Out    a file with the columns ``input_ids``, ``attention_mask`` and ``labels``: a list of integers a
-       row. ``labels`` are unshifted: the id where trained, the ignore index elsewhere. The mask is
-       all ones: rows are not padded.
+Out    a file with the columns ``input_ids``, ``attention_mask`` and ``labels``: a list of integers
+       a row. ``labels`` are unshifted: the id where trained, the ignore index elsewhere. The mask
+       is all ones: rows are not padded.
 Keeps  the same bytes for the same rows, however they were made.
 
 A format is a module with ``ENDING``, ``write(path, batch, ignore_index)`` and ``read(path)``.
@@ -37,7 +37,7 @@ class Format(Protocol):
         ...
 
 
-FORMATS: dict[str, Format] = {"parquet": parquet, "arrow": arrow, "jsonl": jsonl}  # type: ignore[dict-item]
+FORMATS: dict[str, Format] = {"parquet": parquet, "arrow": arrow, "jsonl": jsonl}
 
 
 def read_shard(path: Path, name: str) -> Rows:

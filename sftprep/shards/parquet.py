@@ -1,4 +1,4 @@
-"""Parquet: zstd, no dictionary and no statistics, which for token ids cost time and save nothing."""
+"""Parquet: zstd, without dictionary and statistics, which cost time and save ids nothing."""
 
 from pathlib import Path
 

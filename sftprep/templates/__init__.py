@@ -51,9 +51,8 @@ class Template:
 
 
 ASSISTANT_KEYS = ("header", "body", "after")
-KEYS = tuple(
-    f.name for f in fields(Template) if f.name not in ("name", "sha256", *ASSISTANT_KEYS)
-) + ("assistant",)
+NO_KEYS = ("name", "sha256", *ASSISTANT_KEYS)
+KEYS = (*(f.name for f in fields(Template) if f.name not in NO_KEYS), "assistant")
 CHOICES = {"bos": ("auto", "always", "never"), "system_in": ("first-user", "last-user")}
 SLOTS = {
     "system": {"content"},
@@ -107,6 +106,11 @@ def parse_template(value: object, *, name: str, where: str, data: bytes = b"") -
         raise TemplateError(
             f"{where}: system and user_with_system are both given. Keep one: a system prompt has "
             "a turn of its own, or a place in a user turn."
+        )
+    if template.user_with_input is not None and template.user_with_system is not None:
+        raise TemplateError(
+            f"{where}: user_with_input and user_with_system are both given, and a turn can need "
+            "both. Leave user_with_input out: the input is then joined to the content."
         )
     return template
 

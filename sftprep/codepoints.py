@@ -1,0 +1,160 @@
+"""The code points for which gigatoken and HF tokenizers may give different ids.
+
+The two libraries split text by character classes (letter, number, mark, punctuation, ...), and each
+carries its own Unicode tables. A text without any code point of these tables gets the same ids from
+both; a text with one of them has to go to HF tokenizers, whose ids are the ones to reproduce.
+
+Why     gigatoken 0.10 knows Unicode 17 (ICU4X 2.2). tokenizers 0.23.3 splits by Unicode 16
+        (Oniguruma) and normalizes by Unicode 9 (unicode-normalization-alignments 0.1.12).
+What    ``DIVERGENT``: the 4,803 code points that Unicode 17 added. They are letters, marks, symbols
+        for one and unassigned for the other. They concern every byte-level tokenizer, and none that
+        works on characters (SentencePiece with byte fallback), where nothing is split by class.
+        ``DIVERGENT_NFC``: those that NFC moves, composes or takes apart on one side alone: marks
+        since Unicode 10, and the letters with which a pair begins that composes since then. They
+        concern tokenizers with an NFC normalizer, the only Unicode one that gigatoken supports.
+How     ``tests/conformance/find_divergent.py`` tried all 1,112,064 code points in some thirty
+        surroundings, with each of the eleven ways to split that gigatoken supports, on a vocabulary
+        in which a different split shows as different ids; for NFC, each code point among marks of
+        thirteen canonical classes, and 42 million pairs. Run it again after an upgrade of either
+        library: it says which code points are missing here.
+Limits  The tables are about Unicode alone. What else the two treat differently (a ``single_word``
+        token, a pre-tokenizer that gigatoken reads in part) depends on the tokenizer, not the text.
+
+All of them are rare: none was assigned before Unicode 10, and only a few scripts of the living use
+any. A text sent to HF tokenizers without need costs time and nothing else.
+"""
+
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
+
+CODE_POINTS = 0x110000
+
+DIVERGENT: tuple[tuple[int, int], ...] = (
+    (0x088F, 0x088F),
+    (0x0C5C, 0x0C5C),
+    (0x0CDC, 0x0CDC),
+    (0x1ACF, 0x1ADD),
+    (0x1AE0, 0x1AEB),
+    (0x20C1, 0x20C1),
+    (0x2B96, 0x2B96),
+    (0xA7CE, 0xA7CF),
+    (0xA7D2, 0xA7D2),
+    (0xA7D4, 0xA7D4),
+    (0xA7F1, 0xA7F1),
+    (0xFBC3, 0xFBD2),
+    (0xFD90, 0xFD91),
+    (0xFDC8, 0xFDCE),
+    (0x10940, 0x10959),
+    (0x10EC5, 0x10EC7),
+    (0x10ED0, 0x10ED8),
+    (0x10EFA, 0x10EFB),
+    (0x11B60, 0x11B67),
+    (0x11DB0, 0x11DDB),
+    (0x11DE0, 0x11DE9),
+    (0x16EA0, 0x16EB8),
+    (0x16EBB, 0x16ED3),
+    (0x16FF2, 0x16FF6),
+    (0x187F8, 0x187FF),
+    (0x18D09, 0x18D1E),
+    (0x18D80, 0x18DF2),
+    (0x1CCFA, 0x1CCFC),
+    (0x1CEBA, 0x1CED0),
+    (0x1CEE0, 0x1CEF0),
+    (0x1E6C0, 0x1E6DE),
+    (0x1E6E0, 0x1E6F5),
+    (0x1E6FE, 0x1E6FF),
+    (0x1F6D8, 0x1F6D8),
+    (0x1F777, 0x1F77A),
+    (0x1F8D0, 0x1F8D8),
+    (0x1FA54, 0x1FA57),
+    (0x1FA8A, 0x1FA8A),
+    (0x1FA8E, 0x1FA8E),
+    (0x1FAC8, 0x1FAC8),
+    (0x1FACD, 0x1FACD),
+    (0x1FAEA, 0x1FAEA),
+    (0x1FAEF, 0x1FAEF),
+    (0x1FBFA, 0x1FBFA),
+    (0x2B73A, 0x2B73F),
+    (0x2CEA2, 0x2CEAD),
+    (0x323B0, 0x33479),
+)
+"""First and last code point of each range on which the classes of characters differ."""
+
+DIVERGENT_NFC: tuple[tuple[int, int], ...] = (
+    (0x07FD, 0x07FD),
+    (0x0897, 0x089F),
+    (0x08CA, 0x08D3),
+    (0x09FE, 0x09FE),
+    (0x0C3C, 0x0C3C),
+    (0x0D3B, 0x0D3C),
+    (0x0EBA, 0x0EBA),
+    (0x1715, 0x1715),
+    (0x1ABF, 0x1ACE),
+    (0x1DF6, 0x1DFA),
+    (0xA82C, 0xA82C),
+    (0x105D2, 0x105D2),
+    (0x105DA, 0x105DA),
+    (0x10D24, 0x10D27),
+    (0x10D69, 0x10D6D),
+    (0x10EAB, 0x10EAC),
+    (0x10EFD, 0x10EFF),
+    (0x10F46, 0x10F50),
+    (0x10F82, 0x10F85),
+    (0x11070, 0x11070),
+    (0x1133B, 0x1133B),
+    (0x11382, 0x11382),
+    (0x11384, 0x11384),
+    (0x1138B, 0x1138B),
+    (0x11390, 0x11390),
+    (0x113C2, 0x113C2),
+    (0x113CE, 0x113D0),
+    (0x1145E, 0x1145E),
+    (0x11839, 0x1183A),
+    (0x11935, 0x11935),
+    (0x1193D, 0x1193E),
+    (0x11943, 0x11943),
+    (0x119E0, 0x119E0),
+    (0x11A34, 0x11A34),
+    (0x11A47, 0x11A47),
+    (0x11A99, 0x11A99),
+    (0x11D42, 0x11D42),
+    (0x11D44, 0x11D45),
+    (0x11D97, 0x11D97),
+    (0x11F41, 0x11F42),
+    (0x1611E, 0x1611E),
+    (0x16121, 0x16122),
+    (0x16129, 0x16129),
+    (0x1612F, 0x1612F),
+    (0x16D63, 0x16D63),
+    (0x16D67, 0x16D67),
+    (0x16D69, 0x16D69),
+    (0x16FF0, 0x16FF1),
+    (0x1E08F, 0x1E08F),
+    (0x1E130, 0x1E136),
+    (0x1E2AE, 0x1E2AE),
+    (0x1E2EC, 0x1E2EF),
+    (0x1E4EC, 0x1E4EF),
+    (0x1E5EE, 0x1E5EF),
+)
+"""The ranges on which NFC differs, beyond ``DIVERGENT``."""
+
+
+@cache
+def divergent_table(normalizes: bool) -> npt.NDArray[np.bool_]:
+    """Return, for each code point, whether a text that holds it must go to HF tokenizers.
+
+    Args:
+        normalizes: whether the tokenizer has a Unicode normalizer.
+
+    >>> table = divergent_table(normalizes=False)
+    >>> text = np.frombuffer(f"{chr(0x16EA0)} a".encode("utf-32-le"), dtype=np.uint32)
+    >>> table[text].tolist()
+    [True, False, False]
+    """
+    table = np.zeros(CODE_POINTS, dtype=np.bool_)
+    for first, last in DIVERGENT + DIVERGENT_NFC if normalizes else DIVERGENT:
+        table[first : last + 1] = True
+    table.flags.writeable = False  # one array for every caller
+    return table
