@@ -32,6 +32,7 @@ import numpy.typing as npt
 CODE_POINTS = 0x110000
 
 DIVERGENT: tuple[tuple[int, int], ...] = (
+    (0x0295, 0x0295),
     (0x088F, 0x088F),
     (0x0C5C, 0x0C5C),
     (0x0CDC, 0x0CDC),

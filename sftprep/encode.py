@@ -181,6 +181,7 @@ class Encoder:
         self.forbidden = np.zeros(tokenizer.size, np.bool_)  # ids that text must never become
         for token in tokenizer.controls.values():
             self.forbidden[token.id] = token.content not in allowed
+        self._check_kept(tokenizer, allowed)
         self._refuse_leaks(tokenizer, allowed)
         if backend == "gigatoken" and self._first.why_not:
             raise TokenizerError(
@@ -220,6 +221,18 @@ class Encoder:
         if self.prefix == "normalizer":
             return not token.normalized
         return self.prefix == "always"
+
+    def _check_kept(self, tokenizer: Tokenizer, allowed: frozenset[str]) -> None:
+        """Added tokens that stay must still have their ids."""
+        kept = [t for t in tokenizer.added if t.content in allowed or not t.content.strip()]
+        encoded = self._first.reference.encode([t.content for t in kept])
+        for index, token in enumerate(kept):
+            if token.id not in encoded.row(index):
+                raise TokenizerError(
+                    f"tokenizer {shown(tokenizer.name)} does not give the token "
+                    f"{shown(token.content)} its id {token.id} when other tokens are taken out. "
+                    "Use a tokenizer whose model knows that token."
+                )
 
     def _refuse_leaks(self, tokenizer: Tokenizer, allowed: frozenset[str]) -> None:
         tokens = [token for token in tokenizer.controls if token not in allowed]

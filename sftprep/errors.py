@@ -114,7 +114,7 @@ def shown(value: object, limit: int = 80) -> str:
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dict | list):
-        return f"a {'object' if isinstance(value, dict) else 'list'} of {len(value)}"
+        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
     text = ascii_safe(repr(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -48,8 +48,8 @@ class Watch(NamedTuple):
     """A ``single_word`` token between two texts: it depends on them whether it is a token."""
 
     item: int  # its number among the items of the shape
-    left: str | int  # literal text or slot
-    right: str | int
+    left: tuple[str | int, ...]  # literal texts and slots, the nearest first
+    right: tuple[str | int, ...]
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,15 @@ class Layout:
         return frozenset(
             watch.item
             for watch in self.watches
-            if WORD.match(_of(watch.left, contents)[-1:]) or WORD.match(_of(watch.right, contents))
+            if WORD.match(_nearest(watch.left, contents)[-1:])
+            or WORD.match(_nearest(watch.right, contents))
         )
 
 
-def _of(part: str | int, contents: Sequence[str]) -> str:
-    return contents[part] if isinstance(part, int) else part
+def _nearest(parts: Sequence[str | int], contents: Sequence[str]) -> str:
+    """The first of these texts that is not empty."""
+    texts = (contents[part] if isinstance(part, int) else part for part in parts)
+    return next(filter(None, texts), "")
 
 
 class Controls:
@@ -244,7 +247,7 @@ class Compiler:
                 right.strip_left = True
             if right.token and right.token.lstrip and left.parts is not None:
                 left.strip_right = True
-        for item, following in zip(items, [*items[1:], None], strict=True):
+        for item, following in zip(items, [*items[1:], None], strict=False):
             item.strip_literal()
             emptied = item.parts == []
             if emptied and item.strip_left and following and self._joint:
@@ -318,14 +321,9 @@ def _chains(joined: Sequence[bool]) -> tuple[tuple[int, int], ...]:
 def _watches(
     atoms: Sequence[tuple[str | int | AddedToken, Piece]], demoted: frozenset[int]
 ) -> tuple[Watch, ...]:
-    def beside(index: int) -> str | int:
-        if not 0 <= index < len(atoms):
-            return ""
-        atom = atoms[index][0]
-        return atom.content if isinstance(atom, AddedToken) else atom
-
+    texts = [atom.content if isinstance(atom, AddedToken) else atom for atom, _ in atoms]
     return tuple(
-        Watch(index, beside(index - 1), beside(index + 1))
+        Watch(index, tuple(reversed(texts[:index])), tuple(texts[index + 1 :]))
         for index, (atom, _) in enumerate(atoms)
         if isinstance(atom, AddedToken) and atom.single_word and index not in demoted
     )

@@ -80,12 +80,19 @@ class Tokenizer:
         What it encodes can never become a control token: it does not know them.
         """
         state = json.loads(self.json)
-        kept = set(allowed)
-        state["added_tokens"] = [
+        allowed = set(allowed)
+        kept = [
             token
             for token in state["added_tokens"]
-            if not token["content"].strip() or token["content"] in kept
+            if not token["content"].strip() or token["content"] in allowed
         ]
+        state["added_tokens"] = kept
+        vocabulary = state["model"]["vocab"]
+        if isinstance(vocabulary, dict):
+            # A token that its model does not know gets the next free id when it is loaded, which
+            # is another's once some are gone. What the model knows keeps its id.
+            for token in kept:
+                vocabulary.setdefault(token["content"], token["id"])
         return json.dumps(state, ensure_ascii=False)
 
     @cached_property

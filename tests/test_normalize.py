@@ -337,7 +337,7 @@ FAULTS: list[tuple[str, Record, str, str]] = [
         "instruction",
         {"instruction": "a", "input": {"x": 1}, "output": "b"},
         "wrong_type",
-        "input is a object of 1; expected a string",
+        "input is an object of 1; expected a string",
     ),
     (
         "instruction",
@@ -388,7 +388,7 @@ FAULTS: list[tuple[str, Record, str, str]] = [
         "wrong_type",
         "messages is 'user: a'; expected a list",
     ),
-    ("messages", {"messages": {}}, "wrong_type", "messages is a object of 0; expected a list"),
+    ("messages", {"messages": {}}, "wrong_type", "messages is an object of 0; expected a list"),
     ("messages", chat(), "bad_turn_order", "messages is empty"),
     ("messages", chat("a"), "wrong_type", "messages[0] is 'a'; expected an object"),
     (
@@ -497,7 +497,7 @@ FAULTS: list[tuple[str, Record, str, str]] = [
         "messages",
         chat(user("a"), assistant("b", weight={})),
         "wrong_type",
-        "messages[1].weight is a object of 0; expected 0 or 1",
+        "messages[1].weight is an object of 0; expected 0 or 1",
     ),
     (
         "messages",

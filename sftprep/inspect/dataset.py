@@ -23,7 +23,9 @@ REBUILD = "The dataset is damaged: build it again."
 def inspect_dataset(folder: str, *, row: int, rows: int, colour: bool) -> str:
     """Rows ``row`` to ``row + rows - 1`` of a dataset (fewer where it ends), for a terminal."""
     dataset = Dataset(Path(folder))
-    shown = [show_row(r, dataset.vocabulary, colour=colour) for r in dataset.rows(row, rows)]
+    found = list(dataset.rows(row, rows))
+    vocabulary = dataset.vocabulary()
+    shown = [show_row(each, vocabulary, colour=colour) for each in found]
     return "\n\n".join([f"{dataset.describe()}\n{legend(colour=colour)}", *shown])
 
 
@@ -40,7 +42,6 @@ class Dataset:
         self.size = sum(shard["rows"] for shard in self.manifest.shards)
         self._open: tuple[str, Rows] | None = None  # the shard that was read last
 
-    @property
     def vocabulary(self) -> Vocabulary:
         """Of the tokenizer that is kept beside the shards."""
         path = self.folder / "tokenizer" / "tokenizer.json"

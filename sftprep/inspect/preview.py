@@ -81,7 +81,7 @@ class _Seen:
     def account(self) -> str:
         """One line on the records so far, and on those that gave no row."""
         noun = "record" if self.read == 1 else "records"
-        text = f"of the first {self.read:,} {noun}: {len(self.rows):,} shown"
+        text = f"{self.read:,} {noun} looked at, {len(self.rows):,} shown"
         for kind, refused in (("rejected", True), ("dropped", False)):
             places: dict[str, list[str]] = defaultdict(list)
             for lost in self.lost:

@@ -49,7 +49,7 @@ def show_row(row: Row, vocabulary: Vocabulary, *, colour: bool) -> str:
     """A header, a line on the row's control tokens and remarks, and the row itself."""
     heading = _styled(_heading(row), BOLD, colour=colour)
     details = [*_controls(row, vocabulary), *row.remarks]
-    lines = [_styled(f"  {ascii_safe(line)}", DIM, colour=colour) for line in details]
+    lines = [f"  {ascii_safe(line)}" for line in details]
     body = paint(units(vocabulary, row.ids, row.trained), colour=colour)
     return "\n".join([heading, *lines, body])
 
@@ -59,13 +59,11 @@ def legend(*, colour: bool, boundaries: bool = True) -> str:
     if colour:
         trained, masked = _styled("trained", GREEN), _styled("not trained", DIM)
         controls = _styled("control token", DIM, REVERSE), _styled("trained one", GREEN, REVERSE)
-        between = f"{_styled('to', DIM, UNDERLINED)}{_styled('ken', DIM)}, " if boundaries else ""
+        words = ("every", " other", " token", " underlined")
+        marked = [_styled(w, UNDERLINED) if w in words[1::2] else w for w in words]
+        between = f"{''.join(marked)}, " if boundaries else ""
         return f"{trained}, {masked}, {', '.join(controls)}, {between}{NEWLINE} newline"
-    between = (
-        f"{BETWEEN} between tokens (but not beside a control token or inside a character), "
-        if boundaries
-        else ""
-    )
+    between = f"{BETWEEN} between tokens, none inside a character; " if boundaries else ""
     return f"{OPEN}trained{CLOSE}, the rest not; {between}{NEWLINE} newline"
 
 
@@ -102,8 +100,8 @@ def paint(shown: Sequence[Unit], *, colour: bool, boundaries: bool = True) -> st
 def _coloured(shown: Sequence[Unit], boundaries: bool) -> str:
     text, underlined = "", False
     for before, unit in zip([None, *shown], shown, strict=False):
-        beside_text = before is not None and not before.control and not unit.control
-        underlined = boundaries and beside_text and not underlined
+        alike = before is not None and before.control == unit.control
+        underlined = boundaries and alike and not underlined
         codes = [GREEN if unit.trained else DIM]
         codes += [REVERSE] if unit.control else []
         codes += [UNDERLINED] if underlined else []

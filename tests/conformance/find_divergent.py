@@ -79,7 +79,7 @@ SPLITS: dict[str, list[str]] = {
 # --- where a code point is put, in place of the @ -----------------------------------------------
 
 AMONG_TEXT = (
-    "@ @@  @\t@ a@b A@B 1@2 .@, @'s '@s 'l@ '@e\n@\n \n"
+    "@ @@  @\t@ a@b A@B @Be a@Be A@be 1@2 .@, @'s '@s 'l@ '@e\n@\n \n"
     "@\u00a0漢@字 あ@ん e\u0301@\u0301 /@/\n@.com!@"
 )
 AMONG_LITTLE = "@ a@b 1@.com\n@"  # for planes where nothing but private use is assigned

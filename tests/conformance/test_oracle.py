@@ -537,11 +537,20 @@ TOKENIZERS = (
     "mistral-legacy",
     "sample",
 )
+STARTS_MATTER = ("gpt2", "gpt2-prefix", "mistral", "mistral-legacy")
 HOSTILE = [
-    Job("hostile", tokenizer, template, boundary)
+    Job(
+        "hostile",
+        tokenizer,
+        template,
+        boundary,
+        # gigatoken cannot encode whitespace tokens exactly, so the command refuses it by name.
+        variants=(("auto", 1), ("hf", 2)) if tokenizer == "gpt2-blanks" else TWO_VARIANTS,
+    )
     for tokenizer in TOKENIZERS
-    for template in ("plain", "chatml")
+    for template in TEMPLATES
     for boundary in BOUNDARIES
+    if template == "chatml" or (template == "plain" and tokenizer in STARTS_MATTER)
 ]
 
 CUT: tuple[tuple[str, Template], ...] = (
@@ -554,6 +563,7 @@ TRUNCATED = [
     for tokenizer, template in CUT
     for length in (20, 100)
     for strategy in STRATEGIES
+    if length == 100 or strategy in ("prompt-start", "completion-end", "balanced")
 ]
 
 TRAINED = [
