@@ -6,8 +6,8 @@ Out    a ``Batch`` with a row for each, in order, before any cut; which of them 
 Keeps  one layout a shape, made when the shape is first met.
 """
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from sftprep.boundary import Chain, join, unclean_chains
 from sftprep.encode import Encoder
 from sftprep.layout import Compiler, Layout
 from sftprep.records import Batch, Piece, Ragged
-from sftprep.render import Rendered, Shape
+from sftprep.render import Rendered
 from sftprep.tokenizer import AddedToken
 
 Demoted = frozenset[int]
@@ -28,6 +28,7 @@ class Built(NamedTuple):
     batch: Batch
     unclean: list[bool]  # of each row: whether a boundary of its text is not clean
     leaks: frozenset[int]  # rows in which text became a control token
+    rewritten: Sequence[bool] = ()  # chats: whether a turn follows other ids than at inference
 
 
 class _Runs(NamedTuple):
@@ -55,7 +56,7 @@ class RowBuilder:
     def __init__(
         self,
         encoder: Encoder,
-        pieces: Callable[[Shape], Sequence[Piece]],
+        pieces: Callable[[Any], Sequence[Piece]],
         controls: dict[str, AddedToken],
         *,
         joint: bool,
@@ -71,7 +72,7 @@ class RowBuilder:
             prefixes_after=encoder.prefixes_after,
             count=encoder.count,
         )
-        self._numbers: dict[tuple[Shape, Demoted], int] = {}
+        self._numbers: dict[tuple[Hashable, Demoted], int] = {}
         self._layouts: list[Layout] = []
         self._table: Layouts | None = None  # of all layouts; None when one was added
 

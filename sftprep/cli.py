@@ -5,10 +5,10 @@ runs: ``sftprep --help`` must be quick.
 """
 
 import contextlib
+import io
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +20,7 @@ import typer
 from sftprep.errors import SftprepError, ascii_safe
 
 if TYPE_CHECKING:
-    from sftprep.run import Progress
+    from sftprep.progress import Progress
 
 app = typer.Typer(
     name="sftprep",
@@ -61,8 +61,15 @@ Field = Annotated[
 ]
 TemplateName = Annotated[
     str | None,
-    typer.Option("--template", help="A built-in template, or a YAML file. [default: plain]"),
+    typer.Option(
+        "--template", help="Built-in, YAML or .jinja file, or tokenizer. [default: plain]"
+    ),
 ]
+TemplateArg = Annotated[
+    list[str] | None,
+    typer.Option(help="KEY=VALUE for a chat template: enable_thinking=false. Repeatable."),
+]
+Date = Annotated[str | None, typer.Option(help="YYYY-MM-DD: what a chat template takes for today.")]
 System = Annotated[str | None, typer.Option(help="The system prompt where a record has none.")]
 Separator = Annotated[
     str | None,
@@ -106,6 +113,12 @@ Format = Annotated[str | None, typer.Option(help="parquet, arrow or jsonl. [defa
 ShardSize = Annotated[
     str | None, typer.Option(help="Input bytes in one shard, e.g. 500KB. [default: 64MiB]")
 ]
+OnInjection = Annotated[
+    str | None,
+    typer.Option(
+        help="A control token's text in a record: encode it, or reject. [default: encode]"
+    ),
+]
 OnError = Annotated[
     str | None,
     typer.Option(help="Bad records: fail, or quarantine them. [default: fail]"),
@@ -132,6 +145,8 @@ def prepare(
     schema: Schema = None,
     field: Field = None,
     template: TemplateName = None,
+    template_arg: TemplateArg = None,
+    date: Date = None,
     system: System = None,
     separator: Separator = None,
     add_token: AddToken = None,
@@ -144,6 +159,7 @@ def prepare(
     backend: BackendName = None,
     format: Format = None,  # noqa: A002 - the option's name
     shard_size: ShardSize = None,
+    on_injection: OnInjection = None,
     on_error: OnError = None,
     max_rejects: MaxRejects = None,
     workers: Workers = None,
@@ -192,6 +208,8 @@ def preview(
     schema: Schema = None,
     field: Field = None,
     template: TemplateName = None,
+    template_arg: TemplateArg = None,
+    date: Date = None,
     system: System = None,
     separator: Separator = None,
     add_token: AddToken = None,
@@ -202,6 +220,7 @@ def preview(
     ignore_index: IgnoreIndex = None,
     boundary: Boundary = None,
     backend: BackendName = None,
+    on_injection: OnInjection = None,
     on_error: OnError = None,
 ) -> None:
     """Show what prepare would train on: tokens, trained or not. Nothing is written."""
@@ -239,7 +258,8 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _colour() -> bool:
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not plain
 
 
 @contextmanager
@@ -279,64 +299,21 @@ def _lines_safe(text: str) -> str:
 @contextmanager
 def _progress(*, silent: bool) -> "Iterator[Progress]":
     """A bar on stderr where that is a terminal; notes are always told, unless silent."""
-    from sftprep.run import Silent
+    from sftprep.progress import Bar, Silent
 
     if silent:
         yield Silent()
         return
-    bar = _Bar(shown=sys.stderr.isatty())
+    bar = Bar(shown=sys.stderr.isatty())
     try:
         yield bar
     finally:
         bar.close()
 
 
-class _Bar:
-    """Records, MB/s and time left, by tqdm."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self._shown = shown
-        self._bar: Any = None
-        self._records = 0
-        self._bytes = 0
-        self._began = 0.0
-
-    def note(self, text: str) -> None:
-        """Say a sentence on stderr."""
-        typer.echo(f"note: {ascii_safe(text)}", err=True)
-
-    def start(self, total: int | None) -> None:
-        """Show the bar."""
-        from tqdm import tqdm
-
-        self._began = time.monotonic()
-        self._bar = tqdm(
-            total=total,
-            unit="B",
-            unit_scale=True,
-            disable=not self._shown,
-            file=sys.stderr,
-            dynamic_ncols=True,
-            bar_format="{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
-            "[{elapsed}<{remaining}]{postfix}"
-            if total
-            else None,
-        )
-
-    def advance(self, stored: int, size: int, records: int) -> None:
-        """Move the bar."""
-        self._records += records
-        self._bytes += size
-        rate = self._bytes / 1e6 / max(time.monotonic() - self._began, 1e-3)
-        self._bar.set_postfix_str(f"{self._records:,} records, {rate:.1f} MB/s", refresh=False)
-        self._bar.update(stored - self._bar.n)
-
-    def close(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-
-
 def main() -> None:
     """The program."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     app()

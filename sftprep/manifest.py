@@ -10,13 +10,13 @@ A folder without a manifest is no dataset.
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from sftprep.errors import DataError, InternalError, OutputError
+from sftprep.errors import DataError, InternalError, NoInputError
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -67,14 +67,14 @@ def load_manifest(folder: Path) -> Manifest:
     """Read a dataset's manifest.
 
     Raises:
-        OutputError: the folder holds no dataset.
+        NoInputError: the folder holds no dataset.
         DataError: the manifest is damaged or of another format version.
     """
     path = folder / MANIFEST
     try:
         value = orjson.loads(path.read_bytes())
     except OSError as error:
-        raise OutputError(
+        raise NoInputError(
             f"{folder}: holds no dataset: there is no {MANIFEST}. Check the path, or run prepare."
         ) from error
     except orjson.JSONDecodeError as error:
@@ -85,4 +85,6 @@ def load_manifest(folder: Path) -> Manifest:
             f"{path}: has format version {version}; this sftprep reads {FORMAT_VERSION}. "
             "Use the version that wrote it, or build the dataset again."
         )
+    if set(value) != {f.name for f in fields(Manifest)}:
+        raise DataError(f"{path}: has other keys than a manifest. Build the dataset again.")
     return Manifest(**value)

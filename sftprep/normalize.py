@@ -131,8 +131,8 @@ def _no_schema(record: Record) -> RecordError:
 
 
 def _prompt_completion(record: Record, fields: Fields) -> list[Message]:
-    prompt = _text(record, fields["prompt"])
-    completion = _text(record, fields["completion"])
+    prompt = require_text(record, fields["prompt"])
+    completion = require_text(record, fields["completion"])
     _check_completion(completion, fields["completion"])
     return [Message("user", prompt), Message("assistant", completion)]
 
@@ -142,10 +142,10 @@ def _instruction(record: Record, fields: Fields) -> list[Message]:
     if system := _optional_text(record, fields["system"]):
         messages.append(Message("system", system))
     messages.extend(_history(record, fields["history"]))
-    instruction = _text(record, fields["instruction"])
+    instruction = require_text(record, fields["instruction"])
     extra = _optional_text(record, fields["input"])
     name = output_field(record, fields) or fields["output"]
-    output = _text(record, name)
+    output = require_text(record, name)
     _check_completion(output, name)
     return [*messages, Message("user", instruction, extra), Message("assistant", output)]
 
@@ -155,11 +155,11 @@ def _history(record: Record, name: str) -> list[Message]:
     if pairs is None:
         return []
     if not isinstance(pairs, list):
-        raise _wrong_type(name, pairs, "a list of [question, answer] pairs")
+        raise wrong_type(name, pairs, "a list of [question, answer] pairs")
     messages = []
     for index, pair in enumerate(pairs):
         if not isinstance(pair, list) or [type(x) for x in pair] != [str, str]:
-            raise _wrong_type(f"{name}[{index}]", pair, "a pair of strings")
+            raise wrong_type(f"{name}[{index}]", pair, "a pair of strings")
         _check_completion(pair[1], f"{name}[{index}][1]")
         messages += [Message("user", pair[0]), Message("assistant", pair[1])]
     return messages
@@ -170,7 +170,7 @@ def _messages(record: Record, fields: Fields) -> list[Message]:
     name = fields["messages"]
     turns = [
         _message(turn, f"{name}[{index}]", fields["role"], fields["content"], ROLES)
-        for index, turn in enumerate(_list(record, name))
+        for index, turn in enumerate(require_list(record, name))
     ]
     _check_turns(turns, name)
     return turns
@@ -181,7 +181,7 @@ def _sharegpt(record: Record, fields: Fields) -> list[Message]:
     name = fields["conversations"]
     turns = [
         _message(turn, f"{name}[{index}]", fields["from"], fields["value"], SHAREGPT_ROLES)
-        for index, turn in enumerate(_list(record, name))
+        for index, turn in enumerate(require_list(record, name))
     ]
     _check_turns(turns, name)
     system = _optional_text(record, fields["system"])
@@ -202,32 +202,33 @@ def _message(
     turn: object, where: str, role_field: str, field: str, roles: dict[str, str]
 ) -> Message:
     if not isinstance(turn, dict):
-        raise _wrong_type(where, turn, "an object")
-    role = _text(turn, role_field, where)
+        raise wrong_type(where, turn, "an object")
+    role = require_text(turn, role_field, where)
     if role not in roles:
         raise RecordError(
             "unknown_role",
-            f"{where}.{role_field} is {shown(role)}; expected {_choices(roles)}",
+            f"{where}.{role_field} is {shown(role)}; expected {choices(roles)}",
         )
-    content = _text(turn, field, where)
-    return Message(roles[role], content, "", _train_flag(turn, where))
+    content = require_text(turn, field, where)
+    return Message(roles[role], content, "", train_flag(turn, where))
 
 
-def _choices(roles: dict[str, str]) -> str:
+def choices(roles: Iterable[str]) -> str:
+    """The names in words: a, b or c."""
     names = list(roles)
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
-def _train_flag(turn: Record, where: str) -> bool | None:
+def train_flag(turn: Record, where: str) -> bool | None:
     """The record's own word on whether a turn is trained: ``train`` or ``weight``."""
     train = turn.get("train")
     if train is not None and not isinstance(train, bool):
-        raise _wrong_type(f"{where}.train", train, "true or false")
+        raise wrong_type(f"{where}.train", train, "true or false")
     weight = turn.get("weight")
     if weight is None:
         return train
     if not isinstance(weight, int | float) or isinstance(weight, bool) or weight not in {0, 1}:
-        raise _wrong_type(f"{where}.weight", weight, "0 or 1")
+        raise wrong_type(f"{where}.weight", weight, "0 or 1")
     if train is not None and train != bool(weight):
         raise RecordError(
             "wrong_type", f"{where} has train {shown(train)} and weight {shown(weight)}"
@@ -270,19 +271,21 @@ def _check_completion(text: str, where: str) -> None:
         raise RecordError("empty_completion", f"{where} is empty: there is nothing to train on")
 
 
-def _list(record: Record, name: str) -> list[Any]:
+def require_list(record: Record, name: str) -> list[Any]:
+    """A field that must be a list."""
     value = _present(record, name, "")
     if not isinstance(value, list):
-        raise _wrong_type(name, value, "a list")
+        raise wrong_type(name, value, "a list")
     return value
 
 
-def _text(record: Record, name: str, where: str = "") -> str:
+def require_text(record: Record, name: str, where: str = "") -> str:
+    """A field that must be a string; ``where`` says what the record is, if it is a part."""
     value = record.get(name)
     if type(value) is str:
         return value
     value = _present(record, name, where)
-    raise _wrong_type(f"{where}.{name}" if where else name, value, "a string")
+    raise wrong_type(f"{where}.{name}" if where else name, value, "a string")
 
 
 def _optional_text(record: Record, name: str) -> str:
@@ -290,7 +293,7 @@ def _optional_text(record: Record, name: str) -> str:
     if value is None:
         return ""
     if not isinstance(value, str):
-        raise _wrong_type(name, value, "a string")
+        raise wrong_type(name, value, "a string")
     return value
 
 
@@ -302,5 +305,6 @@ def _present(record: Record, name: str, where: str) -> object:
     return record[name]
 
 
-def _wrong_type(where: str, value: object, expected: str) -> RecordError:
+def wrong_type(where: str, value: object, expected: str) -> RecordError:
+    """The error for a value of another type than expected."""
     return RecordError("wrong_type", f"{where} is {shown(value)}; expected {expected}")

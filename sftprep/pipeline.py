@@ -9,20 +9,22 @@ This is the one place where a ``RecordError`` is caught; what then happens to th
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sftprep.build import Built, RowBuilder
+from sftprep.chat import ChatRenderer, ChatTemplate
+from sftprep.chat_normalize import chat_normalizer
 from sftprep.controls import ControlStrings
 from sftprep.encode import Encoder
 from sftprep.errors import RecordError
-from sftprep.normalize import Fields, Normalizer, Record, normalizer, output_field
+from sftprep.normalize import Fields, Record, normalizer, output_field
 from sftprep.parse import parse_line
 from sftprep.read import Block
-from sftprep.records import Batch, Conversation, DropReason
+from sftprep.records import Batch, Dialogue, DropReason
 from sftprep.render import Rendered, Renderer
 from sftprep.templates import Template
 from sftprep.tokenizer import Tokenizer
@@ -34,16 +36,22 @@ class Settings:
     """What a worker needs to know: plain data, to be sent to another process."""
 
     tokenizer: Tokenizer
-    template: Template
+    template: Template | ChatTemplate
     fields: dict[str, str]
     system: str | None
     separator: str
     allowed: tuple[str, ...]  # control tokens that content may be
+    rejects_controls: bool  # whether a record with a control token's text is refused
     max_length: int
     truncation: str
     train_on: str
     boundary: str
     backend: str
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether the template is a program: it then runs in a process that can be ended."""
+        return isinstance(self.template, ChatTemplate)
 
 
 class Lost(NamedTuple):
@@ -80,17 +88,9 @@ class Pipeline:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        tokenizer, template = settings.tokenizer, settings.template
+        tokenizer = settings.tokenizer
         self.encoder = Encoder(tokenizer, allowed=settings.allowed, backend=settings.backend)
-        self._renderer = Renderer(
-            template,
-            bos=tokenizer.special.get("bos", ""),
-            eos=tokenizer.special.get("eos", ""),
-            implicit_bos=tokenizer.adds_bos,
-            separator=settings.separator,
-            train_on=settings.train_on,
-            allowed=settings.allowed,
-        )
+        self._renderer = _renderer(settings)
         self._builder = RowBuilder(
             self.encoder,
             self._renderer.pieces,
@@ -100,14 +100,15 @@ class Pipeline:
         )
         self._fields = Fields(settings.fields)
         self._strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
-        self._normalizers: dict[str, Normalizer] = {}
+        self._is_chat = isinstance(settings.template, ChatTemplate)
+        self._normalizers: dict[str, Callable[[Record], Dialogue]] = {}
 
     def run(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         lines = block.lines()
         places: list[int] = []  # which line each conversation came from
-        conversations: list[Conversation] = []
+        conversations: list[Dialogue] = []
         rendered: list[Rendered] = []
         normalize = self._normalizer(block.schema)
         for index, line in enumerate(lines):
@@ -118,7 +119,7 @@ class Pipeline:
             try:
                 record = parse_line(line)
                 conversation = normalize(record)
-                rendered.append(self._renderer.render(conversation))
+                rendered.append(self._rendered(conversation))
             except RecordError as error:
                 result.rejected.append(_lost(block, index, line, error.reason, error))
                 continue
@@ -129,13 +130,29 @@ class Pipeline:
         if rendered:
             self._count_controls(rendered, result)
             built, shortened = self._fitted(conversations, rendered)
+            if self._is_chat:
+                built = built._replace(
+                    rewritten=[self._renderer.rewrites(r.shape) for r in rendered]
+                )
             self._finish(block, lines, places, built, shortened, result)
         return result
 
-    def _normalizer(self, schema: str) -> Normalizer:
+    def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
         if schema not in self._normalizers:
-            self._normalizers[schema] = normalizer(schema, self._fields, self.settings.system)
+            make = chat_normalizer if self._is_chat else normalizer
+            self._normalizers[schema] = make(schema, self._fields, self.settings.system)
         return self._normalizers[schema]
+
+    def _rendered(self, conversation: Dialogue) -> Rendered:
+        rendered: Rendered = self._renderer.render(conversation)
+        if self.settings.rejects_controls:
+            found = self._strings.find([rendered.contents])[1]
+            if found:
+                raise RecordError(
+                    "control_string",
+                    f"the record holds the text of a control token: {', '.join(found)}",
+                )
+        return rendered
 
     def _output_name(self, record: Record) -> str:
         return output_field(record, self._fields)
@@ -146,7 +163,7 @@ class Pipeline:
         result.controls.update(found)
 
     def _fitted(
-        self, conversations: list[Conversation], rendered: list[Rendered]
+        self, conversations: list[Dialogue], rendered: list[Rendered]
     ) -> tuple[Built, dict[int, int]]:
         """Build the rows; with ``oldest-turns``, from as many of the latest exchanges as fit.
 
@@ -165,7 +182,7 @@ class Pipeline:
         return self._builder.build(rendered), gone
 
     def _fewest_dropped(
-        self, conversations: Sequence[Conversation], counts: dict[int, int]
+        self, conversations: Sequence[Dialogue], counts: dict[int, int]
     ) -> dict[int, int]:
         """For each long conversation, the fewest exchanges to drop (all but one if none do)."""
         low = dict.fromkeys(counts, 1)
@@ -206,16 +223,18 @@ class Pipeline:
             if row in built.leaks:
                 continue
             if reason is DropReason.TOO_LONG and settings.truncation == "error":
-                lose(row, reason, _too_long(int(lengths[row]), settings.max_length))
+                lose(row, reason.value, _too_long(int(lengths[row]), settings.max_length))
             elif reason is DropReason.NOTHING_TO_TRAIN and row in shortened:
-                lose(row, DropReason.CUT_TO_NOTHING, None)  # what was trained went with the oldest
+                lose(row, DropReason.CUT_TO_NOTHING.value, None)  # it went with the oldest
             else:
-                lose(row, reason, None)
+                lose(row, reason.value, None)
         result.rejected.sort(key=lambda lost: lost.offset)
         batch = cut.batch
         if built.leaks:
             batch = batch.keep_rows(~np.isin(batch.record, list(built.leaks)))
         written = set(batch.record.tolist())
+        if self._is_chat:
+            result.counts["rewritten_histories"] += sum(built.rewritten[row] for row in written)
         result.counts["truncated"] += cut.truncated
         result.counts["shortened"] += len(written & shortened.keys())
         result.counts["exchanges_dropped"] += sum(
@@ -232,6 +251,29 @@ class Pipeline:
 LEAK = RecordError(
     "control_from_text", "the tokenizer turns text of the record into a control token"
 )
+
+
+def _renderer(settings: Settings) -> Any:
+    """The renderer for the settings' template; both kinds have ``render`` and ``pieces``."""
+    tokenizer, template = settings.tokenizer, settings.template
+    bos = tokenizer.special.get("bos", "")
+    if isinstance(template, ChatTemplate):
+        return ChatRenderer(
+            template,
+            variables=tokenizer.variables,
+            controls=tokenizer.controls,
+            bos=bos,
+            train_on=settings.train_on,
+        )
+    return Renderer(
+        template,
+        bos=bos,
+        eos=tokenizer.special.get("eos", ""),
+        implicit_bos=tokenizer.adds_bos,
+        separator=settings.separator,
+        train_on=settings.train_on,
+        allowed=settings.allowed,
+    )
 
 
 def _lost(block: Block, index: int, line: bytes, reason: str, error: RecordError | None) -> Lost:

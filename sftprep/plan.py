@@ -5,11 +5,15 @@ Out    a ``Plan``: all that is known before the first record is read.
 Raises UsageError, TokenizerError, TemplateError, NoInputError: each before anything is written.
 """
 
+import hashlib
 import importlib.metadata
 import os
 from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
 from typing import Any
 
+from sftprep.chat import ChatTemplate
 from sftprep.errors import TemplateError, UsageError, shown
 from sftprep.pipeline import Settings
 from sftprep.read import Source, find_sources
@@ -35,6 +39,8 @@ class Plan:
             "schema": recipe.schema,
             "field": list(recipe.field),
             "template": settings.template.name,
+            "template_arg": list(recipe.template_arg),
+            "date": recipe.date,
             "system": recipe.system,
             "separator": settings.separator,
             "add_token": list(recipe.add_token),
@@ -46,6 +52,7 @@ class Plan:
             "boundary": settings.boundary,
             "format": recipe.format,
             "shard_size": recipe.shard_bytes,
+            "on_injection": recipe.on_injection,
             "on_error": recipe.on_error,
             "max_rejects": recipe.max_rejects,
         }
@@ -77,11 +84,15 @@ def plan(recipe: Recipe) -> Plan:
             "no tokenizer. Pass --tokenizer with a folder, a tokenizer.json or a hub id."
         )
     sources = find_sources(recipe.inputs)
-    template = load_template(recipe.template)
+    is_chat = is_chat_template(recipe.template)
+    plain = None if is_chat else load_template(recipe.template)  # quick: before the tokenizer
     tokenizer = load_tokenizer(
         recipe.tokenizer, revision=recipe.revision, add_tokens=recipe.add_token
     )
-    check_tokens(template, tokenizer)
+    if plain is not None:
+        check_tokens(plain, tokenizer)
+        _check_separator(recipe, plain)
+    template = plain or load_chat_template(recipe, tokenizer)
     _check_allowed(recipe, tokenizer)
     settings = Settings(
         tokenizer=tokenizer,
@@ -90,14 +101,46 @@ def plan(recipe: Recipe) -> Plan:
         system=recipe.system,
         separator=_separator(recipe, tokenizer),
         allowed=tuple(sorted(set(recipe.allow_control))),
+        rejects_controls=recipe.on_injection == "reject",
         max_length=recipe.max_length or _default_length(tokenizer),
         truncation=recipe.truncation,
         train_on=recipe.train_on,
         boundary=recipe.boundary,
         backend=recipe.backend,
     )
-    _check_separator(recipe, template)
     return Plan(sources, settings, recipe.workers or usable_cores())
+
+
+def is_chat_template(name: str) -> bool:
+    """Whether a template's name means a Jinja chat template: the tokenizer's, or a file."""
+    return name == "tokenizer" or name.startswith("tokenizer:") or name.endswith(".jinja")
+
+
+def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
+    """The tokenizer's own chat template, one of its named ones, or a file."""
+    name = recipe.template
+    if name.endswith(".jinja"):
+        try:
+            source = Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise TemplateError(f"{name}: cannot be read: {error}. Check the file.") from error
+    else:
+        wanted = name.partition(":")[2] or "default"
+        if wanted not in tokenizer.chat_templates:
+            known = ", ".join(tokenizer.chat_templates) or "none"
+            raise TemplateError(
+                f"tokenizer {shown(tokenizer.name)} has no chat template {shown(wanted)} (it has "
+                f"{known}). Pass --template chatml, or --template FILE.jinja."
+            )
+        source = tokenizer.chat_templates[wanted]
+    today = None if recipe.date is None else date.fromisoformat(recipe.date)
+    return ChatTemplate(
+        name=Path(name).name if name.endswith(".jinja") else name,
+        source=source,
+        sha256=hashlib.sha256(source.encode()).hexdigest(),
+        arguments=recipe.template_arguments,
+        today=today,
+    )
 
 
 def usable_cores() -> int:

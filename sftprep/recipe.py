@@ -7,6 +7,7 @@ Raises UsageError: an unknown key (with the closest known one), a wrong type, an
        options that do not go together.
 """
 
+import datetime
 import difflib
 import re
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "boundary": ("split", "joint"),
     "backend": BACKENDS,
     "format": tuple(FORMATS),
+    "on_injection": ("encode", "reject"),
     "on_error": ("fail", "quarantine"),
 }
 
@@ -55,7 +57,15 @@ class Recipe:
     field: tuple[str, ...] = _option(
         (), "CANONICAL=ACTUAL: what the data calls a field, e.g. prompt=question. Repeatable."
     )
-    template: str = _option("plain", "A built-in template's name, or a YAML file of your own.")
+    template: str = _option(
+        "plain",
+        "A built-in template's name, a YAML or .jinja file of your own, or tokenizer for the "
+        "tokenizer's own chat template (tokenizer:NAME for a named one).",
+    )
+    template_arg: tuple[str, ...] = _option(
+        (), "KEY=VALUE for a chat template, e.g. enable_thinking=false. Repeatable."
+    )
+    date: str | None = _option(None, "YYYY-MM-DD: what a chat template takes for today.")
     system: str | None = _option(None, "The system prompt where a record has none.")
     separator: str | None = _option(
         None, "Text between prompt and completion (template plain); may be a special token."
@@ -79,6 +89,9 @@ class Recipe:
     backend: str = _option("auto", "The encoder; all give the same ids.")
     format: str = _option("parquet", "The shards' file format.")
     shard_size: str = _option("64MiB", "Input (uncompressed) in one shard, e.g. 500KB or 1GiB.")
+    on_injection: str = _option(
+        "encode", "Records that hold a control token's text: encode it as text, or reject them."
+    )
     on_error: str = _option("fail", "Bad records: publish nothing, or set them aside.")
     max_rejects: str | None = _option(
         None, "With quarantine: the most bad records, as a number or a percentage."
@@ -119,6 +132,11 @@ class Recipe:
     def field_names(self) -> dict[str, str]:
         """Canonical field names -> the data's."""
         return dict(entry.split("=", 1) for entry in self.field)
+
+    @property
+    def template_arguments(self) -> dict[str, Any]:
+        """The chat template's arguments; true, false, null and numbers are values, not text."""
+        return {k: yaml.safe_load(v) for k, v in (a.split("=", 1) for a in self.template_arg)}
 
     @property
     def shard_bytes(self) -> int:
@@ -230,6 +248,7 @@ def _check_together(recipe: Recipe) -> None:
                 f"--field {shown(entry)}: expected CANONICAL=ACTUAL, with CANONICAL one of "
                 f"{', '.join(FIELDS)}."
             )
+    _check_template_options(recipe)
     parse_size(recipe.shard_size)
     if recipe.max_rejects is not None:
         if not re.fullmatch(r"\d+|\d+(\.\d+)?%", recipe.max_rejects):
@@ -241,3 +260,23 @@ def _check_together(recipe: Recipe) -> None:
             raise UsageError(
                 "--max-rejects needs --on-error quarantine: otherwise none is allowed."
             )
+
+
+def _check_template_options(recipe: Recipe) -> None:
+    for entry in recipe.template_arg:
+        key, equals, value = entry.partition("=")
+        if not (equals and key.isidentifier()):
+            raise UsageError(f"--template-arg {shown(entry)}: expected KEY=VALUE.")
+        try:
+            yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UsageError(
+                f"--template-arg {shown(entry)}: {shown(value)} is no value. Quote it to mean text."
+            ) from error
+    if recipe.date is not None:
+        try:
+            datetime.date.fromisoformat(recipe.date)
+        except ValueError as error:
+            raise UsageError(
+                f"--date is {shown(recipe.date)}; expected a date as YYYY-MM-DD."
+            ) from error

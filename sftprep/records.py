@@ -8,7 +8,7 @@ which ids and loss mask live together and are only ever cut together.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,19 @@ class Conversation(NamedTuple):
     """One record, whatever its schema was: an optional system turn, then user/assistant in turn."""
 
     messages: tuple[Message, ...]
+
+
+class Chat(NamedTuple):
+    """One record as a model's own chat template reads it."""
+
+    messages: list[dict[str, Any]]  # keys without value left out
+    tools: list[Any] | None
+    train: tuple[bool | None, ...]  # of each message, as ``Message.train``
+    size: int  # bytes of the record, about
+
+
+Dialogue = Conversation | Chat
+"""A record as a template of either kind takes it."""
 
 
 class Part(IntEnum):

@@ -11,8 +11,8 @@ What is trained: the ``body`` of an assistant turn, which ends with the turn's t
 else (system, prompt, headers, what follows the terminator) is not, except with ``train_on="all"``.
 """
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Hashable
+from typing import NamedTuple, cast
 
 from sftprep.errors import RecordError
 from sftprep.records import IMPLICIT_BOS, LITERAL, Conversation, Message, Part, Piece
@@ -35,7 +35,7 @@ Shape = tuple[Turn, ...]
 class Rendered(NamedTuple):
     """A record, rendered: fill the pieces of its shape with its contents."""
 
-    shape: Shape
+    shape: Hashable  # tells the record's pieces: a Shape, or the number of a skeleton
     contents: tuple[str, ...]  # content and input of each message, in turn: two a message
 
 
@@ -100,12 +100,12 @@ class Renderer:
             for i, m in enumerate(messages)
         )
 
-    def pieces(self, shape: Shape) -> tuple[Piece, ...]:
+    def pieces(self, shape: Hashable) -> tuple[Piece, ...]:
         """The pieces of a shape; slot 2k is the content of message k, slot 2k + 1 its input."""
-        pieces = self._shapes.get(shape)
-        if pieces is None:
-            pieces = self._shapes[shape] = tuple(self._compose(shape))
-        return pieces
+        known = cast(Shape, shape)
+        if known not in self._shapes:
+            self._shapes[known] = tuple(self._compose(known))
+        return self._shapes[known]
 
     def _with_system(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
         """Add the template's own system prompt where there is none; check that one has a place."""

@@ -9,7 +9,7 @@ What happens to one block is in ``pipeline``; here is what happens to the run.
 import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from sftprep.engine.local import run_blocks
 from sftprep.errors import DataError, NoInputError, RecordError, UsageError
@@ -19,39 +19,11 @@ from sftprep.output import Output
 from sftprep.parse import parse_line
 from sftprep.pipeline import Pipeline
 from sftprep.plan import Plan, library_versions, plan
+from sftprep.progress import Progress, Silent
 from sftprep.read import Block, BlockReader
 from sftprep.recipe import Recipe
 from sftprep.shards.writer import ShardWriter
 from sftprep.tally import Tally
-
-
-class Progress(Protocol):
-    """Told how a run goes."""
-
-    def note(self, text: str) -> None:
-        """Something the user should know, before the work begins."""
-        ...
-
-    def start(self, total: int | None) -> None:
-        """The work begins; ``total`` is the input's size in bytes as stored, if it is known."""
-        ...
-
-    def advance(self, stored: int, size: int, records: int) -> None:
-        """A block is done: bytes taken from storage so far; its own bytes and records."""
-        ...
-
-
-class Silent:
-    """Tells nobody."""
-
-    def note(self, text: str) -> None:
-        """Say nothing."""
-
-    def start(self, total: int | None) -> None:
-        """Say nothing."""
-
-    def advance(self, stored: int, size: int, records: int) -> None:
-        """Say nothing."""
 
 
 def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Manifest:
@@ -164,7 +136,8 @@ def _manifest(
 ) -> Manifest:
     options = job.recipe_facts(recipe)
     tokenizer = job.tokenizer_facts() | {"files": tokenizer_files}
-    template = {"name": job.settings.template.name, "sha256": job.settings.template.sha256}
+    used = job.settings.template
+    template = {"name": used.name, "sha256": used.sha256}
     libraries = library_versions()
     inputs = [
         {

@@ -85,6 +85,11 @@ def _oddities(manifest: Manifest) -> list[str]:
     if others:
         names = ", ".join(f"{name} in {n:,}" for name, n in others.items())
         lines.append(f"  fields     read as output: {names}")
+    if rewritten := counts["rewritten_histories"]:
+        lines.append(
+            f"  history    {_number(rewritten, 'row')} in which an answer does not follow what "
+            "inference would feed: the template writes history, or its own prompt, otherwise"
+        )
     if unclean := counts["unclean_boundaries"]:
         lines.append(
             f"  boundary   {_number(unclean, 'row')} where prompt and completion do not meet "

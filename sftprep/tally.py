@@ -140,6 +140,7 @@ class Tally:
         return {
             **total.as_dict(),
             **{name: self.counts[name] for name in names},
+            "rewritten_histories": self.counts["rewritten_histories"],
             "unclean_boundaries": self.counts["unclean_boundaries"],
             "records_with_control_strings": self.counts["control_records"],
             "control_strings": dict(sorted(self.controls.items())),

@@ -56,7 +56,8 @@ class Tokenizer:
     size: int  # one more than the largest id: what the embedding must have
     newly_added: tuple[str, ...]  # tokens that were not in the vocabulary before
     model_max_length: int | None  # tokens; None where the tokenizer sets no limit
-    chat_template: str | None
+    chat_templates: dict[str, str]  # by name; "default" is the one without a name
+    variables: dict[str, Any]  # the special tokens by the names that chat templates know
     files: dict[str, bytes] = field(repr=False)  # what must be saved beside the shards
 
     @cached_property
@@ -137,7 +138,8 @@ def load_tokenizer(
         size=max(len(hf), max(vocabulary.values()) + 1),
         newly_added=tuple(sorted(set(vocabulary) - before, key=vocabulary.__getitem__)),
         model_max_length=hf.model_max_length if 0 < hf.model_max_length < 10**9 else None,
-        chat_template=hf.chat_template if isinstance(hf.chat_template, str) else None,
+        chat_templates=_chat_templates(hf),
+        variables=dict(hf.special_tokens_map),
         files=_saved_files(hf),
     )
 
@@ -216,11 +218,18 @@ def _adds_bos(hf: Any) -> bool:
     """
     whole = hf("a", add_special_tokens=True)["input_ids"]
     text = hf("a", add_special_tokens=False)["input_ids"]
-    if not whole or whole[0] == text[0] or whole[0] not in hf.added_tokens_decoder:
+    if not whole or whole[:1] == text[:1] or whole[0] not in hf.added_tokens_decoder:
         return False
     if hf.bos_token_id is None:
         hf.bos_token = str(hf.added_tokens_decoder[whole[0]])
     return bool(whole[0] == hf.bos_token_id)
+
+
+def _chat_templates(hf: Any) -> dict[str, str]:
+    template = hf.chat_template
+    if isinstance(template, dict):
+        return {str(name): str(source) for name, source in template.items()}
+    return {} if template is None else {"default": str(template)}
 
 
 def _saved_files(hf: Any) -> dict[str, bytes]:

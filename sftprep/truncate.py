@@ -27,7 +27,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sftprep.records import Batch, Conversation, DropReason, Mask, Offsets, Part, ragged_index
+from sftprep.records import (
+    Batch,
+    Conversation,
+    Dialogue,
+    DropReason,
+    Mask,
+    Offsets,
+    Part,
+    ragged_index,
+)
 
 STRATEGIES = (
     "error",
@@ -140,13 +149,28 @@ def _cut_parts(batch: Batch, rows: Offsets, max_length: int, budget: Budget, kee
         keep[completion[target:]] = False
 
 
-def exchanges(conversation: Conversation) -> int:
+def exchanges(dialogue: Dialogue) -> int:
     """How many user turns a conversation has."""
-    return sum(message.role == "user" for message in conversation.messages)
+    return _roles(dialogue).count("user")
 
 
-def drop_oldest(conversation: Conversation, count: int) -> Conversation:
-    """The conversation without its ``count`` oldest exchanges; the system turn stays."""
-    messages = conversation.messages
-    first = 1 if messages[0].role == "system" else 0
-    return Conversation(messages[:first] + messages[first + 2 * count :])
+def drop_oldest(dialogue: Dialogue, count: int) -> Dialogue:
+    """The conversation without its ``count`` oldest exchanges; what precedes the first one stays.
+
+    An exchange is a user turn and all that follows it, up to the next user turn.
+    """
+    users = [index for index, role in enumerate(_roles(dialogue)) if role == "user"]
+    gone = slice(users[0], users[count])
+    if isinstance(dialogue, Conversation):
+        messages = list(dialogue.messages)
+        del messages[gone]
+        return Conversation(tuple(messages))
+    left, train = list(dialogue.messages), list(dialogue.train)
+    del left[gone], train[gone]
+    return dialogue._replace(messages=left, train=tuple(train))
+
+
+def _roles(dialogue: Dialogue) -> list[str]:
+    if isinstance(dialogue, Conversation):
+        return [message.role for message in dialogue.messages]
+    return [message["role"] for message in dialogue.messages]

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer as HfTokenizer
 from tokenizers import models, normalizers, pre_tokenizers
-from toys import Token, add, byte_hf, byte_names, byte_tokenizer, described, piece_hf, piece_tokenizer
+from toys import (
+    Token,
+    add,
+    byte_hf,
+    byte_names,
+    byte_tokenizer,
+    described,
+    piece_hf,
+    piece_tokenizer,
+)
 
 from sftprep.encode import BACKENDS, SELF_CHECK, Encoder, GigatokenBackend, HfBackend
 from sftprep.errors import TokenizerError
@@ -76,7 +85,7 @@ def test_backends_agree(name: str, continued: bool, backend: str) -> None:
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_the_fast_backend_is_used(name: str) -> None:
     """The tokenizers of these tests are within the fast backend's reach, or they test nothing."""
-    assert "" == Encoder(TOKENIZERS[name]).why_not_fast
+    assert Encoder(TOKENIZERS[name]).why_not_fast == ""
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -93,7 +102,7 @@ def test_rows_keep_their_order(backend: str) -> None:
 def test_no_texts(backend: Any) -> None:
     """No texts are no rows."""
     ragged = backend(TOKENIZERS["bytes"].stripped_json()).encode([])
-    assert ([], [0]) == (ragged.values.tolist(), ragged.offsets.tolist())
+    assert (ragged.values.tolist(), ragged.offsets.tolist()) == ([], [0])
 
 
 def test_bytes_are_their_ids() -> None:
@@ -103,6 +112,7 @@ def test_bytes_are_their_ids() -> None:
 
 
 # --- SentencePiece ------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("scheme", ["first", "always", "normalizer"])
 def test_continuation(scheme: str) -> None:
@@ -119,7 +129,7 @@ def test_never() -> None:
     """A tokenizer that puts no space in front gives the same for both."""
     encoder = Encoder(piece_tokenizer("never"))
     assert encoded(encoder, ["ab"], [True]) == encoded(encoder, ["ab"], [False])
-    assert "" == encoder.prefix
+    assert encoder.prefix == ""
 
 
 @pytest.mark.parametrize(
@@ -222,8 +232,9 @@ def test_leaking_tokenizer(make: Any, token: str, backend: str) -> None:
         Encoder(make(), backend=backend)
     name = "<unk>" if "'<unk>'" in str(caught.value) else token.strip("'")
     assert (
-        f"tokenizer 'toy' turns the plain text '{name}' into a control token even when it does not "
-        f"know it as one, so content could forge it. Pass --allow-control '{name}' if that is meant."
+        f"tokenizer 'toy' turns the plain text '{name}' into a control token even when it does "
+        f"not know it as one, so content could forge it. Pass --allow-control '{name}' if that is "
+        "meant."
     ) == str(caught.value)
 
 
@@ -249,7 +260,7 @@ def word_level() -> Tokenizer:
 def test_fallback() -> None:
     """``auto`` uses HF where the fast backend cannot be used, and says why."""
     encoder = Encoder(word_level())
-    assert [[0, 1, 2]] == encoded(encoder, ["a b c"])
+    assert encoded(encoder, ["a b c"]) == [[0, 1, 2]]
     assert encoder.why_not_fast.startswith("gigatoken cannot read it: ")
 
 
@@ -267,9 +278,9 @@ def test_asked_for_the_fast_backend() -> None:
 def test_flagged_tokens_in_text_go_to_hf(flag: str) -> None:
     """An allowed token that changes the text beside it is left to HF."""
     tokenizer = byte_tokenizer(["</s>", Token("<x>", **{flag: True})])
-    assert "" == Encoder(tokenizer).why_not_fast
+    assert Encoder(tokenizer).why_not_fast == ""
     encoder = Encoder(tokenizer, allowed=["<x>"])
-    assert "token '<x>' changes the text beside it" == encoder.why_not_fast
+    assert encoder.why_not_fast == "token '<x>' changes the text beside it"
 
 
 def test_spans() -> None:
@@ -285,11 +296,11 @@ def test_spans() -> None:
 def test_count() -> None:
     """The tokens of a text are counted as they would be encoded."""
     encoder = Encoder(byte_tokenizer(merges=[(" ", "b")]))
-    assert [0, 1, 2, 2] == [encoder.count(text) for text in ("", "a", " ba", "a b")]
+    assert [encoder.count(text) for text in ("", "a", " ba", "a b")] == [0, 1, 2, 2]
 
 
 def test_piece_model_is_sentencepiece_style() -> None:
     """The tests' own SentencePiece-style tokenizer falls back to bytes."""
     ids = piece_hf("first").encode("a价").ids
     names = {index: name for name, index in piece_hf("first").get_vocab().items()}
-    assert ["▁a", "<0xE4>", "<0xBB>", "<0xB7>"] == [names[i] for i in ids]
+    assert [names[i] for i in ids] == ["▁a", "<0xE4>", "<0xBB>", "<0xB7>"]

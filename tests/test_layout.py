@@ -1,5 +1,6 @@
 """layout: which control tokens and runs of text a row is made of, just as HF would split it."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -35,9 +36,7 @@ def laid_out(
 ) -> list[tuple[str, bool] | str]:
     """A row's elements in order: runs as (text, trained), control tokens as their text."""
     tokenizer = byte_tokenizer(tokens, special={})
-    compiler = Compiler(
-        tokenizer.controls, joint=joint, prefixes_after=lambda _: False, count=len
-    )
+    compiler = Compiler(tokenizer.controls, joint=joint, prefixes_after=lambda _: False, count=len)
     demoted: frozenset[int] = frozenset()
     while True:
         layout = compiler.layout(pieces, demoted)
@@ -270,7 +269,7 @@ def test_bos(pieces: list[Piece], expected: list[tuple[str, bool] | str]) -> Non
 
 # --- against HF ---------------------------------------------------------------------------------
 
-ODD = [
+ODD: list[Token | str] = [
     Token("<l>", lstrip=True),
     Token("<r>", rstrip=True),
     Token("<b>", lstrip=True, rstrip=True),
@@ -303,7 +302,7 @@ TOKENIZERS = {
 
 
 def rows(
-    tokenizer: Tokenizer, pieces: list[Piece], contents: list[tuple[str, ...]], *, joint: bool
+    tokenizer: Tokenizer, pieces: list[Piece], contents: Sequence[tuple[str, ...]], *, joint: bool
 ) -> list[tuple[list[int], list[bool]]]:
     """Ids and loss mask of each record."""
     builder = RowBuilder(
@@ -317,7 +316,7 @@ def rows(
     ends = batch.offsets.tolist()
     return [
         (batch.input_ids[a:b].tolist(), batch.loss_mask[a:b].tolist())
-        for a, b in zip(ends, ends[1:], strict=False)
+        for a, b in itertools.pairwise(ends)
     ]
 
 
@@ -349,7 +348,5 @@ def test_split_prompt_is_what_hf_gives(name: str) -> None:
         [i for i, trained in zip(*row, strict=True) if not trained]
         for row in rows(tokenizer, pieces, contents, joint=False)
     ]
-    expected = [
-        hf.encode(filled(pieces[:-1], c), add_special_tokens=False).ids for c in contents
-    ]
+    expected = [hf.encode(filled(pieces[:-1], c), add_special_tokens=False).ids for c in contents]
     assert expected == found

@@ -111,7 +111,11 @@ def normalize(
                 ]
             },
             conversation(
-                ("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")
+                ("system", "s"),
+                ("user", "a"),
+                ("assistant", "b"),
+                ("user", "c"),
+                ("assistant", "d"),
             ),
             id="sharegpt",
         ),
@@ -140,7 +144,7 @@ def normalize(
     ],
 )
 def test_schema(schema: str, record: Record, expected: Conversation) -> None:
-    """A good record becomes its turns, every text exactly as it stands, in either way of telling."""
+    """A good record becomes its turns, with every text exactly as it stands."""
     assert expected == normalize(schema, record)
     assert schema == detect_schema([record], Fields())
 
@@ -149,14 +153,14 @@ def test_schema(schema: str, record: Record, expected: Conversation) -> None:
 def test_output_synonyms(name: str) -> None:
     """The names that real sets give to the output are known."""
     record = {"instruction": "a", name: "b"}
-    assert "instruction" == detect_schema([record], Fields())
+    assert detect_schema([record], Fields()) == "instruction"
     assert conversation(("user", "a"), ("assistant", "b")) == normalize("instruction", record)
 
 
 def test_output_wins_over_its_synonyms() -> None:
     """Where a record has two of the names, ``output`` is meant."""
     record = {"instruction": "a", "target": "x", "answer": "y", "output": "b"}
-    assert "b" == normalize("instruction", record).messages[-1].content
+    assert normalize("instruction", record).messages[-1].content == "b"
 
 
 @pytest.mark.parametrize(
@@ -197,7 +201,10 @@ def test_system_of_the_run(schema: str, record: Record) -> None:
     ("schema", "record"),
     [
         ("instruction", {"instruction": "a", "output": "b", "system": "own"}),
-        ("messages", {"messages": [{"role": "system", "content": "own"}, user("a"), assistant("b")]}),
+        (
+            "messages",
+            {"messages": [{"role": "system", "content": "own"}, user("a"), assistant("b")]},
+        ),
     ],
 )
 def test_own_system_wins(schema: str, record: Record) -> None:
@@ -258,9 +265,9 @@ def test_unknown_schema_name() -> None:
     """A schema that does not exist is a fault of the caller."""
     with pytest.raises(UsageError) as caught:
         normalizer("chat", Fields())
-    assert (
+    assert str(caught.value) == (
         "unknown schema 'chat'. Choose prompt-completion, instruction, messages, sharegpt or auto."
-    ) == str(caught.value)
+    )
 
 
 # --- what is refused ----------------------------------------------------------------------------
@@ -381,7 +388,12 @@ FAULTS: list[tuple[str, Record, str, str]] = [
         "schema_mismatch",
         "the record's schema is prompt-completion, its file's is messages",
     ),
-    ("messages", {"text": "a"}, "missing_field", "the record has no field 'messages'; found 'text'"),
+    (
+        "messages",
+        {"text": "a"},
+        "missing_field",
+        "the record has no field 'messages'; found 'text'",
+    ),
     (
         "messages",
         {"messages": "user: a"},
@@ -581,4 +593,4 @@ def test_a_long_value_is_shown_short() -> None:
     """What was found is shown, but not a page of it."""
     with pytest.raises(RecordError) as caught:
         normalize("messages", {"messages": "x" * 1000})
-    assert "messages is '" + "x" * 78 + "…; expected a list" == caught.value.problem
+    assert caught.value.problem == "messages is '" + "x" * 78 + "…; expected a list"

@@ -51,8 +51,8 @@ WRITTEN = {MANIFEST: b"new", "sub/data": b"new"}
 def test_publish(tmp_path: Path, path: str) -> None:
     """The staged files take the output's name, and nothing is left beside them."""
     publish(tmp_path / path, "new")
-    assert WRITTEN == tree(tmp_path / path)
-    assert ["out"] == beside(tmp_path / path)
+    assert tree(tmp_path / path) == WRITTEN
+    assert beside(tmp_path / path) == ["out"]
 
 
 def test_published_folder_can_be_read(tmp_path: Path) -> None:
@@ -61,11 +61,11 @@ def test_published_folder_can_be_read(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         with output.staged() as folder:
-            assert 0o700 == folder.stat().st_mode & 0o777
+            assert folder.stat().st_mode & 0o777 == 0o700
             output.publish()
     finally:
         os.umask(before)
-    assert 0o750 == (tmp_path / "out").stat().st_mode & 0o777
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o750
 
 
 def test_nothing_is_there_before_publishing(tmp_path: Path) -> None:
@@ -74,21 +74,21 @@ def test_nothing_is_there_before_publishing(tmp_path: Path) -> None:
     with output.staged() as folder:
         (folder / MANIFEST).write_text("new")
         assert not (tmp_path / "out").exists()
-    assert [] == list(tmp_path.iterdir())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_into_an_empty_folder(tmp_path: Path) -> None:
     """A folder that is there and empty may be taken."""
     (tmp_path / "out").mkdir()
     publish(tmp_path / "out", "new")
-    assert WRITTEN == tree(tmp_path / "out")
+    assert tree(tmp_path / "out") == WRITTEN
 
 
 def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A relative output is below the folder in which the program runs."""
     monkeypatch.chdir(tmp_path)
     publish(Path("out"), "new")
-    assert WRITTEN == tree(tmp_path / "out")
+    assert tree(tmp_path / "out") == WRITTEN
 
 
 # --- overwriting --------------------------------------------------------------------------------
@@ -103,9 +103,9 @@ def test_overwrite_keeps_the_old_until_the_new_is_whole(tmp_path: Path) -> None:
         (folder / MANIFEST).write_text("new")
         assert before == tree(old)
         output.publish()
-        assert {MANIFEST: b"new"} == tree(old)
-    assert {MANIFEST: b"new"} == tree(old)
-    assert ["out"] == beside(old)
+        assert tree(old) == {MANIFEST: b"new"}
+    assert tree(old) == {MANIFEST: b"new"}
+    assert beside(old) == ["out"]
 
 
 @pytest.mark.parametrize("missing", [False, True], ids=["fails", "missing"])
@@ -126,12 +126,19 @@ def test_overwrite_without_exchange(
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library())
     old = dataset(tmp_path / "out", "old")
     publish(old, "new", overwrite=True)
-    assert WRITTEN == tree(old)
-    assert ["out"] == beside(old)
+    assert tree(old) == WRITTEN
+    assert beside(old) == ["out"]
 
 
 class FailureOfOursError(Exception):
     """Something goes wrong while a dataset is written."""
+
+
+def fail_while_writing(output: Output) -> None:
+    """Write half of a dataset."""
+    with output.staged() as folder:
+        (folder / "half").write_text("x")
+        raise FailureOfOursError
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -139,12 +146,8 @@ def test_failure_leaves_nothing(tmp_path: Path, there: bool) -> None:
     """After a failure there is no staging folder, no lock, and what was there is as it was."""
     path = tmp_path / "out"
     before = tree(dataset(path, "old")) if there else {}
-    with (
-        pytest.raises(FailureOfOursError),
-        Output(str(path), overwrite=True).staged() as folder,
-    ):
-        (folder / "half").write_text("x")
-        raise FailureOfOursError
+    with pytest.raises(FailureOfOursError):
+        fail_while_writing(Output(str(path), overwrite=True))
     assert before == tree(path)
     assert (["out"] if there else []) == beside(path)
 
@@ -156,11 +159,11 @@ def test_failure_of_the_storage(tmp_path: Path) -> None:
         Output(str(tmp_path / "out")).staged(),
     ):
         raise OSError(28, "No space left on device", "shard-00000")
-    assert (
-        "shard-00000: cannot be written: No space left on device. Nothing was published; free space "
-        "or mend the rights, and run again."
-    ) == str(caught.value)
-    assert [] == list(tmp_path.iterdir())
+    assert str(caught.value) == (
+        "shard-00000: cannot be written: No space left on device. Nothing was published; free "
+        "space or mend the rights, and run again."
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 # --- what is refused ----------------------------------------------------------------------------
@@ -189,11 +192,13 @@ def test_refused(tmp_path: Path, kind: str, message: str, overwrite: bool) -> No
     else:
         path.symlink_to(tmp_path / "nowhere")
     before = tree(tmp_path)
-    for refuse in (lambda o: o.check(), lambda o: o.staged().__enter__()):
-        with pytest.raises(OutputError) as caught:
-            refuse(Output(str(path), overwrite=overwrite))
-        assert message.format(path) == str(caught.value)
-    assert 73 == caught.value.exit_code
+    output = Output(str(path), overwrite=overwrite)
+    with pytest.raises(OutputError) as caught:
+        output.check()
+    with pytest.raises(OutputError) as again, output.staged():
+        pass
+    assert message.format(path) == str(caught.value) == str(again.value)
+    assert caught.value.exit_code == 73
     assert before == tree(tmp_path)
 
 
@@ -212,7 +217,7 @@ def test_below_a_file(tmp_path: Path, write: Write) -> None:
     path = write("file", "x") / "out"
     with pytest.raises(SftprepError) as caught, Output(str(path)).staged():
         pass
-    assert 73 == caught.value.exit_code
+    assert caught.value.exit_code == 73
     assert str(caught.value).startswith(f"{path}: cannot be created: ")
 
 
@@ -226,12 +231,12 @@ def test_one_writer(tmp_path: Path) -> None:
         (folder / "mine").write_text("x")
         with pytest.raises(LockedError) as caught, Output(str(path)).staged():
             pass
-        assert {"mine": b"x"} == tree(folder)
+        assert tree(folder) == {"mine": b"x"}
     assert (
-        f"{path}: another run (process {os.getpid()}) is writing it. Wait for it, or choose another "
-        "--output."
+        f"{path}: another run (process {os.getpid()}) is writing it. Wait for it, or choose "
+        "another --output."
     ) == str(caught.value)
-    assert 75 == caught.value.exit_code
+    assert caught.value.exit_code == 75
 
 
 def test_two_outputs_side_by_side(tmp_path: Path) -> None:
@@ -241,14 +246,14 @@ def test_two_outputs_side_by_side(tmp_path: Path) -> None:
         assert one != two
         first.publish()
         second.publish()
-    assert ["a", "b"] == beside(tmp_path / "a")
+    assert beside(tmp_path / "a") == ["a", "b"]
 
 
 def test_the_lock_goes_with_the_run(tmp_path: Path) -> None:
     """After a run, the next may begin."""
     for content in ("first", "new"):
         publish(tmp_path / "out", content, overwrite=True)
-    assert WRITTEN == tree(tmp_path / "out")
+    assert tree(tmp_path / "out") == WRITTEN
 
 
 KILLED = """
@@ -264,11 +269,11 @@ def test_after_a_killed_run(tmp_path: Path) -> None:
     """What a killed run left behind does not hinder the next, and does not get into its output."""
     path = tmp_path / "out"
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
-    assert -9 == done.returncode
+    assert done.returncode == -9
     assert not path.exists()
     publish(path, "new")
-    assert WRITTEN == tree(path)
-    assert ["out"] == beside(path)
+    assert tree(path) == WRITTEN
+    assert beside(path) == ["out"]
 
 
 # --- the whole program --------------------------------------------------------------------------
@@ -282,7 +287,7 @@ def test_failed_run_leaves_the_old_dataset(tmp_path: Path) -> None:
     with pytest.raises(DataError):
         prepare(recipe(SAMPLE_DATA / "bad.jsonl", path, template="chatml", overwrite=True))
     assert before == tree(path)
-    assert ["out"] == beside(path)
+    assert beside(path) == ["out"]
 
 
 def test_overwriting_run(tmp_path: Path) -> None:

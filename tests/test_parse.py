@@ -81,7 +81,7 @@ def test_not_an_object(line: bytes, found: str) -> None:
     """JSON that is no object is refused, and shown."""
     with pytest.raises(RecordError) as caught:
         parse_line(line)
-    assert "not_an_object" == caught.value.reason
+    assert caught.value.reason == "not_an_object"
     assert f"the record is {found}; expected a JSON object" == caught.value.problem
 
 
@@ -91,6 +91,7 @@ def test_record_error_crosses_processes() -> None:
     back = pickle.loads(pickle.dumps(error))
     facts = ("reason", "what is wrong", "Do this")
     assert facts == (back.reason, back.problem, back.cure)
-    assert "a.jsonl:3: what is wrong. Do this, or pass --on-error quarantine." == back.text(
-        "a.jsonl:3"
+    assert (
+        back.text("a.jsonl:3")
+        == "a.jsonl:3: what is wrong. Do this, or pass --on-error quarantine."
     )

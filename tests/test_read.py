@@ -90,7 +90,9 @@ def test_offsets_point_at_the_record(write: Write) -> None:
     content = b'\xef\xbb\xbf{"a": 1}\r\n\n{"b": "\xe4\xbb\xb7"}\n{"c": 3}'
     path = write("a.jsonl", content)
     records = read(path, block_bytes=4)
-    assert [r.data for r in records] == [content[r.offset : r.offset + len(r.data)] for r in records]
+    assert [r.data for r in records] == [
+        content[r.offset : r.offset + len(r.data)] for r in records
+    ]
 
 
 @pytest.mark.parametrize(
@@ -112,15 +114,15 @@ def test_shards_end_at_the_first_line_end_at_or_after_their_size(write: Write) -
     """A shard of 4 bytes takes whole lines until it has at least 4."""
     path = write("a.jsonl", b"1\n2\n3\n456789\nab\ncd\n")
     shards = [(r.shard, r.data) for r in read(path, shard_size=4)]
-    assert [
+    assert shards == [
         (0, b"1"), (0, b"2"), (1, b"3"), (1, b"456789"), (2, b"ab"), (2, b"cd"),
-    ] == shards  # fmt: skip
+    ]  # fmt: skip
 
 
 def test_shards_go_on_over_files(write: Write) -> None:
     """A shard is a slice of the whole input: a new file does not begin a new shard."""
     first, second = write("a.jsonl", b"1\n2\n3\n"), write("b.jsonl", b"4\n5\n")
-    assert [0, 0, 1, 1, 2] == [r.shard for r in read(first, second, shard_size=4)]
+    assert [r.shard for r in read(first, second, shard_size=4)] == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("shard_size", [1, 7, 100, 1000, 1 << 30])
@@ -175,7 +177,7 @@ def test_compressed(write: Write, ending: str, name: str) -> None:
 def test_several_compressed_streams(write: Write, ending: str) -> None:
     """Streams written one behind the other are one file, as ``cat a.gz b.gz`` makes it."""
     path = write("a.jsonl", COMPRESS[ending](b"1\n2\n") + COMPRESS[ending](b"3\n"))
-    assert [b"1", b"2", b"3"] == data_of(read(path))
+    assert data_of(read(path)) == [b"1", b"2", b"3"]
 
 
 @pytest.mark.parametrize("ending", COMPRESS)
@@ -253,7 +255,7 @@ def test_array(write: Write, text: str, mark: str, block_bytes: int) -> None:
 @pytest.mark.parametrize("text", ["[]", " [ ] ", "[\n]\n"])
 def test_empty_array(write: Write, text: str) -> None:
     """An empty array has no records."""
-    assert [] == read(write("a.json", text))
+    assert read(write("a.json", text)) == []
 
 
 @pytest.mark.parametrize(
@@ -339,27 +341,27 @@ def test_glob(tmp_path: Path, write: Write) -> None:
     for name in ("d/2.txt", "d/1.txt", "d/e/3.txt"):
         write(name, b"")
     (tmp_path / "d" / "dir.txt").mkdir()
-    assert ["1.txt", "2.txt"] == names(find_sources([str(tmp_path / "d" / "*.txt")]))
+    assert names(find_sources([str(tmp_path / "d" / "*.txt")])) == ["1.txt", "2.txt"]
     every = find_sources([str(tmp_path / "d" / "**" / "*.txt")])
-    assert ["1.txt", "2.txt", "3.txt"] == names(every)
+    assert names(every) == ["1.txt", "2.txt", "3.txt"]
 
 
 def test_a_file_with_magic_in_its_name(write: Write) -> None:
     """A file that exists is no pattern, whatever its name."""
     path = write("a[1].jsonl", b"1\n")
-    assert [b"1"] == data_of(read(path))
+    assert data_of(read(path)) == [b"1"]
 
 
 def test_order_is_the_users(write: Write) -> None:
     """Inputs are read in the order in which they were named."""
     first, second = write("b.jsonl", b"1\n"), write("a.jsonl", b"2\n")
-    assert [b"1", b"2"] == data_of(read(first, second))
+    assert data_of(read(first, second)) == [b"1", b"2"]
 
 
 def test_names_are_short_and_different(write: Write) -> None:
     """Files of one name are told apart by the folders above, and by no more of them."""
     paths = [write(f"{name}/train.jsonl", b"") for name in ("x/a", "x/b")]
-    assert ["a/train.jsonl", "b/train.jsonl"] == names(find_sources([str(p) for p in paths]))
+    assert names(find_sources([str(p) for p in paths])) == ["a/train.jsonl", "b/train.jsonl"]
 
 
 @pytest.mark.parametrize("again", ["{}", "{}/../{}", "{}/*.jsonl"])
@@ -438,7 +440,7 @@ def test_stdin(monkeypatch: pytest.MonkeyPatch, packed: str) -> None:
     reader = BlockReader(sources, 1 << 30)
     assert [Source("-", "stdin")] == sources
     assert reader.total is None
-    assert LINES == b"".join(block.data for block in reader)
+    assert b"".join(block.data for block in reader) == LINES
     assert [SourceFacts(len(data), hashlib.sha256(data).hexdigest())] == reader.facts
 
 

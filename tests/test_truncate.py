@@ -1,11 +1,20 @@
 """truncate: each strategy on rows that can be read, and LLaMA-Factory's published lengths."""
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from sftprep.records import Batch, Conversation, DropReason, Message, Part, ends_to_offsets
+from sftprep.records import (
+    Batch,
+    Conversation,
+    Dialogue,
+    DropReason,
+    Message,
+    Part,
+    ends_to_offsets,
+)
 from sftprep.truncate import (
     STRATEGIES,
     balanced_lengths,
@@ -35,7 +44,7 @@ def batch(*rows: str) -> Batch:
 def rows_of(cut: Batch) -> list[list[int]]:
     """Which tokens of each row are left."""
     ends = cut.offsets.tolist()
-    return [cut.input_ids[a:b].tolist() for a, b in zip(ends, ends[1:], strict=False)]
+    return [cut.input_ids[a:b].tolist() for a, b in itertools.pairwise(ends)]
 
 
 LONG = "kkppppCCCC"  # two kept, four of prompt, four of completion
@@ -102,17 +111,17 @@ def test_dropped(strategy: str, row: str, limit: int, reason: DropReason) -> Non
     """A row that cannot be cut to a trained one is dropped, under its own reason."""
     cut = truncate(batch("pC", row, "pC"), limit, strategy)
     assert ({1: reason}, 0) == (cut.dropped, cut.truncated)
-    assert ([[0, 1], [0, 1]], [0, 2]) == (rows_of(cut.batch), cut.batch.record.tolist())
+    assert (rows_of(cut.batch), cut.batch.record.tolist()) == ([[0, 1], [0, 1]], [0, 2])
 
 
 def test_many_rows() -> None:
     """Each row of a batch is cut by itself, and the mask with it."""
     cut = truncate(batch("kpC", LONG, "pp", "kkkkkkC", "pppppCC"), 5, "prompt-start")
-    assert [[0, 1, 2], [0, 1, 6, 7, 8], [2, 3, 4, 5, 6]] == rows_of(cut.batch)
-    assert [0, 1, 4] == cut.batch.record.tolist()
+    assert rows_of(cut.batch) == [[0, 1, 2], [0, 1, 6, 7, 8], [2, 3, 4, 5, 6]]
+    assert cut.batch.record.tolist() == [0, 1, 4]
     expected = {2: DropReason.NOTHING_TO_TRAIN, 3: DropReason.TOO_LONG}
     assert expected == cut.dropped
-    assert 2 == cut.truncated
+    assert cut.truncated == 2
     trained = [[0, 0, 1], [0, 0, 1, 1, 1], [0, 0, 0, 1, 1]]
     assert [bool(x) for row in trained for x in row] == cut.batch.loss_mask.tolist()
 
@@ -121,14 +130,14 @@ def test_nothing_is_invented() -> None:
     """A cut answer ends with its own last token: no terminator is put there."""
     before = batch("pCCCC")
     before.input_ids[:] = [10, 11, 12, 13, 99]
-    assert [10, 11, 12] == truncate(before, 3, "completion-end").batch.input_ids.tolist()
+    assert truncate(before, 3, "completion-end").batch.input_ids.tolist() == [10, 11, 12]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_no_rows(strategy: str) -> None:
     """An empty batch stays empty."""
     cut = truncate(batch(), 5, strategy)
-    assert ([], {}, 0) == (rows_of(cut.batch), cut.dropped, cut.truncated)
+    assert (rows_of(cut.batch), cut.dropped, cut.truncated) == ([], {}, 0)
 
 
 # --- lengths ------------------------------------------------------------------------------------
@@ -189,7 +198,7 @@ def conversation(roles: str) -> Conversation:
     return Conversation(tuple(Message(names[r], str(i)) for i, r in enumerate(roles)))
 
 
-def contents(value: Conversation) -> Sequence[str]:
+def contents(value: Dialogue) -> Sequence[str]:
     """The contents of the turns."""
     return [message.content for message in value.messages]
 

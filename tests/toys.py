@@ -102,17 +102,21 @@ def piece_hf(scheme: str, tokens: Iterable[Token | str] = (), **options: Any) ->
         hf.normalizer = normalizers.Sequence(steps)
     else:
         hf.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme=scheme, split=False)
-    steps = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
-    hf.decoder = decoders.Sequence(steps)
+    hf.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
     add(hf, ["<unk>", "<s>", "</s>", *tokens])
     return hf
 
 
 def add(hf: Any, tokens: Iterable[Token | str]) -> None:
-    """Add tokens to an HF tokenizer."""
-    hf.add_special_tokens(
-        [token.hf() if isinstance(token, Token) else Token(token).hf() for token in tokens]
-    )
+    """Add tokens to an HF tokenizer, in this order."""
+    for token in tokens:
+        made = token if isinstance(token, Token) else Token(token)
+        if made.special:
+            hf.add_special_tokens([made.hf()])
+        else:
+            hf.add_tokens([made.hf()])
 
 
 def put_bos(hf: Any, token: str = "<s>") -> None:
@@ -140,7 +144,8 @@ def described(
         size=max(hf.get_vocab().values()) + 1,
         newly_added=(),
         model_max_length=None,
-        chat_template=None,
+        chat_templates={},
+        variables={},
         files={},
     )
 

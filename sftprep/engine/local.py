@@ -3,13 +3,15 @@
 In     blocks in input order, and the settings to build a ``Pipeline`` from.
 Out    their results in the same order, whatever the number of workers.
 Keeps  a bounded number of blocks in flight, so memory does not follow the input's size.
-Never  forks (the encoder's threads do not survive it), and never waits for a worker that died.
+Never  forks (the encoder's threads do not survive it), and never waits for a worker that died or,
+       with a template that is not ours, for one that does not come to an end.
 """
 
 import contextlib
 import ctypes
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from collections import deque
@@ -18,12 +20,14 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from itertools import chain, islice
 
-from sftprep.errors import InternalError
+from sftprep.errors import InternalError, TemplateError
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
 
 BLOCKS_AHEAD = 3  # for each worker: enough to keep it busy while results are collected in order
 PR_SET_PDEATHSIG = 1
+BLOCK_SECONDS = 300  # for a block with a chat template, which may be anybody's
+MEMORY_BYTES = 8 << 30  # of address space, for such a worker
 
 _pipeline: Pipeline | None = None  # of this worker process
 
@@ -41,7 +45,7 @@ def run_blocks(
     """
     blocks = iter(blocks)
     first = list(islice(blocks, 2))
-    if workers == 1 or len(first) < 2:
+    if not settings.untrusted and (workers == 1 or len(first) < 2):
         yield from map(pipeline.run, chain(first, blocks))
     else:
         yield from _run_in_processes(chain(first, blocks), settings, workers)
@@ -51,6 +55,7 @@ def _run_in_processes(
     blocks: Iterator[Block], settings: Settings, workers: int
 ) -> Iterator[BlockResult]:
     pending: deque[Future[BlockResult]] = deque()
+    patience = BLOCK_SECONDS if settings.untrusted else None
     executor = ProcessPoolExecutor(
         workers, multiprocessing.get_context("spawn"), _start_worker, (settings,)
     )
@@ -58,9 +63,15 @@ def _run_in_processes(
         for block in blocks:
             pending.append(executor.submit(_run, block))
             if len(pending) >= workers * BLOCKS_AHEAD:
-                yield pending.popleft().result()
+                yield pending.popleft().result(patience)
         while pending:
-            yield pending.popleft().result()
+            yield pending.popleft().result(patience)
+    except TimeoutError as error:
+        _kill(executor)
+        raise TemplateError(
+            f"template {settings.template.name!r} does not come to an end: a block took more than "
+            f"{BLOCK_SECONDS} seconds. Correct the template."
+        ) from error
     except BrokenProcessPool as error:
         raise InternalError(
             "a worker process died: it was killed, or memory ran out. Nothing was published; run "
@@ -70,12 +81,21 @@ def _run_in_processes(
         executor.shutdown(wait=False, cancel_futures=True)
 
 
+def _kill(executor: ProcessPoolExecutor) -> None:
+    """End workers that cannot be asked to."""
+    for process in list((executor._processes or {}).values()):
+        process.kill()
+
+
 def _start_worker(settings: Settings) -> None:
     global _pipeline  # noqa: PLW0603 - a worker process has one pipeline for its life
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphans
+    if settings.untrusted:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     _pipeline = Pipeline(settings)
 

@@ -7,7 +7,7 @@ Keeps  every token and its boundaries. A character that several tokens share is 
 Never  lets data act on the terminal: control characters come out as escapes.
 
 Green is trained and dim is not; control tokens are in reverse video; of neighbouring tokens every
-other one is underlined. Without colour: ``<|im_start|>assistant·: ⟦Red·.<|im_end|>⟧``.
+other one is underlined. Without colour: ``<|user|>Hi· there⟦Hi·.<|end|>⟧``.
 """
 
 import codecs

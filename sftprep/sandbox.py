@@ -1,0 +1,234 @@
+"""A place where a chat template can be rendered and can do nothing else.
+
+In     the source of a Jinja template, as models ship them: untrusted.
+Out    ``Sandbox``: renders messages as ``transformers.apply_chat_template`` does.
+Keeps  transformers' environment: trimmed blocks, loop controls, the ``generation`` tag, ``tojson``
+       without HTML escapes, ``raise_exception``, ``strftime_now``.
+Never  runs code, loads files, or varies: ``random`` and ``lipsum`` are gone, and ``strftime_now``
+       tells one given date. Time, output, and what ``*`` and ``**`` can build are limited.
+Raises TemplateError: the source is no template, or it needs what is not there.
+       RecordError: the template refuses this record, or does not come to an end with it.
+"""
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, datetime, time
+from types import FrameType
+from typing import Any, NoReturn
+
+import jinja2
+import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from sftprep.errors import RecordError, TemplateError, ascii_safe
+
+SECONDS = 5.0  # for one record
+OUTPUT_FACTOR = 64  # times the record's size, in characters
+OUTPUT_SPARE = 1 << 20
+LONGEST_PRODUCT = 1 << 20  # of a text or list and a number
+LARGEST_POWER = 1 << 16
+
+
+class _Refused(jinja2.TemplateError):
+    """The template itself refused a conversation (``raise_exception``)."""
+
+
+class _TimeOut(BaseException):
+    """Rendering took too long; no template can catch it."""
+
+
+class _Generation(jinja2.ext.Extension):
+    """``{% generation %} ... {% endgeneration %}``: what the model is trained to write."""
+
+    tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
+
+    def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
+        """Wrap the body in a call, so that its text can be bracketed."""
+        line = next(parser.stream).lineno
+        body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+        call = self.call_method("_bracketed")
+        return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
+
+    def _bracketed(self, caller: Callable[[], str]) -> str:
+        environment = self.environment
+        assert isinstance(environment, _Environment)
+        left, right = environment.brackets
+        return f"{left}{caller()}{right}"
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, narrower."""
+
+    intercepted_binops = frozenset({"*", "**"})
+
+    def __init__(self, today: date | None) -> None:
+        super().__init__(
+            trim_blocks=True,
+            lstrip_blocks=True,
+            extensions=[_Generation, jinja2.ext.loopcontrols],
+        )
+        self.brackets = ("", "")  # put around what ``generation`` holds
+        self.dump: Callable[..., str] = _dump
+        for name in ("lipsum", "cycler"):
+            del self.globals[name]
+        del self.filters["random"]
+        self.filters["tojson"] = self._tojson
+        self.globals["raise_exception"] = _raise_exception
+        self.globals["strftime_now"] = _strftime(today)
+
+    def call_binop(
+        self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
+    ) -> Any:
+        """Multiply, unless the result would be out of all proportion."""
+        if operator == "*":
+            size = next((len(x) for x in (left, right) if isinstance(x, str | list | tuple)), None)
+            times = next((x for x in (left, right) if isinstance(x, int)), 0)
+            if size is not None and size * times > LONGEST_PRODUCT:
+                raise SecurityError("a product of text or lists is too long")
+        elif not (abs(left) <= LARGEST_POWER and abs(right) <= 64):
+            raise SecurityError("a power is too large")
+        return super().call_binop(context, operator, left, right)
+
+    def _tojson(
+        self,
+        value: Any,
+        ensure_ascii: bool = False,
+        indent: int | None = None,
+        separators: tuple[str, str] | None = None,
+        sort_keys: bool = False,
+    ) -> str:
+        return self.dump(
+            value,
+            ensure_ascii=ensure_ascii,
+            indent=indent,
+            separators=separators,
+            sort_keys=sort_keys,
+        )
+
+
+def _dump(value: Any, **options: Any) -> str:
+    return json.dumps(value, **options)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise _Refused(message)
+
+
+def _strftime(today: date | None) -> Callable[[str], str]:
+    def strftime_now(form: str) -> str:
+        if today is None:
+            raise TemplateError(
+                "the chat template writes today's date, and a dataset must not depend on the day "
+                "it was built. Pass --date YYYY-MM-DD."
+            )
+        return datetime.combine(today, time()).strftime(form)
+
+    return strftime_now
+
+
+class Sandbox:
+    """A compiled template.
+
+    Args:
+        source: the template's text.
+        name: what errors call it.
+        today: the date that ``strftime_now`` tells.
+        variables: special tokens and template arguments, by name.
+    """
+
+    def __init__(
+        self, source: str, *, name: str, today: date | None, variables: Mapping[str, Any]
+    ) -> None:
+        self._name = name
+        self._variables = dict(variables)
+        self._environment = _Environment(today)
+        try:
+            self._template = self._environment.from_string(source)
+        except (jinja2.TemplateError, RecursionError) as error:
+            reason = ascii_safe(str(error).splitlines()[0] if str(error) else "too deeply nested")
+            line = getattr(error, "lineno", None)
+            place = f"{name}, line {line}" if line else name
+            raise TemplateError(
+                f"chat template {place}: {reason}. Correct the template."
+            ) from error
+
+    @contextmanager
+    def marking(self, brackets: tuple[str, str], dump: Callable[..., str]) -> Iterator[None]:
+        """Within it, ``generation`` puts brackets around its text, and ``tojson`` is ``dump``."""
+        environment = self._environment
+        environment.brackets, environment.dump = brackets, dump
+        try:
+            yield
+        finally:
+            environment.brackets, environment.dump = ("", ""), _dump
+
+    def render(
+        self,
+        messages: list[dict[str, Any]],
+        tools: list[Any] | None,
+        *,
+        size: int,
+        add_generation_prompt: bool = False,
+    ) -> str:
+        """The text of a conversation; ``size`` is about how long its contents are."""
+        values = {
+            **self._variables,
+            "messages": messages,
+            "tools": tools,
+            "documents": None,
+            "add_generation_prompt": add_generation_prompt,
+        }
+        try:
+            with _time_limit(SECONDS):
+                return self._joined(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
+        except (TemplateError, RecordError):
+            raise
+        except _TimeOut as error:
+            reason = f"{self._name} did not end within {SECONDS:.0f} seconds"
+            raise _error("template_limit", reason) from error
+        except _Refused as error:
+            raise _error("template_refused", f"{self._name} refuses it: {error}") from error
+        except MemoryError as error:
+            raise _error("template_limit", f"{self._name} asks for too much memory") from error
+        except Exception as error:
+            # A template can fail in any way that Python expressions can.
+            reason = f"{type(error).__name__}: {error}"
+            raise _error("template_failed", f"{self._name} fails: {reason}") from error
+
+    def _joined(self, values: dict[str, Any], limit: int) -> str:
+        parts: list[str] = []
+        for part in self._template.generate(values):
+            parts.append(part)
+            limit -= len(part)
+            if limit < 0:
+                raise _error("template_limit", f"{self._name} writes without end")
+        return "".join(parts)
+
+
+def _error(reason: str, what: str) -> RecordError:
+    return RecordError(reason, f"chat template {ascii_safe(what)[:300].rstrip('.')}")
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Interrupt Python code after a while, where signals can: in a process's main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def expire(_signal: int, _frame: FrameType | None) -> None:
+        raise _TimeOut
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

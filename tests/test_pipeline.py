@@ -1,0 +1,310 @@
+"""pipeline, engine and plan: what becomes of the records of a block, and of each with its place."""
+
+import itertools
+import json
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import (
+    SAMPLE_DATA,
+    Token,
+    byte_hf,
+    byte_tokenizer,
+    recipe,
+    save_folder,
+    tree,
+    write_jsonl,
+)
+
+import sftprep.engine.local
+from sftprep import DataError, InternalError, NoInputError, Recipe, load_manifest, prepare
+from sftprep.engine.local import run_blocks
+from sftprep.pipeline import BlockResult, Pipeline, Settings
+from sftprep.read import Block, Element
+from sftprep.templates import load_template, parse_template
+
+CHAT = parse_template(
+    {
+        "tokens": ["<u>", "<a>"],
+        "system": "{content}\n",
+        "user": "<u>{content}",
+        "assistant": {"header": "<a>", "body": "{content}{eos}"},
+    },
+    name="chat",
+    where="chat.yaml",
+)
+TOKENIZER = byte_tokenizer(["</s>", "<u>", "<a>"])
+
+
+def settings(**changed: Any) -> Settings:
+    """What a worker is told."""
+    options: dict[str, Any] = {
+        "tokenizer": TOKENIZER,
+        "template": CHAT,
+        "fields": {},
+        "system": None,
+        "separator": "",
+        "allowed": (),
+        "rejects_controls": False,
+        "max_length": 1000,
+        "truncation": "drop",
+        "train_on": "completion",
+        "boundary": "split",
+        "backend": "auto",
+    }
+    return Settings(**options | changed)
+
+
+def talk(text: str, **train: bool) -> dict[str, Any]:
+    """A conversation: "s:x u:y a:z", its answers' ``train`` by their number, e.g. a2=False."""
+    roles = {"s": "system", "u": "user", "a": "assistant"}
+    turns: list[dict[str, Any]] = []
+    for index, word in enumerate(text.split()):
+        turn: dict[str, Any] = {"role": roles[word[0]], "content": word[2:]}
+        if f"t{index}" in train:
+            turn["train"] = train[f"t{index}"]
+        turns.append(turn)
+    return {"messages": turns}
+
+
+def run(records: Sequence[object], schema: str = "messages", **changed: Any) -> BlockResult:
+    """What becomes of records."""
+    data = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+    return Pipeline(settings(**changed)).run(Block(0, 0, 1, 0, data, None, schema))
+
+
+def texts(result: BlockResult) -> list[str]:
+    """The rows as text."""
+    if result.batch is None:
+        return []
+    ends = result.batch.offsets.tolist()
+    names = {token.id: token.content for token in TOKENIZER.added}
+    ids = result.batch.input_ids.tolist()
+    return ["".join(names.get(i, chr(i)) for i in ids[a:b]) for a, b in itertools.pairwise(ends)]
+
+
+# --- places -------------------------------------------------------------------------------------
+
+
+def test_losses_have_their_places() -> None:
+    """Each record without a row is named by line, byte offset and reason, with its bytes."""
+    good = b'{"prompt":"a","completion":"b"}'
+    long = b'{"prompt":"a","completion":"' + b"b" * 50 + b'"}'
+    lines = [good, b"", b"\xff", long, b"  \r", b'{"prompt":"\xe4\xbb\xb7"}\r', good, b"[1]"]
+    block = Block(3, 7, 100, 5000, b"\n".join(lines), None, "prompt-completion")
+    result = Pipeline(settings(template=load_template("plain"), max_length=20)).run(block)
+    offsets = [5000 + sum(len(line) + 1 for line in lines[:index]) for index in range(len(lines))]
+    assert [
+        (3, 102, offsets[2], "invalid_utf8", lines[2]),
+        (3, 105, offsets[5], "missing_field", lines[5]),
+        (3, 107, offsets[7], "not_an_object", lines[7]),
+    ] == [(x.source, x.line, x.offset, x.reason, x.raw) for x in result.rejected]
+    assert [(3, 103, offsets[3], "too_long", None)] == [
+        (x.source, x.line, x.offset, x.reason, x.error) for x in result.dropped
+    ]
+    assert (
+        result.source,
+        result.shard,
+        result.read,
+        result.blank,
+        texts(result),
+    ) == (3, 7, 6, 2, ["ab</s>"] * 2)
+
+
+def test_losses_of_an_array() -> None:
+    """The elements of an array have the places that the block gives them."""
+    data = b'{"prompt":"a","completion":"b"}   {"prompt":1}'
+    elements = (Element(0, 31, 4), Element(34, 46, 9))
+    block = Block(0, 0, 4, 77, data, elements, "prompt-completion")
+    result = Pipeline(settings(template=load_template("plain"))).run(block)
+    assert [(x.line, x.offset, x.raw) for x in result.rejected] == [(9, 111, b'{"prompt":1}')]
+
+
+def test_reasons_are_plain_strings() -> None:
+    """Reasons are plain text in every count: they become keys of the manifest."""
+    result = run([talk("u:a a:" + "b" * 99), talk("u:a")], max_length=50)
+    assert [str, str] == [type(lost.reason) for lost in [*result.dropped, *result.rejected]]
+
+
+# --- oldest turns -------------------------------------------------------------------------------
+
+FOUR = "u:1 a:b u:2 a:d u:3 a:f u:4 a:h"  # each exchange has five tokens
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "expected", "gone"),
+    [
+        (FOUR, 20, "<u>1<a>b</s><u>2<a>d</s><u>3<a>f</s><u>4<a>h</s>", 0),
+        (FOUR, 19, "<u>2<a>d</s><u>3<a>f</s><u>4<a>h</s>", 1),
+        (FOUR, 15, "<u>2<a>d</s><u>3<a>f</s><u>4<a>h</s>", 1),
+        (FOUR, 14, "<u>3<a>f</s><u>4<a>h</s>", 2),
+        (FOUR, 5, "<u>4<a>h</s>", 3),
+        ("s:s " + FOUR, 14, "s\n<u>3<a>f</s><u>4<a>h</s>", 2),
+        ("s:s " + FOUR, 11, "s\n<u>4<a>h</s>", 3),
+        ("u:1 a:b u:2345 a:h", 6, "<u>45<a>h</s>", 1),
+        ("u:1 a:b u:x a:defghi", 6, "<u><a>defg", 1),
+        ("u:1234 a:b", 6, "<u>34<a>b</s>", 0),
+    ],
+)
+def test_oldest_turns(text: str, limit: int, expected: str, gone: int) -> None:
+    """As few of the oldest exchanges go as must; the last one is then cut as by prompt-start."""
+    result = run([talk(text)], truncation="oldest-turns", max_length=limit)
+    assert [expected] == texts(result)
+    assert (gone, min(gone, 1)) == (result.counts["exchanges_dropped"], result.counts["shortened"])
+
+
+def test_oldest_turns_of_many() -> None:
+    """Each conversation loses its own number of exchanges, and the others none."""
+    records = [talk(FOUR), talk("u:1 a:b"), talk("u:" + "1" * 9 + " a:b " + FOUR)]
+    result = run(records, truncation="oldest-turns", max_length=20)
+    whole = "<u>1<a>b</s><u>2<a>d</s><u>3<a>f</s><u>4<a>h</s>"
+    assert [whole, "<u>1<a>b</s>", whole] == texts(result)
+    assert (result.counts["shortened"], result.counts["exchanges_dropped"]) == (1, 1)
+
+
+def test_oldest_turns_take_what_was_trained() -> None:
+    """A conversation whose only trained answer went with the oldest was cut to nothing."""
+    result = run([talk("u:1 a:b u:2 a:d", t3=False)], truncation="oldest-turns", max_length=8)
+    assert [lost.reason for lost in result.dropped] == ["cut_to_nothing"]
+    untrained = run([talk("u:1 a:b u:2 a:d", t1=False, t3=False)], truncation="oldest-turns")
+    assert [lost.reason for lost in untrained.dropped] == ["nothing_to_train"]
+
+
+# --- control strings ----------------------------------------------------------------------------
+
+
+def test_control_strings_are_counted() -> None:
+    """Records that hold a control token's text are counted, and encoded as text."""
+    result = run([talk("u:<a> a:</s>"), talk("u:x a:y"), talk("u:<a><a> a:z")])
+    assert texts(result) == ["<u><a><a></s></s>", "<u>x<a>y</s>", "<u><a><a><a>z</s>"]
+    assert (result.counts["control_records"], dict(result.controls)) == (2, {"<a>": 2, "</s>": 1})
+
+
+def test_allowed_control_strings_are_not_counted() -> None:
+    """What content may be on purpose is nothing to tell of."""
+    result = run([talk("u:<a> a:x")], allowed=("<a>",))
+    assert (result.counts["control_records"], dict(result.controls)) == (0, {})
+    assert result.batch is not None
+    assert TOKENIZER.ids["<a>"] == result.batch.input_ids[1]
+
+
+def test_single_word_tokens() -> None:
+    """A ``single_word`` token of the template is one only where the record's text allows it."""
+    tokenizer = byte_tokenizer(["</s>", Token("ab", single_word=True)])
+    template = parse_template(
+        {"user": "{content}ab ", "assistant": {"body": "{content}{eos}"}}, name="t", where="t.yaml"
+    )
+    records = [{"prompt": p, "completion": "c"} for p in ("x", ".", "")]
+    result = run(records, "prompt-completion", tokenizer=tokenizer, template=template)
+    assert result.batch is not None
+    assert [*b"xab c", 256, 46, 257, *b" c", 256, 257, *b" c", 256] == (
+        result.batch.input_ids.tolist()
+    )
+
+
+# --- workers ------------------------------------------------------------------------------------
+
+
+def blocks(count: int) -> Iterator[Block]:
+    """Blocks of one record."""
+    for number in range(count):
+        data = json.dumps(talk(f"u:{number} a:{number}")).encode()
+        yield Block(0, 0, number + 1, 0, data, None, "messages")
+
+
+@pytest.mark.parametrize(("count", "workers"), [(0, 2), (1, 2), (5, 1), (20, 2)])
+def test_results_are_in_order(count: int, workers: int) -> None:
+    """Results come in the order of their blocks, with any number of workers."""
+    pipeline = Pipeline(settings())
+    results = list(run_blocks(blocks(count), pipeline.settings, pipeline, workers))
+    expected = [f"<u>{n}<a>{n}</s>" for n in range(count)]
+    assert expected == [text for result in results for text in texts(result)]
+
+
+def test_few_blocks_are_in_flight() -> None:
+    """Blocks are read as results are taken: memory does not follow the input's size."""
+    taken = []
+
+    def counted() -> Iterator[Block]:
+        for block in blocks(50):
+            taken.append(block.line)
+            yield block
+
+    pipeline = Pipeline(settings())
+    results = run_blocks(counted(), pipeline.settings, pipeline, 2)
+    next(results)
+    assert len(taken) <= 2 * sftprep.engine.local.BLOCKS_AHEAD
+    results.close()  # type: ignore[attr-defined]
+
+
+def test_a_killed_worker() -> None:
+    """A worker that was killed ends the run with a message: nobody waits for it."""
+    pipeline = Pipeline(settings())
+    results = run_blocks(blocks(500), pipeline.settings, pipeline, 2)
+    next(results)
+    for child in multiprocessing.active_children():
+        os.kill(child.pid or 0, signal.SIGKILL)
+    with pytest.raises(InternalError, match="a worker process died"):
+        list(results)
+
+
+# --- whole runs ---------------------------------------------------------------------------------
+
+
+def test_schemas_of_several_files(tmp_path: Path) -> None:
+    """Each file's schema is told by itself; a given schema holds for all."""
+    files = [
+        write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}]),
+        write_jsonl(tmp_path / "b.jsonl", [{"x": 1}, {"instruction": "a", "output": "b"}]),
+    ]
+    options: dict[str, Any] = {
+        "inputs": tuple(map(str, files)),
+        "output": str(tmp_path / "out"),
+        "tokenizer": str(save_folder(byte_hf(["</s>"]), tmp_path / "t", eos_token="</s>")),
+        "on_error": "quarantine",
+        "workers": 1,
+    }
+    prepare(Recipe(**options))
+    found = [(i["schema"], i["read"], i["written"]) for i in load_manifest(tmp_path / "out").inputs]
+    assert found == [("prompt-completion", 1, 1), ("instruction", 2, 1)]
+    with pytest.raises(DataError, match=r"^3 of 3 records cannot be used"):
+        prepare(Recipe(**options | {"schema": "messages", "overwrite": True, "on_error": "fail"}))
+
+
+def test_same_bytes_again(tmp_path: Path) -> None:
+    """The same input and options give the same files, from another working folder too."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        prepare(recipe(SAMPLE_DATA / "instruction.jsonl", tmp_path / name / "out", template="qa"))
+    assert tree(tmp_path / "one") == tree(tmp_path / "two")
+
+
+def test_fingerprint_follows_what_decides_the_bytes(tmp_path: Path) -> None:
+    """Options that change the shards change the fingerprint; workers and backends do not."""
+    base: dict[str, Any] = {"shard_size": "1MB"}
+    variants: list[dict[str, Any]] = [
+        {}, {"workers": 2}, {"backend": "hf"},
+        {"max_length": 77}, {"template": "qa"}, {"train_on": "all"}, {"boundary": "joint"},
+        {"ignore_index": -1}, {"format": "arrow"}, {"shard_size": "2MB"}, {"add_token": ["<x>"]},
+        {"truncation": "keep-end"}, {"separator": "\n"},
+    ]  # fmt: skip
+    prints = [
+        prepare(
+            recipe(SAMPLE_DATA / "prompt_completion.jsonl", tmp_path / str(n), **base | v)
+        ).fingerprint
+        for n, v in enumerate(variants)
+    ]
+    assert prints[0] == prints[1] == prints[2]
+    assert len(variants) - 2 == len(set(prints))
+
+
+def test_no_records(tmp_path: Path) -> None:
+    """An input without records is an error, and publishes nothing."""
+    with pytest.raises(NoInputError):
+        prepare(recipe(write_jsonl(tmp_path / "a.jsonl", []), tmp_path / "out"))
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,346 @@
+"""recipe: one options object for flags, files and Python, strict about every key and type."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+import yaml
+
+from sftprep import Recipe, UsageError
+from sftprep.cli import app, prepare
+from sftprep.recipe import CHOICES, flag, parse_size
+
+Write = Callable[[str, str | bytes], Path]
+
+EVERYTHING: dict[str, Any] = {
+    "inputs": ["a.jsonl", "b/*.json"],
+    "output": "out",
+    "tokenizer": "org/name",
+    "revision": "v1",
+    "schema": "messages",
+    "field": ["content=text", "role=by=whom"],
+    "template": "own.yaml",
+    "template_arg": ["enable_thinking=false"],
+    "date": "2024-02-29",
+    "system": "Sei kurz: 价\n",
+    "separator": "",
+    "add_token": ["<x>", "pad=<p>"],
+    "allow_control": ["<x>"],
+    "max_length": 100,
+    "truncation": "balanced",
+    "train_on": "last",
+    "ignore_index": -1,
+    "boundary": "joint",
+    "backend": "hf",
+    "format": "arrow",
+    "shard_size": "1KiB",
+    "on_injection": "reject",
+    "on_error": "quarantine",
+    "max_rejects": "1.5%",
+    "workers": 3,
+    "overwrite": True,
+}
+"""Every option, with a value that is not its default."""
+
+
+def refused(**options: Any) -> str:
+    """What is said of options that cannot be."""
+    with pytest.raises(UsageError) as caught:
+        Recipe(**options)
+    return str(caught.value)
+
+
+# --- merging ------------------------------------------------------------------------------------
+
+
+def test_every_option_is_tried() -> None:
+    """These tests know every option, and no value of theirs is the default."""
+    assert [f.name for f in fields(Recipe)] == list(EVERYTHING)
+    defaults = Recipe().as_dict()
+    assert [name for name, value in EVERYTHING.items() if defaults[name] == value] == []
+
+
+def test_from_a_file(write: Write) -> None:
+    """Every option can be a key of a YAML file."""
+    path = write("r.yaml", yaml.safe_dump(EVERYTHING, allow_unicode=True))
+    assert Recipe.from_sources(str(path), {}).as_dict() == EVERYTHING
+
+
+def test_from_flags() -> None:
+    """Every option can be a flag."""
+    assert Recipe.from_sources(None, EVERYTHING).as_dict() == EVERYTHING
+
+
+@pytest.mark.parametrize("name", EVERYTHING)
+def test_a_flag_wins(write: Write, name: str) -> None:
+    """A flag that was given wins over the file, the file over the default."""
+    path = str(write("r.yaml", yaml.safe_dump(EVERYTHING)))
+    others: dict[str, Any] = {
+        "field": ["prompt=q"], "inputs": ["x"], "add_token": ["y"], "allow_control": ["z"],
+        "max_length": 7, "workers": 1, "ignore_index": -7, "overwrite": True, "max_rejects": "3",
+        "shard_size": "9B", "schema": "sharegpt", "truncation": "drop", "train_on": "all",
+        "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
+        "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
+    }  # fmt: skip
+    value = others.get(name, "other")
+    assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()
+
+
+@pytest.mark.parametrize(
+    "absent",
+    [{"template": None, "inputs": None, "overwrite": None}, {"inputs": [], "overwrite": False}],
+)
+def test_a_flag_that_was_not_given(write: Write, absent: dict[str, Any]) -> None:
+    """A flag that was not given leaves the file's value."""
+    path = str(write("r.yaml", "inputs: [a]\noverwrite: true\ntemplate: qa\n"))
+    found = Recipe.from_sources(path, absent)
+    assert (found.inputs, found.overwrite, found.template) == (("a",), True, "qa")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("workers", 0), ("max_length", 0), ("ignore_index", 0)]
+)
+def test_a_flag_of_zero_is_given(name: str, value: int) -> None:
+    """Zero is a value, and refused as such: it does not stand for a flag that was not given."""
+    with pytest.raises(UsageError, match=f"^{flag(name)} is 0"):
+        Recipe.from_sources(None, {name: value})
+
+
+def test_an_empty_text_is_given(write: Write) -> None:
+    """An empty text is a value: it can take the file's away."""
+    path = str(write("r.yaml", "separator: x\n"))
+    assert Recipe.from_sources(path, {"separator": ""}).separator == ""
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "{}"])
+def test_an_empty_file(write: Write, text: str) -> None:
+    """A file without options is a recipe of defaults."""
+    assert Recipe() == Recipe.from_sources(str(write("r.yaml", text)), {})
+
+
+def test_keys_as_flags(write: Write) -> None:
+    """A key may be written as the flag is, with hyphens."""
+    path = str(write("r.yaml", "max-length: 5\ntrain-on: all\n"))
+    assert Recipe(max_length=5, train_on="all") == Recipe.from_sources(path, {})
+
+
+@pytest.mark.parametrize("options", [EVERYTHING, {}])
+def test_to_yaml(write: Write, options: dict[str, Any]) -> None:
+    """A recipe written as YAML and read again is the same recipe, and the same YAML."""
+    recipe = Recipe(**options)
+    path = write("r.yaml", recipe.to_yaml())
+    again = Recipe.from_sources(str(path), {})
+    assert (recipe, recipe.to_yaml()) == (again, again.to_yaml())
+
+
+def test_frozen() -> None:
+    """A recipe does not change."""
+    with pytest.raises(FrozenInstanceError):
+        Recipe().workers = 5  # type: ignore[misc]
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+KNOWN = ", ".join(EVERYTHING)
+FILES = [
+    ("templates: qa", "unknown option 'templates'. Did you mean 'template'?"),
+    ("zzzz: 1", f"unknown option 'zzzz'. Known: {KNOWN}."),
+    ("1: 2", f"unknown option 1. Known: {KNOWN}."),
+    ("[a, b]", "a recipe is a mapping of options; found a list of 2."),
+    ("text", "a recipe is a mapping of options; found 'text'."),
+]
+
+
+@pytest.mark.parametrize(("text", "message"), FILES)
+def test_bad_file(write: Write, text: str, message: str) -> None:
+    """An unknown key is refused with the closest known one, and with the file's name."""
+    path = write("r.yaml", text)
+    with pytest.raises(UsageError) as caught:
+        Recipe.from_sources(str(path), {})
+    assert f"{path}: {message}" == str(caught.value)
+
+
+@pytest.mark.parametrize("data", [b"a: [", b"\xff\xfe\xfd", b"a: !!python/object:os.system {}"])
+def test_not_yaml(write: Write, data: bytes) -> None:
+    """A file that is no plain YAML is refused in one line, and no code of it is run."""
+    path = write("r.yaml", data)
+    with pytest.raises(UsageError) as caught:
+        Recipe.from_sources(str(path), {})
+    assert str(caught.value).startswith(f"{path}: not valid YAML: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    """A recipe that is not there is an error with its path."""
+    path = tmp_path / "gone.yaml"
+    with pytest.raises(UsageError) as caught:
+        Recipe.from_sources(str(path), {})
+    expected = f"{path}: cannot be read: No such file or directory. Check the path."
+    assert expected == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": "5"}, "--max-length is '5'; expected a whole number."),
+        ({"max_length": 5.0}, "--max-length is 5.0; expected a whole number."),
+        ({"max_length": True}, "--max-length is true; expected a whole number."),
+        ({"overwrite": "yes"}, "--overwrite is 'yes'; expected true or false."),
+        ({"overwrite": 1}, "--overwrite is 1; expected true or false."),
+        ({"template": 5}, "--template is 5; expected text."),
+        ({"template": None}, "--template is null; expected text."),
+        ({"field": "a=b"}, "--field is 'a=b'; expected a list of texts."),
+        ({"field": [1]}, "--field is a list of 1; expected a list of texts."),
+        ({"system": ["a"]}, "--system is a list of 1; expected text."),
+        ({"max_length": 0}, "--max-length is 0; expected 1 or more."),
+        ({"workers": -1}, "--workers is -1; expected 1 or more."),
+        (
+            {"ignore_index": 0},
+            "--ignore-index is 0, which can be a token's id. Use one below 0.",
+        ),
+        ({"schema": "chat"}, "--schema is 'chat', which is no choice."),
+        (
+            {"truncation": "balance"},
+            "--truncation is 'balance', which is no choice. Did you mean 'balanced'?",
+        ),
+        (
+            {"train_on": "x"},
+            "--train-on is 'x', which is no choice. Choose completion, all, last.",
+        ),
+        ({"boundary": "x"}, "--boundary is 'x', which is no choice. Choose split, joint."),
+        ({"backend": "x"}, "--backend is 'x', which is no choice. Choose auto, gigatoken, hf."),
+        (
+            {"on_error": "ignore"},
+            "--on-error is 'ignore', which is no choice. Choose fail, quarantine.",
+        ),
+        (
+            {"on_injection": "x"},
+            "--on-injection is 'x', which is no choice. Choose encode, reject.",
+        ),
+        ({"template_arg": ["a"]}, "--template-arg 'a': expected KEY=VALUE."),
+        ({"date": "1.2.2024"}, "--date is '1.2.2024'; expected a date as YYYY-MM-DD."),
+        (
+            {"max_rejects": "5"},
+            "--max-rejects needs --on-error quarantine: otherwise none is allowed.",
+        ),
+    ],
+)
+def test_refused(options: dict[str, Any], message: str) -> None:
+    """A wrong type, an unknown choice or options that do not go together are refused."""
+    assert message == refused(**options)[: len(message)]
+
+
+@pytest.mark.parametrize("entry", ["a", "=b", "prompt=", "question=prompt", ""])
+def test_bad_field(entry: str) -> None:
+    """A field's name must be one that sftprep knows, with what the data calls it."""
+    assert (
+        f"--field '{entry}': expected CANONICAL=ACTUAL, with CANONICAL one of prompt, completion, "
+        "instruction, input, output, system, history, messages, role, content, conversations, "
+        "from, value."
+    ) == refused(field=[entry])
+
+
+@pytest.mark.parametrize("text", ["x", "-1", "5%%", "%", "1.5", "", "1e3"])
+def test_bad_max_rejects(text: str) -> None:
+    """The most bad records are a whole number or a percentage."""
+    assert (
+        f"--max-rejects is '{text}'; expected a number or a percentage, e.g. 100 or 0.1%."
+    ) == refused(max_rejects=text, on_error="quarantine")
+
+
+# --- values -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limit", "read", "expected"),
+    [
+        (None, 100, None),
+        ("0", 100, 0),
+        ("12", 100, 12),
+        ("0%", 100, 0),
+        ("1%", 99, 0),
+        ("1%", 100, 1),
+        ("0.57%", 10_000, 57),
+        ("100%", 7, 7),
+        ("0.1%", 999, 0),
+    ],
+)
+def test_reject_limit(limit: str | None, read: int, expected: int | None) -> None:
+    """A percentage is of the records read, rounded down, without an error of rounding."""
+    on_error = "fail" if limit is None else "quarantine"
+    assert expected == Recipe(max_rejects=limit, on_error=on_error).reject_limit(read)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1", 1), ("7B", 7), ("500KB", 500_000), ("500 kB", 500_000), (" 2mb ", 2_000_000),
+        ("1GB", 10**9), ("1KiB", 1024), ("64MiB", 64 << 20), ("3gib", 3 << 30),
+    ],
+)  # fmt: skip
+def test_parse_size(text: str, expected: int) -> None:
+    """A size has a unit of 1000 or 1024."""
+    assert expected == parse_size(text) == Recipe(shard_size=text).shard_bytes
+
+
+@pytest.mark.parametrize("text", ["", "0", "0MB", "-1", "1.5MB", "MB", "1 TB", "1 M B"])
+def test_bad_size(text: str) -> None:
+    """A size of nothing, or in a unit that is not known, is refused."""
+    assert (
+        f"--shard-size is '{text}'; expected a number above 0 with B, KB, MB, GB, KiB, MiB or GiB, "
+        "e.g. 64MiB."
+    ) == refused(shard_size=text)
+
+
+def test_field_names() -> None:
+    """What the data calls a field may hold an equals sign."""
+    expected = {"prompt": "a", "role": "by=whom"}
+    assert expected == Recipe(field=("prompt=a", "role=by=whom")).field_names
+
+
+# --- the command line ---------------------------------------------------------------------------
+
+
+def test_flags_are_the_options() -> None:
+    """The command has a flag for each option, of the same name, and no other but these."""
+    command = typer.main.get_command(app)
+    assert isinstance(command, typer.core.TyperGroup)
+    flags = {p.name: [*p.opts] for p in command.commands["prepare"].params}
+    own = {"recipe", "print_recipe", "json", "quiet", "help"}
+    assert {f.name for f in fields(Recipe)} | own == set(flags) | {"help"}
+    for option in fields(Recipe):
+        if option.name != "inputs":
+            assert flag(option.name) in flags[option.name]
+
+
+def test_flags_have_no_defaults_of_their_own() -> None:
+    """A flag that is not given says nothing: defaults are the recipe's alone."""
+    defaults = {p.default for p in inspect.signature(prepare).parameters.values()}
+    assert {None, False} == defaults
+
+
+def test_help_names_every_choice() -> None:
+    """The help of an option with choices names each of them."""
+    command = typer.main.get_command(app)
+    assert isinstance(command, typer.core.TyperGroup)
+    helps = {p.name: getattr(p, "help", "") for p in command.commands["prepare"].params}
+    missing = {
+        name: [c for c in choices if c not in helps[name]]
+        for name, choices in CHOICES.items()
+        if any(c not in helps[name] for c in choices)
+    }
+    assert missing == {}
+
+
+def test_help_names_every_default() -> None:
+    """The help of an option names its default."""
+    command = typer.main.get_command(app)
+    assert isinstance(command, typer.core.TyperGroup)
+    helps = {p.name: getattr(p, "help", "") for p in command.commands["prepare"].params}
+    for name in CHOICES:
+        assert f"[default: {getattr(Recipe(), name)}]" in helps[name]
+    assert "[default: -100]" in helps["ignore_index"]
