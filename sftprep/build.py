@@ -92,6 +92,12 @@ class RowBuilder:
         batch = assemble(self._table, which, encoded, with_parts=self._with_parts)
         return Built(batch, unclean, self._leaks(encoded, runs.counts))
 
+    def forget(self) -> None:
+        """Forget all layouts; their shapes may mean something else from now on."""
+        self._numbers.clear()
+        self._layouts.clear()
+        self._table = None
+
     def _runs(self, rendered: Sequence[Rendered]) -> _Runs:
         runs = _Runs([], [], [], [], [], [])
         for index, record in enumerate(rendered):

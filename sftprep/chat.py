@@ -36,6 +36,7 @@ from sftprep.tokenizer import AddedToken
 from sftprep.tool_calls import arguments, json_text, json_value, map_arguments
 
 REMEMBERED = 16  # skeletons tried for records of one structure
+MOST_SKELETONS = 2000
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,14 @@ class ChatRenderer:
     def pieces(self, number: int) -> tuple[Piece, ...]:
         """The pieces of a skeleton."""
         return self._skeletons[number].pieces
+
+    def forget(self, most: int = MOST_SKELETONS) -> bool:
+        """Forget all skeletons if there are many: odd records must not fill the memory."""
+        if len(self._skeletons) <= most:
+            return False
+        self._skeletons.clear()
+        self._by_structure.clear()
+        return True
 
     def rewrites(self, number: int) -> bool:
         """Whether a trained turn follows other ids than inference would feed."""

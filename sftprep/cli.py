@@ -98,6 +98,9 @@ TrainOn = Annotated[
     str | None,
     typer.Option(help="completion (all answers), last, or all. [default: completion]"),
 ]
+PerTurn = Annotated[
+    bool, typer.Option("--per-turn", help="One example for each answer, with its own prompt.")
+]
 IgnoreIndex = Annotated[
     int | None, typer.Option(help="The label of tokens without loss. [default: -100]")
 ]
@@ -154,6 +157,7 @@ def prepare(
     max_length: MaxLength = None,
     truncation: Truncation = None,
     train_on: TrainOn = None,
+    per_turn: PerTurn = False,
     ignore_index: IgnoreIndex = None,
     boundary: Boundary = None,
     backend: BackendName = None,
@@ -217,6 +221,7 @@ def preview(
     max_length: MaxLength = None,
     truncation: Truncation = None,
     train_on: TrainOn = None,
+    per_turn: PerTurn = False,
     ignore_index: IgnoreIndex = None,
     boundary: Boundary = None,
     backend: BackendName = None,

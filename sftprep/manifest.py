@@ -53,12 +53,14 @@ def check_identity(name: str, counts: Mapping[str, Any]) -> None:
 
     Args:
         name: whose counts these are, for the message.
-        counts: ``read``, ``written``, and ``dropped`` and ``rejected`` by reason.
+        counts: ``read``, ``written``, and ``dropped`` and ``rejected`` by reason; with one example
+            for each answer also ``extra_examples``, those beyond one a record.
     """
     dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
-    if counts["read"] != counts["written"] + dropped + rejected:
+    examples = counts["read"] + counts.get("extra_examples", 0)
+    if examples != counts["written"] + dropped + rejected:
         raise InternalError(
-            f"{name}: {counts['read']} records read, but {counts['written']} written + {dropped} "
+            f"{name}: {examples} records read, but {counts['written']} written + {dropped} "
             f"dropped + {rejected} rejected. This is a bug in sftprep; nothing was published."
         )
 

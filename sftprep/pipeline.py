@@ -23,6 +23,7 @@ from sftprep.encode import Encoder
 from sftprep.errors import RecordError
 from sftprep.normalize import Fields, Record, normalizer, output_field
 from sftprep.parse import parse_line
+from sftprep.per_turn import per_turn
 from sftprep.read import Block
 from sftprep.records import Batch, Dialogue, DropReason
 from sftprep.render import Rendered, Renderer
@@ -41,10 +42,11 @@ class Settings:
     system: str | None
     separator: str
     allowed: tuple[str, ...]  # control tokens that content may be
-    rejects_controls: bool  # whether a record with a control token's text is refused
+    rejects_controls: bool = False  # whether a record with a control token's text is refused
     max_length: int
     truncation: str
     train_on: str
+    per_turn: bool = False
     boundary: str
     backend: str
 
@@ -105,6 +107,8 @@ class Pipeline:
 
     def run(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
+        if self._is_chat and self._renderer.forget():
+            self._builder.forget()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         lines = block.lines()
         places: list[int] = []  # which line each conversation came from
@@ -118,13 +122,14 @@ class Pipeline:
             result.read += 1
             try:
                 record = parse_line(line)
-                conversation = normalize(record)
-                rendered.append(self._rendered(conversation))
+                examples = self._examples(normalize(record))
+                rendered += [self._rendered(example) for example in examples]
             except RecordError as error:
                 result.rejected.append(_lost(block, index, line, error.reason, error))
                 continue
-            conversations.append(conversation)
-            places.append(index)
+            conversations += examples
+            places += [index] * len(examples)
+            result.counts["extra_examples"] += len(examples) - 1
             if block.schema == "instruction":
                 result.outputs[self._output_name(record)] += 1
         if rendered:
@@ -142,6 +147,10 @@ class Pipeline:
             make = chat_normalizer if self._is_chat else normalizer
             self._normalizers[schema] = make(schema, self._fields, self.settings.system)
         return self._normalizers[schema]
+
+    def _examples(self, dialogue: Dialogue) -> list[Dialogue]:
+        """The record, or with ``per_turn`` one example for each answer that is to be trained."""
+        return per_turn(dialogue) if self.settings.per_turn else [dialogue]
 
     def _rendered(self, conversation: Dialogue) -> Rendered:
         rendered: Rendered = self._renderer.render(conversation)

@@ -48,6 +48,7 @@ class Plan:
             "max_length": settings.max_length,
             "truncation": settings.truncation,
             "train_on": settings.train_on,
+            "per_turn": settings.per_turn,
             "ignore_index": recipe.ignore_index,
             "boundary": settings.boundary,
             "format": recipe.format,
@@ -105,6 +106,7 @@ def plan(recipe: Recipe) -> Plan:
         max_length=recipe.max_length or _default_length(tokenizer),
         truncation=recipe.truncation,
         train_on=recipe.train_on,
+        per_turn=recipe.per_turn,
         boundary=recipe.boundary,
         backend=recipe.backend,
     )

@@ -82,6 +82,9 @@ class Recipe:
     )
     truncation: str = _option("drop", "What to do with longer records.")
     train_on: str = _option("completion", "Which text carries loss: all answers, the last, or all.")
+    per_turn: bool = _option(
+        False, "One example for each answer, with the prompt that inference would see."
+    )
     ignore_index: int = _option(IGNORE_INDEX, "The label of tokens without loss.")
     boundary: str = _option(
         "split", "Encode the two sides of a loss boundary apart, as inference does, or as one text."
@@ -250,6 +253,11 @@ def _check_together(recipe: Recipe) -> None:
             )
     _check_template_options(recipe)
     parse_size(recipe.shard_size)
+    if recipe.per_turn and recipe.train_on != "completion":
+        raise UsageError(
+            f"--per-turn trains each answer by itself, --train-on {recipe.train_on} does not. "
+            "Choose one."
+        )
     if recipe.max_rejects is not None:
         if not re.fullmatch(r"\d+|\d+(\.\d+)?%", recipe.max_rejects):
             raise UsageError(

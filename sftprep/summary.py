@@ -22,10 +22,13 @@ def _rows(manifest: Manifest, output: str) -> str:
     share = counts["trained_tokens"] / counts["tokens"]
     shards = _number(len(manifest.shards), "shard")
     schemas = ", ".join(sorted({i["schema"] for i in manifest.inputs if i["schema"]}))
+    examples = ""
+    if counts["extra_examples"]:
+        examples = f", {counts['read'] + counts['extra_examples']:,} examples"
     return (
         f"{output}: {_number(counts['written'], 'row')} in {shards}, "
         f"{_number(counts['tokens'], 'token')}, {share:.1%} of them trained\n"
-        f"  read       {_number(counts['read'], 'record')} ({schemas}), template "
+        f"  read       {_number(counts['read'], 'record')} ({schemas}){examples}, template "
         f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens a row"
     )
 

@@ -33,6 +33,7 @@ class SourceCounts:
 
     schema: str = ""
     read: int = 0
+    extra: int = 0  # examples beyond one a record
     blank: int = 0
     written: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -42,6 +43,7 @@ class SourceCounts:
         """For the manifest."""
         return {
             "read": self.read,
+            "extra_examples": self.extra,
             "blank_lines": self.blank,
             "written": self.written,
             "dropped": dict(sorted(self.dropped.items())),
@@ -84,6 +86,7 @@ class Tally:
         source = self.sources[result.source]
         source.schema = source.schema or result.schema
         source.read += result.read
+        source.extra += result.counts["extra_examples"]
         source.blank += result.blank
         source.written += 0 if result.batch is None else len(result.batch)
         source.dropped.update(lost.reason for lost in result.dropped)
@@ -132,6 +135,7 @@ class Tally:
         total = SourceCounts()
         for source in self.sources:
             total.read += source.read
+            total.extra += source.extra
             total.blank += source.blank
             total.written += source.written
             total.dropped += source.dropped

@@ -45,7 +45,7 @@ Assembling takes the layouts' columns, and rendering the template's texts: the t
 
 ONLY_IN = {
     "typer": {"cli.py"},
-    "tqdm": {"cli.py"},
+    "tqdm": {"cli.py", "progress.py"},
     "transformers": {"tokenizer.py"},
     "gigatoken": {"encode.py"},
 }

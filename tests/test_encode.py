@@ -22,12 +22,16 @@ from sftprep.encode import BACKENDS, SELF_CHECK, Encoder, GigatokenBackend, HfBa
 from sftprep.errors import TokenizerError
 from sftprep.tokenizer import Tokenizer
 
-MERGES = [(" ", "a"), (" ", "t"), ("h", "e"), (" t", "he"), ("\n", "\n"), (" ", " ")]
+MERGES: list[tuple[str, str | bytes]] = [
+    (" ", "a"), (" ", "t"), ("h", "e"), (" t", "he"), ("\n", "\n"), (" ", " "), ("a", b"\xf0"),
+]  # fmt: skip
 TEXTS = [
     *SELF_CHECK,
     "the theme  of\n\n\nthe   thing",
     "ｆｕｌｌ ﬁ ① Å e\u0301\u0323",
     "\u0378\u1c89\ua7cb\U0001fae9\U000105c0\u0897",  # newer than some libraries' Unicode tables
+    "a\U00016ea0",  # a letter to one library and not to another: it decides where a word ends
+    "a\u07fd\u0301b \u0323\u0899a",  # marks that one library puts in another order
     "a\u0345\u0f73b \ud7a3\u1100\u1161\u11a8",
     "\u200d\ufeff\u2028\u2029\x85\xa0",
     "x" * 300 + " " * 300 + "\n" * 50 + "!?" * 200,
@@ -80,6 +84,16 @@ def test_backends_agree(name: str, continued: bool, backend: str) -> None:
     expected = [hf.encode(text, add_special_tokens=False).ids for text in TEXTS]
     found = encoded(Encoder(TOKENIZERS[name], backend=backend), TEXTS, [continued] * len(TEXTS))
     assert dict(zip(TEXTS, expected, strict=True)) == dict(zip(TEXTS, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("bytes", "a\U00016ea0"), ("nfc", "a\u07fd\u0301b \u0323\u0899a")]
+)
+def test_the_libraries_differ(name: str, text: str) -> None:
+    """Without the guard the fast backend would give other ids: the guard is not for nothing."""
+    stripped = TOKENIZERS[name].stripped_json()
+    fast, slow = (backend(stripped).encode([text]) for backend in (GigatokenBackend, HfBackend))
+    assert fast.values.tolist() != slow.values.tolist()
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)

@@ -1,8 +1,8 @@
 """Whole rows of small cases, token by token, compared with files that a person has read.
 
 A case is a folder in ``golden/``: ``input.jsonl``, ``recipe.yaml`` and ``expected.txt``, which has
-a token a line and beside it ``trained`` or ``.``. ``pytest --update-golden`` writes what is expected
-anew: read the difference before it is committed.
+a token a line and beside it ``trained`` or ``.``. ``pytest --update-golden`` writes what is
+expected anew: read the difference before it is committed.
 """
 
 import json

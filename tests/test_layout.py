@@ -101,8 +101,20 @@ def test_splitter_gives_back_the_text() -> None:
 # --- flags --------------------------------------------------------------------------------------
 
 FLAGS: list[tuple[str, list[Token | str], list[Piece], tuple[str, ...], list[Any]]] = [
-    ("lstrip", [Token("<a>", lstrip=True)], [literal("x \n<a> y")], (), [("x", 0), "<a>", (" y", 0)]),
-    ("rstrip", [Token("<a>", rstrip=True)], [literal("x <a> \ty")], (), [("x ", 0), "<a>", ("y", 0)]),
+    (
+        "lstrip",
+        [Token("<a>", lstrip=True)],
+        [literal("x \n<a> y")],
+        (),
+        [("x", 0), "<a>", (" y", 0)],
+    ),
+    (
+        "rstrip",
+        [Token("<a>", rstrip=True)],
+        [literal("x <a> \ty")],
+        (),
+        [("x ", 0), "<a>", ("y", 0)],
+    ),
     (
         "both",
         [Token("<a>", lstrip=True, rstrip=True)],
@@ -146,7 +158,13 @@ FLAGS: list[tuple[str, list[Token | str], list[Piece], tuple[str, ...], list[Any
         ("\x1c\u200b x",),
         ["<a>", ("\x1c\u200b x", 0)],
     ),
-    ("single word", [Token("ab", single_word=True)], [literal("x ab y")], (), [("x ", 0), "ab", (" y", 0)]),
+    (
+        "single word",
+        [Token("ab", single_word=True)],
+        [literal("x ab y")],
+        (),
+        [("x ", 0), "ab", (" y", 0)],
+    ),
     ("inside a word", [Token("ab", single_word=True)], [literal("xab y")], (), [("xab y", 0)]),
     ("word behind", [Token("ab", single_word=True)], [literal("x ab_")], (), [("x ab_", 0)]),
     (
@@ -177,7 +195,7 @@ FLAGS: list[tuple[str, list[Token | str], list[Piece], tuple[str, ...], list[Any
         ("",),
         [("xab", 0)],
     ),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(

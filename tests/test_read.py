@@ -119,6 +119,15 @@ def test_shards_end_at_the_first_line_end_at_or_after_their_size(write: Write) -
     ]  # fmt: skip
 
 
+def test_shards_of_an_array(write: Write) -> None:
+    """An element of an array counts as a line would: its bytes and one more."""
+    path = write("a.json", "[10, 20,\n\n 30,40 ,5, 6, 7]")
+    shards = [(r.shard, r.data) for r in read(path, shard_size=6)]
+    assert shards == [
+        (0, b"10"), (0, b"20"), (1, b"30"), (1, b"40"), (2, b"5"), (2, b"6"), (2, b"7"),
+    ]  # fmt: skip
+
+
 def test_shards_go_on_over_files(write: Write) -> None:
     """A shard is a slice of the whole input: a new file does not begin a new shard."""
     first, second = write("a.jsonl", b"1\n2\n3\n"), write("b.jsonl", b"4\n5\n")

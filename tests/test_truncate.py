@@ -9,7 +9,6 @@ import pytest
 from sftprep.records import (
     Batch,
     Conversation,
-    Dialogue,
     DropReason,
     Message,
     Part,
@@ -198,7 +197,7 @@ def conversation(roles: str) -> Conversation:
     return Conversation(tuple(Message(names[r], str(i)) for i, r in enumerate(roles)))
 
 
-def contents(value: Dialogue) -> Sequence[str]:
+def contents(value: Conversation) -> Sequence[str]:
     """The contents of the turns."""
     return [message.content for message in value.messages]
 
@@ -214,7 +213,9 @@ def contents(value: Dialogue) -> Sequence[str]:
 )
 def test_drop_oldest(roles: str, count: int, expected: list[str]) -> None:
     """Whole exchanges go from the front, and the system turn stays."""
-    assert expected == contents(drop_oldest(conversation(roles), count))
+    shorter = drop_oldest(conversation(roles), count)
+    assert isinstance(shorter, Conversation)
+    assert expected == contents(shorter)
 
 
 @pytest.mark.parametrize(("roles", "count"), [("ua", 1), ("suaua", 2), ("s", 0)])

@@ -51,16 +51,17 @@ def byte_names() -> dict[int, str]:
     return names | {byte: chr(256 + index) for index, byte in enumerate(moved)}
 
 
-def named(text: str) -> str:
+def named(text: str | bytes) -> str:
     """A text in the letters of a byte-level vocabulary: " b" is "Ġb"."""
     names = byte_names()
-    return "".join(names[byte] for byte in text.encode())
+    return "".join(names[byte] for byte in (text.encode() if isinstance(text, str) else text))
 
 
-def byte_hf(
-    tokens: Iterable[Token | str] = (), merges: Sequence[tuple[str, str]] = (), **options: Any
-) -> Any:
-    """A byte-level BPE as HF has it; merges are given as texts: (" ", "b")."""
+Merges = Sequence[tuple[str, str | bytes]]
+
+
+def byte_hf(tokens: Iterable[Token | str] = (), merges: Merges = (), **options: Any) -> Any:
+    """A byte-level BPE as HF has it; merges are given as texts: (" ", "b"), or as bytes."""
     vocabulary = {name: byte for byte, name in byte_names().items()}
     pairs = [(named(left), named(right)) for left, right in merges]
     for left, right in pairs:
@@ -152,7 +153,7 @@ def described(
 
 def byte_tokenizer(
     tokens: Iterable[Token | str] = ("</s>",),
-    merges: Sequence[tuple[str, str]] = (),
+    merges: Merges = (),
     *,
     special: Mapping[str, str] | None = None,
     adds_bos: bool = False,

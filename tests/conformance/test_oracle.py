@@ -563,7 +563,7 @@ TRUNCATED = [
     for tokenizer, template in CUT
     for length in (20, 100)
     for strategy in STRATEGIES
-    if length == 100 or strategy in ("prompt-start", "completion-end", "balanced")
+    if length == 100 or (strategy in ("prompt-start", "balanced") and template != "alpaca")
 ]
 
 TRAINED = [
