@@ -150,7 +150,10 @@ class Pipeline:
 
     def _examples(self, dialogue: Dialogue) -> list[Dialogue]:
         """The record, or with ``per_turn`` one example for each answer that is to be trained."""
-        return per_turn(dialogue) if self.settings.per_turn else [dialogue]
+        if not self.settings.per_turn:
+            return [dialogue]
+        examples = per_turn(dialogue)
+        return examples[-1:] if self.settings.train_on == "last" else examples
 
     def _rendered(self, conversation: Dialogue) -> Rendered:
         rendered: Rendered = self._renderer.render(conversation)

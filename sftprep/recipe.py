@@ -253,11 +253,6 @@ def _check_together(recipe: Recipe) -> None:
             )
     _check_template_options(recipe)
     parse_size(recipe.shard_size)
-    if recipe.per_turn and recipe.train_on != "completion":
-        raise UsageError(
-            f"--per-turn trains each answer by itself, --train-on {recipe.train_on} does not. "
-            "Choose one."
-        )
     if recipe.max_rejects is not None:
         if not re.fullmatch(r"\d+|\d+(\.\d+)?%", recipe.max_rejects):
             raise UsageError(

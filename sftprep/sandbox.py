@@ -29,6 +29,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sftprep.errors import RecordError, TemplateError, ascii_safe
 
 SECONDS = 5.0  # for one record
+PATIENCE = 3  # records that may take longer, before the run is given up
 OUTPUT_FACTOR = 64  # times the record's size, in characters
 OUTPUT_SPARE = 1 << 20
 LONGEST_PRODUCT = 1 << 20  # of a text or list and a number
@@ -146,6 +147,7 @@ class Sandbox:
         self, source: str, *, name: str, today: date | None, variables: Mapping[str, Any]
     ) -> None:
         self._name = name
+        self._expired = 0  # records that took too long
         self._variables = dict(variables)
         self._environment = _Environment(today)
         try:
@@ -190,6 +192,12 @@ class Sandbox:
         except (TemplateError, RecordError):
             raise
         except _TimeOut as error:
+            self._expired += 1
+            if self._expired >= PATIENCE:
+                raise TemplateError(
+                    f"chat template {ascii_safe(self._name)} did not come to an end with "
+                    f"{PATIENCE} records, within {SECONDS:.0f} seconds each. Correct the template."
+                ) from error
             reason = f"{self._name} did not end within {SECONDS:.0f} seconds"
             raise _error("template_limit", reason) from error
         except _Refused as error:
@@ -212,7 +220,8 @@ class Sandbox:
 
 
 def _error(reason: str, what: str) -> RecordError:
-    return RecordError(reason, f"chat template {ascii_safe(what)[:300].rstrip('.')}")
+    problem = f"chat template {ascii_safe(what)[:300].rstrip('.')}"
+    return RecordError(reason, problem, "Correct the template or the record")
 
 
 @contextmanager

@@ -310,7 +310,7 @@ def test_too_long_is_an_error(out: Path, tmp_path: Path, toy: Path) -> None:
 
 def test_escapes_do_not_reach_the_terminal(out: Path, write: Write) -> None:
     """Control characters of the data or of a file's name come out as escapes."""
-    source = write("a\x1b[31m.jsonl", json.dumps({"\x1b[2J\u009b": 1}))
+    source = write("a\a\u202e.jsonl", json.dumps({"\a\u202e\u009b": 1}))
     ran = prepare(source, out)
     assert ran.code == 65
     assert not [c for c in ran.err if not c.isprintable() and c != "\n"]

@@ -33,6 +33,7 @@ EVERYTHING: dict[str, Any] = {
     "max_length": 100,
     "truncation": "balanced",
     "train_on": "last",
+    "per_turn": True,
     "ignore_index": -1,
     "boundary": "joint",
     "backend": "hf",
@@ -85,6 +86,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "shard_size": "9B", "schema": "sharegpt", "truncation": "drop", "train_on": "all",
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
+        "per_turn": True,
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()

@@ -14,8 +14,10 @@ design leaves a choice, the choice is one of these:
 * With `train_on="all"` the loss never turns on in the middle of a text, so nothing is cut there.
 * An empty text is not a side of a cut: a completion behind an empty prompt starts the text.
 * A token belongs to the part of the row in which its first character lies.
-* The leading control tokens outlive every cut of the prompt, so a completion "alone" must fit
-  behind them. The role header is kept where at least one token of the first content is.
+* What outlives every cut of the prompt, and what a completion "alone" must fit beside, is its
+  frame: the leading control tokens, and in `chatml` all that the template itself writes around the
+  one content of the prompt. That is the README's rule; the issue names BOS and the system turn
+  only, by which a completion of the maximum length would stand behind a bare `<|im_start|>`.
 * `balanced` divides exactly, as `research/peers.md` writes the formula; LLaMA-Factory itself
   rounds `target / (source + target)` first and now and then gives one token less.
 """
@@ -351,25 +353,25 @@ def infer_seqlen(source: int, target: int, cutoff: int) -> tuple[int, int]:
     return min(max(cutoff - new_target, 0), source), new_target
 
 
-def cut_prompt(prompt: list[Token], room: int) -> list[Token]:
-    """Keep what leads the prompt and its end."""
-    if len(prompt) <= room:
-        return prompt
-    lead = [token for token in prompt if token.part == "lead"]
-    header = [token for token in prompt if token.part == "header"]
-    behind = sum(token.part == "prompt" for token in prompt)
-    kept = lead + header if header and room - len(lead + header) > behind else lead
-    tail = max(room - len(kept), 0)
-    return kept[:room] + prompt[len(prompt) - tail :]
+def cut_both(row: list[Token], source: int, target: int, max_length: int) -> list[Token]:
+    """Keep the frame and the end of the prompt, and the start of the completion."""
+    prompt = [token for token in row if token.part != "completion"]
+    completion = row[len(prompt) :]
+    start = sum(token.part in ("lead", "header") for token in prompt)
+    chat = any(token.part == "header" for token in prompt)
+    frame = start + (sum(token.part == "prompt" for token in prompt) if chat else 0)
+    completion = completion[: max(min(target, max_length - frame), 0)]
+    tail = max(source, frame) - start
+    if tail < len(prompt) - start:
+        prompt = prompt[:start] + prompt[len(prompt) - tail :]
+    return prompt + completion
 
 
 def cut(row: list[Token], max_length: int, strategy: Strategy) -> list[Token] | None:
     """Bring a row that is too long down to the length; `None` where it is dropped instead."""
     if len(row) <= max_length:
         return row
-    prompt = [token for token in row if token.part != "completion"]
-    completion = row[len(prompt) :]
-    lead = sum(token.part == "lead" for token in prompt)
+    completion = sum(token.part == "completion" for token in row)
     result: list[Token] | None = None
     match strategy:
         case "keep-start" | "completion-end":
@@ -377,11 +379,10 @@ def cut(row: list[Token], max_length: int, strategy: Strategy) -> list[Token] | 
         case "keep-end":
             result = row[-max_length:]
         case "prompt-start":
-            completion = completion[: max(max_length - lead, 0)]
-            result = cut_prompt(prompt, max_length - len(completion)) + completion
+            result = cut_both(row, max_length - completion, completion, max_length)
         case "balanced":
-            source, target = infer_seqlen(len(prompt), len(completion), max_length)
-            result = cut_prompt(prompt, source) + completion[:target]
+            source, target = infer_seqlen(len(row) - completion, completion, max_length)
+            result = cut_both(row, source, target, max_length)
     return result
 
 
