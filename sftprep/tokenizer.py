@@ -216,8 +216,11 @@ def _adds_bos(hf: Any) -> bool:
 
     A bare ``tokenizer.json`` names no BOS; if its post-processor puts one, that is its BOS.
     """
-    whole = hf("a", add_special_tokens=True)["input_ids"]
-    text = hf("a", add_special_tokens=False)["input_ids"]
+    try:
+        whole = hf("a", add_special_tokens=True)["input_ids"]
+        text = hf("a", add_special_tokens=False)["input_ids"]
+    except Exception:  # a vocabulary without that letter, and without a token for the unknown
+        return False
     if not whole or whole[:1] == text[:1] or whole[0] not in hf.added_tokens_decoder:
         return False
     if hf.bos_token_id is None:
