@@ -28,7 +28,6 @@ class Built(NamedTuple):
     batch: Batch
     unclean: list[bool]  # of each row: whether a boundary of its text is not clean
     leaks: frozenset[int]  # rows in which text became a control token
-    rewritten: Sequence[bool] = ()  # chats: whether a turn follows other ids than at inference
 
 
 class _Runs(NamedTuple):

@@ -85,6 +85,15 @@ class BlockResult:
     outputs: Counter[str] = field(default_factory=Counter)  # what instruction records call theirs
 
 
+class _Fitted(NamedTuple):
+    """The rows of a block before the cut."""
+
+    built: Built
+    gone: dict[int, int]  # how many exchanges each shortened row lost
+    refused: dict[int, RecordError]  # rows that must not be written
+    rewritten: list[bool]  # chats: whether an answer follows other ids than at inference
+
+
 class Pipeline:
     """All stages, set up once."""
 
@@ -134,12 +143,8 @@ class Pipeline:
                 result.outputs[self._output_name(record)] += 1
         if rendered:
             self._count_controls(rendered, result)
-            built, shortened = self._fitted(conversations, rendered)
-            if self._is_chat:
-                built = built._replace(
-                    rewritten=[self._renderer.rewrites(r.shape) for r in rendered]
-                )
-            self._finish(block, lines, places, built, shortened, result)
+            fitted = self._fitted(conversations, rendered)
+            self._finish(block, lines, places, fitted, result)
         return result
 
     def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
@@ -174,90 +179,107 @@ class Pipeline:
         result.counts["control_records"] += holders
         result.controls.update(found)
 
-    def _fitted(
-        self, conversations: list[Dialogue], rendered: list[Rendered]
-    ) -> tuple[Built, dict[int, int]]:
-        """Build the rows; with ``oldest-turns``, from as many of the latest exchanges as fit.
-
-        Also returns how many exchanges each shortened row lost.
-        """
+    def _fitted(self, conversations: list[Dialogue], rendered: list[Rendered]) -> _Fitted:
+        """Build the rows; with ``oldest-turns``, from as many of the latest exchanges as fit."""
         built = self._builder.build(rendered)
-        if self.settings.truncation != "oldest-turns":
-            return built, {}
-        long = np.flatnonzero(built.batch.lengths > self.settings.max_length).tolist()
-        counts = {i: n for i in long if (n := exchanges(conversations[i])) > 1}
-        if not counts:
-            return built, {}
-        gone = self._fewest_dropped(conversations, counts)
-        for index, count in gone.items():
-            rendered[index] = self._renderer.render(drop_oldest(conversations[index], count))
-        return self._builder.build(rendered), gone
+        gone: dict[int, int] = {}
+        refused: dict[int, RecordError] = {}
+        if self.settings.truncation == "oldest-turns":
+            long = np.flatnonzero(built.batch.lengths > self.settings.max_length).tolist()
+            counts = {i: n for i in long if (n := exchanges(conversations[i])) > 1}
+            shorter = _Shorter(conversations, self._renderer.render, refused)
+            gone = self._fewest_dropped(shorter, counts)
+            for index, count in gone.items():
+                rendered[index] = shorter.render(index, count) or rendered[index]
+            built = self._builder.build(rendered) if gone else built
+        rewritten = [self._renderer.rewrites(r.shape) for r in rendered] if self._is_chat else []
+        refused |= dict.fromkeys(built.leaks, LEAK)
+        return _Fitted(built, gone, refused, rewritten)
 
-    def _fewest_dropped(
-        self, conversations: Sequence[Dialogue], counts: dict[int, int]
-    ) -> dict[int, int]:
+    def _fewest_dropped(self, shorter: "_Shorter", counts: dict[int, int]) -> dict[int, int]:
         """For each long conversation, the fewest exchanges to drop (all but one if none do)."""
         low = dict.fromkeys(counts, 1)
         high = {i: n - 1 for i, n in counts.items()}
-        while open_ := [i for i in counts if low[i] < high[i]]:
-            middle = {i: (low[i] + high[i]) // 2 for i in open_}
-            tried = self._builder.build(
-                [self._renderer.render(drop_oldest(conversations[i], middle[i])) for i in open_]
-            )
-            for i, length in zip(open_, tried.batch.lengths.tolist(), strict=True):
+        while tried := {
+            i: rendered
+            for i in counts
+            if low[i] < high[i] and (rendered := shorter.render(i, (low[i] + high[i]) // 2))
+        }:
+            lengths = self._builder.build(list(tried.values())).batch.lengths.tolist()
+            for i, length in zip(tried, lengths, strict=True):
+                middle = (low[i] + high[i]) // 2
                 if length <= self.settings.max_length:
-                    high[i] = middle[i]
+                    high[i] = middle
                 else:
-                    low[i] = middle[i] + 1
+                    low[i] = middle + 1
         return high
 
     def _finish(
-        self,
-        block: Block,
-        lines: Sequence[bytes],
-        places: Sequence[int],
-        built: Built,
-        shortened: dict[int, int],
+        self, block: Block, lines: Sequence[bytes], places: Sequence[int], fitted: _Fitted,
         result: BlockResult,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Cut the rows, and say of each record that gives none why."""
-        settings = self.settings
+        settings, built = self.settings, fitted.built
         cut = truncate(built.batch, settings.max_length, settings.truncation)
         lengths = built.batch.lengths
-
-        def lose(row: int, reason: str, error: RecordError | None) -> None:
-            lost = _lost(block, places[row], lines[places[row]], reason, error)
-            (result.dropped if error is None else result.rejected).append(lost)
-
-        for row in sorted(built.leaks):
-            lose(row, LEAK.reason, LEAK)
-        for row, reason in sorted(cut.dropped.items()):
-            if row in built.leaks:
+        lost: dict[int, RecordError | str] = dict(fitted.refused)
+        for row, reason in cut.dropped.items():
+            if row in lost:
                 continue
+            lost[row] = reason.value
             if reason is DropReason.TOO_LONG and settings.truncation == "error":
-                lose(row, reason.value, _too_long(int(lengths[row]), settings.max_length))
-            elif reason is DropReason.NOTHING_TO_TRAIN and row in shortened:
-                lose(row, DropReason.CUT_TO_NOTHING.value, None)  # it went with the oldest
+                lost[row] = _too_long(int(lengths[row]), settings.max_length)
+            elif reason is DropReason.NOTHING_TO_TRAIN and row in fitted.gone:
+                lost[row] = DropReason.CUT_TO_NOTHING.value  # it went with the oldest
+        for row, why in sorted(lost.items()):
+            line = lines[places[row]]
+            if isinstance(why, str):
+                result.dropped.append(_lost(block, places[row], line, why, None))
             else:
-                lose(row, reason.value, None)
+                result.rejected.append(_lost(block, places[row], line, why.reason, why))
         result.rejected.sort(key=lambda lost: lost.offset)
         batch = cut.batch
-        if built.leaks:
-            batch = batch.keep_rows(~np.isin(batch.record, list(built.leaks)))
-        written = set(batch.record.tolist())
-        if self._is_chat:
-            result.counts["rewritten_histories"] += sum(built.rewritten[row] for row in written)
+        if fitted.refused:
+            batch = batch.keep_rows(~np.isin(batch.record, list(fitted.refused)))
         result.counts["truncated"] += cut.truncated
-        result.counts["shortened"] += len(written & shortened.keys())
-        result.counts["exchanges_dropped"] += sum(
-            count for row, count in shortened.items() if row in written
-        )
-        result.counts["unclean_boundaries"] += sum(
-            map(built.unclean.__getitem__, batch.record.tolist())
-        )
-        result.counts["tokens"] += len(batch.input_ids)
-        result.counts["trained_tokens"] += int(batch.loss_mask.sum())
+        _count(batch, fitted, result.counts)
         result.batch = batch if len(batch) else None
+
+
+class _Shorter:
+    """Conversations without their oldest exchanges; one that cannot be rendered so is refused."""
+
+    def __init__(
+        self,
+        conversations: Sequence[Dialogue],
+        render: Callable[[Dialogue], Rendered],
+        refused: dict[int, RecordError],
+    ) -> None:
+        self._conversations = conversations
+        self._render = render
+        self._refused = refused
+
+    def render(self, index: int, count: int) -> Rendered | None:
+        """Conversation ``index`` without its oldest exchanges; None where it is refused."""
+        if index in self._refused:
+            return None
+        try:
+            return self._render(drop_oldest(self._conversations[index], count))
+        except RecordError as error:
+            self._refused[index] = error
+            return None
+
+
+def _count(batch: Batch, fitted: _Fitted, counts: Counter[str]) -> None:
+    """Count what was written."""
+    written = batch.record.tolist()
+    counts["shortened"] += len(fitted.gone.keys() & set(written))
+    counts["exchanges_dropped"] += sum(fitted.gone.get(row, 0) for row in written)
+    counts["unclean_boundaries"] += sum(map(fitted.built.unclean.__getitem__, written))
+    if fitted.rewritten:
+        counts["rewritten_histories"] += sum(map(fitted.rewritten.__getitem__, written))
+    counts["tokens"] += len(batch.input_ids)
+    counts["trained_tokens"] += int(batch.loss_mask.sum())
 
 
 LEAK = RecordError(

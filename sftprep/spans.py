@@ -12,11 +12,14 @@ How a span is found, if the template does not mark it itself with ``{% generatio
     ``add_generation_prompt``. That text must be how the whole conversation begins, and must end
     between the texts of the messages before and the turn's own. Where a template writes earlier
     turns otherwise once they are history, the text that ``add_generation_prompt`` adds is looked
-    for between the two instead, and must stand there exactly once; or the turn's own text must
-    begin where the two renderings part.
-2.  It ends behind the terminator: the first control token behind the turn's last text when the
-    conversation is cut off after the turn, and the same token in the whole conversation. A template
-    whose turns end with plain text ends there with that text.
+    for between the two instead, and must stand there exactly once. Where the turn begins as that
+    text does and then goes on otherwise (without ``<think>``, say), the two must part at a control
+    token, or where the turn's own text begins.
+2.  It ends behind the terminator. What stands behind the turn's last text when the conversation
+    ends there, and when a message follows, begin alike: the terminator is in what they share. It
+    is the EOS token if that is among it; else the last control token, if nothing but white space
+    is left when the conversation ends there, or if it also ends a message before. A template whose
+    turns end with plain text ends there with that text.
 3.  Between the two stands only what the template adds and the turn's own texts: text of another
     message there refuses the record.
 """
@@ -69,6 +72,7 @@ class Turns(NamedTuple):
 
     prompt: Callable[[int, bool], str]  # the messages before one; with the generation prompt or not
     until: Callable[[int], Rendering]  # the conversation up to and with one
+    followed: Callable[[int], Rendering | None]  # the same with any message behind it
 
 
 class Found(NamedTuple):
@@ -101,7 +105,7 @@ def marked_spans(rendering: Rendering, trained: Sequence[int]) -> list[Span]:
 
 
 def derived_spans(
-    rendering: Rendering, turns: Turns, trained: Sequence[int], controls: Controls
+    rendering: Rendering, turns: Turns, trained: Sequence[int], controls: Controls, eos: str
 ) -> Found:
     """The spans of the messages that are to be trained, by the rules above."""
     spans: list[Span] = []
@@ -119,10 +123,7 @@ def derived_spans(
         if start < 0:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
         parity &= equal
-        following = min(
-            (p for p in rendering.others(message) if p >= last), default=len(rendering.text)
-        )
-        end = _end(rendering, turns.until(message), message, last, following, controls)
+        end = last + _end(rendering, turns, message, controls, eos)
         spans.append(Span(start, end, message))
     return Found(spans, parity)
 
@@ -143,75 +144,63 @@ def _start(
     if text.startswith(prompt) and before <= len(prompt) <= first:
         return len(prompt), True
     added = prompt[len(bare) :] if prompt.startswith(bare) else ""
-    if added and text.count(added, before, first) == 1:
-        return text.index(added, before) + len(added), False
-    # The prompt goes on as this turn does not: with <think>, say. Both begin with the header.
-    same = _same(text, prompt)
-    header = max((e for e in _control_ends(text, before, first, controls) if e <= same), default=-1)
-    own = controls.split(text[header:first].lstrip()) if header >= 0 else [""]
-    if header >= 0 and (not own or isinstance(own[0], AddedToken)):
-        return header, False
-    if before <= same and not text[same:first].strip():
-        return min(same, first), False
-    return -1, False
+    if not added:
+        return -1, False
+    places = _places(text[before:first], added, controls)
+    if len(places) != 1:
+        return -1, False
+    length = _shared_header(text[before + places[0] : first], added, controls)
+    return (before + places[0] + length, False) if length else (-1, False)
 
 
-def _same(first: str, second: str) -> int:
-    """How many characters two texts begin with alike."""
-    low, high = 0, min(len(first), len(second))
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if first[:middle] == second[:middle] else (low, middle - 1)
-    return low
+def _places(gap: str, added: str, controls: Controls) -> list[int]:
+    """Where the generation prompt, or its first control token, stands between two texts."""
+    if gap.count(added) == 1:
+        return [gap.index(added)]
+    head = controls.split(added)[0]
+    places, position = [], 0
+    for part in controls.split(gap):
+        if part == head or (isinstance(part, str) and part == str(head).rstrip()):
+            places.append(position)
+        position += _length(part)
+    return places
 
 
-def _control_ends(text: str, start: int, end: int, controls: Controls) -> list[int]:
-    """Where control tokens end, between two places of a text."""
-    ends = []
-    for part in controls.split(text[start:end]):
-        start += len(part.content if isinstance(part, AddedToken) else part)
-        if isinstance(part, AddedToken):
-            ends.append(start)
-    return ends
+def _shared_header(turn: str, added: str, controls: Controls) -> int:
+    """How long the header of a turn is that begins as the generation prompt does; 0: unknown."""
+    shared = 0
+    ours, theirs = controls.split(turn), controls.split(added)
+    for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one == other:
+            shared += _length(one)
+        elif isinstance(one, str) and isinstance(other, str):
+            same = len(commonprefix((one, other)))
+            own_begins = index == len(ours) - 1 and not one[same:].strip()
+            return shared + same if own_begins or same == len(other) else 0
+        else:
+            break
+    return shared
 
 
 def _end(
-    rendering: Rendering,
-    alone: Rendering,
-    message: int,
-    last: int,
-    following: int,
-    controls: Controls,
+    rendering: Rendering, turns: Turns, message: int, controls: Controls, eos: str
 ) -> int:
-    """Where a span ends: behind the terminator."""
-    behind = alone.text[max(alone.positions(message), default=len(alone.text)) :]
-    tail = rendering.text[last:following]
-    lead, token = _first_control(behind, controls)
-    if token is None:
+    """How far behind a turn's last text its terminator ends."""
+    alone = turns.until(message)
+    behind = _tail(alone, message)
+    tail = _tail(rendering, message)
+    is_last = len(rendering.text) == max(rendering.positions(message)) + len(tail)
+    following: str | None = tail
+    if is_last:
+        followed = turns.followed(message)
+        following = _tail(followed, message) if followed else None
+    if not any(isinstance(part, AddedToken) for part in controls.split(behind)):
         ending = behind.rstrip()
         if not tail.startswith(ending):
             raise not_derivable(f"the end of messages[{message}] is not found in the conversation")
-        return last + len(ending)
-    found_lead, found = _first_control(tail, controls)
-    if found is None or (found_lead != lead and found_lead.strip() != lead.strip()):
-        raise not_derivable(f"the terminator of messages[{message}] is not found")
-    end = len(found_lead) + len(found.content)
-    if found.content != token.content:
-        # Another terminator within a conversation than at its end: then a header follows at once.
-        next_lead, header = _first_control(tail[end:], controls)
-        if header is None or next_lead.strip():
-            raise not_derivable(f"messages[{message}] has no terminator within the conversation")
-    return last + end
-
-
-def _first_control(text: str, controls: Controls) -> tuple[str, AddedToken | None]:
-    """The text up to the first control token, and the token."""
-    lead = ""
-    for part in controls.split(text):
-        if isinstance(part, AddedToken):
-            return lead, part
-        lead += part
-    return lead, None
+        return len(ending)
+    endings = {_first_control(turns.prompt...)}
+    raise NotImplementedError
 
 
 def not_derivable(why: str) -> RecordError:
