@@ -80,6 +80,7 @@ class ChatRenderer:
         self._control_words = {t.strip("<>|[]｜/ ") for t in controls}
         self._control_texts = tuple(controls)
         self._bos = bos
+        self._eos = variables.get("eos_token")
         self._train_on = train_on
         self._skeletons: list[Skeleton] = []
         self._by_structure: dict[tuple[Any, ...], list[int]] = {}
@@ -201,8 +202,24 @@ class ChatRenderer:
         turns = Turns(
             prompt=lambda i, added: self._prompt(chat, i, added=added),
             until=lambda i: self._marked(chat, i + 1, Marks(wanted)),
+            followed=lambda i: self._followed(chat, i, wanted),
         )
-        return derived_spans(rendering, turns, trained, self._controls)
+        return derived_spans(rendering, turns, trained, self._controls, self._eos)
+
+    def _followed(
+        self, chat: Chat, last: int, wanted: Callable[[Path], bool]
+    ) -> list[str | AddedToken] | None:
+        """What stands behind a turn's last text when a message follows; None if none can."""
+        for role in ("user", "tool"):
+            more = {"role": role, "content": "-"}
+            longer = chat._replace(messages=[*chat.messages[: last + 1], more])
+            try:
+                rendering = self._marked(longer, last + 2, Marks(wanted))
+            except RecordError:
+                continue
+            if rendering.positions(last) and rendering.goes_on(last):
+                return self._controls.split(rendering.tail(last))
+        return None
 
     def _prompt(self, chat: Chat, count: int, *, added: bool) -> str:
         """The first ``count`` messages, with or without what is added to ask for an answer."""

@@ -3,8 +3,9 @@
 In     a list of texts, and which of them continue another text.
 Out    ``Ragged``: int32 ids, a row a text.
 Keeps  exactly what HF tokenizers give for the resolved tokenizer without its control tokens. The
-       fast backend (gigatoken) must agree with it: it is checked on a small corpus when it starts,
-       and a text with a code point that the two read by different Unicode tables goes to HF.
+       fast backend (gigatoken) is used for the kinds of tokenizers that ``exactness`` lists, and
+       is checked on a small corpus when it starts. A text with a code point that the two read by
+       different Unicode tables goes to HF.
 Never  adds a special token, truncates, pads, or lets a text become a control token.
 Raises TokenizerError: the tokenizer yields a control token from plain text, or ``gigatoken`` was
        asked for and cannot do this tokenizer.
@@ -24,6 +25,7 @@ import numpy.typing as npt
 
 from sftprep.codepoints import divergent_table
 from sftprep.errors import TokenizerError, shown
+from sftprep.exactness import parts, why_not_exact
 from sftprep.records import Ids, Offsets, Ragged, ends_to_offsets
 from sftprep.tokenizer import AddedToken, Tokenizer
 
@@ -45,6 +47,8 @@ SELF_CHECK = (
     'def f(x):\n    return {"a": [1, 2]}  # ok\n',
     "https://example.org/?q=1&r=2",
     "\x00\x01\x7f\ufeff",
+    "\n\n\n a\r\n\r\n\n\tb  \n \n",
+    "12345678901234567 a1234b",
     "#" * 70 + " " * 70 + "a" * 70,
 )
 """Texts that the fast backend must encode as HF does before it is trusted with a tokenizer."""
@@ -144,9 +148,8 @@ def _interleave(first: Ragged, second: Ragged, is_second: npt.NDArray[np.bool_])
 def _try_fast(tokenizer_json: str, reference: HfBackend) -> tuple[GigatokenBackend | None, str]:
     """The fast backend, or why it cannot be used."""
     state = json.loads(tokenizer_json)
-    flags = ("lstrip", "rstrip", "single_word")
-    if flagged := [t["content"] for t in state["added_tokens"] if any(t[f] for f in flags)]:
-        return None, f"token {shown(flagged[0])} changes the text beside it"
+    if reason := why_not_exact(state):
+        return None, reason
     try:
         fast = GigatokenBackend(tokenizer_json)
     except Exception as error:
@@ -246,18 +249,8 @@ class Encoder:
                 )
 
 
-def _walk(node: Any) -> Iterable[dict[str, Any]]:
-    """A normalizer or pre-tokenizer and all that it is made of."""
-    if not node:
-        return
-    yield node
-    for key in ("normalizers", "pretokenizers"):
-        for child in node.get(key, ()):
-            yield from _walk(child)
-
-
 def _normalizes(tokenizer_json: str) -> bool:
-    return bool(json.loads(tokenizer_json).get("normalizer"))
+    return bool(parts(json.loads(tokenizer_json).get("normalizer"), "normalizers"))
 
 
 def _prefix_kind(state: dict[str, Any]) -> str:
@@ -267,9 +260,9 @@ def _prefix_kind(state: dict[str, Any]) -> str:
         ``"normalizer"`` or ``"always"``: of each text between added tokens; ``"first"``: only where
         the whole text begins; ``""``: nowhere.
     """
-    if any(n["type"] == "Prepend" for n in _walk(state.get("normalizer"))):
+    if any(n["type"] == "Prepend" for n in parts(state.get("normalizer"), "normalizers")):
         return "normalizer"
-    for node in _walk(state.get("pre_tokenizer")):
+    for node in parts(state.get("pre_tokenizer"), "pretokenizers"):
         if node["type"] == "Metaspace" and node.get("prepend_scheme", "always") != "never":
             return str(node.get("prepend_scheme", "always"))
         if node["type"] == "ByteLevel" and node.get("add_prefix_space"):
@@ -279,13 +272,11 @@ def _prefix_kind(state: dict[str, Any]) -> str:
 
 def _without_prefix(state: dict[str, Any]) -> dict[str, Any]:
     """The tokenizer with its prefix switched off."""
-    normalizer = state.get("normalizer")
-    if normalizer and normalizer["type"] == "Prepend":
-        state["normalizer"] = None
-    for node in _walk(state.get("normalizer")):
-        if "normalizers" in node:
-            node["normalizers"] = [n for n in node["normalizers"] if n["type"] != "Prepend"]
-    for node in _walk(state.get("pre_tokenizer")):
+    steps = parts(state.get("normalizer"), "normalizers")
+    kept = [step for step in steps if step["type"] != "Prepend"]
+    if len(kept) < len(steps):
+        state["normalizer"] = {"type": "Sequence", "normalizers": kept} if kept else None
+    for node in parts(state.get("pre_tokenizer"), "pretokenizers"):
         if node["type"] == "Metaspace":
             node["prepend_scheme"] = "never"
         if node["type"] == "ByteLevel":

@@ -11,16 +11,19 @@ Raises TemplateError: the source is no template, or it needs what is not there.
 """
 
 import json
+import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time
+from functools import wraps
 from types import FrameType
 from typing import Any, NoReturn
 
 import jinja2
 import jinja2.ext
+import jinja2.filters
 import jinja2.nodes
 import jinja2.parser
 from jinja2.exceptions import SecurityError
@@ -34,6 +37,19 @@ OUTPUT_FACTOR = 64  # times the record's size, in characters
 OUTPUT_SPARE = 1 << 20
 LONGEST_PRODUCT = 1 << 20  # of a text or list and a number
 LARGEST_POWER = 1 << 16
+WIDEST = 1 << 16  # number given to a filter or a method of a text: a width, a count
+PATIENCE = 3  # records that a template may take too long for
+
+FILTERS_WITH_NUMBERS = (
+    "batch",
+    "center",
+    "format",
+    "indent",
+    "round",
+    "slice",
+    "truncate",
+    "wordwrap",
+)
 
 
 class _Refused(jinja2.TemplateError):
@@ -66,7 +82,7 @@ class _Generation(jinja2.ext.Extension):
 class _Environment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, narrower."""
 
-    intercepted_binops = frozenset({"*", "**"})
+    intercepted_binops = frozenset({"*", "**", "%"})
 
     def __init__(self, today: date | None) -> None:
         super().__init__(
@@ -79,15 +95,21 @@ class _Environment(ImmutableSandboxedEnvironment):
         for name in ("lipsum", "cycler"):
             del self.globals[name]
         del self.filters["random"]
-        self.filters["tojson"] = self._tojson
+        for name in FILTERS_WITH_NUMBERS:
+            self.filters[name] = _narrow(self.filters[name])
+        self.filters["format"] = _format
+        self.filters["tojson"] = _narrow(self._tojson)
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime(today)
 
     def call_binop(
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
-        """Multiply, unless the result would be out of all proportion."""
-        if operator == "*":
+        """Multiply or format, unless the result would be out of all proportion."""
+        if operator == "%":
+            if isinstance(left, str):
+                _refuse_widths(left)
+        elif operator == "*":
             size = next((len(x) for x in (left, right) if isinstance(x, str | list | tuple)), None)
             times = next((x for x in (left, right) if isinstance(x, int)), 0)
             if size is not None and size * times > LONGEST_PRODUCT:
@@ -95,6 +117,28 @@ class _Environment(ImmutableSandboxedEnvironment):
         elif not (abs(left) <= LARGEST_POWER and abs(right) <= 64):
             raise SecurityError("a power is too large")
         return super().call_binop(context, operator, left, right)
+
+    def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call, unless a method of a text or number is to make something very long."""
+        if args and isinstance(getattr(obj, "__self__", None), str | bytes | int):
+            _refuse_numbers(args)
+        return super().call(context, obj, *args, **kwargs)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """``str.format`` as Jinja makes it safe, with widths within reason."""
+        wrapped = super().wrap_str_format(value)
+        if wrapped is not None:
+            _refuse_widths(value.__self__)
+        return wrapped
+
+    def compiled(self, source: str) -> jinja2.Template:
+        """A template; nothing of it is worked out before it is rendered."""
+        filters = self.filters
+        self.filters = {name: _unfolded(function) for name, function in filters.items()}
+        try:
+            return self.from_string(source)
+        finally:
+            self.filters = filters
 
     def _tojson(
         self,
@@ -111,6 +155,42 @@ class _Environment(ImmutableSandboxedEnvironment):
             separators=separators,
             sort_keys=sort_keys,
         )
+
+
+def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same filter, for widths and counts within reason."""
+
+    @wraps(function)
+    def narrowed(value: Any, *args: Any, **kwargs: Any) -> Any:
+        _refuse_numbers((*args, *kwargs.values()))
+        return function(value, *args, **kwargs)
+
+    return narrowed
+
+
+def _unfolded(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same filter for the compiler, which is not to try it on constants."""
+
+    @wraps(function)
+    def unfolded(*_args: Any, **_options: Any) -> NoReturn:
+        raise jinja2.nodes.Impossible
+
+    return unfolded
+
+
+def _format(form: str, *args: Any, **kwargs: Any) -> str:
+    _refuse_widths(str(form))
+    return jinja2.filters.do_format(form, *args, **kwargs)
+
+
+def _refuse_widths(form: str) -> None:
+    if WIDE_FORM.search(form):
+        raise SecurityError("a width is too large")
+
+
+def _refuse_numbers(values: Iterable[Any]) -> None:
+    if any(isinstance(value, int) and abs(value) > WIDEST for value in values):
+        raise SecurityError("a width is too large")
 
 
 def _dump(value: Any, **options: Any) -> str:
@@ -149,9 +229,10 @@ class Sandbox:
         self._name = name
         self._expired = 0  # records that took too long
         self._variables = dict(variables)
+        self._patience = PATIENCE
         self._environment = _Environment(today)
         try:
-            self._template = self._environment.from_string(source)
+            self._template = self._environment.compiled(source)
         except (jinja2.TemplateError, RecursionError) as error:
             reason = ascii_safe(str(error).splitlines()[0] if str(error) else "too deeply nested")
             line = getattr(error, "lineno", None)
@@ -199,6 +280,11 @@ class Sandbox:
                     f"{PATIENCE} records, within {SECONDS:.0f} seconds each. Correct the template."
                 ) from error
             reason = f"{self._name} did not end within {SECONDS:.0f} seconds"
+            self._patience -= 1
+            if not self._patience:
+                raise TemplateError(
+                    f"chat template {reason}, and did so {PATIENCE} times. Correct the template."
+                ) from error
             raise _error("template_limit", reason) from error
         except _Refused as error:
             raise _error("template_refused", f"{self._name} refuses it: {error}") from error

@@ -13,24 +13,29 @@ How a span is found, if the template does not mark it itself with ``{% generatio
     between the texts of the messages before and the turn's own. Where a template writes earlier
     turns otherwise once they are history, the text that ``add_generation_prompt`` adds is looked
     for between the two instead, and must stand there exactly once. Where the turn begins as that
-    text does and then goes on otherwise (without ``<think>``, say), the two must part at a control
+    text does and then goes on otherwise (without ``<think>``, say), they must part at a control
     token, or where the turn's own text begins.
 2.  It ends behind the terminator. What stands behind the turn's last text when the conversation
-    ends there, and when a message follows, begin alike: the terminator is in what they share. It
-    is the EOS token if that is among it; else the last control token, if nothing but white space
-    is left when the conversation ends there, or if it also ends a message before. A template whose
-    turns end with plain text ends there with that text.
+    ends there, and what stands there when a message follows, begin alike: the terminator is in what
+    they share. It is the EOS token if that is among it; else the last control token, if nothing is
+    left of the first, or if it ends the message before too. If they share none, the turn has one
+    terminator at the end and one within: within, it must be what ends the message before. A
+    template whose turns end with plain text ends there with that text.
 3.  Between the two stands only what the template adds and the turn's own texts: text of another
     message there refuses the record.
 """
 
 from collections.abc import Callable, Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from sftprep.errors import RecordError
 from sftprep.layout import Controls
 from sftprep.marks import GENERATION, Event, Slot
 from sftprep.tokenizer import AddedToken
+
+Parts = Sequence[str | AddedToken]
+"""A text with its control tokens taken out."""
 
 
 class Span(NamedTuple):
@@ -66,13 +71,24 @@ class Rendering(NamedTuple):
             if e.slot != GENERATION and self.slots[e.slot].path[:2] != prefix
         ]
 
+    def tail(self, message: int) -> str:
+        """What stands between a message's last text and the next message's."""
+        last = max(self.positions(message), default=len(self.text))
+        following = (p for p in self.others(message) if p >= last)
+        return self.text[last : min(following, default=len(self.text))]
+
+    def goes_on(self, message: int) -> bool:
+        """Whether texts of other messages follow."""
+        last = max(self.positions(message), default=len(self.text))
+        return any(position >= last for position in self.others(message))
+
 
 class Turns(NamedTuple):
     """How parts of the conversation are rendered."""
 
     prompt: Callable[[int, bool], str]  # the messages before one; with the generation prompt or not
     until: Callable[[int], Rendering]  # the conversation up to and with one
-    followed: Callable[[int], Rendering | None]  # the same with any message behind it
+    followed: Callable[[int], Parts | None]  # what is behind it when another message follows
 
 
 class Found(NamedTuple):
@@ -105,7 +121,11 @@ def marked_spans(rendering: Rendering, trained: Sequence[int]) -> list[Span]:
 
 
 def derived_spans(
-    rendering: Rendering, turns: Turns, trained: Sequence[int], controls: Controls, eos: str
+    rendering: Rendering,
+    turns: Turns,
+    trained: Sequence[int],
+    controls: Controls,
+    eos: str | None,
 ) -> Found:
     """The spans of the messages that are to be trained, by the rules above."""
     spans: list[Span] = []
@@ -123,8 +143,7 @@ def derived_spans(
         if start < 0:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
         parity &= equal
-        end = last + _end(rendering, turns, message, controls, eos)
-        spans.append(Span(start, end, message))
+        spans.append(Span(start, last + _end(rendering, turns, message, controls, eos), message))
     return Found(spans, parity)
 
 
@@ -143,64 +162,127 @@ def _start(
     before, first = gap
     if text.startswith(prompt) and before <= len(prompt) <= first:
         return len(prompt), True
-    added = prompt[len(bare) :] if prompt.startswith(bare) else ""
-    if not added:
-        return -1, False
-    places = _places(text[before:first], added, controls)
-    if len(places) != 1:
-        return -1, False
-    length = _shared_header(text[before + places[0] : first], added, controls)
-    return (before + places[0] + length, False) if length else (-1, False)
+    added = prompt[_shared(controls.split(prompt), controls.split(bare)) :]
+    between = text[before:first]
+    if added and between.count(added) == 1:
+        return before + between.index(added) + len(added), False
+    header = _header(controls.split(between), controls.split(added))
+    return (before + header, False) if header else (-1, False)
 
 
-def _places(gap: str, added: str, controls: Controls) -> list[int]:
-    """Where the generation prompt, or its first control token, stands between two texts."""
-    if gap.count(added) == 1:
-        return [gap.index(added)]
-    head = controls.split(added)[0]
-    places, position = [], 0
-    for part in controls.split(gap):
-        if part == head or (isinstance(part, str) and part == str(head).rstrip()):
-            places.append(position)
-        position += _length(part)
-    return places
-
-
-def _shared_header(turn: str, added: str, controls: Controls) -> int:
-    """How long the header of a turn is that begins as the generation prompt does; 0: unknown."""
+def _shared(ours: Parts, theirs: Parts) -> int:
+    """How many characters two texts begin with alike; a control token is shared whole."""
     shared = 0
-    ours, theirs = controls.split(turn), controls.split(added)
-    for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
-        if one == other:
-            shared += _length(one)
-        elif isinstance(one, str) and isinstance(other, str):
-            same = len(commonprefix((one, other)))
-            own_begins = index == len(ours) - 1 and not one[same:].strip()
-            return shared + same if own_begins or same == len(other) else 0
-        else:
+    for one, other in zip(ours, theirs, strict=False):
+        if one != other:
+            if isinstance(one, str) and isinstance(other, str):
+                shared += _same(one, other)
             break
+        shared += len(_joined([one]))
     return shared
 
 
+def _same(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _header(between: Parts, added: Parts) -> int:
+    """Where a turn's header ends that begins as the generation prompt does; 0: unknown.
+
+    Args:
+        between: what stands between the texts before the turn and its own.
+        added: the generation prompt. It must begin with a control token that is there once.
+    """
+    if not added or isinstance(added[0], str) or between.count(added[0]) != 1:
+        return 0
+    start = between.index(added[0])
+    ours, theirs = between[start:], added
+    for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        if one == other:
+            continue
+        if isinstance(one, str) and isinstance(other, str):
+            same = _same(one, other)
+            own_text_next = number == len(ours) - 1 and not one[same:].strip()
+            if not own_text_next and same < len(other):
+                return 0
+        break
+    return len(_joined(between[:start])) + _shared(ours, theirs)
+
+
 def _end(
-    rendering: Rendering, turns: Turns, message: int, controls: Controls, eos: str
+    rendering: Rendering, turns: Turns, message: int, controls: Controls, eos: str | None
 ) -> int:
     """How far behind a turn's last text its terminator ends."""
-    alone = turns.until(message)
-    behind = _tail(alone, message)
-    tail = _tail(rendering, message)
-    is_last = len(rendering.text) == max(rendering.positions(message)) + len(tail)
-    following: str | None = tail
-    if is_last:
-        followed = turns.followed(message)
-        following = _tail(followed, message) if followed else None
-    if not any(isinstance(part, AddedToken) for part in controls.split(behind)):
-        ending = behind.rstrip()
-        if not tail.startswith(ending):
+    tail = controls.split(rendering.tail(message))
+    alone = controls.split(turns.until(message).tail(message))
+    goes_on = rendering.goes_on(message)
+    if not _tokens(alone):
+        ending = _joined(alone).rstrip()
+        if not _joined(tail).startswith(ending):
             raise not_derivable(f"the end of messages[{message}] is not found in the conversation")
         return len(ending)
-    endings = {_first_control(turns.prompt...)}
-    raise NotImplementedError
+    followed = tail if goes_on else turns.followed(message)
+    shared = _alike(alone, alone if followed is None else followed)
+    known = _known_ends(turns, message, controls)
+    nothing_left = not _joined(alone[shared:]).strip()
+    if followed is None and len(_tokens(alone)) > 1:
+        nothing_left = False
+    tokens = _tokens(alone[:shared])
+    ends = [n for n, token in tokens if token.content == eos][:1] or [
+        n for n, token in tokens if nothing_left or token.content in known
+    ]
+    if not ends and not tokens:
+        ends = _other_end(tail, alone, known if goes_on else None)
+    if not ends:
+        raise not_derivable(f"messages[{message}] has no terminator that is one for certain")
+    return len(_joined(tail[: ends[-1] + 1]))
+
+
+def _other_end(tail: Parts, alone: Parts, known: set[str] | None) -> list[int]:
+    """A terminator within a conversation that is another than at its end, or the one at its end.
+
+    Args:
+        tail: what stands behind the turn's last text.
+        alone: the same when the conversation ends there.
+        known: what ends the message before; None for the last turn.
+    """
+    tokens = _tokens(tail)
+    if known is None:
+        return [tokens[0][0]] if len(tokens) == 1 else []
+    first = tokens[0][0] if tokens else -1
+    header_next = len(tokens) > 1 and not _joined(tail[first + 1 : tokens[1][0]]).strip()
+    same_lead = _joined(tail[:first]).strip() == _joined(alone[: _tokens(alone)[0][0]]).strip()
+    ends = header_next and same_lead and tokens[0][1].content in known
+    return [first] if ends else []
+
+
+def _known_ends(turns: Turns, message: int, controls: Controls) -> set[str]:
+    """The control token that ends the message before, if one does."""
+    if not message:
+        return set()
+    try:
+        before = turns.until(message - 1).tail(message - 1)
+    except RecordError:  # the template does not render a conversation that ends there
+        return set()
+    return {token.content for _, token in _tokens(controls.split(before))[:1]}
+
+
+def _alike(ours: Parts, theirs: Parts) -> int:
+    """How many parts two texts begin with alike, but for the white space around text."""
+    for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+        both_text = isinstance(one, str) and isinstance(other, str)
+        if one != other and not (both_text and _joined([one]).strip() == _joined([other]).strip()):
+            return number
+    return min(len(ours), len(theirs))
+
+
+def _tokens(parts: Parts) -> list[tuple[int, AddedToken]]:
+    """The control tokens, each with its place among the parts."""
+    return [(n, part) for n, part in enumerate(parts) if isinstance(part, AddedToken)]
+
+
+def _joined(parts: Parts) -> str:
+    return "".join([part.content if isinstance(part, AddedToken) else part for part in parts])
 
 
 def not_derivable(why: str) -> RecordError:

@@ -124,6 +124,8 @@ def load_tokenizer(
     _check_ids(source, added)
     adds_bos = _adds_bos(hf)
     state.update(post_processor=None, truncation=None, padding=None)
+    if state["model"].get("dropout"):
+        state["model"]["dropout"] = None  # ids must not be left to chance
     vocabulary = hf.get_vocab()
     return Tokenizer(
         name=Path(source).resolve().name if Path(source).exists() else source,
@@ -148,6 +150,9 @@ def _load_hf(source: str, revision: str | None) -> Any:
     path = Path(source)
     if path.is_dir() and not any(path.iterdir()):
         raise TokenizerError(f"{source}: the folder is empty. Name a folder with a tokenizer.json.")
+    # A hub id is NAME or OWNER/NAME: what cannot be one is a path, and no network is asked.
+    if not path.exists() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
+        raise TokenizerError(f"{source}: no such file or folder. Check --tokenizer.")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # it advises to install torch
     import transformers
 

@@ -27,12 +27,19 @@ ALLOWED = {
     "templates": DATA,
     "render": DATA | {"templates"},
     "layout": DATA,
-    "encode": DATA | {"codepoints"},
+    "encode": DATA | {"codepoints", "exactness"},
+    "exactness": {"errors"},
     "codepoints": set[str](),
     "boundary": DATA,
     "assemble": DATA | {"layout"},
     "truncate": DATA,
     "controls": set[str](),
+    "sandbox": {"errors"},
+    "marks": set[str](),
+    "spans": DATA | {"layout", "marks"},
+    "chat_normalize": DATA | {"normalize"},
+    "tool_calls": DATA,
+    "per_turn": DATA,
     "shards": DATA | {"shards"},
     "manifest": {"errors"},
     "output": {"errors", "manifest"},
@@ -40,7 +47,8 @@ ALLOWED = {
 }
 """What these modules may import of the package; a stage knows no other stage.
 
-Assembling takes the layouts' columns, and rendering the template's texts: the two exceptions.
+The exceptions: assembling takes the layouts' columns, rendering the template's texts, chats the
+checks of plain records, and spans are found with the layouts' way of finding control tokens.
 """
 
 ONLY_IN = {

@@ -2,9 +2,9 @@
 
     python tests/conformance/find_divergent.py [TOKENIZER.json | FOLDER]...
 
-Run it after an upgrade of gigatoken or tokenizers (ten minutes on two cores). It tries every code
-point, prints what it found as the two tuples of ``sftprep/codepoints.py``, and exits with 1 where
-the tables there lack any of it.
+Run it after an upgrade of gigatoken or tokenizers (some ten minutes on two cores). It tries every
+code point, prints what it found as the two tuples of ``sftprep/codepoints.py``, and exits with 1
+where the tables there lack any of it.
 
 Splitting          Each way to split that gigatoken knows, on a *probe* vocabulary: the 256 bytes,
                    and a merge for each pair of bytes that can meet where two characters do. So two

@@ -540,7 +540,10 @@ HOSTILE = [
         template,
         boundary,
         # gigatoken cannot encode whitespace tokens exactly, so the command refuses it by name.
-        variants=(("auto" if tokenizer == "gpt2-blanks" else "gigatoken", 1), ("hf", 1)),
+        variants=(
+            ("auto" if tokenizer == "gpt2-blanks" else "gigatoken", 1),
+            *([("hf", 1)] if boundary == "split" else []),
+        ),
     )
     for tokenizer in TOKENIZERS
     for template in TEMPLATES
@@ -558,7 +561,8 @@ TRUNCATED = [
     for tokenizer, template in CUT
     for length in (20, 100)
     for strategy in STRATEGIES
-    if length == 100 or (strategy in ("prompt-start", "balanced") and template != "alpaca")
+    if (length == 100 and (template == "chatml" or strategy != "drop"))
+    or (strategy in ("prompt-start", "balanced") and template != "alpaca")
 ]
 
 TRAINED = [
@@ -641,7 +645,9 @@ def test_trained_turns_equal_the_oracle(lab: Lab, job: Job) -> None:
     check(lab, job)
 
 
-@pytest.mark.parametrize("job", REAL + WHOLE + HOSTILE, ids=str)
+@pytest.mark.parametrize(
+    "job", [job for job in REAL + WHOLE + HOSTILE if len(job.variants) > 1], ids=str
+)
 def test_bytes_depend_on_neither_backend_nor_workers(lab: Lab, job: Job) -> None:
     """The same input and options give the same files, whoever encodes them."""
     first, *others = [hashes(run.result()) for run in lab.start(job).values()]
