@@ -25,7 +25,6 @@ from sftprep.marks import (
     Marks,
     Path,
     texts_of,
-    trimmed,
 )
 from sftprep.records import LITERAL, Chat, Part, Piece
 from sftprep.render import Rendered
@@ -296,9 +295,8 @@ def _form(content: object) -> tuple[Any, ...]:
     """What a skeleton depends on: whether there is text, its think tags, its outer white space."""
     if not isinstance(content, str):
         return (content is None,)
-    lead, core, tail = trimmed(content)
     tags = tuple(THINK.findall(content)) if "think>" in content else ()
-    return (not core, lead != "", tail != "", tags)
+    return (content[:1].isspace(), content[-1:].isspace(), not content.strip(), tags)
 
 
 def _paired(events: Sequence[Event]) -> bool:

@@ -9,8 +9,8 @@ Keeps  what HF does around an added token: ``lstrip`` and ``rstrip`` swallow whi
 Never  looks for control tokens in content.
 
 A run is cut where the loss turns on or off, and the later part marked as *joined*: it continues the
-text before it. With ``--boundary split`` the parts are encoded apart and the white space that a
-token swallows stops at the cut; with ``joint`` they are one text.
+text before it. With ``--boundary split`` the parts are encoded apart, and the white space that a
+token swallows stops where the loss turns on; with ``joint`` they are one text.
 """
 
 import re
@@ -241,8 +241,8 @@ class Compiler:
     def _strip(self, items: list[_Item]) -> None:
         """White space that a token swallows, on its own side of a boundary."""
         for left, right in pairwise(items):
-            if not self._joint and left.trained != right.trained:
-                continue
+            if not self._joint and right.trained and not left.trained:
+                continue  # the two sides of a boundary
             if left.token and left.token.rstrip and right.parts is not None:
                 right.strip_left = True
             if right.token and right.token.lstrip and left.parts is not None:

@@ -169,6 +169,8 @@ def trimmed(text: str) -> tuple[str, str, str]:
     (' ', 'a b', '\\n')
     """
     core = text.strip()
+    if len(core) == len(text):
+        return "", text, ""
     lead = text[: len(text) - len(text.lstrip())] if core else ""
     return lead, core, text[len(lead) + len(core) :]
 

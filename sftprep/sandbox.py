@@ -32,24 +32,20 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from sftprep.errors import RecordError, TemplateError, ascii_safe
 
 SECONDS = 5.0  # for one record
+SIZED = (str, bytes, list, tuple)
 PATIENCE = 3  # records that may take longer, before the run is given up
 OUTPUT_FACTOR = 64  # times the record's size, in characters
 OUTPUT_SPARE = 1 << 20
 LONGEST_PRODUCT = 1 << 20  # of a text or list and a number
 LARGEST_POWER = 1 << 16
 WIDEST = 1 << 16  # number given to a filter or a method of a text: a width, a count
+SIZED = (str, bytes, list, tuple)
 PATIENCE = 3  # records that a template may take too long for
 
-FILTERS_WITH_NUMBERS = (
-    "batch",
-    "center",
-    "format",
-    "indent",
-    "round",
-    "slice",
-    "truncate",
-    "wordwrap",
-)
+WIDE_FORM = re.compile(r"\d{6}|%[^a-zA-Z]*\*|\{[^{}]*\{")
+"""A format whose width is large, or comes from elsewhere."""
+
+FILTERS_WITH_NUMBERS = ("batch", "center", "indent", "round", "slice", "truncate", "wordwrap")
 
 
 class _Refused(jinja2.TemplateError):
@@ -98,6 +94,7 @@ class _Environment(ImmutableSandboxedEnvironment):
         for name in FILTERS_WITH_NUMBERS:
             self.filters[name] = _narrow(self.filters[name])
         self.filters["format"] = _format
+        self.filters["sum"] = _sum
         self.filters["tojson"] = _narrow(self._tojson)
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime(today)
@@ -110,7 +107,7 @@ class _Environment(ImmutableSandboxedEnvironment):
             if isinstance(left, str):
                 _refuse_widths(left)
         elif operator == "*":
-            size = next((len(x) for x in (left, right) if isinstance(x, str | list | tuple)), None)
+            size = next((len(x) for x in (left, right) if isinstance(x, SIZED)), None)
             times = next((x for x in (left, right) if isinstance(x, int)), 0)
             if size is not None and size * times > LONGEST_PRODUCT:
                 raise SecurityError("a product of text or lists is too long")
@@ -181,6 +178,12 @@ def _unfolded(function: Callable[..., Any]) -> Callable[..., Any]:
 def _format(form: str, *args: Any, **kwargs: Any) -> str:
     _refuse_widths(str(form))
     return jinja2.filters.do_format(form, *args, **kwargs)
+
+
+def _sum(values: Any, attribute: str | int | None = None, start: float = 0) -> Any:
+    if not isinstance(start, int | float):
+        raise SecurityError("only numbers are added up")
+    return sum((v if attribute is None else v[attribute] for v in values), start)
 
 
 def _refuse_widths(form: str) -> None:
@@ -267,9 +270,9 @@ class Sandbox:
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
         }
+        limited = _start_clock(SECONDS)
         try:
-            with _time_limit(SECONDS):
-                return self._joined(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
+            return self._joined(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
         except (TemplateError, RecordError):
             raise
         except _TimeOut as error:
@@ -294,10 +297,14 @@ class Sandbox:
             # A template can fail in any way that Python expressions can.
             reason = f"{type(error).__name__}: {error}"
             raise _error("template_failed", f"{self._name} fails: {reason}") from error
+        finally:
+            if limited:
+                signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _joined(self, values: dict[str, Any], limit: int) -> str:
         parts: list[str] = []
-        for part in self._template.generate(values):
+        template = self._template
+        for part in template.root_render_func(template.new_context(values)):
             parts.append(part)
             limit -= len(part)
             if limit < 0:
@@ -310,20 +317,20 @@ def _error(reason: str, what: str) -> RecordError:
     return RecordError(reason, problem, "Correct the template or the record")
 
 
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
+def _start_clock(seconds: float) -> bool:
     """Interrupt Python code after a while, where signals can: in a process's main thread."""
+    global _clock_is_ours  # noqa: PLW0603 - so is the process's alarm
     if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def expire(_signal: int, _frame: FrameType | None) -> None:
-        raise _TimeOut
-
-    before = signal.signal(signal.SIGALRM, expire)
+        return False
+    if not _clock_is_ours:
+        signal.signal(signal.SIGALRM, _expire)
+        _clock_is_ours = True
     signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+    return True
+
+
+_clock_is_ours = False
+
+
+def _expire(_signal: int, _frame: FrameType | None) -> None:
+    raise _TimeOut
