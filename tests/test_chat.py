@@ -1,7 +1,7 @@
 """Chat templates with every peculiarity met in the wild: what is trained of each, as text.
 
-A rendering is shown with the trained part between ⟦ and ⟧. The templates are small and our own; each
-does one thing that a model's template does.
+A rendering is shown with the trained part between ⟦ and ⟧. The templates are small and our own;
+each does one thing that a model's template does.
 """
 
 from collections.abc import Callable

@@ -5,6 +5,8 @@ import json
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import pytest
 from toys import (
     SAMPLE_DATA,
+    SAMPLE_TOKENIZER,
     Token,
     byte_hf,
     byte_tokenizer,
@@ -308,3 +311,30 @@ def test_no_records(tmp_path: Path) -> None:
     with pytest.raises(NoInputError):
         prepare(recipe(write_jsonl(tmp_path / "a.jsonl", []), tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_that_dies_at_its_start(tmp_path: Path) -> None:
+    """A worker that never gets to work ends the run with a message; nobody waits for it."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        'import os, sys\nif "--multiprocessing-fork" in sys.argv:\n    os._exit(1)\n'
+    )
+    data = write_jsonl(tmp_path / "in.jsonl", [{"prompt": "a", "completion": "b"}])
+    more = write_jsonl(tmp_path / "more.jsonl", [{"prompt": "a", "completion": "b"}])
+
+    run = subprocess.run(
+        [sys.executable, "-m", "sftprep", "prepare", str(data), str(more), "--output",
+         str(tmp_path / "out"), "--tokenizer", str(SAMPLE_TOKENIZER), "--workers", "2"],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert (run.returncode, run.stdout) == (70, "")
+    assert run.stderr == (
+        "error: a worker process died: it was killed, or memory ran out. Nothing was published; "
+        "run again, with fewer --workers if memory is short.\n"
+    )

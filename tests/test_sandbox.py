@@ -45,7 +45,7 @@ BOMBS = {
     "tojson": "{{ [1] | tojson(indent=1000000000) }}",
     "sum": "{{ [[1]] | sum(start=[]) }}",
     "range": "{{ range(10**9) | list }}",
-    "output": "{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxxx{% endfor %}{% endfor %}",
+    "output": "{% for a in range(9**5) %}{% for b in range(9**5) %}xxxxxxxxx{% endfor %}{% endfor %}",
     "macro": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "recursive loop": "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}",
 }
@@ -63,7 +63,8 @@ def test_bombs_are_refused_at_once(name: str) -> None:
 
 ENDLESS = {
     "loop": "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
-    "macro": "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(60) }}",
+    "macro": "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}"
+    "{{ m(60) }}",
     "numbers": "{% set n = namespace(n=7) %}{% for i in range(40) %}"
     "{% set n.n = n.n * n.n %}{% endfor %}",
 }
@@ -80,7 +81,7 @@ def test_endless_templates_are_interrupted(name: str, monkeypatch: pytest.Monkey
             sandbox.render(MESSAGES, None, size=10)
         reasons.append(caught.value.reason)
     assert reasons == ["template_limit"] * 2
-    with pytest.raises(TemplateError, match="did so 3 times"):
+    with pytest.raises(TemplateError, match="did not come to an end"):
         sandbox.render(MESSAGES, None, size=10)
 
 
@@ -93,7 +94,8 @@ def test_constants_are_not_worked_out_by_the_compiler() -> None:
     seen: list[str] = []
     compiler.filters["note"] = lambda text: seen.append(text) or text
     template = compiler.compiled("{{ 'a' | note }}")
-    assert (seen, template.render(), seen) == ([], "a", ["a"])
+    assert seen == []
+    assert (template.render(), seen) == ("a", ["a"])
 
 
 ESCAPES = [
@@ -164,7 +166,13 @@ def test_what_is_no_template(source: str) -> None:
 @pytest.mark.parametrize(
     ("source", "code", "words"),
     [
-        (ENDLESS["loop"], 2, "did not end within"),
+        pytest.param(
+            ENDLESS["loop"],
+            2,
+            "did not come to an end",
+            marks=pytest.mark.conformance,
+            id="endless",
+        ),  # it takes its time
         ("{{ 'a' * 10**9 }}", 65, "too long"),
         ("{{ strftime_now('%Y') }}", 2, "--date"),
         ("{% if messages[0].content == 'hi' %}{{ 1 / 0 }}{% endif %}", 65, "ZeroDivisionError"),

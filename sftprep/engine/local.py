@@ -11,6 +11,7 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 import sys
@@ -18,7 +19,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
 from itertools import chain, islice
+from multiprocessing.shared_memory import SharedMemory
 
 from sftprep.errors import InternalError, TemplateError
 from sftprep.pipeline import BlockResult, Pipeline, Settings
@@ -56,8 +59,9 @@ def _run_in_processes(
 ) -> Iterator[BlockResult]:
     pending: deque[Future[BlockResult]] = deque()
     patience = BLOCK_SECONDS if settings.untrusted else None
+    shared = _shared(settings)
     executor = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (settings,)
+        workers, multiprocessing.get_context("spawn"), _start_worker, (shared.name,)
     )
     try:
         for block in blocks:
@@ -79,6 +83,8 @@ def _run_in_processes(
         ) from error
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+        shared.close()
+        shared.unlink()
 
 
 def _kill(executor: ProcessPoolExecutor) -> None:
@@ -87,8 +93,31 @@ def _kill(executor: ProcessPoolExecutor) -> None:
         process.kill()
 
 
-def _start_worker(settings: Settings) -> None:
+def _shared(settings: Settings) -> SharedMemory:
+    """The settings in memory that workers can read.
+
+    They hold a whole vocabulary. A worker's arguments go through a pipe that Python writes before
+    it looks whether the worker lives: more than the pipe holds, and a worker that dies at its
+    start would never be noticed.
+    """
+    settings = replace(settings, tokenizer=replace(settings.tokenizer, files={}))
+    data = pickle.dumps(settings)
+    memory = SharedMemory(create=True, size=len(data))
+    view = memory.buf
+    assert view is not None
+    view[: len(data)] = data
+    return memory
+
+
+def _start_worker(name: str) -> None:
     global _pipeline  # noqa: PLW0603 - a worker process has one pipeline for its life
+    try:
+        memory = SharedMemory(name)
+    except FileNotFoundError:
+        os._exit(0)  # the others were quicker, and the run is over
+    assert memory.buf is not None
+    settings: Settings = pickle.loads(memory.buf)
+    memory.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     if sys.platform == "linux":
         with contextlib.suppress(OSError):

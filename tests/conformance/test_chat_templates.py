@@ -1,0 +1,252 @@
+"""Models' own chat templates over real data, against transformers.
+
+Ids and mask of every record are compared, token for token: the ids with ``apply_chat_template``,
+the mask with ``return_assistant_tokens_mask`` of a version of the same template in which
+``{% generation %}`` was put by hand, from behind the generation prompt to the terminator.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from sftprep.parse import parse_line
+from sftprep.pipeline import Pipeline
+from sftprep.plan import plan
+from sftprep.read import BlockReader
+from sftprep.recipe import Recipe
+from sftprep.run import with_schemas
+from sftprep.tokenizer import _add_token
+from sftprep.tool_calls import json_text, json_value, map_arguments
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+GOLDEN = SHARED / "corpora/mistral_common_samples/tests/data/samples"
+
+pytestmark = [
+    pytest.mark.conformance,
+    pytest.mark.skipif(
+        not SHARED.is_dir(), reason="the folder shared is not beside the repository"
+    ),
+]
+
+OPEN, CLOSE = "{%- generation %}", "{%- endgeneration %}"
+
+
+class Case(NamedTuple):
+    """A template: its tokens, and how it is marked by hand."""
+
+    tokens: tuple[str, ...]
+    marks: tuple[tuple[str, str], ...]  # what is replaced, and by what
+    calls: str | None = "dict"  # how it takes arguments; None: it writes no calls
+
+
+def _between(name: str, first: str, last: str) -> str:
+    source = (SHARED / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    start = source.index(first)
+    return source[start : source.index(last, start) + len(last)]
+
+
+CASES = {
+    "qwen2_5": Case(
+        ("<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"),
+        (
+            # an answer without calls gets a branch of its own
+            (
+                """{%- if (message.role == "user") or""",
+                """{%- if message.role == "assistant" and not message.tool_calls %}"""
+                """{{- '<|im_start|>assistant\\n' }}{% generation %}"""
+                """{{- message.content + '<|im_end|>' }}{% endgeneration %}{{- '\\n' }}"""
+                """{%- elif (message.role == "user") or""",
+            ),
+            (
+                """{{- '<|im_start|>' + message.role }}
+        {%- if message.content %}
+            {{- '\\n' + message.content }}
+        {%- endif %}""",
+                """{{- '<|im_start|>' + message.role + '\\n' }}{% generation %}
+        {%- if message.content %}{{- message.content + '\\n' }}{%- endif %}""",
+            ),
+            (
+                """{{- '\\n<tool_call>\\n{"name": "' }}""",
+                """{{- '' if loop.first else '\\n' }}{{- '<tool_call>\\n{"name": "' }}""",
+            ),
+            (
+                """{%- endfor %}
+        {{- '<|im_end|>\\n' }}
+    {%- elif message.role == "tool" %}""",
+                """{%- endfor %}
+        {{- '<|im_end|>' }}{% endgeneration %}{{- '\\n' }}
+    {%- elif message.role == "tool" %}""",
+            ),
+        ),
+    ),
+    "qwen3": Case(
+        ("<|im_start|>", "<|im_end|>", "<think>", "</think>", "<tool_call>", "</tool_call>"),
+        (
+            (
+                "{{- '<|im_start|>' + message.role + '\\n<think>\\n'",
+                "{{- '<|im_start|>assistant\\n' }}{% generation %}{{- '<think>\\n'",
+            ),
+            (
+                """            {%- else %}
+                {{- '<|im_start|>' + message.role + '\\n' + content }}
+            {%- endif %}
+        {%- else %}
+            {{- '<|im_start|>' + message.role + '\\n' + content }}
+        {%- endif %}
+        {%- if message.tool_calls %}""",
+                """{% generation_stays_open %}""",
+            ),
+        ),
+    ),
+    "llama3": Case(
+        ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "bos=<|begin_of_text|>"),
+        (
+            (
+                "{{ content }}",
+                "{% if message['role'] == 'assistant' %}"
+                "{{ content.split('<|end_header_id|>\n\n')[0] + '<|end_header_id|>\n\n' }}"
+                "{% generation %}{{ message['content'] | trim + '<|eot_id|>' }}{% endgeneration %}"
+                "{% else %}{{ content }}{% endif %}",
+            ),
+        ),
+        None,
+    ),
+    "gemma3": Case(
+        ("<start_of_turn>", "<end_of_turn>", "bos=<bos>"),
+        (
+            (
+                "    {%- if message['content'] is string -%}\n        {{ message['content'] | trim }}",
+                "    {%- if role == 'model' -%}{% generation %}{{- message['content'] | trim }}"
+                "{{- '<end_of_turn>' }}{% endgeneration %}{{- '\\n' }}{%- continue -%}"
+                "{%- elif message['content'] is string -%}\n        {{ message['content'] | trim }}",
+            ),
+        ),
+        None,
+    ),
+    "phi3": Case(
+        ("<|user|>", "<|assistant|>", "<|end|>", "<|system|>"),
+        (
+            (
+                "{{'<|assistant|>\n' + message['content'] + '<|end|>\n'}}",
+                "{{'<|assistant|>\n'}}{% generation %}{{ message['content'] + '<|end|>'}}"
+                "{% endgeneration %}{{'\n'}}",
+            ),
+        ),
+        None,
+    ),
+    "deepseekv3": Case(
+        ("<｜User｜>", "<｜Assistant｜>", "bos=<｜begin▁of▁sentence｜>", "eos=<｜end▁of▁sentence｜>",
+         "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>",
+         "<｜tool▁calls▁end｜>", "<｜tool▁outputs▁begin｜>", "<｜tool▁output▁begin｜>",
+         "<｜tool▁output▁end｜>", "<｜tool▁outputs▁end｜>"),
+        (
+            (
+                "{{'<｜Assistant｜>' + content + '<｜end▁of▁sentence｜>'}}",
+                "{{'<｜Assistant｜>'}}{% generation %}{{content + '<｜end▁of▁sentence｜>'}}"
+                "{% endgeneration %}",
+            ),
+            (
+                "{{'<｜tool▁outputs▁end｜>' + message['content'] + '<｜end▁of▁sentence｜>'}}",
+                "{{'<｜tool▁outputs▁end｜>'}}{% generation %}"
+                "{{message['content'] + '<｜end▁of▁sentence｜>'}}{% endgeneration %}",
+            ),
+        ),
+        None,
+    ),
+    "llama3_1": Case(
+        ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "<|eom_id|>",
+         "bos=<|begin_of_text|>", "<|python_tag|>"),
+        (
+            (
+                "{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n'"
+                "+ message['content'] | trim + '<|eot_id|>' }}",
+                "{{- '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' }}"
+                "{%- if message['role'] == 'assistant' %}{% generation %}"
+                "{{- message['content'] | trim + '<|eot_id|>' }}{% endgeneration %}"
+                "{%- else %}{{- message['content'] | trim + '<|eot_id|>' }}{%- endif %}",
+            ),
+        ),
+        None,
+    ),
+}  # fmt: skip
+
+DATA = {
+    "glaive_en": "lf_glaive_toolcall_en_demo.json",
+    "glaive_zh": "lf_glaive_toolcall_zh_demo.json",
+    "alpaca_en": "lf_alpaca_en_demo.json",
+    "alpaca_zh": "lf_alpaca_zh_demo.json",
+    "v1": "lf_v1_sft_demo.jsonl",
+}
+
+
+def marked_by_hand(name: str) -> str | None:
+    """The template with its answers marked; None where that takes more than a replacement."""
+    source = (SHARED / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
+    for before, after in CASES[name].marks:
+        if before not in source or "stays_open" in after:
+            return None
+        source = source.replace(before, after)
+    return source
+
+
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("name", CASES)
+def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
+    """Every record: the same ids, and the same tokens trained."""
+    import transformers
+
+    case = CASES[name]
+    recipe = Recipe(
+        inputs=(str(SHARED / "data" / DATA[data]),),
+        tokenizer=str(SHARED / "tokenizers/gpt2"),
+        max_length=1_000_000,
+        template=str(SHARED / "chat_templates" / f"{name}.jinja"),
+        add_token=case.tokens,
+        boundary="joint",
+    )
+    job = plan(recipe)
+    pipeline = Pipeline(job.settings)
+    hf = transformers.AutoTokenizer.from_pretrained(recipe.tokenizer)
+    for token in case.tokens:
+        _add_token(hf, token)
+    source, marked = job.settings.template.source, marked_by_hand(name)
+    compared = masks = 0
+    for block in with_schemas(BlockReader(job.sources, 1 << 30), recipe):
+        result = pipeline.run(block)
+        normalize = pipeline._normalizer(block.schema)
+        assert result.batch is not None
+        lines = block.lines()
+        for row, index in enumerate(result.batch.record.tolist()):
+            lost = {entry.line for entry in result.rejected}
+            kept = [
+                i for i, _ in enumerate(lines) if block.place(i)[0] not in lost and lines[i].strip()
+            ]
+            chat = normalize(parse_line(lines[kept[index]]))
+            if name == "deepseekv3":
+                chat = map_arguments(chat, lambda a: a if isinstance(a, str) else json_text(a))
+            else:
+                chat = map_arguments(chat, lambda a: json_value(a) if isinstance(a, str) else a)
+            options: dict[str, Any] = {"tools": chat.tools, "tokenize": True, "return_dict": True}
+            ours = slice(*result.batch.offsets[row : row + 2])
+            ids = hf.apply_chat_template(chat.messages, chat_template=source, **options)
+            assert result.batch.input_ids[ours].tolist() == ids["input_ids"], (name, index)
+            compared += 1
+            if marked is None or (
+                case.calls is None and any("tool_calls" in m for m in chat.messages)
+            ):
+                continue
+            text = {k: v for k, v in options.items() if k == "tools"} | {"tokenize": False}
+            if hf.apply_chat_template(
+                chat.messages, chat_template=marked, **text
+            ) != hf.apply_chat_template(chat.messages, chat_template=source, **text):
+                raise AssertionError(f"{name}: the marked template writes other text")
+            masked = hf.apply_chat_template(
+                chat.messages, chat_template=marked, return_assistant_tokens_mask=True, **options
+            )
+            mask = result.batch.loss_mask[ours].astype(int).tolist()
+            assert mask == masked["assistant_masks"], (name, index)
+            masks += 1
+    print(f"{name} {data}: ids {compared}, masks {masks}, rejected {len(result.rejected)}")
+    assert compared > 130
