@@ -18,7 +18,7 @@ from sftprep.errors import TemplateError, UsageError, shown
 from sftprep.pipeline import Settings
 from sftprep.read import Source, find_sources
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
-from sftprep.templates import Template, load_template, split_placeholders
+from sftprep.templates import Template, load_template, run_texts
 from sftprep.tokenizer import ROLES, Tokenizer, load_tokenizer, split_role
 
 LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")
@@ -166,7 +166,7 @@ def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
     missing = [token for token in template.tokens if token not in tokenizer.ids]
     flags = [f"--add-token '{token}'" for token in missing]
     missing = [shown(token) for token in missing]
-    for role in _needed_roles(template):
+    for role in sorted(run_texts(template) & set(ROLES)):
         if tokenizer.special_id(role) is None:
             missing.append(
                 f"an {role.upper()} token" if role == "eos" else f"a {role.upper()} token"
@@ -178,19 +178,6 @@ def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
             f"{shown(tokenizer.name)} does not have. Pass {' '.join(flags)}, or choose another "
             "--template."
         )
-
-
-def _needed_roles(template: Template) -> list[str]:
-    parts = (
-        template.system, template.user, template.user_with_input, template.user_with_system,
-        template.header, template.body, template.after, template.end,
-    )  # fmt: skip
-    found = {
-        value for part in parts if part for is_slot, value in split_placeholders(part) if is_slot
-    }
-    if template.bos == "always":
-        found.add("bos")
-    return [role for role in ROLES if role in found]
 
 
 def _separator(recipe: Recipe, tokenizer: Tokenizer) -> str:

