@@ -130,6 +130,8 @@ class Marks:
     def _bracketed(self, text: str, slot: int) -> str:
         lead, core, tail = trimmed(text)
         left, right = self.brackets(slot)
+        if not core:  # white space in front of a think tag
+            return f"{text}{left}{right}"
         return f"{lead}{left}{core}{right}{tail}"
 
     def brackets(self, slot: int) -> tuple[str, str]:

@@ -45,7 +45,7 @@ BOMBS = {
     "tojson": "{{ [1] | tojson(indent=1000000000) }}",
     "sum": "{{ [[1]] | sum(start=[]) }}",
     "range": "{{ range(10**9) | list }}",
-    "output": "{% for a in range(9**5) %}{% for b in range(9**5) %}xxxxxxxxx{% endfor %}{% endfor %}",
+    "output": "{% for a in range(9**5) %}{% for b in range(9**5) %}xxxxxx{% endfor %}{% endfor %}",
     "macro": "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
     "recursive loop": "{% for i in [1] recursive %}{{ loop([1]) }}{% endfor %}",
 }
@@ -92,7 +92,7 @@ def test_constants_are_not_worked_out_by_the_compiler() -> None:
     assert sandbox.render(MESSAGES, None, size=10) == "900"
     compiler = sftprep.sandbox._Environment(None)
     seen: list[str] = []
-    compiler.filters["note"] = lambda text: seen.append(text) or text
+    compiler.filters["note"] = lambda text: [seen.append(text), text][1]  # type: ignore[func-returns-value]
     template = compiler.compiled("{{ 'a' | note }}")
     assert seen == []
     assert (template.render(), seen) == ("a", ["a"])
@@ -244,7 +244,12 @@ def test_samples_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
             active = False
         if "benign" in name:
             plain = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)
-            values = {**names, "messages": MESSAGES, "tools": None, "documents": None}
+            values: dict[str, Any] = {
+                **names,
+                "messages": MESSAGES,
+                "tools": None,
+                "documents": None,
+            }
             values["add_generation_prompt"] = False
             assert ours == plain.from_string(source).render(values), name
             compared += 1

@@ -5,10 +5,10 @@ the mask with ``return_assistant_tokens_mask`` of a version of the same template
 ``{% generation %}`` was put by hand, from behind the generation prompt to the terminator.
 """
 
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import orjson
 import pytest
 
 from sftprep.parse import parse_line
@@ -16,12 +16,12 @@ from sftprep.pipeline import Pipeline
 from sftprep.plan import plan
 from sftprep.read import BlockReader
 from sftprep.recipe import Recipe
+from sftprep.records import Chat
 from sftprep.run import with_schemas
 from sftprep.tokenizer import _add_token
 from sftprep.tool_calls import json_text, json_value, map_arguments
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-GOLDEN = SHARED / "corpora/mistral_common_samples/tests/data/samples"
 
 pytestmark = [
     pytest.mark.conformance,
@@ -115,10 +115,12 @@ CASES = {
         ("<start_of_turn>", "<end_of_turn>", "bos=<bos>"),
         (
             (
-                "    {%- if message['content'] is string -%}\n        {{ message['content'] | trim }}",
+                "    {%- if message['content'] is string -%}\n        "
+                "{{ message['content'] | trim }}",
                 "    {%- if role == 'model' -%}{% generation %}{{- message['content'] | trim }}"
                 "{{- '<end_of_turn>' }}{% endgeneration %}{{- '\\n' }}{%- continue -%}"
-                "{%- elif message['content'] is string -%}\n        {{ message['content'] | trim }}",
+                "{%- elif message['content'] is string -%}\n        "
+                "{{ message['content'] | trim }}",
             ),
         ),
         None,
@@ -135,7 +137,8 @@ CASES = {
         None,
     ),
     "deepseekv3": Case(
-        ("<｜User｜>", "<｜Assistant｜>", "bos=<｜begin▁of▁sentence｜>", "eos=<｜end▁of▁sentence｜>",
+        ("<｜User｜>", "<｜Assistant｜>", "bos=<｜begin▁of▁sentence｜>",
+         "eos=<｜end▁of▁sentence｜>",
          "<｜tool▁calls▁begin｜>", "<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>",
          "<｜tool▁calls▁end｜>", "<｜tool▁outputs▁begin｜>", "<｜tool▁output▁begin｜>",
          "<｜tool▁output▁end｜>", "<｜tool▁outputs▁end｜>"),
@@ -221,6 +224,7 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
         kept = [i for i in places if block.place(i)[0] not in lost]
         for row, index in enumerate(result.batch.record.tolist()):
             chat = normalize(parse_line(lines[kept[index]]))
+            assert isinstance(chat, Chat)
             if name == "deepseekv3":
                 chat = map_arguments(chat, lambda a: a if isinstance(a, str) else json_text(a))
             else:
@@ -247,3 +251,36 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
             masks += 1
     print(f"{name} {data}: ids {compared}, masks {masks}, rejected {len(result.rejected)}")
     assert compared > 130
+
+
+GOLDEN = SHARED / "corpora/mistral_common_samples/tests/data/samples"
+MISTRAL = Path("/tmp/w/mistral3_fast")
+MISTRAL_TEMPLATE = """{{ bos_token }}
+{%- set users = messages | selectattr('role', 'equalto', 'user') | list %}
+{%- for m in messages %}
+{%- if m.role == 'user' %}{{ '[INST] ' + m.content + '[/INST]' }}
+{%- else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"""
+
+
+@pytest.mark.skipif(not MISTRAL.is_dir(), reason="Mistral's tokenizer is not at hand")
+def test_mistrals_golden_ids(tmp_path: Path) -> None:
+    """A golden conversation of mistral-common, up to its last answer: the same ids."""
+    sample = orjson.loads((GOLDEN / "no_tools/sample.json").read_bytes())
+    ids = orjson.loads((GOLDEN / "no_tools/tokens_v3.json").read_bytes())
+    ids = ids["tokens"] if isinstance(ids, dict) else ids
+    messages = [m for m in sample["messages"] if m["role"] in ("user", "assistant")]
+    while messages[-1]["role"] != "assistant":
+        messages.pop()
+    template = tmp_path / "mistral.jinja"
+    template.write_text(MISTRAL_TEMPLATE)
+    data = tmp_path / "in.jsonl"
+    data.write_bytes(orjson.dumps({"messages": messages}))
+    recipe = Recipe(
+        inputs=(str(data),), tokenizer=str(MISTRAL), template=str(template), boundary="joint"
+    )
+    job = plan(recipe)
+    (block,) = with_schemas(BlockReader(job.sources, 1 << 30), recipe)
+    batch = Pipeline(job.settings).run(block).batch
+    assert batch is not None
+    assert batch.input_ids.tolist() == ids[: len(batch.input_ids)]
+    assert batch.input_ids[-1] == job.settings.tokenizer.special_id("eos")
