@@ -17,7 +17,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -96,6 +96,14 @@ class Tokenizer:
                 vocabulary.setdefault(token["content"], token["id"])
         return json.dumps(state, ensure_ascii=False)
 
+    def light(self) -> "Tokenizer":
+        """The tokenizer without what ``json`` says and without files: for a pipe to a process."""
+        return replace(self, json="", added=(), chat_templates={}, files={})
+
+    def whole(self, json_text: str) -> "Tokenizer":
+        """A light tokenizer with its ``json`` again."""
+        return replace(self, json=json_text, added=_added_tokens(json.loads(json_text)))
+
     @cached_property
     def sha256(self) -> str:
         """Of the resolved tokenizer: what decides the ids."""
@@ -120,7 +128,7 @@ def load_tokenizer(
     for token in add_tokens:
         _add_token(hf, token)
     state = json.loads(hf.backend_tokenizer.to_str())
-    added = tuple(sorted((_added_token(t) for t in state["added_tokens"]), key=lambda t: t.id))
+    added = _added_tokens(state)
     _check_ids(source, added)
     adds_bos = _adds_bos(hf)
     state.update(post_processor=None, truncation=None, padding=None)
@@ -201,8 +209,9 @@ def _add_token(hf: Any, token: str) -> None:
         setattr(hf, f"{role}_token", content)
 
 
-def _added_token(entry: dict[str, Any]) -> AddedToken:
-    return AddedToken(*(entry[name] for name in AddedToken._fields))
+def _added_tokens(state: dict[str, Any]) -> tuple[AddedToken, ...]:
+    tokens = (AddedToken(*map(t.__getitem__, AddedToken._fields)) for t in state["added_tokens"])
+    return tuple(sorted(tokens, key=lambda token: token.id))
 
 
 def _check_ids(source: str, added: tuple[AddedToken, ...]) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import ctypes
 import multiprocessing
 import os
-import pickle
 import resource
 import signal
 import sys
@@ -59,9 +58,14 @@ def _run_in_processes(
 ) -> Iterator[BlockResult]:
     pending: deque[Future[BlockResult]] = deque()
     patience = BLOCK_SECONDS if settings.untrusted else None
-    shared = _shared(settings)
+    text = settings.tokenizer.json
+    shared = _shared(text)
+    light = replace(settings, tokenizer=settings.tokenizer.light())
     executor = ProcessPoolExecutor(
-        workers, multiprocessing.get_context("spawn"), _start_worker, (shared.name,)
+        workers,
+        multiprocessing.get_context("spawn"),
+        _start_worker,
+        (light, shared.name, len(text.encode())),
     )
     try:
         for block in blocks:
@@ -93,30 +97,27 @@ def _kill(executor: ProcessPoolExecutor) -> None:
         process.kill()
 
 
-def _shared(settings: Settings) -> SharedMemory:
-    """The settings in memory that workers can read.
+def _shared(text: str) -> SharedMemory:
+    """A text in memory that workers can read: a whole vocabulary.
 
-    They hold a whole vocabulary. A worker's arguments go through a pipe that Python writes before
-    it looks whether the worker lives: more than the pipe holds, and a worker that dies at its
-    start would never be noticed.
+    A worker's arguments go through a pipe that Python writes before it looks whether the worker
+    lives: with more than the pipe holds, a worker that dies at its start would never be noticed.
     """
-    settings = replace(settings, tokenizer=replace(settings.tokenizer, files={}))
-    data = pickle.dumps(settings)
+    data = text.encode()
     memory = SharedMemory(create=True, size=len(data))
-    view = memory.buf
-    assert view is not None
-    view[: len(data)] = data
+    assert memory.buf is not None
+    memory.buf[: len(data)] = data
     return memory
 
 
-def _start_worker(name: str) -> None:
+def _start_worker(settings: Settings, name: str, size: int) -> None:
     global _pipeline  # noqa: PLW0603 - a worker process has one pipeline for its life
     try:
         memory = SharedMemory(name)
     except FileNotFoundError:
         os._exit(0)  # the others were quicker, and the run is over
     assert memory.buf is not None
-    settings: Settings = pickle.loads(memory.buf)
+    tokenizer = settings.tokenizer.whole(bytes(memory.buf[:size]).decode())
     memory.close()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     if sys.platform == "linux":
@@ -126,7 +127,7 @@ def _start_worker(name: str) -> None:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    _pipeline = Pipeline(settings)
+    _pipeline = Pipeline(replace(settings, tokenizer=tokenizer))
 
 
 def _run(block: Block) -> BlockResult:
