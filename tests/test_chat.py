@@ -302,7 +302,7 @@ def test_policies() -> None:
 
 def test_tool_results_are_never_trained() -> None:
     """With all text trained, what a tool said still is not: the model does not write it."""
-    record = turns("a", call(x=1), tool("result"), "b")
+    record = turns("a", {**call(x=1), "content": "c"}, tool("result"), "b")
 
     made = shown(renderer(CHATML, train_on="all"), record)
 
