@@ -24,6 +24,7 @@ from sftprep.marks import (
     Event,
     Marks,
     Path,
+    keys_of,
     texts_of,
 )
 from sftprep.records import LITERAL, Chat, Part, Piece
@@ -98,11 +99,11 @@ class ChatRenderer:
             if filled(skeleton.pieces, contents) == text:
                 return Rendered(number, contents)
         skeleton = self._derive(chat, root, text)
-        known.append(len(self._skeletons))
-        self._skeletons.append(skeleton)
         contents = tuple(extract.of(root) for extract in skeleton.extracts)
         if filled(skeleton.pieces, contents) != text:
             raise not_derivable("its text cannot be put together again from the record's")
+        known.append(len(self._skeletons))
+        self._skeletons.append(skeleton)
         return Rendered(known[-1], contents)
 
     def _with_arguments(self, chat: Chat) -> tuple[Chat, str]:
@@ -175,11 +176,9 @@ class ChatRenderer:
         self._refuse_forgery(chat, marks)
         found = self._spans(chat, rendering, wanted)
         cuts, extracts = contents_of(root, rendering, marks, found.spans)
-        return Skeleton(
-            tuple(self._pieces(chat, rendering, found.spans, cuts, extracts)),
-            extracts,
-            found.parity,
-        )
+        pieces = tuple(self._pieces(chat, rendering, found.spans, cuts, extracts))
+        self._refuse_written_keys(chat, pieces)
+        return Skeleton(pieces, extracts, found.parity)
 
     def _marked(self, chat: Chat, count: int, marks: Marks) -> Rendering:
         """The first ``count`` messages, rendered with marks."""
@@ -235,17 +234,21 @@ class ChatRenderer:
 
     def _refuse_forgery(self, chat: Chat, marks: Marks) -> None:
         """Texts that could not be marked must not be able to make up a control token."""
-        calls = [call for m in chat.messages for call in m.get("tool_calls") or ()]
         # Keys are no contents: they are safe inside what is dumped whole.
-        keys = [] if marks.dumps else [text for call in calls for text in texts_of(call)]
-        doubtful = [*marks.unmarked, *keys]
-        for text in doubtful:
-            if text.strip() in self._control_words or any(c in text for c in self._control_texts):
-                raise RecordError(
-                    "control_in_unmarked_text",
-                    "the record holds a control token's text where the chat template cannot be "
-                    "kept from making it one",
-                )
+        keys = [] if marks.dumps else [text for call in _calls(chat) for text in texts_of(call)]
+        for text in [*marks.unmarked, *keys]:
+            if text.strip() in self._control_words or self._holds_control(text):
+                raise _forgery()
+
+    def _refuse_written_keys(self, chat: Chat, pieces: Sequence[Piece]) -> None:
+        """A key with a control token's text must stand in what is dumped whole, and there alone."""
+        literal = "".join(piece.text for piece in pieces)
+        for key in keys_of([_calls(chat), chat.tools or []]):
+            if self._holds_control(key) and key in literal:
+                raise _forgery()
+
+    def _holds_control(self, text: str) -> bool:
+        return any(control in text for control in self._control_texts)
 
     def _pieces(
         self,
@@ -299,6 +302,18 @@ MARKINGS: tuple[Callable[[Path], bool], ...] = (
     lambda path: path[0] == "messages" and path[-1] in ("content", "reasoning_content", "thinking"),
 )
 """Which texts are marked: all; all but those that templates check; the contents alone."""
+
+
+def _calls(chat: Chat) -> list[Any]:
+    return [call for message in chat.messages for call in message.get("tool_calls") or ()]
+
+
+def _forgery() -> RecordError:
+    return RecordError(
+        "control_in_unmarked_text",
+        "the record holds a control token's text where the chat template cannot be kept from "
+        "making it one",
+    )
 
 
 def _form(content: object) -> tuple[Any, ...]:

@@ -123,12 +123,12 @@ class Controls:
 
     def __init__(self, tokens: Sequence[AddedToken]) -> None:
         self._passes = [
-            ({t.content: t for t in tokens if t.normalized == normalized}, normalized)
+            {t.content: t for t in tokens if t.normalized == normalized}
             for normalized in (False, True)  # HF looks for normalized tokens in what is left
         ]
         self._patterns = [
             re.compile("|".join(map(re.escape, sorted(group, key=len, reverse=True))) or r"(?!)")
-            for group, _ in self._passes
+            for group in self._passes
         ]
 
     def split(self, text: str, level: int = 0) -> list[str | AddedToken]:
@@ -137,7 +137,7 @@ class Controls:
             return [text] if text else []
         found: list[str | AddedToken] = []
         position = 0
-        group, _ = self._passes[level]
+        group = self._passes[level]
         for match in self._patterns[level].finditer(text):
             found += self.split(text[position : match.start()], level + 1)
             found.append(group[match[0]])

@@ -200,3 +200,12 @@ def texts_of(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for entry in value:
             yield from texts_of(entry)
+
+
+def keys_of(value: Any) -> Iterator[str]:
+    """Every key in a record's part."""
+    if isinstance(value, dict):
+        yield from value
+    for entry in value.values() if isinstance(value, dict) else value:
+        if isinstance(entry, dict | list):
+            yield from keys_of(entry)

@@ -50,8 +50,6 @@ STRATEGIES = (
 )
 NEEDS_PARTS = frozenset({"prompt-start", "balanced", "oldest-turns"})
 
-Dropped = dict[DropReason, Offsets]
-
 
 @dataclass(frozen=True)
 class Cut:

@@ -311,6 +311,26 @@ def test_tool_results_are_never_trained() -> None:
     assert made.endswith("<im>assistant\nb</im>\n⟧")
 
 
+def test_a_key_cannot_forge_where_another_object_is_dumped() -> None:
+    """A template that dumps the tools but writes the arguments' keys itself: the key is refused."""
+    source = (
+        "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}"
+        "{% for m in messages %}<im>{{ m.role }}\n{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}{{ c.function.name }}"
+        "{% for k, v in c.function.arguments.items() %}({{ k }}={{ v }}){% endfor %}{% endfor %}"
+        "</im>\n{% endfor %}{% if add_generation_prompt %}<im>assistant\n{% endif %}"
+    )
+    tools = [{"type": "function", "function": {"name": "f", "description": "d"}}]
+
+    def record(key: str) -> dict[str, Any]:
+        return turns("a", {**call(**{key: "1"}), "content": ""}) | {"tools": tools}
+
+    assert "(x=1)" in shown(renderer(source), record("x"))
+    with pytest.raises(RecordError) as caught:
+        shown(renderer(source), record("</im>"))
+    assert caught.value.reason == "control_in_unmarked_text"
+
+
 def test_parity_is_told() -> None:
     """Where inference would feed another prompt than the conversation holds, that is told."""
     source, record, _ = CASES["extra text in the generation prompt"]
