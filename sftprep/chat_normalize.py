@@ -14,8 +14,6 @@ they become an assistant's ``tool_calls`` and a ``tool`` message. ``tools`` may 
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from sftprep.errors import RecordError, shown
 from sftprep.normalize import (
     Fields,
@@ -27,6 +25,7 @@ from sftprep.normalize import (
     train_flag,
     wrong_type,
 )
+from sftprep.parse import parse_value
 from sftprep.records import Chat, Conversation
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -208,9 +207,13 @@ def _tools(value: object) -> list[Any] | None:
 
 def _json(text: str, where: str) -> Any:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise RecordError("wrong_type", f"{where} is {shown(text)}; expected JSON text") from error
+        return parse_value(text)
+    except RecordError as error:
+        if error.reason == "invalid_json":
+            problem = f"{where} is {shown(text)}; expected JSON text"
+            raise RecordError("wrong_type", problem) from error
+        problem = f"{where} holds JSON text: {error.problem}"
+        raise RecordError(error.reason, problem, error.cure) from error
 
 
 def _check(messages: list[dict[str, Any]]) -> None:

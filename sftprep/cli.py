@@ -133,6 +133,9 @@ Workers = Annotated[int | None, typer.Option(help="Worker processes. [default: a
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace a dataset, once the new one is whole.")
 ]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on where an interrupted run with these options ended.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
 
@@ -168,6 +171,7 @@ def prepare(
     max_rejects: MaxRejects = None,
     workers: Workers = None,
     overwrite: Overwrite = False,
+    resume: Resume = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -183,11 +187,11 @@ def prepare(
             typer.echo(resolved.to_yaml(), nl=False)
             return
         with _progress(silent=quiet) as progress:
-            manifest = job(resolved, progress=progress)
+            result = job(resolved, progress=progress)
         if json:
-            sys.stdout.buffer.write(manifest.dump())
+            sys.stdout.buffer.write(result.dump())
         elif not quiet:
-            typer.echo(summarize(manifest, str(resolved.output)))
+            typer.echo(summarize(result.manifest, str(resolved.output), result.status))
 
 
 @app.command()
@@ -254,6 +258,43 @@ def inspect_(
         typer.echo(inspect_dataset(folder, row=row, rows=rows, colour=_colour()))
 
 
+@app.command()
+def verify(
+    folder: Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset.")],
+    more: Annotated[
+        list[str] | None, typer.Argument(metavar="[INPUT]...", help="More of --against.")
+    ] = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INPUT...",
+            help="What it was made from: rendered and encoded again, record by record.",
+        ),
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option(help="A file that should be the template it was made with.")
+    ] = None,
+    workers: Workers = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Check every file, row and sum of a dataset; with --against, make it again and compare."""
+    with _errors():
+        from sftprep.inspect.verify import against_inputs
+        from sftprep.inspect.verify import verify as job
+
+        inputs = against_inputs(against, more)
+        with _progress(silent=quiet) as progress:
+            report = job(
+                folder, against=inputs, template=template, workers=workers, progress=progress
+            )
+        if json:
+            sys.stdout.buffer.write(report.as_json())
+        elif report.ok and not quiet:
+            typer.echo(report.summary())
+        report.check()
+
+
 NOT_OPTIONS = frozenset({"recipe", "print_recipe", "json", "quiet", "rows", "row"})
 
 
@@ -270,7 +311,9 @@ def _colour() -> bool:
 @contextmanager
 def _errors() -> Iterator[None]:
     """Every way a command can end early, and its exit code."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, _terminate)
     try:
         yield
     except SftprepError as error:
@@ -279,7 +322,7 @@ def _errors() -> Iterator[None]:
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt as error:
-        typer.echo("interrupted; nothing was published.", err=True)
+        typer.echo("interrupted; nothing was published. Pass --resume to go on.", err=True)
         raise typer.Exit(130) from error
     except BrokenPipeError as error:
         # Whoever read our results has gone: end as a program killed by SIGPIPE would.
@@ -292,9 +335,9 @@ def _errors() -> Iterator[None]:
         raise typer.Exit(70) from error
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    typer.echo("terminated; nothing was published.", err=True)
-    raise SystemExit(143)
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    typer.echo("terminated; nothing was published. Pass --resume to go on.", err=True)
+    raise SystemExit(128 + number)
 
 
 def _lines_safe(text: str) -> str:

@@ -85,19 +85,33 @@ class RecordError(Exception):
         reason: a short code that is counted, such as ``unknown_role``.
         problem: what is wrong and what was found, without a full stop.
         cure: what to do to the record, one sentence without a full stop.
+        column: where in its line, in characters counted from 1, if that is known.
+        row: how many lines below the record's first: 0 but in pretty-printed JSON.
     """
 
-    def __init__(self, reason: str, problem: str, cure: str = "Fix the record") -> None:
+    def __init__(
+        self,
+        reason: str,
+        problem: str,
+        cure: str = "Fix the record",
+        column: int | None = None,
+        row: int = 0,
+    ) -> None:
         super().__init__(problem)
         self.reason = reason
         self.problem = problem
         self.cure = cure
+        self.column = column
+        self.row = row
 
-    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
-        return type(self), (self.reason, self.problem, self.cure)  # it crosses processes
+    def __reduce__(self) -> tuple[type, tuple[str, str, str, int | None, int]]:
+        # it crosses processes
+        return type(self), (self.reason, self.problem, self.cure, self.column, self.row)
 
     def text(self, where: str) -> str:
         """The whole message, for a record at ``where`` (``file:line``)."""
+        if self.column is not None:
+            where = f"{where}:{self.column}"
         return f"{where}: {self.problem}. {self.cure}, or pass --on-error quarantine."
 
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import orjson
 
-from sftprep.errors import DataError, InternalError, NoInputError
+from sftprep.errors import DataError, InternalError, NoInputError, shown
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Of the shards' bytes and of this file. A change to emitted bytes raises it."""
 
 
@@ -31,21 +31,88 @@ class Manifest:
     recipe: dict[str, Any]  # the resolved options that decide the result
     inputs: list[dict[str, Any]]  # name, bytes, sha256, schema, records by outcome
     tokenizer: dict[str, Any]
-    template: dict[str, Any]  # name, sha256
+    template: dict[str, Any]  # name, sha256, source
     counts: dict[str, Any]
     shards: list[dict[str, Any]]  # name, rows, tokens, trained_tokens, bytes, sha256
+    ledgers: dict[str, dict[str, Any]]  # name -> entries, bytes, sha256, of those that are there
     libraries: dict[str, str]  # name -> version, of those that decide bytes
     fingerprint: str  # SHA-256 over everything that decides the bytes
 
     def dump(self) -> bytes:
-        """The file's bytes."""
+        """The file's bytes: all of this, and its digest."""
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        return orjson.dumps(asdict(self), option=option)
+        return orjson.dumps({**asdict(self), "digest": manifest_digest(self)}, option=option)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run came to."""
+
+    manifest: Manifest
+    status: str  # written; resumed: after an interruption; unchanged: it was there already
+
+    def dump(self) -> bytes:
+        """One JSON object: the status and the manifest's content."""
+        option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+        return orjson.dumps({"status": self.status, **orjson.loads(self.manifest.dump())}, option=option)
+
+
+def manifest_digest(manifest: Manifest) -> str:
+    """SHA-256 of a manifest's content: it tells an edited or damaged one."""
+    return fingerprint(asdict(manifest))
 
 
 def fingerprint(facts: Mapping[str, Any]) -> str:
     """SHA-256 of plain facts, whatever the order of their keys."""
     return hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def decisive(manifest: Manifest) -> dict[str, Any]:
+    """What decides a dataset's bytes, as a plan says it too; the inputs are by content."""
+    return {
+        "format_version": manifest.format_version,
+        "recipe": manifest.recipe,
+        "tokenizer": manifest.tokenizer["sha256"],
+        "template": manifest.template["sha256"],
+        "libraries": manifest.libraries,
+        "inputs": [entry["sha256"] for entry in manifest.inputs],
+    }
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The first thing that differs between two sets of decisive facts, in words; "" if none does.
+
+    >>> difference({"recipe": {"max_length": 10}}, {"recipe": {"max_length": 20}})
+    '--max-length was 10 and is 20'
+    """
+    for key in sorted(old.keys() | new.keys(), key=ORDER.index):
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if key in ("recipe", "libraries") and isinstance(before, dict) and isinstance(after, dict):
+            name = next(k for k in [*after, *before] if before.get(k) != after.get(k))
+            called = "--" + name.replace("_", "-") if key == "recipe" else f"the version of {name}"
+            return f"{called} was {_told(before.get(name))} and is {_told(after.get(name))}"
+        if key == "inputs" and isinstance(before, list) and isinstance(after, list):
+            return _inputs_differ(before, after)
+        if key == "format_version":
+            return f"the format version was {_told(before)} and is {_told(after)}"
+        return f"the {key} is another one"
+    return ""
+
+
+ORDER = ("format_version", "recipe", "tokenizer", "template", "inputs", "libraries")
+
+
+def _inputs_differ(old: list[Any], new: list[Any]) -> str:
+    if len(old) != len(new):
+        return f"there were {len(old):,} inputs and are {len(new):,}"
+    number = next(i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+    return f"input {number + 1} of {len(new):,} is another one"
+
+
+def _told(value: Any) -> str:
+    return ", ".join(map(shown, value)) or "none" if isinstance(value, list) else shown(value)
 
 
 def check_identity(name: str, counts: Mapping[str, Any]) -> None:
@@ -84,9 +151,16 @@ def load_manifest(folder: Path) -> Manifest:
     version = value.get("format_version") if isinstance(value, dict) else None
     if version != FORMAT_VERSION:
         raise DataError(
-            f"{path}: has format version {version}; this sftprep reads {FORMAT_VERSION}. "
+            f"{path}: has format version {shown(version)}; this sftprep reads {FORMAT_VERSION}. "
             "Use the version that wrote it, or build the dataset again."
         )
+    digest = value.pop("digest", None)
     if set(value) != {f.name for f in fields(Manifest)}:
         raise DataError(f"{path}: has other keys than a manifest. Build the dataset again.")
-    return Manifest(**value)
+    manifest = Manifest(**value)
+    if digest != manifest_digest(manifest):
+        raise DataError(
+            f"{path}: has been changed since it was written: its digest is another. Build the "
+            "dataset again."
+        )
+    return manifest

@@ -1,10 +1,18 @@
 """Where a dataset is written: privately beside its place, and moved there once it is whole.
 
-In     the output folder and whether an old dataset in it may be replaced.
-Out    a private staging folder; after ``publish`` the output folder holds the dataset.
-Keeps  an old dataset whole and in place until the new one takes its name, in one rename.
-Never  touches a folder that holds anything but a dataset of ours; never follows a half-written one.
-Raises OutputError (exists, or is no dataset), LockedError (another run), StorageError (I/O).
+In     the output folder; whether an old dataset in it may be replaced.
+Out    a private staging folder for one run at a time. It holds the plan and the journal of the run
+       and the folder ``dataset``, which takes the output's name in one rename when all of it is
+       durable: so a dataset appears complete, or not at all.
+Keeps  an old dataset whole and in place until the new one takes its name; after an interruption
+       the staging folder, for ``--resume``.
+Never  touches a folder that holds anything but a dataset of ours; follows no symbolic link; waits
+       for another run.
+Raises OutputError (cannot be made, or is no dataset), LockedError (another run), StorageError (I/O).
+
+The staging folder is the lock as well: the kernel releases it when its holder ends, however that
+comes about. Its name is fixed, so that a later run finds it; one that another user has put there
+is refused.
 """
 
 import ctypes
@@ -12,103 +20,177 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from sftprep.errors import LockedError, OutputError, StorageError
+from sftprep.errors import (
+    DataError,
+    LockedError,
+    NoInputError,
+    OutputError,
+    StorageError,
+    UsageError,
+)
 from sftprep.manifest import MANIFEST
 
 AT_FDCWD = -100
 RENAME_EXCHANGE = 2
+HOLDER = "holder"
+PLAN = "plan.json"
+JOURNAL = "journal.jsonl"
+FINAL = (DataError, NoInputError, UsageError)
+"""Errors that running again does not cure: nothing is kept for ``--resume``."""
 
 
 class Output:
     """The output folder and the staging folder beside it."""
 
-    def __init__(self, path: str, *, overwrite: bool = False) -> None:
+    def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self._overwrite = overwrite
-        full = self.path.absolute()
-        self.staging = full.parent / f".{full.name}.sftprep-staging"
-        self._lock = full.parent / f".{full.name}.sftprep-lock"
+        self._full = self.path.absolute()
+        self.staging = self._full.parent / f".{self._full.name}.sftprep-staging"
+        self.dataset = self.staging / "dataset"
 
     def check(self) -> None:
         """Refuse, before anything is read, an output that cannot be written."""
         path = self.path
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise OutputError(f"{path}: is not a folder. Choose another --output.")
-        if not path.is_dir() or not any(path.iterdir()):
-            return
-        if not (path / MANIFEST).is_file():
+        if path.is_mount():
+            raise OutputError(
+                f"{path}: is a mount point, which cannot be replaced in one step. Name a folder "
+                "inside it."
+            )
+        if self.is_taken() and not self.is_dataset():
             raise OutputError(
                 f"{path}: holds files that sftprep did not write. Choose another --output."
             )
-        if not self._overwrite:
-            raise OutputError(
-                f"{path}: already holds a dataset. Choose another --output, or pass --overwrite."
-            )
+
+    def check_inputs(self, paths: list[str]) -> None:
+        """Refuse inputs that lie in the output, where they would be replaced."""
+        for path in paths:
+            real = Path(path).resolve()
+            for folder in (self._full.resolve(), self.staging):
+                if path != "-" and real.is_relative_to(folder):
+                    raise UsageError(
+                        f"{path}: lies in the output folder. Move it, or choose another --output."
+                    )
+
+    def is_taken(self) -> bool:
+        """Whether there is anything in the output folder."""
+        return self.path.is_dir() and any(self.path.iterdir())
+
+    def is_dataset(self) -> bool:
+        """Whether the output folder holds a dataset, whole or not."""
+        return (self.path / MANIFEST).is_file()
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """A fresh staging folder, for one run at a time; gone afterwards unless published."""
-        self.check()
-        with ExitStack() as stack:
-            try:
-                self.staging.parent.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(self._locked())
-                shutil.rmtree(self.staging, ignore_errors=True)
-                self.staging.mkdir(mode=0o700)
-            except OSError as error:
-                raise OutputError(
-                    f"{self.path}: cannot be created: {error.strerror} "
-                    f"({error.filename or self.staging.parent}). Choose another --output."
-                ) from error
-            stack.callback(shutil.rmtree, self.staging, ignore_errors=True)
-            try:
-                yield self.staging
-            except OSError as error:
-                raise StorageError(
-                    f"{error.filename or self.path}: cannot be written: {error.strerror}. "
-                    "Nothing was published; free space or mend the rights, and run again."
-                ) from error
+        """The staging folder, for one run at a time.
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold a lock that the kernel releases when this process ends, however it ends."""
-        while True:
-            handle = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                holder = os.read(handle, 32).decode(errors="replace").strip() or "unknown"
-                os.close(handle)
-                raise LockedError(
-                    f"{self.path}: another run (process {holder}) is writing it. Wait for it, or "
-                    "choose another --output."
-                ) from error
-            # A run that ended between our open and our lock took the file's name with it.
-            if self._lock.exists() and os.fstat(handle).st_ino == self._lock.stat().st_ino:
-                break
-            os.close(handle)
+        Afterwards it is gone, unless the run was interrupted: then ``--resume`` finds it.
+        """
+        handle = self._claim()
         try:
-            os.ftruncate(handle, 0)
-            os.write(handle, str(os.getpid()).encode())
-            yield
+            yield self.staging
+        except FINAL:
+            self._clear()
+            raise
+        except BaseException as error:
+            self._clear_unless_resumable()
+            if not isinstance(error, OSError):
+                raise
+            raise StorageError(
+                f"{error.filename or self.path}: cannot be written: {error.strerror}. Nothing was "
+                "published; free space or mend the rights, and run again with --resume."
+            ) from error
+        else:
+            self._clear()
         finally:
-            self._lock.unlink(missing_ok=True)
             os.close(handle)
+
+    def _claim(self) -> int:
+        """Make the staging folder ours until we end; return the descriptor that holds it."""
+        try:
+            self.staging.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                self.staging.mkdir(mode=0o700, exist_ok=True)
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+                handle = os.open(self.staging, flags)
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    os.close(handle)
+                    raise self._locked() from error
+                if self._owns(handle):
+                    break
+                os.close(handle)
+            (self.staging / HOLDER).write_text(str(os.getpid()))
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: cannot be created: {error.strerror} "
+                f"({error.filename or self.staging.parent}). Choose another --output."
+            ) from error
+        return handle
+
+    def _owns(self, handle: int) -> bool:
+        """Whether the descriptor is still the staging folder, and ours alone."""
+        held = os.fstat(handle)
+        try:
+            named = self.staging.lstat()
+        except FileNotFoundError:
+            return False  # a run that ended between our open and our lock took it away
+        if held.st_uid != os.geteuid() or held.st_mode & 0o077:
+            os.close(handle)
+            raise OutputError(
+                f"{self.staging}: was not made by sftprep for this user alone. Remove it, or "
+                "choose another --output."
+            )
+        return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
+
+    def _locked(self) -> LockedError:
+        try:
+            holder = (self.staging / HOLDER).read_text().strip() or "unknown"
+        except OSError:
+            holder = "unknown"
+        return LockedError(
+            f"{self.path}: another run (process {holder}) is writing it. Wait for it, or choose "
+            "another --output."
+        )
+
+    def begin(self) -> None:
+        """Forget what another run left: an empty staging folder."""
+        for path in self.staging.iterdir():
+            if path.name == HOLDER:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.dataset.mkdir()
+        sync(self.staging)
 
     def publish(self) -> None:
-        """Make the staged files durable and give them the output's name, in one step."""
-        for path in sorted(self.staging.rglob("*")):
-            _sync(path)
-        _sync(self.staging)
-        self.staging.chmod(0o777 & ~_umask())
-        if self.path.is_dir() and any(self.path.iterdir()):
-            _exchange(self.staging, self.path.absolute())
+        """Give the staged dataset the output's name, in one step; all its files are durable."""
+        for folder in [p for p in self.dataset.rglob("*") if p.is_dir()]:
+            sync(folder)
+        self.dataset.chmod(0o777 & ~_umask())
+        sync(self.dataset)
+        if self.is_taken():
+            _exchange(self.dataset, self._full)
         else:
-            self.staging.rename(self.path.absolute())
-        _sync(self.path.absolute().parent)
+            # An empty folder is replaced; one that has been filled meanwhile is not.
+            self.dataset.rename(self._full)
+        sync(self._full.parent)
+
+    def _clear_unless_resumable(self) -> None:
+        journal = self.staging / JOURNAL
+        if not (journal.is_file() and journal.stat().st_size):
+            self._clear()
+
+    def _clear(self) -> None:
+        """Remove the staging folder; what cannot be removed is in nobody's way."""
+        shutil.rmtree(self.staging, ignore_errors=True)
 
 
 def _umask() -> int:
@@ -117,10 +199,13 @@ def _umask() -> int:
     return mask
 
 
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def sync(path: Path) -> None:
+    """Make a file or a folder durable. A failure is final: a second fsync would say all is well."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(handle)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         os.close(handle)
 
@@ -134,4 +219,3 @@ def _exchange(new: Path, old: Path) -> None:
     aside = new.with_name(new.name + "-old")
     old.rename(aside)
     new.rename(old)
-    shutil.rmtree(aside, ignore_errors=True)

@@ -1,15 +1,37 @@
-"""One line of bytes -> one JSON object.
+r"""One line of bytes -> one JSON object, and nothing that JSON readers do not agree on.
 
 In     the bytes of a record, without the line end.
-Out    a dict.
-Raises RecordError ``invalid_json`` (with the column), ``invalid_utf8`` or ``not_an_object``.
+Out    a dict: every text, number and key as it was written.
+Never  changes what it reads: of two equal keys none is chosen, an integer that does not fit 64 bits
+       does not become a float, and nothing stands in for a character that is none.
+Raises RecordError with the column, counted in characters from 1: ``invalid_json``,
+       ``invalid_utf8``, ``lone_surrogate``, ``byte_order_mark``, ``duplicate_key``,
+       ``number_out_of_range``, ``too_deep``; ``not_an_object`` without one.
+
+Most records are seen to be sound by counting, which costs as little as reading them; a record that
+cannot be is looked through token by token.
 """
 
-from typing import Any
+import re
+from typing import Any, NoReturn
 
 import orjson
 
+from sftprep import encodings
 from sftprep.errors import RecordError, shown
+
+MAX_DEPTH = 64
+"""Objects and lists within each other, the record itself included."""
+SAFE_BRACKETS = 10_000  # orjson needs stack for each level: a million of them would end the process
+LEAST, MOST = -(2**63), 2**64 - 1  # what orjson reads as an integer
+
+# A quote that ends a key, with the colon behind it; not one that is escaped by a single backslash,
+# for that one is inside a string. So it may count strings beside the keys, but never misses a key.
+KEY_END = re.compile(rb'"(?<![^\\]\\")\s*:')
+LONG_DIGITS = re.compile(rb"\d{19}")
+TOKEN = re.compile(r'("(?:[^"\\]++|\\.)*+")(\s*:)?|[\[\]{}]|-?\d[-+.eE\d]*+', re.DOTALL)
+BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)\b", re.IGNORECASE)
 
 
 def parse_line(line: bytes) -> dict[str, Any]:
@@ -18,26 +40,169 @@ def parse_line(line: bytes) -> dict[str, Any]:
     >>> parse_line(b'{"prompt": "a"}')
     {'prompt': 'a'}
     """
+    value = _loaded(line)
+    if type(value) is not dict:
+        raise RecordError("not_an_object", f"the record is {_kind(value)}; expected a JSON object")
+    for entry in value.values():
+        if type(entry) is not str:
+            _check(value, line)
+            break
+    else:  # texts only: four quotes for each, unless one is escaped or a key is there twice
+        if line.count(b'"') != 4 * len(value) and len(KEY_END.findall(line)) != len(value):
+            _look_through(line)
+    return value
+
+
+def parse_value(text: str) -> Any:
+    """Parse JSON that a record holds as text, by the same rules; any value will do."""
+    line = text.encode()
+    value = _loaded(line)
+    _check(value if type(value) in (dict, list) else [value], line)
+    return value
+
+
+def _loaded(line: bytes) -> Any:
+    if len(line) > SAFE_BRACKETS and line.count(b"[") + line.count(b"{") > SAFE_BRACKETS:
+        _check_depth(line)
     try:
-        value = orjson.loads(line)
+        return orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise _not_json(line, error) from error
-    if not isinstance(value, dict):
-        raise RecordError("not_an_object", f"the record is {_kind(value)}; expected a JSON object")
-    return value
+
+
+def _check(value: Any, line: bytes) -> None:
+    """Refuse what ``orjson`` accepts and others would read otherwise."""
+    keys, floats, level = 0, False, [value]
+    for _ in range(MAX_DEPTH):
+        inner: list[Any] = []
+        for container in level:
+            entries = container
+            if type(container) is dict:
+                keys += len(container)
+                entries = container.values()
+            for entry in entries:
+                kind = type(entry)
+                if kind is dict or kind is list:
+                    inner.append(entry)
+                elif kind is float:
+                    floats = True
+        level = inner
+        if not level:
+            break
+    large = floats and LONG_DIGITS.search(line)
+    if level or large or len(KEY_END.findall(line)) != keys:
+        _look_through(line)
+
+
+def _look_through(line: bytes) -> None:
+    """Find two equal keys, an integer over 64 bits, or a value too deep, in what is valid JSON."""
+    text = line.decode()
+    open_keys: list[set[str]] = []
+    for token in TOKEN.finditer(text):
+        found, start = token[0], token.start()
+        if token[2]:
+            key = orjson.loads(token[1])
+            if key in open_keys[-1]:
+                problem = f"the key {shown(key)} is there twice in one object"
+                _refuse("duplicate_key", problem, text, start, "Keep one of the two")
+            open_keys[-1].add(key)
+        elif found in "[{":
+            open_keys.append(set())
+            if len(open_keys) > MAX_DEPTH:
+                _too_deep(text, start)
+        elif found in "]}":
+            open_keys.pop()
+        elif found[0] != '"' and not set(".eE") & set(found) and not _fits(found):
+            _out_of_range(text, start, found)
+
+
+def _fits(digits: str) -> bool:
+    return len(digits) <= 20 and LEAST <= int(digits) <= MOST
+
+
+def _check_depth(line: bytes) -> None:
+    """Refuse what is too deep before it is parsed, be it JSON or not."""
+    depth = 0
+    for token in BRACKET.finditer(line):
+        kind = token[0][0]
+        depth += (kind in b"[{") - (kind in b"]}")
+        if depth > MAX_DEPTH:
+            start = line[: token.start()].decode(errors="replace")
+            _too_deep(start, len(start))
+
+
+def _not_json(line: bytes, error: orjson.JSONDecodeError) -> RecordError:
+    """What is wrong with a line that is no JSON."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as broken:
+        return _not_utf8(line, broken)
+    _check_depth(line)  # perhaps that is why it was refused
+    reason, problem, cure = _fault(line, text, error)
+    row, column = _position(text, error.pos)
+    return RecordError(reason, problem, cure, column, row)
+
+
+def _fault(line: bytes, text: str, error: orjson.JSONDecodeError) -> tuple[str, str, str]:
+    """Reason, problem and cure for text that is no JSON."""
+    at, fix = error.pos, "Fix the record"
+    found = text[at : at + 1]
+    if found == "\ufeff":
+        problem = "a byte order mark (U+FEFF) that is not at the start of the file"
+        return "byte_order_mark", problem, "Remove it; joined files may each have had one"
+    if "surrogate" in error.msg:
+        problem = "half of a surrogate pair (\\ud800 to \\udfff) is no character"
+        return "lone_surrogate", problem, fix
+    if "infinity" in error.msg:
+        return "number_out_of_range", "the number does not fit a 64-bit float", "Write it as text"
+    problem = f"not valid JSON: {error.msg}"
+    number = NOT_A_NUMBER.match(text, at - 1 if text[at - 1 : at] == "-" else at)
+    if found == "\0" and (name := encodings.of_line(line)):
+        return "invalid_utf8", f"the line looks like {name}", "Convert the file to UTF-8"
+    if found and found < " ":
+        problem = f"not valid JSON: a raw control character (U+{ord(found):04X})"
+        fix = f"Write it as \\u{ord(found):04x}"
+    elif number:
+        problem = f"not valid JSON: {number[0]} is no number in JSON"
+        fix = "Write null, or leave the field out"
+    elif "after document" in error.msg:
+        problem = "not valid JSON: something follows the object"
+        fix = "Write one object a line"
+    return "invalid_json", problem, fix
+
+
+def _not_utf8(line: bytes, broken: UnicodeDecodeError) -> RecordError:
+    before = line[: broken.start].decode()
+    row, column = _position(before, len(before))
+    looks = f"; it looks like {name}" if (name := encodings.of_line(line)) else ""
+    return RecordError(
+        "invalid_utf8",
+        f"not valid UTF-8 at byte {broken.start + 1}: {broken.reason}",
+        f"Convert the file to UTF-8{looks}",
+        column,
+        row,
+    )
+
+
+def _position(text: str, at: int) -> tuple[int, int]:
+    """The row, from 0, and the column, from 1, of a character."""
+    return text.count("\n", 0, at), at - text.rfind("\n", 0, at)
+
+
+def _refuse(reason: str, problem: str, text: str, at: int, cure: str) -> NoReturn:
+    row, column = _position(text, at)
+    raise RecordError(reason, problem, cure, column, row)
+
+
+def _too_deep(text: str, at: int) -> NoReturn:
+    problem = f"objects and lists are more than {MAX_DEPTH} deep in each other"
+    _refuse("too_deep", problem, text, at, "Fix the record")
+
+
+def _out_of_range(text: str, at: int, found: str) -> NoReturn:
+    problem = f"the integer {found[:40]} does not fit 64 bits"
+    _refuse("number_out_of_range", problem, text, at, "Write it as text")
 
 
 def _kind(value: object) -> str:
     return f"a list of {len(value)}" if isinstance(value, list) else shown(value)
-
-
-def _not_json(line: bytes, error: orjson.JSONDecodeError) -> RecordError:
-    try:
-        line.decode()
-    except UnicodeDecodeError as broken:
-        return RecordError(
-            "invalid_utf8",
-            f"not valid UTF-8 at byte {broken.start + 1}: {broken.reason}",
-            "Convert the file to UTF-8",
-        )
-    return RecordError("invalid_json", f"not valid JSON at column {error.colno}: {error.msg}")

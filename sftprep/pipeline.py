@@ -10,7 +10,7 @@ This is the one place where a ``RecordError`` is caught; what then happens to th
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -65,6 +65,7 @@ class Lost(NamedTuple):
     reason: str
     error: RecordError | None  # None where a good record was dropped by policy
     raw: bytes
+    tokens: int | None = None  # the record's length before any cut, where it came so far
 
 
 @dataclass
@@ -75,7 +76,7 @@ class BlockResult:
     shard: int
     schema: str
     size: int  # bytes of the block
-    batch: Batch | None = None  # None where no row is left
+    batch: Batch | None = None  # None where no row is left; ``record`` counts the block's lines
     read: int = 0
     blank: int = 0
     rejected: list[Lost] = field(default_factory=list)
@@ -232,18 +233,21 @@ class Pipeline:
             elif reason is DropReason.NOTHING_TO_TRAIN and row in fitted.gone:
                 lost[row] = DropReason.CUT_TO_NOTHING.value  # it went with the oldest
         for row, why in sorted(lost.items()):
-            line = lines[places[row]]
+            line, tokens = lines[places[row]], int(lengths[row])
             if isinstance(why, str):
-                result.dropped.append(_lost(block, places[row], line, why, None))
+                gone = _lost(block, places[row], line, why, None)
+                result.dropped.append(gone._replace(tokens=tokens))
             else:
-                result.rejected.append(_lost(block, places[row], line, why.reason, why))
+                gone = _lost(block, places[row], line, why.reason, why)
+                result.rejected.append(gone._replace(tokens=tokens))
         result.rejected.sort(key=lambda lost: lost.offset)
         batch = cut.batch
         if fitted.refused:
             batch = batch.keep_rows(~np.isin(batch.record, list(fitted.refused)))
         result.counts["truncated"] += cut.truncated
         _count(batch, fitted, result.counts)
-        result.batch = batch if len(batch) else None
+        if len(batch):
+            result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
 
 
 class _Shorter:

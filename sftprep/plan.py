@@ -8,6 +8,7 @@ Raises UsageError, TokenizerError, TemplateError, NoInputError: each before anyt
 import hashlib
 import importlib.metadata
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 
 from sftprep.chat import ChatTemplate
 from sftprep.errors import TemplateError, UsageError, shown
+from sftprep.manifest import FORMAT_VERSION
 from sftprep.pipeline import Settings
 from sftprep.read import Source, find_sources
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
@@ -57,6 +59,33 @@ class Plan:
             "on_error": recipe.on_error,
             "max_rejects": recipe.max_rejects,
         }
+
+    def decisive(self, recipe: Recipe, inputs: Sequence[str]) -> dict[str, Any]:
+        """What decides the bytes, as ``manifest.decisive`` says it of a finished dataset.
+
+        Args:
+            recipe: the recipe of this plan.
+            inputs: what tells the inputs apart: their SHA-256, or their names.
+        """
+        return {
+            "format_version": FORMAT_VERSION,
+            "recipe": self.recipe_facts(recipe),
+            "tokenizer": self.settings.tokenizer.sha256,
+            "template": self.settings.template.sha256,
+            "libraries": library_versions(),
+            "inputs": list(inputs),
+        }
+
+    @property
+    def names(self) -> list[str]:
+        """The sources' paths, for messages."""
+        return [source.path for source in self.sources]
+
+    def template_facts(self) -> dict[str, str]:
+        """The template, whole: with it and the tokenizer's files all can be done again."""
+        used = self.settings.template
+        text = used.source if isinstance(used, ChatTemplate) else used.text
+        return {"name": used.name, "sha256": used.sha256, "source": text}
 
     def tokenizer_facts(self) -> dict[str, Any]:
         """What a trainer must know of the tokenizer."""

@@ -103,6 +103,9 @@ class Recipe:
     overwrite: bool = _option(
         False, "Replace the dataset in the output folder, once the new is whole."
     )
+    resume: bool = _option(
+        False, "Go on where an interrupted run ended; build a damaged dataset again."
+    )
 
     def __post_init__(self) -> None:
         for option in fields(self):

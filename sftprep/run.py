@@ -8,25 +8,30 @@ What happens to one block is in ``pipeline``; here is what happens to the run.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from functools import partial
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from sftprep.engine.local import run_blocks
 from sftprep.errors import DataError, NoInputError, RecordError, UsageError
-from sftprep.manifest import FORMAT_VERSION, MANIFEST, Manifest, fingerprint
+from sftprep.journal import Journal, write_durably
+from sftprep.manifest import FORMAT_VERSION, MANIFEST, Manifest, Prepared, fingerprint
 from sftprep.normalize import Fields, Record, detect_schema
 from sftprep.output import Output
 from sftprep.parse import parse_line
 from sftprep.pipeline import Pipeline
-from sftprep.plan import Plan, library_versions, plan
+from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.read import Block, BlockReader
 from sftprep.recipe import Recipe
+from sftprep.reuse import finished
+from sftprep.shards import shard_name
 from sftprep.shards.writer import ShardWriter
 from sftprep.tally import Tally
 
 
-def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Manifest:
+def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Prepared:
     """Turn instruction data into tokenized, label-masked shards.
 
     Args:
@@ -34,7 +39,8 @@ def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Manifest:
         progress: told how it goes; nobody, unless given.
 
     Returns:
-        The manifest of the dataset, which is complete in ``recipe.output`` by then.
+        The manifest of the dataset, which is complete in ``recipe.output`` by then, and whether it
+        was written now.
 
     Raises:
         SftprepError: one of its kinds; then nothing was published, and a dataset that was in the
@@ -43,29 +49,51 @@ def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Manifest:
     progress = progress or Silent()
     if recipe.output is None:
         raise UsageError("no output folder. Pass --output DIR.")
-    output = Output(recipe.output, overwrite=recipe.overwrite)
+    output = Output(recipe.output)
     output.check()
     job = plan(recipe)
+    output.check_inputs([source.path for source in job.sources])
+    if there := finished(output, job, recipe):
+        return Prepared(there, "unchanged")
     pipeline = Pipeline(job.settings)
     _tell(job, pipeline, progress)
-    with output.staged() as folder:
+    with output.staged() as staging:
+        tally = Tally(job.sources, output.dataset, quarantine=recipe.on_error == "quarantine")
+        journal = Journal(staging, job.sources)
+        resumed = _begin(output, journal, tally, recipe, job)
         reader = BlockReader(job.sources, recipe.shard_bytes)
-        tally = Tally(job.sources, folder, quarantine=recipe.on_error == "quarantine")
         progress.start(reader.total)
-        with ShardWriter(folder, recipe.format, recipe.ignore_index) as shards:
-            blocks = with_schemas(reader, recipe)
-            for result in run_blocks(blocks, job.settings, pipeline, job.workers):
-                tally.add(result)
-                shards.add(result.shard, result.batch)
-                progress.advance(reader.stored, result.size, result.read)
-            tally.close()
-            tally.check(recipe.reject_limit(tally.read))
-            _check_rows(tally)
-            facts = shards.finish()
-        manifest = _manifest(recipe, job, reader, tally, facts, _tokenizer_files(folder, job))
-        (folder / MANIFEST).write_bytes(manifest.dump())
+        blocks = journal.left(with_schemas(reader, recipe))
+        with ShardWriter(recipe.format, recipe.ignore_index) as shards:
+            results = run_blocks(blocks, job.settings, pipeline, job.workers, job.names)
+            for _, group in groupby(results, attrgetter("shard")):
+                for result in group:
+                    tally.add(result)
+                    shards.add(result.batch)
+                    progress.advance(reader.stored, result.size, result.read)
+                journal.add(tally.state(), tally.ledgers(), shards.write)
+            facts = journal.close(partial(shard_name, name=recipe.format))
+        tally.close()
+        tally.check(recipe.reject_limit(tally.read))
+        _check_rows(tally)
+        manifest = _manifest(recipe, job, reader, tally, facts, _save_tokenizer(output, job))
+        write_durably(output.dataset / MANIFEST, manifest.dump())
         output.publish()
-    return manifest
+    return Prepared(manifest, "resumed" if resumed else "written")
+
+
+def _begin(output: Output, journal: Journal, tally: Tally, recipe: Recipe, job: Plan) -> bool:
+    """Begin anew, or where an interrupted run ended; whether it was the latter."""
+    todo = job.decisive(recipe, [source.name for source in job.sources])
+    if recipe.resume and journal.resumable():
+        journal.resume(todo)
+    else:
+        output.begin()
+        journal.begin(todo)
+    if not journal.finished:
+        return False
+    tally.restore(journal.finished[-1]["counts"])
+    return True
 
 
 def with_schemas(blocks: Iterable[Block], recipe: Recipe) -> Iterator[Block]:
@@ -115,13 +143,13 @@ def _check_rows(tally: Tally) -> None:
         )
 
 
-def _tokenizer_files(folder: Path, job: Plan) -> dict[str, str]:
+def _save_tokenizer(output: Output, job: Plan) -> dict[str, str]:
     """Save the tokenizer beside the shards; return the files' SHA-256."""
     hashes = {}
     for name, data in job.settings.tokenizer.files.items():
-        path = folder / "tokenizer" / name
+        path = output.dataset / "tokenizer" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        write_durably(path, data)
         hashes[f"tokenizer/{name}"] = hashlib.sha256(data).hexdigest()
     return hashes
 
@@ -134,11 +162,6 @@ def _manifest(
     shards: list[dict[str, Any]],
     tokenizer_files: dict[str, str],
 ) -> Manifest:
-    options = job.recipe_facts(recipe)
-    tokenizer = job.tokenizer_facts() | {"files": tokenizer_files}
-    used = job.settings.template
-    template = {"name": used.name, "sha256": used.sha256}
-    libraries = library_versions()
     inputs = [
         {
             "name": source.name,
@@ -149,23 +172,16 @@ def _manifest(
         }
         for source, facts, counts in zip(job.sources, reader.facts, tally.sources, strict=True)
     ]
+    decisive = job.decisive(recipe, [facts.sha256 for facts in reader.facts])
     return Manifest(
         format_version=FORMAT_VERSION,
-        recipe=options,
+        recipe=decisive["recipe"],
         inputs=inputs,
-        tokenizer=tokenizer,
-        template=template,
+        tokenizer=job.tokenizer_facts() | {"files": tokenizer_files},
+        template=job.template_facts(),
         counts=tally.totals(),
         shards=shards,
-        libraries=libraries,
-        fingerprint=fingerprint(
-            {
-                "format_version": FORMAT_VERSION,
-                "recipe": options,
-                "inputs": [facts.sha256 for facts in reader.facts],
-                "tokenizer": tokenizer["sha256"],
-                "template": template["sha256"],
-                "libraries": libraries,
-            }
-        ),
+        ledgers=tally.ledgers(),
+        libraries=decisive["libraries"],
+        fingerprint=fingerprint(decisive),
     )

@@ -10,8 +10,10 @@ from typing import Any
 from sftprep.manifest import Manifest
 
 
-def summarize(manifest: Manifest, output: str) -> str:
-    """The summary of a finished dataset."""
+def summarize(manifest: Manifest, output: str, status: str = "written") -> str:
+    """The summary of a finished dataset; ``status`` as in ``Prepared``."""
+    if status == "unchanged":
+        return f"{output}: already complete: the same input and options; nothing was done"
     lines = [_rows(manifest, output), *_losses(manifest), *_cuts(manifest)]
     lines += _tokenizer(manifest) + _oddities(manifest)
     return "\n".join(lines)

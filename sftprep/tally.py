@@ -7,16 +7,14 @@ Raises DataError where bad records are not allowed, or there are more than the l
 """
 
 import base64
-import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
-
-import orjson
+from typing import Any
 
 from sftprep.errors import DataError, RecordError, ascii_safe
+from sftprep.ledger import Ledger
 from sftprep.manifest import check_identity
 from sftprep.pipeline import BlockResult, Lost
 from sftprep.read import Source
@@ -50,6 +48,19 @@ class SourceCounts:
             "rejected": dict(sorted(self.rejected.items())),
         }
 
+    @classmethod
+    def of(cls, state: Mapping[str, Any]) -> "SourceCounts":
+        """The counts that ``as_dict`` and the schema tell."""
+        return cls(
+            schema=state["schema"],
+            read=state["read"],
+            extra=state["extra_examples"],
+            blank=state["blank_lines"],
+            written=state["written"],
+            dropped=Counter(state["dropped"]),
+            rejected=Counter(state["rejected"]),
+        )
+
 
 class Tally:
     """Counts, and the two ledgers.
@@ -66,10 +77,9 @@ class Tally:
         self.controls: Counter[str] = Counter()
         self.outputs: Counter[str] = Counter()
         self._places = sources
-        self._folder = folder
         self._quarantine = quarantine
         self._first: list[str] = []
-        self._files: dict[str, IO[bytes]] = {}
+        self._ledgers = {name: Ledger(folder / name) for name in (REJECTS, DROPPED)}
 
     @property
     def read(self) -> int:
@@ -95,17 +105,41 @@ class Tally:
         self.controls.update(result.controls)
         self.outputs.update(result.outputs)
         for lost in result.dropped:
-            self._write(DROPPED, self._entry(lost))
+            self._ledgers[DROPPED].add(self._entry(lost))
         for lost in result.rejected:
             if self._quarantine:
-                self._write(REJECTS, self._entry(lost) | _raw(lost.raw))
+                self._ledgers[REJECTS].add(self._entry(lost) | _raw(lost.raw))
             elif len(self._first) < LISTED:
                 self._first.append(self._message(lost))
 
+    def ledgers(self) -> dict[str, dict[str, Any]]:
+        """Entries, bytes and SHA-256 of each ledger that has entries, so far."""
+        return {name: facts for name, ledger in self._ledgers.items() if (facts := ledger.facts())}
+
+    def state(self) -> dict[str, Any]:
+        """All counts so far, as plain values."""
+        return {
+            "sources": [{"schema": s.schema, **s.as_dict()} for s in self.sources],
+            "counts": dict(self.counts),
+            "controls": dict(self.controls),
+            "outputs": dict(self.outputs),
+            "first": self._first,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the state of an interrupted run, whose ledgers are in the folder."""
+        self.sources = [SourceCounts.of(source) for source in state["sources"]]
+        self.counts = Counter(state["counts"])
+        self.controls = Counter(state["controls"])
+        self.outputs = Counter(state["outputs"])
+        self._first = list(state["first"])
+        for ledger in self._ledgers.values():
+            ledger.resume()
+
     def close(self) -> None:
         """Close the ledgers."""
-        for file in self._files.values():
-            file.close()
+        for ledger in self._ledgers.values():
+            ledger.close()
 
     def check(self, limit: int | None) -> None:
         """Refuse bad records that are not allowed, and a sum that does not add up.
@@ -162,14 +196,13 @@ class Tally:
             "offset": lost.offset,
             "reason": lost.reason,
         }
-        return entry if lost.error is None else entry | {"message": lost.error.problem}
-
-    def _write(self, name: str, entry: dict[str, Any]) -> None:
-        if name not in self._files:
-            # The ledgers hold data of the records: for the owner's eyes.
-            handle = os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            self._files[name] = os.fdopen(handle, "wb")
-        self._files[name].write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        if lost.tokens is not None:
+            entry["tokens"] = lost.tokens
+        if lost.error is not None:
+            if lost.error.column is not None:
+                entry["column"] = lost.error.column
+            entry |= {"message": lost.error.problem, "cure": lost.error.cure}
+        return entry
 
 
 def _raw(line: bytes) -> dict[str, str]:

@@ -2,16 +2,15 @@
 
 In     a ``Chat`` whose calls have arguments as objects or as JSON text.
 Out    the arguments in order, or the chat with each of them changed.
-Raises RecordError ``wrong_type``: text that is no JSON.
+Raises RecordError ``wrong_type``: text that is no JSON; or what ``parse`` refuses in JSON.
 """
 
 import json
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from sftprep.errors import RecordError, shown
+from sftprep.parse import parse_value
 from sftprep.records import Chat
 
 
@@ -43,8 +42,10 @@ def json_text(value: Any) -> str:
 def json_value(text: str) -> Any:
     """What JSON text says."""
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise RecordError(
-            "wrong_type", f"a call's arguments are {shown(text)}; expected a JSON object"
-        ) from error
+        return parse_value(text)
+    except RecordError as error:
+        if error.reason == "invalid_json":
+            problem = f"a call's arguments are {shown(text)}; expected a JSON object"
+            raise RecordError("wrong_type", problem) from error
+        problem = f"a call's arguments are JSON text: {error.problem}"
+        raise RecordError(error.reason, problem, error.cure) from error

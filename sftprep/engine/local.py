@@ -2,40 +2,40 @@
 
 In     blocks in input order, and the settings to build a ``Pipeline`` from.
 Out    their results in the same order, whatever the number of workers.
-Keeps  a bounded number of blocks in flight, so memory does not follow the input's size.
+Keeps  a bounded number of blocks in flight, so memory does not follow the input's size. A block
+       whose worker died is tried once more, in a new worker: it may have been killed by chance.
 Never  forks (the encoder's threads do not survive it), and never waits for a worker that died or,
        with a template that is not ours, for one that does not come to an end.
+Raises InternalError: a block's worker died twice; the text names the block's records.
+
+What a pool of the standard library would not tell is which block a dead worker had.
 """
 
-import contextlib
-import ctypes
 import multiprocessing
-import os
-import resource
 import signal
-import sys
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from multiprocessing.shared_memory import SharedMemory
+from multiprocessing.connection import Connection, wait
 
-from sftprep.errors import InternalError, TemplateError
+from sftprep.engine.worker import Failed, receive_result, send_block, send_settings, serve
+from sftprep.errors import InternalError, TemplateError, ascii_safe
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
 
-BLOCKS_AHEAD = 3  # for each worker: enough to keep it busy while results are collected in order
-PR_SET_PDEATHSIG = 1
+AHEAD = 2  # blocks that a worker has at a time: one to work on, one to go on with
+IN_FLIGHT = 4  # for each worker, with those whose results wait for their turn
+TRIES = 2
 BLOCK_SECONDS = 300  # for a block with a chat template, which may be anybody's
-MEMORY_BYTES = 8 << 30  # of address space, for such a worker
-
-_pipeline: Pipeline | None = None  # of this worker process
 
 
 def run_blocks(
-    blocks: Iterable[Block], settings: Settings, pipeline: Pipeline, workers: int
+    blocks: Iterable[Block],
+    settings: Settings,
+    pipeline: Pipeline,
+    workers: int,
+    names: Sequence[str] = (),
 ) -> Iterator[BlockResult]:
     """Take every block through the stages; a single block, or a single worker, needs no process.
 
@@ -44,92 +44,158 @@ def run_blocks(
         settings: what the workers build their pipelines from.
         pipeline: this process's own.
         workers: how many processes at the most.
+        names: of the sources, for an error's text.
     """
     blocks = iter(blocks)
     first = list(islice(blocks, 2))
     if not settings.untrusted and (workers == 1 or len(first) < 2):
         yield from map(pipeline.run, chain(first, blocks))
-    else:
-        yield from _run_in_processes(chain(first, blocks), settings, workers)
-
-
-def _run_in_processes(
-    blocks: Iterator[Block], settings: Settings, workers: int
-) -> Iterator[BlockResult]:
-    pending: deque[Future[BlockResult]] = deque()
-    patience = BLOCK_SECONDS if settings.untrusted else None
-    text = settings.tokenizer.json
-    shared = _shared(text)
-    light = replace(settings, tokenizer=settings.tokenizer.light())
-    executor = ProcessPoolExecutor(
-        workers,
-        multiprocessing.get_context("spawn"),
-        _start_worker,
-        (light, shared.name, len(text.encode())),
-    )
+        return
+    crew = _Crew(settings, workers, names)
     try:
-        for block in blocks:
-            pending.append(executor.submit(_run, block))
-            if len(pending) >= workers * BLOCKS_AHEAD:
-                yield pending.popleft().result(patience)
-        while pending:
-            yield pending.popleft().result(patience)
-    except TimeoutError as error:
-        _kill(executor)
-        raise TemplateError(
-            f"template {settings.template.name!r} does not come to an end: a block took more than "
-            f"{BLOCK_SECONDS} seconds. Correct the template."
-        ) from error
-    except BrokenProcessPool as error:
-        raise InternalError(
-            "a worker process died: it was killed, or memory ran out. Nothing was published; run "
-            "again, with fewer --workers if memory is short."
-        ) from error
+        yield from crew.run(chain(first, blocks))
     finally:
-        executor.shutdown(wait=False, cancel_futures=True)
-        shared.close()
-        shared.unlink()
+        crew.end()
 
 
-def _kill(executor: ProcessPoolExecutor) -> None:
-    """End workers that cannot be asked to."""
-    for process in list((executor._processes or {}).values()):
-        process.kill()
+class _Worker:
+    """A process, its pipe, and the blocks it was given and has not answered, in order."""
+
+    def __init__(self, settings: Settings) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=serve, args=(theirs,), daemon=True)
+        # Whether a key press ends the run is decided here: workers are born deaf to it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self.process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        theirs.close()  # so that the end of the worker is the end of the pipe
+        self.jobs: deque[int] = deque()
+        self.since = time.monotonic()  # when it began the first of them
+        self.settings: Settings | None = settings  # to be sent
+
+    def give(self, index: int, block: Block) -> None:
+        """Send a block; that it died is noticed when its answer is waited for."""
+        if not self.jobs:
+            self.since = time.monotonic()
+        self.jobs.append(index)
+        try:
+            if self.settings is not None:
+                send_settings(self.pipe, self.settings)
+                self.settings = None
+            send_block(self.pipe, block)
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+
+    def end(self) -> None:
+        """Kill it: it holds nothing that is not also here."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
 
 
-def _shared(text: str) -> SharedMemory:
-    """A text in memory that workers can read: a whole vocabulary.
+class _Crew:
+    """The workers, the blocks in flight, and the results that wait for their turn."""
 
-    A worker's arguments go through a pipe that Python writes before it looks whether the worker
-    lives: with more than the pipe holds, a worker that dies at its start would never be noticed.
-    """
-    data = text.encode()
-    memory = SharedMemory(create=True, size=len(data))
-    assert memory.buf is not None
-    memory.buf[: len(data)] = data
-    return memory
+    def __init__(self, settings: Settings, workers: int, names: Sequence[str]) -> None:
+        self._settings = settings
+        self._names = names
+        self._size = workers
+        self._workers = [_Worker(settings)]
+        self._blocks: dict[int, Block] = {}  # in flight, for another try
+        self._tries: dict[int, int] = {}
+        self._queue: deque[int] = deque()  # in flight, and no worker has it
+        self._done: dict[int, BlockResult] = {}
 
+    def run(self, blocks: Iterator[Block]) -> Iterator[BlockResult]:
+        """The results, in the order of the blocks."""
+        given = taken = 0
+        more = True
+        while more or taken < given:
+            while more and given - taken < self._size * IN_FLIGHT:
+                block = next(blocks, None)
+                if block is None:
+                    more = False
+                    break
+                self._blocks[given] = block
+                self._queue.append(given)
+                given += 1
+                self._hand_out()
+                self._collect(0)
+                if taken in self._done:
+                    break
+            while taken not in self._done and taken < given:
+                self._collect(None)
+            while taken in self._done:
+                yield self._done.pop(taken)
+                taken += 1
 
-def _start_worker(settings: Settings, name: str, size: int) -> None:
-    global _pipeline  # noqa: PLW0603 - a worker process has one pipeline for its life
-    try:
-        memory = SharedMemory(name)
-    except FileNotFoundError:
-        os._exit(0)  # the others were quicker, and the run is over
-    assert memory.buf is not None
-    tokenizer = settings.tokenizer.whole(bytes(memory.buf[:size]).decode())
-    memory.close()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # no orphans
-    if settings.untrusted:
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
-    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    _pipeline = Pipeline(replace(settings, tokenizer=tokenizer))
+    def _hand_out(self) -> None:
+        """Give waiting blocks to the workers that have the fewest."""
+        while self._queue:
+            worker = min(self._workers, key=lambda w: len(w.jobs))
+            if worker.jobs and len(self._workers) < self._size:
+                worker = _Worker(self._settings)
+                self._workers.append(worker)
+            if len(worker.jobs) >= AHEAD:
+                return
+            index = self._queue.popleft()
+            worker.give(index, self._blocks[index])
 
+    def _collect(self, timeout: float | None) -> None:
+        """Take what the workers have to say; wait for it, unless the time is up."""
+        if timeout is None and self._settings.untrusted:
+            timeout = 1.0
+        pipes = {worker.pipe: worker for worker in self._workers if worker.jobs}
+        for pipe in wait(list(pipes), timeout):
+            assert isinstance(pipe, Connection)
+            worker = pipes[pipe]
+            try:
+                answer = receive_result(pipe)
+            except (EOFError, ConnectionResetError):
+                self._died(worker)
+                continue
+            if isinstance(answer, Failed):
+                raise answer.error
+            index = worker.jobs.popleft()
+            worker.since = time.monotonic()
+            del self._blocks[index]
+            self._done[index] = answer
+        if self._settings.untrusted:
+            self._check_patience()
+        self._hand_out()
 
-def _run(block: Block) -> BlockResult:
-    assert _pipeline is not None
-    return _pipeline.run(block)
+    def _died(self, worker: _Worker) -> None:
+        """Put a dead worker's blocks back in front, and a new worker in its place."""
+        worker.end()
+        index = worker.jobs[0]  # it works on them in order
+        self._tries[index] = self._tries.get(index, 1) + 1
+        if self._tries[index] > TRIES:
+            raise InternalError(self._death(worker, self._blocks[index]))
+        self._queue.extendleft(reversed(worker.jobs))
+        self._workers[self._workers.index(worker)] = _Worker(self._settings)
+
+    def _death(self, worker: _Worker, block: Block) -> str:
+        code = worker.process.exitcode or 0
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+        records = len(block.lines())
+        first, last = block.place(0)[0], block.place(records - 1)[0]
+        path = self._names[block.source] if self._names else f"input {block.source}"
+        return (
+            f"{ascii_safe(path)}: the worker process for lines {first:,} to {last:,} died twice: it {how}. "
+            "Nothing was published. If memory is short, run again with fewer --workers; --resume "
+            "goes on where this run ended."
+        )
+
+    def _check_patience(self) -> None:
+        late = time.monotonic() - BLOCK_SECONDS
+        if any(worker.jobs and worker.since < late for worker in self._workers):
+            raise TemplateError(
+                f"template {self._settings.template.name!r} does not come to an end: a block took "
+                f"more than {BLOCK_SECONDS} seconds. Correct the template."
+            )
+
+    def end(self) -> None:
+        """End all workers."""
+        for worker in self._workers:
+            worker.end()

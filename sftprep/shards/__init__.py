@@ -6,14 +6,18 @@ Out    a file with the columns ``input_ids``, ``attention_mask`` and ``labels``:
        is all ones: rows are not padded.
 Keeps  the same bytes for the same rows, however they were made.
 
-A format is a module with ``ENDING``, ``write(path, batch, ignore_index)`` and ``read(path)``.
+A format is a module with ``ENDING``, ``write(file, batch, ignore_index)``, ``read(path)`` and
+``parts(file)``.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import IO, BinaryIO, NamedTuple, Protocol
 
+from sftprep.errors import ascii_safe
 from sftprep.records import Batch, Ids, Ragged
 from sftprep.shards import arrow, jsonl, parquet
+from sftprep.shards.parts import Part, ShardError
 
 
 class Rows(NamedTuple):
@@ -28,19 +32,51 @@ class Format(Protocol):
 
     ENDING: str
 
-    def write(self, path: Path, batch: Batch, ignore_index: int) -> None:
-        """Write a new file; it must not exist."""
+    def write(self, file: IO[bytes], batch: Batch, ignore_index: int) -> None:
+        """Write to an empty file."""
         ...
 
     def read(self, path: Path) -> tuple[Ragged, Ids]:
         """All rows of a file: ids, and labels of the same shape, flat."""
         ...
 
+    def parts(self, file: BinaryIO) -> Iterator[Part]:
+        """All columns of an open file, by parts of bounded size."""
+        ...
+
 
 FORMATS: dict[str, Format] = {"parquet": parquet, "arrow": arrow, "jsonl": jsonl}
+
+
+def shard_name(index: int, count: int, name: str) -> str:
+    """The file name of shard ``index`` of ``count`` in the format ``name``.
+
+    >>> shard_name(1, 4, "parquet")
+    'train-00001-of-00004.parquet'
+    """
+    return f"train-{index:05d}-of-{count:05d}.{FORMATS[name].ENDING}"
 
 
 def read_shard(path: Path, name: str) -> Rows:
     """All rows of a shard in the format ``name``."""
     input_ids, labels = FORMATS[name].read(path)
     return Rows(input_ids, labels)
+
+
+def shard_parts(file: BinaryIO, name: str) -> Iterator[Part]:
+    """A shard in the format ``name`` by parts, whatever the file holds.
+
+    Raises:
+        ShardError: it is damaged, or holds something else.
+        OSError: the system failed to read it.
+    """
+    try:
+        yield from FORMATS[name].parts(file)
+    except ShardError:
+        raise
+    except Exception as error:
+        # Arrow raises what its parts raise: OSError too, but without a number of the system.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ShardError(f"cannot be read: {ascii_safe(reason)[:200].rstrip('.')}") from error

@@ -1,23 +1,23 @@
 """Arrow IPC files, with zstd: quick to write and to map into memory."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, BinaryIO
 
 from sftprep.records import Batch, Ids, Ragged
-from sftprep.shards.columns import GROUP_ROWS, rows_of, table_of
+from sftprep.shards.columns import GROUP_ROWS, check_columns, part_of, rows_of, table_of
+from sftprep.shards.parts import Part
 
 ENDING = "arrow"
 
 
-def write(path: Path, batch: Batch, ignore_index: int) -> None:
-    """Write a new file."""
+def write(file: IO[bytes], batch: Batch, ignore_index: int) -> None:
+    """Write to an empty file."""
     import pyarrow as pa
 
     table = table_of(batch, ignore_index)
     options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
-    with (
-        path.open("xb") as file,
-        pa.ipc.new_file(file, table.schema, options=options) as writer,
-    ):
+    with pa.ipc.new_file(file, table.schema, options=options) as writer:
         writer.write_table(table, max_chunksize=GROUP_ROWS)
 
 
@@ -27,3 +27,15 @@ def read(path: Path) -> tuple[Ragged, Ids]:
 
     with pa.OSFile(str(path)) as file:
         return rows_of(pa.ipc.open_file(file).read_all())
+
+
+def parts(file: BinaryIO) -> Iterator[Part]:
+    """The rows by record batches."""
+    import pyarrow as pa
+
+    shard, first = pa.ipc.open_file(file), 0
+    check_columns(shard.schema)
+    for number in range(shard.num_record_batches):
+        batch = shard.get_batch(number)
+        yield part_of(batch, first)
+        first += len(batch)

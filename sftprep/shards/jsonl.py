@@ -1,27 +1,32 @@
 """JSON Lines: an object a row, for eyes and for tools without Arrow."""
 
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 import orjson
 
-from sftprep.records import Batch, Ids, Ragged
+from sftprep.errors import shown
+from sftprep.records import Batch, Ids, Ragged, ends_to_offsets
+from sftprep.shards.parts import COLUMNS, Part, ShardError
 
 ENDING = "jsonl"
+PART_BYTES = 1 << 20  # of text, read at a time
 
 
-def write(path: Path, batch: Batch, ignore_index: int) -> None:
-    """Write a new file."""
+def write(file: IO[bytes], batch: Batch, ignore_index: int) -> None:
+    """Write to an empty file."""
     labels = batch.labels(ignore_index)
     option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-    with path.open("xb") as file:
-        for start, end in zip(batch.offsets[:-1].tolist(), batch.offsets[1:].tolist(), strict=True):
-            row = {
-                "input_ids": batch.input_ids[start:end],
-                "attention_mask": np.ones(end - start, np.int8),
-                "labels": labels[start:end],
-            }
-            file.write(orjson.dumps(row, option=option))
+    for start, end in zip(batch.offsets[:-1].tolist(), batch.offsets[1:].tolist(), strict=True):
+        row = {
+            "input_ids": batch.input_ids[start:end],
+            "attention_mask": np.ones(end - start, np.int8),
+            "labels": labels[start:end],
+        }
+        file.write(orjson.dumps(row, option=option))
 
 
 def read(path: Path) -> tuple[Ragged, Ids]:
@@ -30,3 +35,37 @@ def read(path: Path) -> tuple[Ragged, Ids]:
         rows = [orjson.loads(line) for line in file]
     labels = Ragged.of([row["labels"] for row in rows])
     return Ragged.of([row["input_ids"] for row in rows]), labels.values
+
+
+def parts(file: BinaryIO) -> Iterator[Part]:
+    """The rows, about a MiB of text at a time."""
+    first = 0
+    while lines := file.readlines(PART_BYTES):
+        rows = [_row(line, first + index) for index, line in enumerate(lines)]
+        yield Part(*(_ragged(name, [row[name] for row in rows], first) for name in COLUMNS))
+        first += len(rows)
+
+
+def _row(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ShardError(f"is not valid JSON: {error}", number) from error
+    if not isinstance(row, dict) or tuple(row) != COLUMNS:
+        found = ", ".join(map(shown, row)) if isinstance(row, dict) else shown(row)
+        raise ShardError(f"has {found[:200] or 'no keys'}; expected {', '.join(COLUMNS)}", number)
+    return row
+
+
+def _ragged(name: str, rows: list[Any], first: int) -> Ragged:
+    for index, row in enumerate(rows):
+        # Types are told apart by the set of them, in C: true is no integer here.
+        if not isinstance(row, list) or set(map(type, row)) - {int}:
+            raise ShardError(f"{name} is {shown(row)}; expected a list of integers", first + index)
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    try:
+        values = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
+    except OverflowError as error:
+        number = next(i for i, row in enumerate(rows) if max(map(abs, row), default=0) >= 1 << 31)
+        raise ShardError(f"{name} holds a number beyond 32 bits", first + number) from error
+    return Ragged(values, ends_to_offsets(lengths))

@@ -1,27 +1,29 @@
 """Parquet: zstd, without dictionary and statistics, which cost time and save ids nothing."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO, BinaryIO
 
 from sftprep.records import Batch, Ids, Ragged
-from sftprep.shards.columns import GROUP_ROWS, rows_of, table_of
+from sftprep.shards.columns import GROUP_ROWS, check_columns, part_of, rows_of, table_of
+from sftprep.shards.parts import Part
 
 ENDING = "parquet"
 
 
-def write(path: Path, batch: Batch, ignore_index: int) -> None:
-    """Write a new file."""
+def write(file: IO[bytes], batch: Batch, ignore_index: int) -> None:
+    """Write to an empty file."""
     import pyarrow.parquet as pq
 
-    with path.open("xb") as file:
-        pq.write_table(
-            table_of(batch, ignore_index),
-            file,
-            row_group_size=GROUP_ROWS,
-            compression="zstd",
-            compression_level=1,
-            use_dictionary=False,
-            write_statistics=False,
-        )
+    pq.write_table(
+        table_of(batch, ignore_index),
+        file,
+        row_group_size=GROUP_ROWS,
+        compression="zstd",
+        compression_level=1,
+        use_dictionary=False,
+        write_statistics=False,
+    )
 
 
 def read(path: Path) -> tuple[Ragged, Ids]:
@@ -29,3 +31,15 @@ def read(path: Path) -> tuple[Ragged, Ids]:
     import pyarrow.parquet as pq
 
     return rows_of(pq.read_table(path, columns=["input_ids", "labels"]))
+
+
+def parts(file: BinaryIO) -> Iterator[Part]:
+    """The rows by row groups."""
+    import pyarrow.parquet as pq
+
+    shard, first = pq.ParquetFile(file), 0
+    check_columns(shard.schema_arrow)
+    for group in range(shard.num_row_groups):
+        for batch in shard.iter_batches(GROUP_ROWS, row_groups=[group]):
+            yield part_of(batch, first)
+            first += len(batch)

@@ -1,15 +1,16 @@
 """Collect rows into shards and write each as soon as it is complete, beside the other work.
 
-In     batches in input order, each with the number of its shard.
-Out    files in the staging folder and, at the end, what the manifest says of each.
+In     batches in input order.
+Out    a durable file for each shard, and what the manifest says of it.
 Keeps  the order; a shard's bytes depend on its rows alone.
 """
 
 import hashlib
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from sftprep.records import Batch
 from sftprep.shards import FORMATS
@@ -17,23 +18,19 @@ from sftprep.shards import FORMATS
 WAITING = 2  # complete shards in memory at the most, besides the one being collected
 
 
-class Written(NamedTuple):
-    """A shard on disk, before it has its final name."""
-
-    path: Path
-    facts: dict[str, Any]
-
-
 class ShardWriter:
-    """Writes shards; Arrow works outside Python's lock, so a thread does it."""
+    """Writes shards; Arrow works outside Python's lock, so a thread does it.
 
-    def __init__(self, folder: Path, name: str, ignore_index: int) -> None:
-        self._folder = folder
+    Args:
+        name: the format.
+        ignore_index: the label where there is no loss.
+    """
+
+    def __init__(self, name: str, ignore_index: int) -> None:
         self._format = FORMATS[name]
         self._ignore_index = ignore_index
         self._threads = ThreadPoolExecutor(WAITING)
-        self._futures: list[Future[Written]] = []
-        self._shard = 0
+        self._futures: list[Future[dict[str, Any]]] = []
         self._batches: list[Batch] = []
 
     def __enter__(self) -> Self:
@@ -47,43 +44,38 @@ class ShardWriter:
     ) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
 
-    def add(self, shard: int, batch: Batch | None) -> None:
-        """Add the rows of a block, if it has any."""
-        if shard != self._shard:
-            self._flush()
-            self._shard = shard
+    def add(self, batch: Batch | None) -> None:
+        """Add the rows of a block, if it has any, to the shard that is being collected."""
         if batch is not None:
             self._batches.append(batch)
 
-    def finish(self) -> list[dict[str, Any]]:
-        """Write what is left, give all shards their final names, and describe them."""
-        self._flush()
-        written = [future.result() for future in self._futures]
-        for index, shard in enumerate(written):
-            name = f"train-{index:05d}-of-{len(written):05d}.{self._format.ENDING}"
-            shard.path.rename(self._folder / name)
-            shard.facts["name"] = name
-        return [{"name": shard.facts.pop("name"), **shard.facts} for shard in written]
+    def write(self, path: Path) -> "Future[dict[str, Any]] | None":
+        """Begin to write the collected shard to a new file; None where it has no rows.
 
-    def _flush(self) -> None:
+        Returns:
+            What the manifest says of the shard, once it is durable.
+        """
         if not self._batches:
-            return
+            return None
         if len(self._futures) >= WAITING:
             self._futures[-WAITING].result()
         batch = Batch.concatenate(self._batches)
         self._batches = []
-        path = self._folder / f"shard-{len(self._futures):05d}"
         self._futures.append(self._threads.submit(self._write, path, batch))
+        return self._futures[-1]
 
-    def _write(self, path: Path, batch: Batch) -> Written:
-        self._format.write(path, batch, self._ignore_index)
-        with path.open("rb") as file:
+    def _write(self, path: Path, batch: Batch) -> dict[str, Any]:
+        with path.open("x+b") as file:
+            self._format.write(file, batch, self._ignore_index)
+            file.flush()
+            os.fsync(file.fileno())
+            size = file.tell()
+            file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        facts = {
+        return {
             "rows": len(batch),
             "tokens": len(batch.input_ids),
             "trained_tokens": int(batch.loss_mask.sum()),
-            "bytes": path.stat().st_size,
+            "bytes": size,
             "sha256": sha256,
         }
-        return Written(path, facts)

@@ -32,6 +32,7 @@ class Template:
 
     name: str  # of the file, without its ending
     sha256: str  # of the file
+    text: str = ""  # of the file
     description: str = ""
     source: str = ""  # where the format was published
     bos: str = "auto"  # auto: where the tokenizer itself adds one; always; never
@@ -51,7 +52,7 @@ class Template:
 
 
 ASSISTANT_KEYS = ("header", "body", "after")
-NO_KEYS = ("name", "sha256", *ASSISTANT_KEYS)
+NO_KEYS = ("name", "sha256", "text", *ASSISTANT_KEYS)
 KEYS = (*(f.name for f in fields(Template) if f.name not in NO_KEYS), "assistant")
 CHOICES = {"bos": ("auto", "always", "never"), "system_in": ("first-user", "last-user")}
 SLOTS = {
@@ -80,7 +81,7 @@ def load_template(name: str) -> Template:
             raise TemplateError(f"no template {shown(name)}, and no such file. {hint}")
     data = path.read_bytes()
     try:
-        value = yaml.safe_load(data)
+        value = yaml.safe_load(data.decode())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         first = " ".join(str(error).split())
         raise TemplateError(f"{path}: not valid YAML: {first}. Correct the file.") from error
@@ -101,7 +102,8 @@ def parse_template(value: object, *, name: str, where: str, data: bytes = b"") -
         if not entries.get(key):
             raise TemplateError(f"{where}: {key} is missing. Say how such a turn is written.")
     checked = {key: _checked(key, entry, where) for key, entry in entries.items()}
-    template = Template(name=name, sha256=hashlib.sha256(data).hexdigest(), **checked)
+    sha256 = hashlib.sha256(data).hexdigest()
+    template = Template(name=name, sha256=sha256, text=data.decode(), **checked)
     if template.system is not None and template.user_with_system is not None:
         raise TemplateError(
             f"{where}: system and user_with_system are both given. Keep one: a system prompt has "

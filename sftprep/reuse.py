@@ -1,0 +1,92 @@
+"""Is the dataset in the output folder the one that this run would make?
+
+In     the output folder, the plan, and the recipe.
+Out    its manifest if it is complete and equal: there is nothing to do. None if this run is to
+       build (and may replace what is there).
+Never  reads a record: files are compared by their hashes.
+Raises OutputError: what is there was made with other settings or from other input (the text names
+       the first difference), or is damaged, and the run was not told to replace it.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sftprep.errors import DataError, OutputError, ascii_safe
+from sftprep.manifest import MANIFEST, Manifest, decisive, difference, load_manifest
+from sftprep.output import Output
+from sftprep.plan import Plan
+from sftprep.read import Source
+from sftprep.recipe import Recipe
+from sftprep.streams import Counted, open_input, read_error
+
+
+def finished(output: Output, job: Plan, recipe: Recipe) -> Manifest | None:
+    """The manifest of a dataset that need not be built again, or None."""
+    streams = any(not Path(source.path).is_file() for source in job.sources)
+    if not output.is_dataset() or (recipe.overwrite and (streams or not recipe.resume)):
+        return None  # a stream can be read once: to be compared, or to be built from
+    try:
+        manifest = load_manifest(output.path)
+        damage = damaged(output.path, manifest)
+    except DataError as error:
+        manifest, damage = None, str(error)
+    if manifest is not None:
+        inputs = [entry["sha256"] for entry in manifest.inputs]
+        different = difference(decisive(manifest), job.decisive(recipe, inputs))
+        if different or (not damage and (different := _inputs_differ(manifest, job.sources))):
+            return _refuse(output, recipe.overwrite, f"was made otherwise: {different}")
+    if damage:
+        return _refuse(output, recipe.overwrite or recipe.resume, f"is damaged: {damage}")
+    return manifest
+
+
+def _refuse(output: Output, replace: bool, why: str) -> None:
+    """Build anew, if that was asked for."""
+    if not replace:
+        raise OutputError(
+            f"{output.path}: the dataset in it {why.rstrip('.')}. Choose another --output, or pass "
+            "--overwrite to replace it."
+        )
+
+
+def damaged(folder: Path, manifest: Manifest) -> str:
+    """The first file of a dataset that is not what its manifest says; "" if all are whole."""
+    expected = {shard["name"]: shard["sha256"] for shard in manifest.shards}
+    expected |= manifest.tokenizer["files"]
+    expected |= {name: facts["sha256"] for name, facts in manifest.ledgers.items()}
+    for name, sha256 in expected.items():
+        path = folder / name
+        try:
+            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError as error:
+            return f"{ascii_safe(str(name))}: {error.strerror}"
+        with os.fdopen(handle, "rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                return f"{ascii_safe(str(name))} has another SHA-256 than {MANIFEST} says"
+    return ""
+
+
+def _inputs_differ(manifest: Manifest, sources: Sequence[Source]) -> str:
+    """The first input that is not what it was."""
+    old: list[dict[str, Any]] = manifest.inputs
+    if len(old) != len(sources):
+        return f"there were {len(old):,} inputs and are {len(sources):,}"
+    for entry, source in zip(old, sources, strict=True):
+        if entry["name"] != source.name:
+            return f"input {ascii_safe(entry['name'])} is {ascii_safe(source.name)}"
+        if entry["sha256"] != _sha256(source):
+            return f"input {ascii_safe(source.name)} has another content"
+    return ""
+
+
+def _sha256(source: Source) -> str:
+    try:
+        with open_input(source.path) as raw:
+            counted = Counted(raw)
+            counted.drain()
+            return counted.hash.hexdigest()
+    except OSError as error:
+        raise read_error(source.path, error) from error
