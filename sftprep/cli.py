@@ -116,6 +116,13 @@ Format = Annotated[str | None, typer.Option(help="parquet, arrow or jsonl. [defa
 ShardSize = Annotated[
     str | None, typer.Option(help="Input bytes in one shard, e.g. 500KB. [default: 64MiB]")
 ]
+MaxLineBytes = Annotated[
+    str | None, typer.Option(help="Longest record; others are bad records. [default: 64MiB]")
+]
+MaxExpansion = Annotated[
+    int | None,
+    typer.Option(help="Compressed input: bytes that one stored byte may become. [default: 200]"),
+]
 OnInjection = Annotated[
     str | None,
     typer.Option(
@@ -166,6 +173,8 @@ def prepare(
     backend: BackendName = None,
     format: Format = None,  # noqa: A002 - the option's name
     shard_size: ShardSize = None,
+    max_line_bytes: MaxLineBytes = None,
+    max_expansion: MaxExpansion = None,
     on_injection: OnInjection = None,
     on_error: OnError = None,
     max_rejects: MaxRejects = None,
@@ -229,6 +238,8 @@ def preview(
     ignore_index: IgnoreIndex = None,
     boundary: Boundary = None,
     backend: BackendName = None,
+    max_line_bytes: MaxLineBytes = None,
+    max_expansion: MaxExpansion = None,
     on_injection: OnInjection = None,
     on_error: OnError = None,
 ) -> None:

@@ -117,32 +117,35 @@ class Journal:
         Raises:
             OutputError: a finished shard's part of the input is not what it was.
         """
-        shard, source = 0, -1
         digest = hashlib.sha256()
-        block = None
+        first = last = None
         for block in blocks:
-            if block.shard != shard:
-                self._part_ends(digest.hexdigest(), block)
-                shard, digest = block.shard, hashlib.sha256()
-            if block.source != source:
+            if first is not None and last is not None and block.shard != last.shard:
+                self._part_ends(digest.hexdigest(), first, last)
+                first, digest = None, hashlib.sha256()
+            if last is None or block.source != last.source:
                 digest.update(f"source {block.source}\n".encode())
-                source = block.source
             digest.update(block.data)
-            if shard >= len(self.finished):
+            first, last = first or block, block
+            if block.shard >= len(self.finished):
                 yield block
-        if block is not None:
-            self._part_ends(digest.hexdigest(), block)
+        if first is not None and last is not None:
+            self._part_ends(digest.hexdigest(), first, last)
         if len(self._digests) < len(self.finished):
             raise self._changed(f"the input ends before part {len(self.finished)}")
 
-    def _part_ends(self, digest: str, block: Block) -> None:
+    def _part_ends(self, digest: str, first: Block, last: Block) -> None:
         self._digests.append(digest)
         index = len(self._digests) - 1
         if index < len(self.finished) and self.finished[index]["input"] != digest:
             raise self._changed(
-                f"{ascii_safe(self._sources[block.source].path)}:{block.line}: what comes before "
-                "this line is not what the interrupted run read"
+                f"the part from {self._place(first, first.line)} to "
+                f"{self._place(last, last.place(len(last.lines()) - 1)[0])} is not what the "
+                "interrupted run read"
             )
+
+    def _place(self, block: Block, line: int) -> str:
+        return f"{ascii_safe(self._sources[block.source].path)}:{line}"
 
     def _changed(self, what: str) -> OutputError:
         return OutputError(

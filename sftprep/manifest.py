@@ -54,7 +54,8 @@ class Prepared:
     def dump(self) -> bytes:
         """One JSON object: the status and the manifest's content."""
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
-        return orjson.dumps({"status": self.status, **orjson.loads(self.manifest.dump())}, option=option)
+        content = orjson.loads(self.manifest.dump())
+        return orjson.dumps({"status": self.status, **content}, option=option)
 
 
 def manifest_digest(manifest: Manifest) -> str:
@@ -85,7 +86,7 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     >>> difference({"recipe": {"max_length": 10}}, {"recipe": {"max_length": 20}})
     '--max-length was 10 and is 20'
     """
-    for key in sorted(old.keys() | new.keys(), key=ORDER.index):
+    for key in ORDER:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue

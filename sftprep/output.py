@@ -8,7 +8,8 @@ Keeps  an old dataset whole and in place until the new one takes its name; after
        the staging folder, for ``--resume``.
 Never  touches a folder that holds anything but a dataset of ours; follows no symbolic link; waits
        for another run.
-Raises OutputError (cannot be made, or is no dataset), LockedError (another run), StorageError (I/O).
+Raises OutputError (cannot be made, or is no dataset), LockedError (another run), StorageError
+       (I/O).
 
 The staging folder is the lock as well: the kernel releases it when its holder ends, however that
 comes about. Its name is fixed, so that a later run finds it; one that another user has put there
@@ -16,6 +17,7 @@ is refused.
 """
 
 import ctypes
+import errno
 import fcntl
 import os
 import shutil
@@ -50,6 +52,7 @@ class Output:
         self._full = self.path.absolute()
         self.staging = self._full.parent / f".{self._full.name}.sftprep-staging"
         self.dataset = self.staging / "dataset"
+        self._replaces = False  # whether there was a dataset when we looked
 
     def check(self) -> None:
         """Refuse, before anything is read, an output that cannot be written."""
@@ -65,12 +68,13 @@ class Output:
             raise OutputError(
                 f"{path}: holds files that sftprep did not write. Choose another --output."
             )
+        self._replaces = self.is_dataset()
 
     def check_inputs(self, paths: list[str]) -> None:
         """Refuse inputs that lie in the output, where they would be replaced."""
         for path in paths:
             real = Path(path).resolve()
-            for folder in (self._full.resolve(), self.staging):
+            for folder in (self._full.resolve(), self.staging.resolve()):
                 if path != "-" and real.is_relative_to(folder):
                     raise UsageError(
                         f"{path}: lies in the output folder. Move it, or choose another --output."
@@ -92,6 +96,7 @@ class Output:
         """
         handle = self._claim()
         try:
+            self._check_still_free()
             yield self.staging
         except FINAL:
             self._clear()
@@ -108,6 +113,14 @@ class Output:
             self._clear()
         finally:
             os.close(handle)
+
+    def _check_still_free(self) -> None:
+        """Refuse an output that another run has written between our look and our lock."""
+        if self.is_taken() and not self._replaces:
+            raise LockedError(
+                f"{self.path}: another run has written it meanwhile. Run again to see whether it "
+                "is the same, or choose another --output."
+            )
 
     def _claim(self) -> int:
         """Make the staging folder ours until we end; return the descriptor that holds it."""
@@ -176,12 +189,23 @@ class Output:
             sync(folder)
         self.dataset.chmod(0o777 & ~_umask())
         sync(self.dataset)
-        if self.is_taken():
+        if self._replaces and self.is_dataset():
             _exchange(self.dataset, self._full)
         else:
-            # An empty folder is replaced; one that has been filled meanwhile is not.
-            self.dataset.rename(self._full)
+            self._take_place()
         sync(self._full.parent)
+
+    def _take_place(self) -> None:
+        """Rename to a new name, or over an empty folder, but not over one that has been filled."""
+        try:
+            self.dataset.rename(self._full)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            raise OutputError(
+                f"{self.path}: has been filled by something else meanwhile; nothing was published. "
+                "Empty it and run again with --resume, or choose another --output."
+            ) from error
 
     def _clear_unless_resumable(self) -> None:
         journal = self.staging / JOURNAL

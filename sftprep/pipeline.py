@@ -20,6 +20,7 @@ from sftprep.chat import ChatRenderer, ChatTemplate
 from sftprep.chat_normalize import chat_normalizer
 from sftprep.controls import ControlStrings
 from sftprep.encode import Encoder
+from sftprep.encoding import Encoding
 from sftprep.errors import RecordError
 from sftprep.normalize import Fields, Record, normalizer, output_field
 from sftprep.parse import parse_line
@@ -49,6 +50,16 @@ class Settings:
     per_turn: bool = False
     boundary: str
     backend: str
+    encoding: Encoding | None = None  # what ``prove`` found for tokenizer, allowed and backend
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a block takes much longer than a process takes to start."""
+        return self.untrusted or self.encoding is None or not self.encoding.first.is_fast
+
+    def light(self) -> "Settings":
+        """Without what only the parent of workers needs."""
+        return replace(self, tokenizer=self.tokenizer.light())
 
     @property
     def untrusted(self) -> bool:
@@ -101,7 +112,12 @@ class Pipeline:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         tokenizer = settings.tokenizer
-        self.encoder = Encoder(tokenizer, allowed=settings.allowed, backend=settings.backend)
+        self.encoder = Encoder(
+            tokenizer,
+            allowed=settings.allowed,
+            backend=settings.backend,
+            encoding=settings.encoding,
+        )
         self._renderer = _renderer(settings)
         self._builder = RowBuilder(
             self.encoder,
@@ -131,6 +147,8 @@ class Pipeline:
                 continue
             result.read += 1
             try:
+                if block.broken:
+                    raise block.broken
                 record = parse_line(line)
                 examples = self._examples(normalize(record))
                 rendered += [self._rendered(example) for example in examples]
@@ -316,6 +334,8 @@ def _renderer(settings: Settings) -> Any:
 
 def _lost(block: Block, index: int, line: bytes, reason: str, error: RecordError | None) -> Lost:
     number, offset = block.place(index)
+    if error is not None:
+        number, error = block.located(index, error)
     return Lost(block.source, number, offset, reason, error, line)
 
 

@@ -20,8 +20,9 @@ from sftprep.manifest import FORMAT_VERSION
 from sftprep.pipeline import Settings
 from sftprep.read import Source, find_sources
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
+from sftprep.resolve import resolve_encoding, resolve_tokenizer
 from sftprep.templates import Template, load_template, run_texts
-from sftprep.tokenizer import ROLES, Tokenizer, load_tokenizer, split_role
+from sftprep.tokenizer import ROLES, Tokenizer, split_role
 
 LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")
 
@@ -55,6 +56,7 @@ class Plan:
             "boundary": settings.boundary,
             "format": recipe.format,
             "shard_size": recipe.shard_bytes,
+            "max_line_bytes": recipe.limits.line,
             "on_injection": recipe.on_injection,
             "on_error": recipe.on_error,
             "max_rejects": recipe.max_rejects,
@@ -116,7 +118,7 @@ def plan(recipe: Recipe) -> Plan:
     sources = find_sources(recipe.inputs)
     is_chat = is_chat_template(recipe.template)
     plain = None if is_chat else load_template(recipe.template)  # quick: before the tokenizer
-    tokenizer = load_tokenizer(
+    tokenizer = resolve_tokenizer(
         recipe.tokenizer, revision=recipe.revision, add_tokens=recipe.add_token
     )
     if plain is not None:
@@ -126,6 +128,7 @@ def plan(recipe: Recipe) -> Plan:
     _check_allowed(recipe, tokenizer)
     settings = Settings(
         tokenizer=tokenizer,
+        encoding=resolve_encoding(tokenizer, recipe.allow_control, recipe.backend),
         template=template,
         fields=recipe.field_names,
         system=recipe.system,

@@ -18,9 +18,11 @@ from typing import Any, get_args
 
 import yaml
 
-from sftprep.encode import BACKENDS
+from sftprep.backends import BACKENDS
+from sftprep.decompress import MAX_EXPANSION
 from sftprep.errors import UsageError, shown
 from sftprep.normalize import FIELDS, SCHEMAS
+from sftprep.read import Limits
 from sftprep.records import IGNORE_INDEX
 from sftprep.render import TRAIN_ON
 from sftprep.shards import FORMATS
@@ -92,6 +94,10 @@ class Recipe:
     backend: str = _option("auto", "The encoder; all give the same ids.")
     format: str = _option("parquet", "The shards' file format.")
     shard_size: str = _option("64MiB", "Input (uncompressed) in one shard, e.g. 500KB or 1GiB.")
+    max_line_bytes: str = _option("64MiB", "Longest record in the input; others are bad records.")
+    max_expansion: int = _option(
+        MAX_EXPANSION, "Compressed input: the most bytes that one stored byte may become."
+    )
     on_injection: str = _option(
         "encode", "Records that hold a control token's text: encode it as text, or reject them."
     )
@@ -149,6 +155,11 @@ class Recipe:
         """``shard_size`` in bytes."""
         return parse_size(self.shard_size)
 
+    @property
+    def limits(self) -> Limits:
+        """What the input may demand."""
+        return Limits(parse_size(self.max_line_bytes, "max_line_bytes"), self.max_expansion)
+
     def reject_limit(self, read: int) -> int | None:
         """The most rejected records allowed among ``read``; None: any number."""
         if self.max_rejects is None:
@@ -162,8 +173,8 @@ UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-def parse_size(text: str) -> int:
-    """Bytes from a number with a unit.
+def parse_size(text: str, name: str = "shard_size") -> int:
+    """Bytes from a number with a unit; ``name`` is the option's, for the message.
 
     >>> parse_size("64MiB"), parse_size("500 kB")
     (67108864, 500000)
@@ -171,7 +182,7 @@ def parse_size(text: str) -> int:
     match = re.fullmatch(r"(\d+)\s*([a-zA-Z]*)", text.strip())
     if not match or match[2].upper() not in UNITS or not (size := int(match[1])):
         raise UsageError(
-            f"--shard-size is {shown(text)}; expected a number above 0 with B, KB, MB, GB, KiB, "
+            f"{flag(name)} is {shown(text)}; expected a number above 0 with B, KB, MB, GB, KiB, "
             "MiB or GiB, e.g. 64MiB."
         )
     return size * UNITS[match[2].upper()]
@@ -239,7 +250,7 @@ def _no_such_choice(name: str, value: str) -> str:
 
 
 def _check_together(recipe: Recipe) -> None:
-    for name, least in (("max_length", 1), ("workers", 1)):
+    for name, least in (("max_length", 1), ("max_expansion", 1), ("workers", 1)):
         value = getattr(recipe, name)
         if value is not None and value < least:
             raise UsageError(f"{flag(name)} is {value}; expected {least} or more.")
@@ -256,6 +267,7 @@ def _check_together(recipe: Recipe) -> None:
             )
     _check_template_options(recipe)
     parse_size(recipe.shard_size)
+    parse_size(recipe.max_line_bytes, "max_line_bytes")
     if recipe.max_rejects is not None:
         if not re.fullmatch(r"\d+|\d+(\.\d+)?%", recipe.max_rejects):
             raise UsageError(

@@ -14,13 +14,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sftprep.decompress import read_error
 from sftprep.errors import DataError, OutputError, ascii_safe
 from sftprep.manifest import MANIFEST, Manifest, decisive, difference, load_manifest
 from sftprep.output import Output
 from sftprep.plan import Plan
 from sftprep.read import Source
 from sftprep.recipe import Recipe
-from sftprep.streams import Counted, open_input, read_error
+from sftprep.sources import opened
+from sftprep.streams import Counted
 
 
 def finished(output: Output, job: Plan, recipe: Recipe) -> Manifest | None:
@@ -83,10 +85,10 @@ def _inputs_differ(manifest: Manifest, sources: Sequence[Source]) -> str:
 
 
 def _sha256(source: Source) -> str:
-    try:
-        with open_input(source.path) as raw:
-            counted = Counted(raw)
+    with opened(source.path) as raw:
+        counted = Counted(raw)
+        try:
             counted.drain()
-            return counted.hash.hexdigest()
-    except OSError as error:
-        raise read_error(source.path, error) from error
+        except OSError as error:
+            raise read_error(source.path, error, counted.bytes) from error
+        return counted.hash.hexdigest()

@@ -20,7 +20,6 @@ from sftprep.manifest import FORMAT_VERSION, MANIFEST, Manifest, Prepared, finge
 from sftprep.normalize import Fields, Record, detect_schema
 from sftprep.output import Output
 from sftprep.parse import parse_line
-from sftprep.pipeline import Pipeline
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.read import Block, BlockReader
@@ -55,17 +54,16 @@ def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Prepared:
     output.check_inputs([source.path for source in job.sources])
     if there := finished(output, job, recipe):
         return Prepared(there, "unchanged")
-    pipeline = Pipeline(job.settings)
-    _tell(job, pipeline, progress)
+    _tell(job, progress)
     with output.staged() as staging:
         tally = Tally(job.sources, output.dataset, quarantine=recipe.on_error == "quarantine")
         journal = Journal(staging, job.sources)
         resumed = _begin(output, journal, tally, recipe, job)
-        reader = BlockReader(job.sources, recipe.shard_bytes)
+        reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)
         progress.start(reader.total)
         blocks = journal.left(with_schemas(reader, recipe))
         with ShardWriter(recipe.format, recipe.ignore_index) as shards:
-            results = run_blocks(blocks, job.settings, pipeline, job.workers, job.names)
+            results = run_blocks(blocks, job.settings, job.workers, job.names)
             for _, group in groupby(results, attrgetter("shard")):
                 for result in group:
                     tally.add(result)
@@ -117,7 +115,7 @@ def _records(block: Block) -> Iterator[Record]:
             continue
 
 
-def _tell(job: Plan, pipeline: Pipeline, progress: Progress) -> None:
+def _tell(job: Plan, progress: Progress) -> None:
     """What to know before the work begins."""
     limit = job.settings.tokenizer.model_max_length
     if limit is not None and job.settings.max_length > limit:
@@ -125,8 +123,9 @@ def _tell(job: Plan, pipeline: Pipeline, progress: Progress) -> None:
             f"--max-length {job.settings.max_length:,} is more than the tokenizer says its model "
             f"can read ({limit:,})."
         )
-    if pipeline.encoder.why_not_fast:
-        progress.note(f"using HF tokenizers, which is slower: {pipeline.encoder.why_not_fast}.")
+    encoding = job.settings.encoding
+    if encoding is not None and encoding.first.why_not:
+        progress.note(f"using HF tokenizers, which is slower: {encoding.first.why_not}.")
 
 
 def _check_rows(tally: Tally) -> None:

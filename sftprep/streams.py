@@ -1,75 +1,113 @@
-"""Bytes from storage: opened, counted and hashed, decompressed, and taken line by line.
+"""Bytes from storage: counted and hashed as stored, and taken in pieces that may not grow.
 
-In     a path, or ``-`` for standard input; plain, gzip, zstd, bzip2 or xz, told by the first bytes.
-Out    a ``Stream`` of the uncompressed bytes; ``Counted`` says how many were read as stored, and
-       their hash.
-Never  a shorter success: compressed data that is cut off or damaged is a DataError.
+In     a byte stream, compressed or not.
+Out    ``Counted`` says how many bytes were read as stored, and their hash; a ``Stream`` gives
+       the uncompressed bytes, line by line or by their number.
+Keeps  time linear in the bytes read, and no more in memory than the longest line that is allowed.
 """
 
 import hashlib
 import io
-import lzma
-import sys
-from typing import IO, cast
-
-from sftprep.errors import DataError, StorageError
+import re
+from typing import IO
 
 READ_BYTES = 1 << 20
+NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 
 
 class Stream:
-    """A byte stream that can be looked into and taken in pieces of whole lines."""
+    """A byte stream that can be looked into and taken in pieces of whole lines.
+
+    Attributes:
+        path: what it is called in messages.
+        offset: of the next byte to be taken.
+        buffer: the bytes read and not yet taken; nobody else changes it.
+    """
 
     def __init__(self, raw: IO[bytes], path: str) -> None:
         self.path = path
-        self.offset = 0  # of the next byte to be taken
+        self.offset = 0
+        self.buffer = bytearray()
         self._raw = raw
-        self._buffer = b""
         self._ended = False
 
-    def _fill(self) -> bool:
-        """Read on; False at the end."""
+    def more(self) -> bool:
+        """Read on into the buffer; False at the end."""
         chunk = b"" if self._ended else self._raw.read(READ_BYTES)
         self._ended = not chunk
-        self._buffer += chunk
+        self.buffer += chunk
         return not self._ended
 
     def peek(self, size: int) -> bytes:
         """The next bytes, left where they are; fewer at the end."""
-        while len(self._buffer) < size and self._fill():
+        while len(self.buffer) < size and self.more():
             pass
-        return self._buffer[:size]
+        return bytes(self.buffer[:size])
 
     def skip(self, size: int) -> None:
         """Take and forget bytes that are buffered."""
-        self._buffer = self._buffer[size:]
+        del self.buffer[:size]
         self.offset += size
 
-    def first_byte(self) -> bytes:
-        """The first byte that is not white space, left where it is."""
-        while not (stripped := self._buffer.lstrip(b" \t\r\n")) and self._fill():
-            pass
-        return stripped[:1]
-
-    def lines(self, target: int) -> bytes:
-        """Take whole lines: up to the first line end at or after ``target`` bytes, or the rest."""
-        searched = target - 1
-        while (end := self._buffer.find(b"\n", searched)) < 0:
-            searched = max(searched, len(self._buffer))
-            if not self._fill():
-                end = len(self._buffer) - 1
-                break
-        taken = self._buffer[: end + 1]
-        self.skip(end + 1)
+    def take(self, size: int) -> bytes:
+        """Take bytes that are buffered."""
+        with memoryview(self.buffer) as view:
+            taken = bytes(view[:size])
+        self.skip(size)
         return taken
 
-    def buffered(self) -> bytes:
-        """All bytes read and not yet taken."""
-        return self._buffer
+    def first_byte(self) -> bytes:
+        """The first byte that is not white space, left where it is; "" where a lot of it comes."""
+        position = 0
+        while position < READ_BYTES:
+            found = NOT_SPACE.search(self.buffer, position)
+            if found:
+                return found[0]
+            position = len(self.buffer)
+            if not self.more():
+                break
+        return b""
 
-    def more(self) -> bool:
-        """Read on into the buffer; False at the end."""
-        return self._fill()
+    def lines(self, target: int, longest: int) -> bytes:
+        """Take whole lines: up to the first line end at or after ``target`` bytes, or the rest.
+
+        A line longer than ``longest`` bytes is left where it is: so nothing is taken where such a
+        line comes next, or nothing comes.
+        """
+        searched = 0
+        begin = 0  # of the line whose end is not known
+        while not (end := self.buffer.find(b"\n", max(searched, target - 1)) + 1):
+            begin = self.buffer.rfind(b"\n", searched) + 1 or begin
+            searched = len(self.buffer)
+            if searched - begin > longest:
+                end = begin
+                break
+            if not self.more():
+                end = searched
+                break
+        return self.take(end if end <= longest else self._before_longer(end, longest))
+
+    def _before_longer(self, end: int, longest: int) -> int:
+        """Where in the first ``end`` bytes a line longer than ``longest`` begins; else ``end``."""
+        begin = 0
+        while begin < end:
+            stop = self.buffer.find(b"\n", begin, end)
+            stop = end if stop < 0 else stop
+            if stop - begin > longest:
+                return begin
+            begin = stop + 1
+        return end
+
+    def long_line(self, keep: int) -> tuple[bytes, int]:
+        """Take a line of any length: its first bytes, and how many it has without its end."""
+        begin, kept = self.offset, self.peek(keep)
+        while (end := self.buffer.find(b"\n")) < 0:
+            self.skip(len(self.buffer))
+            if not self.more():
+                return kept, self.offset - begin
+        length = self.offset + end - begin
+        self.skip(end + 1)
+        return kept[:length], length
 
 
 class Counted(io.RawIOBase):
@@ -87,8 +125,9 @@ class Counted(io.RawIOBase):
         return True
 
     def start(self, size: int) -> bytes:
-        """The first bytes, left to be read again."""
-        self._pushed = self._next(size)
+        """The first bytes, left to be read again; fewer only where there are no more."""
+        while len(self._pushed) < size and (data := self._next(size - len(self._pushed))):
+            self._pushed += data
         return self._pushed
 
     def _next(self, size: int) -> bytes:
@@ -108,65 +147,3 @@ class Counted(io.RawIOBase):
         """Read what the decompressor left, so that the hash is the whole file's."""
         while self._next(READ_BYTES):
             pass
-
-
-def open_input(path: str) -> IO[bytes]:
-    """Open a file, or standard input."""
-    try:
-        if path == "-":
-            return sys.stdin.buffer
-        return open(path, "rb")  # noqa: PTH123 - the caller closes it
-    except OSError as error:
-        raise read_error(path, error) from error
-
-
-def read_error(path: str, error: OSError) -> StorageError | DataError:
-    """What a failure to read means."""
-    # Arrow reports damaged compressed data as an OSError without a number.
-    if error.errno is None:
-        return DataError(
-            f"{path}: the compressed data is damaged or cut off ({error}). Fetch the file again."
-        )
-    return StorageError(f"{path}: cannot be read: {error.strerror}. Check the file and its rights.")
-
-
-def decompressed(raw: Counted) -> IO[bytes]:
-    """The uncompressed bytes of a stream, whatever it is compressed with."""
-    magic = raw.start(6)
-    if magic.startswith(b"\xfd7zXZ\x00"):
-        return cast(IO[bytes], _Xz(raw))  # Arrow has no xz
-    names = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bz2"}
-    for start, name in names.items():
-        if magic.startswith(start):
-            import pyarrow as pa
-
-            # closes nothing: the file belongs to the caller
-            return pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), name)  # type: ignore[no-any-return]
-    return raw  # type: ignore[return-value]
-
-
-class _Xz(io.RawIOBase):
-    """Read concatenated xz streams; unlike ``lzma.open`` it refuses garbage behind the last one."""
-
-    def __init__(self, raw: Counted) -> None:
-        super().__init__()
-        self._raw = raw
-        self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next uncompressed bytes."""
-        try:
-            while True:
-                if self._decoder.eof:
-                    rest = (self._decoder.unused_data or self._raw.read(READ_BYTES)).lstrip(b"\0")
-                    if not rest:
-                        return b""
-                    self._decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ)
-                else:
-                    rest = self._raw.read(READ_BYTES) if self._decoder.needs_input else b""
-                    if not rest and self._decoder.needs_input:
-                        raise OSError("truncated xz stream")
-                if data := self._decoder.decompress(rest, max_length=READ_BYTES):
-                    return data
-        except lzma.LZMAError as error:
-            raise OSError(str(error)) from error

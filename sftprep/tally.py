@@ -123,7 +123,7 @@ class Tally:
             "counts": dict(self.counts),
             "controls": dict(self.controls),
             "outputs": dict(self.outputs),
-            "first": self._first,
+            "first": list(self._first),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:

@@ -97,12 +97,8 @@ class Tokenizer:
         return json.dumps(state, ensure_ascii=False)
 
     def light(self) -> "Tokenizer":
-        """The tokenizer without what ``json`` says and without files: for a pipe to a process."""
-        return replace(self, json="", added=(), chat_templates={}, files={})
-
-    def whole(self, json_text: str) -> "Tokenizer":
-        """A light tokenizer with its ``json`` again."""
-        return replace(self, json=json_text, added=_added_tokens(json.loads(json_text)))
+        """The tokenizer without its files and the vocabulary: what a worker needs of it."""
+        return replace(self, json="", chat_templates={}, files={})
 
     @cached_property
     def sha256(self) -> str:

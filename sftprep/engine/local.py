@@ -11,20 +11,23 @@ Raises InternalError: a block's worker died twice; the text names the block's re
 What a pool of the standard library would not tell is which block a dead worker had.
 """
 
-import multiprocessing
+import contextlib
 import signal
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection, Pipe, wait
 
-from sftprep.engine.worker import Failed, receive_result, send_block, send_settings, serve
+from sftprep.engine.worker import Failed, receive_result, send_block
 from sftprep.errors import InternalError, TemplateError, ascii_safe
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
 
 AHEAD = 2  # blocks that a worker has at a time: one to work on, one to go on with
+FEW = 6  # blocks that are done before a process has started
 IN_FLIGHT = 4  # for each worker, with those whose results wait for their turn
 TRIES = 2
 BLOCK_SECONDS = 300  # for a block with a chat template, which may be anybody's
@@ -33,64 +36,68 @@ BLOCK_SECONDS = 300  # for a block with a chat template, which may be anybody's
 def run_blocks(
     blocks: Iterable[Block],
     settings: Settings,
-    pipeline: Pipeline,
     workers: int,
     names: Sequence[str] = (),
 ) -> Iterator[BlockResult]:
-    """Take every block through the stages; a single block, or a single worker, needs no process.
+    """Take every block through the stages; little input, or a single worker, needs no process.
 
     Args:
         blocks: in input order.
-        settings: what the workers build their pipelines from.
-        pipeline: this process's own.
+        settings: what pipelines are built from, here or in the workers.
         workers: how many processes at the most.
         names: of the sources, for an error's text.
     """
     blocks = iter(blocks)
-    first = list(islice(blocks, 2))
-    if not settings.untrusted and (workers == 1 or len(first) < 2):
+    first = list(islice(blocks, 2 if settings.is_slow else FEW))
+    if not settings.untrusted and (workers == 1 or len(first) < (2 if settings.is_slow else FEW)):
+        pipeline = Pipeline(settings)
         yield from map(pipeline.run, chain(first, blocks))
         return
-    crew = _Crew(settings, workers, names)
+    crew = _Crew(settings, min(workers, len(first)) if len(first) < FEW else workers, names)
     try:
         yield from crew.run(chain(first, blocks))
     finally:
         crew.end()
 
 
+START = "import sys; sys.path[:] = sys.argv[2:]; import sftprep.engine.worker as w; w.main({})"
+
+
 class _Worker:
     """A process, its pipe, and the blocks it was given and has not answered, in order."""
 
-    def __init__(self, settings: Settings) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=serve, args=(theirs,), daemon=True)
+    def __init__(self) -> None:
+        self.pipe, theirs = Pipe()
         # Whether a key press ends the run is decided here: workers are born deaf to it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        self.process.start()
+        # A program of its own: the caller's main module is neither loaded again nor run twice.
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START.format(theirs.fileno()), "", *sys.path],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[theirs.fileno()],
+        )
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # so that the end of the worker is the end of the pipe
         self.jobs: deque[int] = deque()
         self.since = time.monotonic()  # when it began the first of them
-        self.settings: Settings | None = settings  # to be sent
+        self._knows = False
 
-    def give(self, index: int, block: Block) -> None:
+    def give(self, index: int, block: Block, settings: Settings) -> None:
         """Send a block; that it died is noticed when its answer is waited for."""
         if not self.jobs:
             self.since = time.monotonic()
         self.jobs.append(index)
-        try:
-            if self.settings is not None:
-                send_settings(self.pipe, self.settings)
-                self.settings = None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            if not self._knows:
+                self.pipe.send(settings)
+                self._knows = True
             send_block(self.pipe, block)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
 
     def end(self) -> None:
         """Kill it: it holds nothing that is not also here."""
         self.process.kill()
-        self.process.join()
+        self.process.wait()
         self.pipe.close()
 
 
@@ -98,10 +105,9 @@ class _Crew:
     """The workers, the blocks in flight, and the results that wait for their turn."""
 
     def __init__(self, settings: Settings, workers: int, names: Sequence[str]) -> None:
-        self._settings = settings
+        self._settings = settings.light()
         self._names = names
-        self._size = workers
-        self._workers = [_Worker(settings)]
+        self._workers = [_Worker() for _ in range(workers)]
         self._blocks: dict[int, Block] = {}  # in flight, for another try
         self._tries: dict[int, int] = {}
         self._queue: deque[int] = deque()  # in flight, and no worker has it
@@ -112,7 +118,7 @@ class _Crew:
         given = taken = 0
         more = True
         while more or taken < given:
-            while more and given - taken < self._size * IN_FLIGHT:
+            while more and given - taken < len(self._workers) * IN_FLIGHT:
                 block = next(blocks, None)
                 if block is None:
                     more = False
@@ -134,13 +140,10 @@ class _Crew:
         """Give waiting blocks to the workers that have the fewest."""
         while self._queue:
             worker = min(self._workers, key=lambda w: len(w.jobs))
-            if worker.jobs and len(self._workers) < self._size:
-                worker = _Worker(self._settings)
-                self._workers.append(worker)
             if len(worker.jobs) >= AHEAD:
                 return
             index = self._queue.popleft()
-            worker.give(index, self._blocks[index])
+            worker.give(index, self._blocks[index], self._settings)
 
     def _collect(self, timeout: float | None) -> None:
         """Take what the workers have to say; wait for it, unless the time is up."""
@@ -152,7 +155,7 @@ class _Crew:
             worker = pipes[pipe]
             try:
                 answer = receive_result(pipe)
-            except (EOFError, ConnectionResetError):
+            except (EOFError, OSError):  # perhaps in the middle of its answer
                 self._died(worker)
                 continue
             if isinstance(answer, Failed):
@@ -173,18 +176,18 @@ class _Crew:
         if self._tries[index] > TRIES:
             raise InternalError(self._death(worker, self._blocks[index]))
         self._queue.extendleft(reversed(worker.jobs))
-        self._workers[self._workers.index(worker)] = _Worker(self._settings)
+        self._workers[self._workers.index(worker)] = _Worker()
 
     def _death(self, worker: _Worker, block: Block) -> str:
-        code = worker.process.exitcode or 0
+        code = worker.process.returncode or 0
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
         records = len(block.lines())
         first, last = block.place(0)[0], block.place(records - 1)[0]
         path = self._names[block.source] if self._names else f"input {block.source}"
         return (
-            f"{ascii_safe(path)}: the worker process for lines {first:,} to {last:,} died twice: it {how}. "
-            "Nothing was published. If memory is short, run again with fewer --workers; --resume "
-            "goes on where this run ended."
+            f"{ascii_safe(path)}: the worker process for lines {first:,} to {last:,} died twice: "
+            f"it {how}. Nothing was published. If memory is short, run again with fewer --workers; "
+            "--resume goes on where this run ended."
         )
 
     def _check_patience(self) -> None:

@@ -5,12 +5,13 @@ Out    for each block, in order, its ``BlockResult`` or the error that ends the 
 Keeps  the next block at hand: a thread reads it while this one is worked on.
 Never  outlives its parent: it ends with the pipe, and on Linux with the parent's death.
 
-Small things go through the pipe as objects, large ones (a block's bytes, a result's columns, the
-vocabulary) as the bytes they are, without a copy more than the pipe's own.
+Small things go through the pipe as objects, large ones (a block's bytes, a result's columns) as the
+bytes they are, without a copy more than the pipe's own.
 """
 
 import contextlib
 import ctypes
+import gc
 import os
 import queue
 import resource
@@ -19,7 +20,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
-from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -41,20 +41,27 @@ class Failed(NamedTuple):
     error: Exception
 
 
-def serve(pipe: Connection) -> None:
-    """The life of a worker process."""
+def main(descriptor: int) -> None:
+    """The life of a worker process.
+
+    Args:
+        descriptor: of its end of the pipe.
+    """
+    pipe = Connection(descriptor)
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
     blocks: queue.SimpleQueue[Block] = queue.SimpleQueue()
     try:
-        settings = _receive_settings(pipe)
+        settings: Settings = pipe.recv()
         threading.Thread(target=_read_blocks, args=(pipe, blocks), daemon=True).start()
         if settings.untrusted:
             _, hard = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
         pipeline = Pipeline(settings)
+        gc.freeze()
+        gc.disable()  # records are trees: counting references frees them
         while True:
             _send_result(pipe, pipeline.run(blocks.get()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
@@ -85,19 +92,6 @@ def _read_blocks(pipe: Connection, blocks: "queue.SimpleQueue[Block]") -> None:
             blocks.put(_receive_block(pipe))
     except (EOFError, OSError):
         os._exit(0)
-
-
-def send_settings(pipe: Connection, settings: Settings) -> None:
-    """Send the settings; the vocabulary as bytes."""
-    text = settings.tokenizer.json.encode()
-    pipe.send(replace(settings, tokenizer=settings.tokenizer.light()))
-    _send_buffers(pipe, [text])
-
-
-def _receive_settings(pipe: Connection) -> Settings:
-    settings: Settings = pipe.recv()
-    text = bytes(_receive_buffers(pipe)[0]).decode()
-    return replace(settings, tokenizer=settings.tokenizer.whole(text))
 
 
 def send_block(pipe: Connection, block: Block) -> None:

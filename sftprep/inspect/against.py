@@ -12,8 +12,6 @@ Raises what reading the inputs can raise; InternalError: a worker died.
 import hashlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,17 +27,18 @@ from sftprep.inspect.folder import Folder
 from sftprep.inspect.ledgers import compare_ledger
 from sftprep.inspect.report import Problem, Report, number
 from sftprep.inspect.stored import Difference, StoredRows
-from sftprep.inspect.wellformed import LEDGERS
+from sftprep.inspect.wellformed import LEDGERS, stored_recipe
 from sftprep.manifest import MANIFEST, Manifest
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Settings
 from sftprep.plan import is_chat_template, library_versions
 from sftprep.progress import Progress
 from sftprep.read import Block, BlockReader, Source, find_sources
 from sftprep.recipe import Recipe
+from sftprep.records import Offsets
 from sftprep.run import with_schemas
 from sftprep.tally import Tally
 from sftprep.templates import Template, parse_template
-from sftprep.tokenizer import Tokenizer, load_tokenizer
+from sftprep.tokenizer import load_tokenizer
 
 
 def compare(
@@ -52,7 +51,7 @@ def compare(
         manifest: the dataset's.
         inputs: files, globs, folders, or ``-``, as for ``prepare``.
         workers: processes at the most.
-        progress: told how it goes.
+        progress: told how it goes; it has been started, and told of the shards.
     """
     report = Report(str(files.path))
     sources = find_sources(inputs)
@@ -69,9 +68,7 @@ def compare(
     if not report.ok:
         return report.problems
     try:
-        recipe, settings = _again(files.path, manifest, report)
-        if not report.ok:
-            return report.problems
+        recipe, settings = _again(files.path, manifest)
         _tell_versions(manifest, progress)
         _Comparison(files, manifest, sources, report).run(recipe, settings, workers, progress)
     except TokenizerError as error:
@@ -99,34 +96,30 @@ class _Comparison:
 
     def run(self, recipe: Recipe, settings: Settings, workers: int, progress: Progress) -> None:
         """Make all rows again, up to the first difference."""
-        reader = BlockReader(self._sources, recipe.shard_bytes)
+        reader = BlockReader(self._sources, recipe.shard_bytes, limits=recipe.limits)
         blocks = with_schemas(reader, recipe)
-        progress.start(reader.total)
+        before = sum(shard["bytes"] for shard in self._manifest.shards)
         stored = StoredRows(self._files, self._manifest)
-        found: Difference | None = None
+        whole = True
         with TemporaryDirectory(prefix="sftprep-") as scratch:
             tally = Tally(self._sources, Path(scratch), quarantine=True)
-            pipeline = Pipeline(settings)
-            with closing(run_blocks(self._fed(blocks), settings, pipeline, workers)) as results:
-                for result in results:
-                    block = self._in_flight.popleft()
-                    tally.add(result)
-                    if result.batch is not None:
-                        found = stored.compare(result.shard, result.batch)
-                    if found is not None and result.batch is not None:
-                        self._finish_input(block.source, blocks, reader)
-                        self._tell(found, block, result.batch.record.tolist())
-                        break
-                    progress.advance(reader.stored, result.size, result.read)
+            for result in run_blocks(self._fed(blocks), settings, workers):
+                block, batch = self._in_flight.popleft(), result.batch
+                tally.add(result)
+                progress.advance(before + reader.stored, result.size, result.read)
+                found = None if batch is None else stored.compare(result.shard, batch)
+                if batch is not None and found is not None:
+                    self._tell(found, block, batch.record)
+                    self._finish_input(block.source, blocks, reader)
+                    whole = False
+                    break
             tally.close()
-            whole = found is None
             if whole:
                 self._check_end(stored, reader, tally)
             for name in LEDGERS:
                 listed = name in self._manifest.ledgers
-                scratch_path = Path(scratch)
                 compare_ledger(
-                    self._files, name, scratch_path, self._report, listed=listed, whole=whole
+                    self._files, name, Path(scratch), self._report, listed=listed, whole=whole
                 )
 
     def _fed(self, blocks: Iterator[Block]) -> Iterator[Block]:
@@ -144,10 +137,10 @@ class _Comparison:
             self._manifest, source, self._sources[source], reader.facts[source].sha256, self._report
         )
 
-    def _tell(self, found: Difference, block: Block, records: Sequence[int]) -> None:
+    def _tell(self, found: Difference, block: Block, records: Offsets) -> None:
         who = ""
-        if found.index is not None:
-            line, _ = block.place(records[found.index])
+        if found.at is not None:
+            line, _ = block.place(int(records[found.at]))
             who = f", as {self._sources[block.source].name}:{line} gives"
         self._report.add(found.file, found.problem + who, found.row)
 
@@ -178,18 +171,9 @@ class _Comparison:
                 )
 
 
-def _again(folder: Path, manifest: Manifest, report: Report) -> tuple[Recipe, Settings]:
+def _again(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings]:
     """What was done then, to be done again: all of it from the dataset."""
-    facts = manifest.recipe
-    known = {field.name for field in fields(Recipe)} & facts.keys()
-    try:
-        recipe = Recipe(
-            **{name: facts[name] for name in known - {"shard_size"}},
-            shard_size=str(facts["shard_size"]),
-            backend="hf",
-        )
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"its recipe cannot be used: {error}.") from error
+    recipe = stored_recipe(manifest)
     tokenizer = load_tokenizer(str(folder / "tokenizer"))
     if tokenizer.sha256 != manifest.tokenizer["sha256"]:
         then, now = manifest.libraries, library_versions()
@@ -197,10 +181,9 @@ def _again(folder: Path, manifest: Manifest, report: Report) -> tuple[Recipe, Se
             f"{name} {then.get(name, 'unknown')} then, {now[name]} now"
             for name in ("transformers", "tokenizers")
         )
-        report.add(
-            "tokenizer/tokenizer.json",
-            f"resolves to a tokenizer with SHA-256 {tokenizer.sha256}; the manifest says "
-            f"{manifest.tokenizer['sha256']} ({versions})",
+        raise TokenizerError(
+            f"it resolves to SHA-256 {tokenizer.sha256}; the manifest says "
+            f"{manifest.tokenizer['sha256']} ({versions})"
         )
     settings = Settings(
         tokenizer=tokenizer,
@@ -210,7 +193,7 @@ def _again(folder: Path, manifest: Manifest, report: Report) -> tuple[Recipe, Se
         separator=recipe.separator or "",
         allowed=recipe.allow_control,
         rejects_controls=recipe.on_injection == "reject",
-        max_length=facts["max_length"],
+        max_length=manifest.recipe["max_length"],
         truncation=recipe.truncation,
         train_on=recipe.train_on,
         per_turn=recipe.per_turn,

@@ -12,8 +12,9 @@ import os
 import stat
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from sftprep.errors import StorageError
 from sftprep.inspect.report import Report
@@ -54,7 +55,7 @@ class Folder:
         return dict(sorted(found.items()))
 
     @contextmanager
-    def open(self, name: str) -> Iterator[BinaryIO]:
+    def open(self, name: str) -> Iterator[BufferedReader]:
         """Open a file that ``entries`` named."""
         with self._opened(name) as handle:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -89,7 +90,7 @@ class Folder:
                 os.close(handle)
 
 
-def facts_of(file: BinaryIO) -> Facts:
+def facts_of(file: BufferedReader) -> Facts:
     """Size and SHA-256 of an open file, which is at its start again afterwards."""
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     size = file.tell()

@@ -1,7 +1,7 @@
 """The lists of lost records, as they are and as they should be.
 
-In     ``rejects.jsonl`` and ``dropped.jsonl`` of a dataset; the manifest's counts, or the lists that
-       the same inputs give again.
+In     ``rejects.jsonl`` and ``dropped.jsonl`` of a dataset; the manifest's counts, or the lists
+       that the same inputs give again.
 Out    problems: entries that are none, counts that differ, the first entry that differs.
 Keeps  one line in memory at a time. What is compared is which record, and the reason's code: its
        words may change from version to version.

@@ -38,7 +38,7 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
     if rows < 1:
         raise UsageError(f"--rows is {rows}; expected 1 or more.")
     job = plan(recipe)
-    reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES)
+    reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, recipe.limits)
     seen = _Seen(job.sources)
     seen.look(with_schemas(reader, recipe), Pipeline(job.settings), rows)
     if not seen.read:
@@ -120,5 +120,7 @@ def _singles(block: Block) -> Iterator[Block]:
     """The block's records as blocks of their own: so a row is known by its place."""
     for index, data in enumerate(block.lines()):
         line, offset = block.place(index)
-        elements = None if block.elements is None else (Element(0, len(data), line),)
+        elements = None
+        if block.elements is not None:
+            elements = (Element(0, len(data), line, block.elements[index].column),)
         yield block._replace(line=line, offset=offset, data=data, elements=elements)

@@ -5,7 +5,6 @@ Out    one line, one JSON object, or a ``DataError`` that lists the problems.
 Never  lets a file's name or content act on the terminal: control characters come out as escapes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -39,7 +38,8 @@ class Report:
     tokens: int = 0
     shards: int = 0
     files: int = 0
-    compared: int | None = None  # inputs that gave the same again; None: not asked for
+    compared: int | None = None  # inputs that were rendered and encoded again; None: not done
+    remark: str = ""  # on the check itself
 
     @property
     def ok(self) -> bool:
@@ -91,6 +91,7 @@ class Report:
             f"{self.dataset}: {number(len(self.problems), 'problem')}. Build the dataset again.",
             *map(str, self.problems[:LISTED]),
             *([f"... and {more:,} more"] if more > 0 else []),
+            *([self.remark] if self.remark else []),
         ]
         raise DataError("\n".join(lines))
 

@@ -1,8 +1,8 @@
 """What must be true of every row of a shard, whatever the manifest's hashes say.
 
 In     a shard's ``Part``s in order; the longest row, the vocabulary's size, the ignore index.
-Out    its rows, tokens and trained tokens as counted; for each rule that is broken, the first row at
-       fault with what was found there, and how many other rows break it.
+Out    its rows, tokens and trained tokens as counted; for each rule that is broken, the first row
+       at fault with what was found there, and how many other rows break it.
 Keeps  numpy: no Python object for a token or for a row that is as it should be.
 """
 
@@ -118,7 +118,7 @@ class RowCheck:
         filled = ids.lengths > 0
         trained[ids.offsets[:-1][filled]] = False  # nothing predicts a row's first token
         wrong = np.zeros(len(rows), np.bool_)
-        total = ends_to_offsets(trained)
+        total = ends_to_offsets(trained.astype(np.int64))
         wrong[filled] = (total[ids.offsets[1:]] == total[ids.offsets[:-1]])[filled]
         self._find("untrained", wrong, lambda _: "holds no trained token", rows)
 
@@ -151,7 +151,7 @@ class RowCheck:
         """Note the rows with tokens where ``wrong`` is True."""
         if not wrong.any():
             return
-        total = ends_to_offsets(wrong)
+        total = ends_to_offsets(wrong.astype(np.int64))
         at = int(np.argmax(wrong))
         self._find(
             rule,

@@ -12,7 +12,7 @@ import numpy as np
 
 from sftprep.inspect.folder import Folder
 from sftprep.manifest import Manifest
-from sftprep.records import Batch, Ragged
+from sftprep.records import Batch, Ids, Ragged
 from sftprep.shards import shard_parts
 from sftprep.shards.parts import Part
 
@@ -22,7 +22,7 @@ class Difference(NamedTuple):
 
     file: str  # the shard
     row: int  # in the file
-    index: int | None  # of the row in the batch; None where no row should be there
+    at: int | None  # the row's place in the batch; None where no row should be there
     problem: str  # what was found, and then what was expected, up to who expects it
 
 
@@ -130,7 +130,7 @@ class StoredRows:
         return Difference(self._name, self._row + ahead, index, words)
 
 
-def _tokens(wanted: Ragged, labels: np.ndarray, stored: Ragged, found: np.ndarray, row: int) -> str:
+def _tokens(wanted: Ragged, labels: Ids, stored: Ragged, found: Ids, row: int) -> str:
     """The first token at which two rows differ, in words."""
     here, there = int(wanted.offsets[row]), int(stored.offsets[row])
     size, other = int(wanted.lengths[row]), int(stored.lengths[row])

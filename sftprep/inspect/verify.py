@@ -27,7 +27,8 @@ from sftprep.inspect.wellformed import content_problems, form_problems
 from sftprep.manifest import MANIFEST, Manifest, load_manifest
 from sftprep.plan import usable_cores
 from sftprep.progress import Progress, Silent
-from sftprep.shards import ShardError, shard_parts
+from sftprep.shards import shard_parts
+from sftprep.shards.parts import ShardError
 
 
 def verify(
@@ -58,19 +59,19 @@ def verify(
         _check_template(template, manifest, report)
     files = Folder(Path(folder))
     there = _present(files, manifest, report)
-    progress.start(sum(shard["bytes"] for shard in manifest.shards))
+    parts = [*manifest.shards, *(manifest.inputs if against is not None else ())]
+    progress.start(sum(part["bytes"] for part in parts))
     _check_shards(files, manifest, there, workers, report, progress)
     check_ledgers(files, manifest, there, report)
     for name, sha256 in manifest.tokenizer["files"].items():
         if name in there:
             found = files.facts(name)
             check_facts(name, found, found._replace(sha256=sha256), report)
-    if against is not None:
-        if report.ok:
-            report.problems += compare(files, manifest, against, workers, progress)
-            report.compared = len(manifest.inputs)
-        else:
-            report.add(MANIFEST, "the inputs were not compared: the dataset is not sound by itself")
+    if against is not None and report.ok:
+        report.problems += compare(files, manifest, against, workers, progress)
+        report.compared = len(manifest.inputs)
+    elif against is not None:
+        report.remark = "The inputs were not compared: what is wrong without them comes first."
     return report
 
 
@@ -128,7 +129,7 @@ def _present(files: Folder, manifest: Manifest, report: Report) -> set[str]:
             report.add(name, "is missing")
         elif found[name] != FILE:
             report.add(name, f"is {found[name]}; expected {FILE}")
-    for name in found.keys() - set(named):
+    for name in sorted(found.keys() - set(named)):
         report.add(name, f"is {found[name]} that the manifest does not name")
     report.files = len(set(named))
     return {name for name in named if found.get(name) == FILE}

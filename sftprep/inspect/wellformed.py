@@ -9,14 +9,16 @@ Never  fails on a manifest, however hostile: ``content_problems`` may be asked o
 
 import hashlib
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
-from sftprep.errors import shown
+from sftprep.errors import UsageError, shown
 from sftprep.inspect.report import Problem
 from sftprep.manifest import MANIFEST, Manifest, decisive, fingerprint
+from sftprep.recipe import Recipe
 from sftprep.shards import FORMATS, shard_name
 from sftprep.tally import DROPPED, REJECTS
 
@@ -44,6 +46,8 @@ def _whole(least: int, most: int = 1 << 64) -> Callable[[Any], bool]:
 COUNT = Kind("a whole number, 0 or more", _whole(0))
 POSITIVE = Kind("a whole number above 0", _whole(1))
 BELOW_0 = Kind("a whole number below 0", _whole(-(1 << 31), 0))
+COUNT_OR_NULL = Kind(f"{COUNT.words}, or null", lambda v: v is None or COUNT.holds(v))
+TRUE_OR_FALSE = Kind("true or false", lambda value: isinstance(value, bool))
 TEXT = Kind("a text", lambda value: isinstance(value, str))
 SHA256 = Kind(
     "a SHA-256 in hexadecimal",
@@ -68,16 +72,27 @@ FORM = {
         "ignore_index": BELOW_0,
         "format": FORMAT,
         "shard_size": POSITIVE,
+        "max_line_bytes": POSITIVE,
     },
     "inputs": [{"name": TEXT, "bytes": COUNT, "sha256": SHA256, "schema": TEXT, **OUTCOMES}],
     "tokenizer": {
         "name": TEXT,
         "sha256": SHA256,
         "vocabulary_size": POSITIVE,
+        "added_tokens": Each(COUNT),
+        "special_tokens": Each({"token": TEXT, "id": COUNT_OR_NULL}),
+        "model_max_length": COUNT_OR_NULL,
+        "pad_is_eos": TRUE_OR_FALSE,
         "files": Each(SHA256),
     },
     "template": {"name": TEXT, "sha256": SHA256, "source": TEXT},
-    "counts": {**OUTCOMES, "tokens": COUNT, "trained_tokens": COUNT},
+    "counts": {
+        **OUTCOMES,
+        **dict.fromkeys(("truncated", "shortened", "exchanges_dropped"), COUNT),
+        **dict.fromkeys(("tokens", "trained_tokens", "rewritten_histories"), COUNT),
+        **dict.fromkeys(("unclean_boundaries", "records_with_control_strings"), COUNT),
+        **dict.fromkeys(("control_strings", "output_fields"), Each(COUNT)),
+    },
     "shards": [
         {
             "name": TEXT,
@@ -92,7 +107,7 @@ FORM = {
     "libraries": Each(TEXT),
     "fingerprint": SHA256,
 }
-"""What the checks rely on; a recipe has more, which only building again looks at."""
+"""What the checks rely on; the rest of a recipe is looked at as any recipe is."""
 
 
 def form_problems(manifest: Manifest) -> list[Problem]:
@@ -102,8 +117,32 @@ def form_problems(manifest: Manifest) -> list[Problem]:
 
 def content_problems(manifest: Manifest) -> list[Problem]:
     """Sums, names and hashes that do not follow from the rest of the manifest."""
-    found = [*_sums(manifest), *_names(manifest), *_hashes(manifest)]
+    found = [*_sums(manifest), *_names(manifest), *_ids(manifest), *_hashes(manifest)]
+    try:
+        stored_recipe(manifest)
+    except UsageError as error:
+        found.append(f"its recipe cannot be used: {str(error).rstrip('.')}")
     return [Problem(MANIFEST, None, text) for text in found]
+
+
+def stored_recipe(manifest: Manifest) -> Recipe:
+    """The options that a dataset was made with; encoded by HF tokenizers, whatever it was then.
+
+    Raises:
+        UsageError: they are none that can be given.
+    """
+    facts = manifest.recipe
+    sizes = ("shard_size", "max_line_bytes")
+    plain = {field.name for field in fields(Recipe)} & facts.keys() - set(sizes)
+    try:
+        return Recipe(
+            **{name: facts[name] for name in plain},
+            **{name: str(facts[name]) for name in sizes},
+            max_expansion=sys.maxsize,  # it was no bomb then
+            backend="hf",
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(str(error)) from error
 
 
 def _misfits(place: str, value: Any, form: Any) -> Iterator[str]:
@@ -189,6 +228,16 @@ def _names(manifest: Manifest) -> Iterator[str]:
             yield f"tokenizer.files has {shown(name)}; expected only files in tokenizer/"
     if "tokenizer/tokenizer.json" not in manifest.tokenizer["files"]:
         yield "tokenizer.files has no 'tokenizer/tokenizer.json'"
+
+
+def _ids(manifest: Manifest) -> Iterator[str]:
+    size, tokenizer = manifest.tokenizer["vocabulary_size"], manifest.tokenizer
+    ids = {f"added_tokens[{shown(k)}]": number for k, number in tokenizer["added_tokens"].items()}
+    for role, token in tokenizer["special_tokens"].items():
+        ids[f"special_tokens[{shown(role)}].id"] = token["id"]
+    for place, number in ids.items():
+        if number is not None and number >= size:
+            yield f"tokenizer.{place} is {number}; expected 0 to {size - 1}"
 
 
 def _hashes(manifest: Manifest) -> Iterator[str]:

@@ -50,7 +50,9 @@ def _row(line: bytes, number: int) -> dict[str, Any]:
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        raise ShardError(f"is not valid JSON: {error}", number) from error
+        raise ShardError(
+            f"is not valid JSON at column {error.colno}: {error.msg}", number
+        ) from error
     if not isinstance(row, dict) or tuple(row) != COLUMNS:
         found = ", ".join(map(shown, row)) if isinstance(row, dict) else shown(row)
         raise ShardError(f"has {found[:200] or 'no keys'}; expected {', '.join(COLUMNS)}", number)
