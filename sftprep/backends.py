@@ -13,6 +13,7 @@ import numpy as np
 from sftprep.records import Ids, Offsets, Ragged, ends_to_offsets
 
 BACKENDS = ("auto", "gigatoken", "hf")
+FEW = 1000
 
 
 class Backend(Protocol):
@@ -57,8 +58,10 @@ class GigatokenBackend:
 
     def encode(self, texts: list[str]) -> Ragged:
         """A row of ids for each text."""
-        if not texts:
-            return Ragged.of([])
+        if len(texts) < FEW:
+            # A list of arrays; a batch comes as an awkward array, which costs a quarter second to
+            # import.
+            return Ragged.of_arrays([self._tokenizer.encode(text).view(np.int32) for text in texts])
         # One thread: workers run side by side, and its thread pool does not survive a fork.
         layout = self._tokenizer.encode_batch(texts, parallel=False).layout
         offsets = np.asarray(layout.offsets.data, np.int64)

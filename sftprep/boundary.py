@@ -7,6 +7,7 @@ Keeps  rows and order: a chain keeps as many runs as it had; a token that lies a
        the side that is not trained.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
@@ -26,6 +27,8 @@ class Chain(NamedTuple):
 class Encodes(Protocol):
     """The part of ``Encoder`` that is needed here."""
 
+    is_local: bool  # whether text may be encoded in the pieces that the two cuts make
+
     def encode(self, texts: list[str], continued: Sequence[bool] | None = None) -> Ragged:
         """A row of ids for each text."""
         ...
@@ -42,17 +45,61 @@ def unclean_chains(
     runs: Ragged,
     chains: Sequence[Chain],
 ) -> Mask:
-    """For each chain, whether its text has other ids when it is encoded whole."""
+    """For each chain, whether its text has other ids when it is encoded whole.
+
+    Only what lies around the boundaries is encoded again, where the tokenizer never looks further.
+    """
     if not chains:
         return np.zeros(0, np.bool_)
-    wholes = encoder.encode(
-        ["".join(texts[chain.first : chain.last + 1]) for chain in chains],
-        [continued[chain.first] for chain in chains],
-    )
+    begins, windows, continues = [], [], []
+    for first, last, _ in chains:
+        pieces = list(texts[first : last + 1])
+        if encoder.is_local:
+            pieces[-1] = pieces[-1][: first_cut(pieces[-1])]
+            pieces[0] = pieces[0][last_cut(pieces[0]) :]
+        begins.append(pieces[0])
+        windows.append("".join(pieces))
+        continues.append(continued[first])
+    wholes = encoder.encode(windows, continues)
+    # The tokens of the window in the runs as they are: from where its left part begins.
     starts = runs.offsets[[chain.first for chain in chains]]
-    lengths = runs.offsets[[chain.last + 1 for chain in chains]] - starts
+    if encoder.is_local:
+        starts = runs.offsets[[chain.first + 1 for chain in chains]]
+        starts = starts - encoder.encode(begins).lengths
+    ends = runs.offsets[[chain.last + 1 for chain in chains]]
+    lengths = np.minimum(wholes.lengths, ends - starts)
     apart = Ragged(runs.values[ragged_index(starts, lengths)], ends_to_offsets(lengths))
     return differing(apart, wholes)
+
+
+# Where text is always cut by the pre-tokenizers of ``local_pattern``: a run of letters ends before
+# a space, and what begins there does not depend on what came before.
+BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
+FIRST = re.compile(BREAK)
+LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
+NEAR = 64
+"""Characters on each side of a boundary in which a cut is looked for."""
+
+
+def last_cut(text: str) -> int:
+    """Where the last piece of a text begins that can be encoded alone; 0 if there is no such cut.
+
+    >>> last_cut("one two three "), last_cut("one")
+    (7, 0)
+    """
+    near = max(0, len(text) - NEAR)
+    found = LAST.match(text, near)
+    return found.end() if found else 0
+
+
+def first_cut(text: str) -> int | None:
+    """Where the first piece of a text ends that can be encoded alone; None for its end.
+
+    >>> first_cut("one two three"), first_cut("one")
+    (3, None)
+    """
+    found = FIRST.search(text, 0, NEAR)
+    return found.end() if found else None
 
 
 def differing(first: Ragged, second: Ragged) -> Mask:

@@ -20,6 +20,8 @@ from sftprep.normalize import (
     Record,
     choices,
     normalizer,
+    optional_text,
+    other_schema,
     require_list,
     require_text,
     train_flag,
@@ -53,7 +55,10 @@ def chat_normalizer(
     def normalize(record: Record) -> Chat:
         if read is None:
             return _of_conversation(plain(record))
-        messages, train = read(record, fields)
+        try:
+            messages, train = read(record, fields)
+        except RecordError as error:
+            raise other_schema(error, record, schema, fields) from None
         if system is not None and messages[0]["role"] not in ("system", "developer"):
             messages.insert(0, {"role": "system", "content": system})
             train.insert(0, None)
@@ -161,8 +166,8 @@ def _sharegpt(record: Record, fields: Fields) -> tuple[list[dict[str, Any]], lis
     name, role_field, field = fields["conversations"], fields["from"], fields["value"]
     messages: list[dict[str, Any]] = []
     train: list[bool | None] = []
-    if isinstance(record.get(fields["system"]), str) and record[fields["system"]]:
-        messages.append({"role": "system", "content": record[fields["system"]]})
+    if system := optional_text(record, fields["system"]):
+        messages.append({"role": "system", "content": system})
         train.append(None)
     for index, turn in enumerate(require_list(record, name)):
         where = f"{name}[{index}]"
@@ -195,7 +200,7 @@ def _tools(value: object) -> list[Any] | None:
     """The tools, each as ``{"type": "function", "function": ...}``; None where there are none."""
     if isinstance(value, str):
         value = _json(value, "tools") if value.strip() else None
-    if not value:
+    if value is None or value in ([], {}):
         return None
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise wrong_type("tools", value, "a list of objects, or JSON text of one")
@@ -232,3 +237,32 @@ def _check(messages: list[dict[str, Any]]) -> None:
             raise RecordError(
                 "empty_completion", f"messages[{index}] is empty: there is nothing to train on"
             )
+    _check_results(messages)
+
+
+def _check_results(messages: list[dict[str, Any]]) -> None:
+    """A tool's result follows a turn that can have called it, and the call that it names."""
+    asked: list[Any] = []  # the ids of the last turn's calls
+    before = ""
+    for index, message in enumerate(messages):
+        role, answered = message["role"], message.get("tool_call_id")
+        if role == "assistant":
+            ids = [call.get("id") for call in message.get("tool_calls") or ()]
+            asked = [name for name in ids if name is not None]
+            if any(asked.count(name) > 1 for name in asked):
+                problem = f"messages[{index}] has two tool calls with one id"
+                raise RecordError("bad_tool_call", problem)
+        elif role == "tool":
+            if before not in ("assistant", "tool"):
+                raise RecordError(
+                    "bad_turn_order",
+                    f"messages[{index}] is a tool's result; expected the assistant's turn before "
+                    "it",
+                )
+            if asked and answered is not None and answered not in asked:
+                raise RecordError(
+                    "bad_tool_call",
+                    f"messages[{index}].tool_call_id is {shown(answered)}; the calls before it "
+                    f"are {', '.join(map(shown, asked))}",
+                )
+        before = role

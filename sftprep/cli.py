@@ -4,23 +4,11 @@ Results go to stdout, messages and progress to stderr. Nothing heavy is imported
 runs: ``sftprep --help`` must be quick.
 """
 
-import contextlib
-import io
-import os
-import signal
-import sys
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from sftprep.errors import SftprepError, ascii_safe
-
-if TYPE_CHECKING:
-    from sftprep.progress import Progress
+from sftprep.console import command, is_coloured, progress_bar, set_up, show
 
 app = typer.Typer(
     name="sftprep",
@@ -186,21 +174,21 @@ def prepare(
 ) -> None:
     """Write a dataset: read, apply the template, tokenize, cut, mask."""
     given = dict(locals())
-    with _errors():
+    with command():
         from sftprep import prepare as job
         from sftprep.recipe import Recipe
         from sftprep.summary import summarize
 
         resolved = Recipe.from_sources(recipe, _options(given))
         if print_recipe:
-            typer.echo(resolved.to_yaml(), nl=False)
+            show(resolved.to_yaml().encode())
             return
-        with _progress(silent=quiet) as progress:
+        with progress_bar(silent=quiet) as progress:
             result = job(resolved, progress=progress)
         if json:
-            sys.stdout.buffer.write(result.dump())
+            show(result.dump())
         elif not quiet:
-            typer.echo(summarize(result.manifest, str(resolved.output), result.status))
+            show(summarize(result.manifest, str(resolved.output), result.status))
 
 
 @app.command()
@@ -208,10 +196,10 @@ def templates(
     name: Annotated[str | None, typer.Argument(help="Show this one, rendered.")] = None,
 ) -> None:
     """List the built-in templates, or show one with its trained part marked."""
-    with _errors():
+    with command():
         from sftprep.inspect.templates import describe_template, list_templates
 
-        typer.echo(describe_template(name, colour=_colour()) if name else list_templates())
+        show(describe_template(name, colour=is_coloured()) if name else list_templates())
 
 
 @app.command()
@@ -245,15 +233,15 @@ def preview(
 ) -> None:
     """Show what prepare would train on: tokens, trained or not. Nothing is written."""
     given = dict(locals())
-    with _errors():
+    with command():
         from sftprep.inspect.preview import preview as job
         from sftprep.recipe import Recipe
 
         resolved = Recipe.from_sources(recipe, _options(given))
         if print_recipe:
-            typer.echo(resolved.to_yaml(), nl=False)
+            show(resolved.to_yaml().encode())
             return
-        typer.echo(job(resolved, rows=rows, colour=_colour()))
+        show(job(resolved, rows=rows, colour=is_coloured()))
 
 
 @app.command("inspect")
@@ -263,10 +251,10 @@ def inspect_(
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 1,
 ) -> None:
     """Show rows of a finished dataset: tokens, trained or not."""
-    with _errors():
+    with command():
         from sftprep.inspect.dataset import inspect_dataset
 
-        typer.echo(inspect_dataset(folder, row=row, rows=rows, colour=_colour()))
+        show(inspect_dataset(folder, row=row, rows=rows, colour=is_coloured()))
 
 
 @app.command()
@@ -290,19 +278,19 @@ def verify(
     quiet: Quiet = False,
 ) -> None:
     """Check every file, row and sum of a dataset; with --against, make it again and compare."""
-    with _errors():
+    with command():
         from sftprep.inspect.verify import against_inputs
         from sftprep.inspect.verify import verify as job
 
         inputs = against_inputs(against, more)
-        with _progress(silent=quiet) as progress:
+        with progress_bar(silent=quiet) as progress:
             report = job(
                 folder, against=inputs, template=template, workers=workers, progress=progress
             )
         if json:
-            sys.stdout.buffer.write(report.as_json())
+            show(report.as_json())
         elif report.ok and not quiet:
-            typer.echo(report.summary())
+            show(report.summary())
         report.check()
 
 
@@ -314,65 +302,7 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NOT_OPTIONS}
 
 
-def _colour() -> bool:
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not plain
-
-
-@contextmanager
-def _errors() -> Iterator[None]:
-    """Every way a command can end early, and its exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
-            signal.signal(number, _terminate)
-    try:
-        yield
-    except SftprepError as error:
-        typer.echo(f"error: {_lines_safe(str(error))}", err=True)
-        raise typer.Exit(error.exit_code) from error
-    except (typer.Exit, typer.Abort):
-        raise
-    except KeyboardInterrupt as error:
-        typer.echo("interrupted; nothing was published. Pass --resume to go on.", err=True)
-        raise typer.Exit(130) from error
-    except BrokenPipeError as error:
-        # Whoever read our results has gone: end as a program killed by SIGPIPE would.
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(141) from error
-    except Exception as error:
-        traceback.print_exc()
-        typer.echo("error: a bug in sftprep; nothing was published. Please report it.", err=True)
-        raise typer.Exit(70) from error
-
-
-def _terminate(number: int, _frame: FrameType | None) -> None:
-    typer.echo("terminated; nothing was published. Pass --resume to go on.", err=True)
-    raise SystemExit(128 + number)
-
-
-def _lines_safe(text: str) -> str:
-    return "\n".join(map(ascii_safe, text.split("\n")))
-
-
-@contextmanager
-def _progress(*, silent: bool) -> "Iterator[Progress]":
-    """A bar on stderr where that is a terminal; notes are always told, unless silent."""
-    from sftprep.progress import Bar, Silent
-
-    if silent:
-        yield Silent()
-        return
-    bar = Bar(shown=sys.stderr.isatty())
-    try:
-        yield bar
-    finally:
-        bar.close()
-
-
 def main() -> None:
     """The program."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    set_up()
     app()

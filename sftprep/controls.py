@@ -6,7 +6,11 @@ Never  changes a text: content is encoded without control tokens, so a string is
        wrote ``<|im_end|>`` into a prompt may have meant the token, and should be told.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+START = 4  # characters: enough to tell most apart from what data is full of
+MANY = 8
 
 
 class ControlStrings:
@@ -16,9 +20,10 @@ class ControlStrings:
     """
 
     def __init__(self, strings: Iterable[str]) -> None:
-        self._by_start: dict[str, list[str]] = {}
+        by_start: dict[str, list[str]] = {}
         for string in sorted(strings):
-            self._by_start.setdefault(string[:2], []).append(string)
+            by_start.setdefault(string[:START], []).append(string)
+        self._by_start = {start: tuple(group) for start, group in by_start.items()}
 
     def find(self, records: Sequence[Sequence[str]]) -> tuple[int, dict[str, int]]:
         """How many records hold any, and how many hold each.
@@ -26,14 +31,13 @@ class ControlStrings:
         >>> ControlStrings(["<s>", "</s>"]).find([["a<s>", "b"], ["c"], ["<s></s>"]])
         (2, {'</s>': 1, '<s>': 2})
         """
-        together = "\n".join(["\n".join(contents) for contents in records])
-        present = [
+        together = "\n".join(chain.from_iterable(records))
+        present = {
             string
             for start, strings in self._by_start.items()
             if start in together
-            for string in strings
-            if string in together
-        ]
+            for string in _present(together, start, strings)
+        }
         found: dict[str, int] = {}
         holders: set[int] = set()
         for string in sorted(present):
@@ -42,3 +46,19 @@ class ControlStrings:
                 found[string] = len(rows)
                 holders.update(rows)
         return len(holders), found
+
+
+def _present(text: str, start: str, strings: tuple[str, ...]) -> Iterator[str]:
+    """Which of the strings, all with the same start, are in a text.
+
+    A text is searched once for each of a few; of many (some tokenizers have a thousand reserved
+    ones), they are compared where their start is found.
+    """
+    if len(strings) <= MANY:
+        yield from (string for string in strings if string in text)
+        return
+    at = text.find(start)
+    while at >= 0:
+        if text.startswith(strings, at):
+            yield from (string for string in strings if text.startswith(string, at))
+        at = text.find(start, at + 1)

@@ -86,6 +86,7 @@ class Encoder:
         encoding = encoding or prove(tokenizer, allowed, backend)
         self._encoding = encoding
         self.prefix = encoding.prefix
+        self.is_local = encoding.is_local
         self.why_not_fast = encoding.first.why_not
         self.forbidden = np.zeros(encoding.size, np.bool_)  # ids that text must never become
         self.forbidden[list(encoding.forbidden)] = True

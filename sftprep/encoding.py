@@ -22,7 +22,7 @@ import numpy as np
 
 from sftprep.backends import GigatokenBackend, HfBackend
 from sftprep.errors import TokenizerError, shown
-from sftprep.exactness import parts, why_not_exact
+from sftprep.exactness import is_local, parts, why_not_exact
 from sftprep.tokenizer import Tokenizer
 
 SELF_CHECK = (
@@ -65,6 +65,7 @@ class Encoding:
     continuing: Variant | None  # for a text that continues another; None: no different
     prefix: str  # where a space is put in front of text; see ``prefix_kind``
     normalizes: bool
+    is_local: bool  # ids around a place depend on the text around it alone; see ``exactness``
     forbidden: tuple[int, ...]  # the ids of control tokens, which text must never become
     size: int  # one more than the largest id
 
@@ -96,7 +97,8 @@ def prove(tokenizer: Tokenizer, allowed: Iterable[str] = (), backend: str = "aut
         other = json.dumps(_without_prefix(json.loads(stripped)))
         continuing = _variant(other, backend, HfBackend(other))
     normalizes = bool(parts(state.get("normalizer"), "normalizers"))
-    return Encoding(first, continuing, prefix, normalizes, forbidden, tokenizer.size)
+    local = not why_not_exact(state) and is_local(state)
+    return Encoding(first, continuing, prefix, normalizes, local, forbidden, tokenizer.size)
 
 
 def _variant(tokenizer_json: str, backend: str, reference: HfBackend) -> Variant:

@@ -13,7 +13,8 @@ MARKS = {  # the longer ones first: one begins like another
     b"\xff\xfe": "UTF-16 (little endian)",
     b"\xfe\xff": "UTF-16 (big endian)",
 }
-ZEROS: dict[tuple[bool, ...], str] = {  # of the first four bytes of JSON, which are ASCII: which of them are 0
+# Which of the first four bytes are 0, where the first characters of JSON are ASCII.
+ZEROS: dict[tuple[bool, ...], str] = {
     (False, True, True, True): "UTF-32 (little endian)",
     (True, True, True, False): "UTF-32 (big endian)",
     (False, True, False, True): "UTF-16 (little endian)",

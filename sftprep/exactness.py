@@ -98,6 +98,42 @@ def _is_space_step(step: State) -> bool:
     return is_replace or bool(step["type"] == "Prepend")
 
 
+LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+LOCAL_PATTERNS = (
+    # Llama 3 (and cl100k), Qwen 2, o200k, DeepSeek V3
+    LETTERS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}" + REST,
+    LETTERS + r"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}" + REST,
+    rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+{LETTERS}?|"
+    rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*{LETTERS}?|\p{{N}}{{1,3}}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"\p{N}{1,3}",
+    "[一-龥\u3040-ゟ゠-ヿ]+",
+    r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
+    r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+)
+"""Patterns that end a run of letters before a space and before a full-width comma or stop, and that
+never look back: what ``boundary`` needs to encode only what lies around a boundary."""
+
+
+def is_local(state: State) -> bool:
+    """Whether ids around a place depend on the text around it alone.
+
+    Args:
+        state: a ``tokenizer.json`` that ``why_not_exact`` has nothing against.
+    """
+    nodes = parts(state.get("pre_tokenizer"), "pretokenizers")
+    if state["added_tokens"] or not nodes or nodes[-1]["type"] != "ByteLevel":
+        return False
+    if nodes[-1].get("add_prefix_space", True):
+        return False
+    patterns = [
+        node["pattern"]["Regex"].replace("\r", r"\r").replace("\n", r"\n") for node in nodes[:-1]
+    ]
+    return all(pattern in LOCAL_PATTERNS for pattern in patterns)
+
+
 def parts(node: State | None, key: str) -> list[State]:
     """A normalizer or pre-tokenizer as the flat list of what it does."""
     if not node:

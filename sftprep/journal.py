@@ -89,10 +89,11 @@ class Journal:
 
     def _is_whole(self, entry: Facts) -> bool:
         """Whether what a line speaks of is there."""
-        files = dict(entry["ledgers"])
-        if entry["shard"] is not None:
-            files[_staged_name(self._named)] = entry["shard"]
-        return all(_starts_with(self._dataset / n, f) for n, f in files.items())
+        if (shard := entry["shard"]) is not None:
+            path = self._dataset / _staged_name(self._named)
+            if not _starts_with(path, shard) or path.stat().st_size != shard["bytes"]:
+                return False
+        return all(_starts_with(self._dataset / n, f) for n, f in entry["ledgers"].items())
 
     def _tidy(self) -> None:
         """Remove what was written after the last finished shard."""

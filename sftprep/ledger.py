@@ -5,6 +5,7 @@ Out    a file with a JSON object a line, made with the first entry; its entries,
 Keeps  the file for its owner's eyes (mode 0600): it holds data of the records.
 """
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
@@ -67,3 +68,9 @@ class Ledger:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
+
+    def abandon(self) -> None:
+        """Close the file of a run that failed; what is in it may end with half an entry."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):
+                self._file.close()

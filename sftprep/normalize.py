@@ -44,14 +44,12 @@ FIELDS = (
 """The names that ``--field CANONICAL=ACTUAL`` can map."""
 
 
-class Fields:
+class Fields(dict[str, str]):
     """What a record's fields are called: canonical name -> actual name."""
 
     def __init__(self, renamed: Mapping[str, str] | None = None) -> None:
+        super().__init__({name: name for name in FIELDS} | dict(renamed or {}))
         self.renamed = dict(renamed or {})
-
-    def __getitem__(self, canonical: str) -> str:
-        return self.renamed.get(canonical, canonical)
 
 
 def detect_schema(records: Iterable[Record], fields: Fields) -> str:
@@ -100,25 +98,27 @@ def normalizer(schema: str, fields: Fields, system: str | None = None) -> Normal
     def normalize(record: Record) -> Conversation:
         if read is None:
             raise _no_schema(record)
-        messages = read(record, fields)
+        try:
+            messages = read(record, fields)
+        except RecordError as error:
+            raise other_schema(error, record, schema, fields) from None
         if system is not None and messages[0].role != "system":
             messages.insert(0, Message("system", system))
         return Conversation(tuple(messages))
 
-    def checked(record: Record) -> Conversation:
-        try:
-            return normalize(record)
-        except RecordError as error:
-            other = schema_of(record, fields)
-            if error.reason == "missing_field" and other not in {"", schema}:
-                raise RecordError(
-                    "schema_mismatch",
-                    f"the record's schema is {other}, its file's is {schema}",
-                    "Keep one schema in a file",
-                ) from error
-            raise
+    return normalize
 
-    return checked
+
+def other_schema(error: RecordError, record: Record, schema: str, fields: Fields) -> RecordError:
+    """What is said of a record that lacks a field: that it is of another schema, if so."""
+    other = schema_of(record, fields)
+    if error.reason != "missing_field" or other in {"", schema}:
+        return error
+    return RecordError(
+        "schema_mismatch",
+        f"the record's schema is {other}, its file's is {schema}",
+        "Keep one schema in a file",
+    )
 
 
 def _no_schema(record: Record) -> RecordError:
@@ -133,17 +133,18 @@ def _no_schema(record: Record) -> RecordError:
 def _prompt_completion(record: Record, fields: Fields) -> list[Message]:
     prompt = require_text(record, fields["prompt"])
     completion = require_text(record, fields["completion"])
-    _check_completion(completion, fields["completion"])
+    if not completion:
+        _check_completion(completion, fields["completion"])
     return [Message("user", prompt), Message("assistant", completion)]
 
 
 def _instruction(record: Record, fields: Fields) -> list[Message]:
     messages = []
-    if system := _optional_text(record, fields["system"]):
+    if system := optional_text(record, fields["system"]):
         messages.append(Message("system", system))
     messages.extend(_history(record, fields["history"]))
     instruction = require_text(record, fields["instruction"])
-    extra = _optional_text(record, fields["input"])
+    extra = optional_text(record, fields["input"])
     name = output_field(record, fields) or fields["output"]
     output = require_text(record, name)
     _check_completion(output, name)
@@ -184,7 +185,7 @@ def _sharegpt(record: Record, fields: Fields) -> list[Message]:
         for index, turn in enumerate(require_list(record, name))
     ]
     _check_turns(turns, name)
-    system = _optional_text(record, fields["system"])
+    system = optional_text(record, fields["system"])
     if system and turns[0].role != "system":
         turns.insert(0, Message("system", system))
     return turns
@@ -288,7 +289,8 @@ def require_text(record: Record, name: str, where: str = "") -> str:
     raise wrong_type(f"{where}.{name}" if where else name, value, "a string")
 
 
-def _optional_text(record: Record, name: str) -> str:
+def optional_text(record: Record, name: str) -> str:
+    """A field that may be left out or null, and must be a string otherwise."""
     value = record.get(name)
     if value is None:
         return ""

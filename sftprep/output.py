@@ -16,12 +16,14 @@ comes about. Its name is fixed, so that a later run finds it; one that another u
 is refused.
 """
 
+import contextlib
 import ctypes
 import errno
 import fcntl
 import os
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +34,7 @@ from sftprep.errors import (
     OutputError,
     StorageError,
     UsageError,
+    ascii_safe,
 )
 from sftprep.manifest import MANIFEST
 
@@ -40,6 +43,8 @@ RENAME_EXCHANGE = 2
 HOLDER = "holder"
 PLAN = "plan.json"
 JOURNAL = "journal.jsonl"
+OURS = re.compile(r"train-\d+-of-\d+\.\w+|tokenizer|rejects\.jsonl|dropped\.jsonl|manifest\.json")
+MANIFEST_START = b'{\n  "format_version": '
 FINAL = (DataError, NoInputError, UsageError)
 """Errors that running again does not cure: nothing is kept for ``--resume``."""
 
@@ -64,21 +69,46 @@ class Output:
                 f"{path}: is a mount point, which cannot be replaced in one step. Name a folder "
                 "inside it."
             )
-        if self.is_taken() and not self.is_dataset():
+        if foreign := self._foreign():
             raise OutputError(
-                f"{path}: holds files that sftprep did not write. Choose another --output."
+                f"{path}: holds files that sftprep did not write ({ascii_safe(foreign)}). Choose "
+                "another --output."
             )
         self._replaces = self.is_dataset()
 
-    def check_inputs(self, paths: list[str]) -> None:
-        """Refuse inputs that lie in the output, where they would be replaced."""
+    def _foreign(self) -> str:
+        """A file in the output folder that no dataset of ours has; "" if there is none."""
+        names = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
+        if not names:
+            return ""
+        for name in names:
+            if not OURS.fullmatch(name):
+                return name
+        if not self.is_dataset():
+            return names[0]
+        start = (self.path / MANIFEST).read_bytes()[: len(MANIFEST_START)]
+        return "" if MANIFEST_START.startswith(start) else MANIFEST
+
+    def check_inputs(self, paths: Iterable[str]) -> None:
+        """Refuse inputs in the output, where they would be replaced, and an output in an input.
+
+        Args:
+            paths: files, and folders that are searched for files.
+        """
+        output = self._full.resolve()
         for path in paths:
             real = Path(path).resolve()
-            for folder in (self._full.resolve(), self.staging.resolve()):
-                if path != "-" and real.is_relative_to(folder):
-                    raise UsageError(
-                        f"{path}: lies in the output folder. Move it, or choose another --output."
-                    )
+            if path == "-":
+                continue
+            if real.is_relative_to(output) or real.is_relative_to(self.staging.resolve()):
+                raise UsageError(
+                    f"{path}: lies in the output folder. Move it, or choose another --output."
+                )
+            if real.is_dir() and output.is_relative_to(real):
+                raise UsageError(
+                    f"{self.path}: lies in the input folder {path}, and would be read as input "
+                    "next time. Choose another --output."
+                )
 
     def is_taken(self) -> bool:
         """Whether there is anything in the output folder."""
@@ -138,6 +168,7 @@ class Output:
                 if self._owns(handle):
                     break
                 os.close(handle)
+            self._refuse_links(handle)
             (self.staging / HOLDER).write_text(str(os.getpid()))
         except OSError as error:
             raise OutputError(
@@ -161,6 +192,16 @@ class Output:
             )
         return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 
+    def _refuse_links(self, handle: int) -> None:
+        """What is in the staging folder is written to: it must not lie elsewhere."""
+        for path in self.staging.rglob("*"):
+            if path.is_symlink():
+                os.close(handle)
+                raise OutputError(
+                    f"{path}: is a symbolic link, which sftprep never makes. Remove the folder "
+                    f"{self.staging}."
+                )
+
     def _locked(self) -> LockedError:
         try:
             holder = (self.staging / HOLDER).read_text().strip() or "unknown"
@@ -170,6 +211,14 @@ class Output:
             f"{self.path}: another run (process {holder}) is writing it. Wait for it, or choose "
             "another --output."
         )
+
+    def tidy(self) -> None:
+        """Remove what a run left that was killed after it had published."""
+        if self.staging.is_dir():
+            with contextlib.suppress(LockedError, OutputError):
+                handle = self._claim()
+                self._clear()
+                os.close(handle)
 
     def begin(self) -> None:
         """Forget what another run left: an empty staging folder."""

@@ -22,7 +22,6 @@ from sftprep.errors import RecordError, shown
 
 MAX_DEPTH = 64
 """Objects and lists within each other, the record itself included."""
-SAFE_BRACKETS = 10_000  # orjson needs stack for each level: a million of them would end the process
 LEAST, MOST = -(2**63), 2**64 - 1  # what orjson reads as an integer
 
 # A quote that ends a key, with the colon behind it; not one that is escaped by a single backslash,
@@ -48,7 +47,9 @@ def parse_line(line: bytes) -> dict[str, Any]:
             _check(value, line)
             break
     else:  # texts only: four quotes for each, unless one is escaped or a key is there twice
-        if line.count(b'"') != 4 * len(value) and len(KEY_END.findall(line)) != len(value):
+        quotes = line.count(b'"') - 4 * len(value)
+        escaped = quotes and b"\\\\" not in line and quotes == line.count(b'\\"')
+        if quotes and not escaped and len(KEY_END.findall(line)) != len(value):
             _look_through(line)
     return value
 
@@ -62,8 +63,6 @@ def parse_value(text: str) -> Any:
 
 
 def _loaded(line: bytes) -> Any:
-    if len(line) > SAFE_BRACKETS and line.count(b"[") + line.count(b"{") > SAFE_BRACKETS:
-        _check_depth(line)
     try:
         return orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -121,7 +120,7 @@ def _fits(digits: str) -> bool:
 
 
 def _check_depth(line: bytes) -> None:
-    """Refuse what is too deep before it is parsed, be it JSON or not."""
+    """Refuse what is too deep, be it JSON or not."""
     depth = 0
     for token in BRACKET.finditer(line):
         kind = token[0][0]
@@ -137,7 +136,8 @@ def _not_json(line: bytes, error: orjson.JSONDecodeError) -> RecordError:
         text = line.decode()
     except UnicodeDecodeError as broken:
         return _not_utf8(line, broken)
-    _check_depth(line)  # perhaps that is why it was refused
+    if "depth" in error.msg:  # orjson has a limit of its own, so that nothing breaks
+        _check_depth(line)
     reason, problem, cure = _fault(line, text, error)
     row, column = _position(text, error.pos)
     return RecordError(reason, problem, cure, column, row)

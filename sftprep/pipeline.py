@@ -32,6 +32,8 @@ from sftprep.templates import Template
 from sftprep.tokenizer import Tokenizer
 from sftprep.truncate import NEEDS_PARTS, drop_oldest, exchanges, truncate
 
+JSON_SPACE = b" \t\r\n"  # Python knows more white space
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
@@ -142,7 +144,7 @@ class Pipeline:
         rendered: list[Rendered] = []
         normalize = self._normalizer(block.schema)
         for index, line in enumerate(lines):
-            if not line or line.isspace():
+            if not line or (line.isspace() and not line.strip(JSON_SPACE)):
                 result.blank += 1
                 continue
             result.read += 1

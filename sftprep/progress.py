@@ -5,6 +5,7 @@ Out    a bar with records, MB/s and time left where stderr is a terminal; notes 
 Never  writes to stdout.
 """
 
+import contextlib
 import sys
 import time
 from typing import Any, Protocol
@@ -53,7 +54,8 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Say a sentence on stderr."""
-        print(f"note: {ascii_safe(text)}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            print(f"note: {ascii_safe(text)}", file=sys.stderr)
 
     def start(self, total: int | None) -> None:
         """Show the bar."""

@@ -16,14 +16,13 @@ end at or after that size. So which record lands in which shard depends on the i
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from sftprep import encodings
 from sftprep.arrays import array_elements
 from sftprep.decompress import MAX_EXPANSION, decompressed, read_error
 from sftprep.errors import DataError, RecordError
-from sftprep.sources import Source, find_sources, opened
+from sftprep.sources import Source, find_sources, opened, size_of
 from sftprep.streams import Counted, Stream
 
 __all__ = ["Block", "BlockReader", "Element", "Limits", "Source", "SourceFacts", "find_sources"]
@@ -133,8 +132,8 @@ class BlockReader:
     @property
     def total(self) -> int | None:
         """The size of all sources as stored; None where one is a stream."""
-        paths = [Path(source.path) for source in self.sources]
-        return sum(p.stat().st_size for p in paths) if all(p.is_file() for p in paths) else None
+        sizes = [size_of(source.path) for source in self.sources]
+        return None if None in sizes else sum(size for size in sizes if size is not None)
 
     def _blocks(self, index: int, stream: Stream) -> Iterator[Block]:
         start = stream.peek(4)

@@ -92,6 +92,13 @@ class Ragged:
         flat = [value for row in rows for value in row]
         return cls(np.array(flat, np.int32), ends_to_offsets(np.array(lengths, np.int64)))
 
+    @classmethod
+    def of_arrays(cls, rows: Sequence[Ids]) -> Self:
+        """Build from arrays."""
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        values = np.concatenate(rows) if rows else np.zeros(0, np.int32)
+        return cls(values, ends_to_offsets(lengths))
+
     @property
     def lengths(self) -> Offsets:
         """How long each row is, int64."""

@@ -12,6 +12,8 @@ else (system, prompt, headers, what follows the terminator) is not, except with 
 """
 
 from collections.abc import Collection, Hashable
+from itertools import chain
+from operator import attrgetter
 from typing import NamedTuple, cast
 
 from sftprep.errors import RecordError
@@ -19,6 +21,8 @@ from sftprep.records import IMPLICIT_BOS, LITERAL, Conversation, Message, Part, 
 from sftprep.templates import Template, split_placeholders
 
 TRAIN_ON = ("completion", "all", "last")
+TEXTS = attrgetter("content", "input")
+MARKS = attrgetter("role", "train")
 
 
 class Turn(NamedTuple):
@@ -66,7 +70,7 @@ class Renderer:
         self._texts = {"bos": bos, "eos": eos, "separator": separator}
         self._implicit_bos = implicit_bos
         self._train_on = train_on
-        self._known: dict[tuple[tuple[str, bool, bool | None], ...], Shape] = {}
+        self._known: dict[tuple[Hashable, ...], Shape] = {}
         self._shapes: dict[Shape, tuple[Piece, ...]] = {}
         terminator = "".join(
             self._texts[value] if is_slot else value
@@ -83,14 +87,15 @@ class Renderer:
         if self._own_end or self._own_bos:
             messages = self._without_own_tokens(messages)
         if self.template.user_with_input is None:
-            messages = tuple(_joined_input(m) if m.input else m for m in messages)
+            messages = tuple([_joined_input(m) if m.input else m for m in messages])
         if self.template.trim:
             messages = self._trimmed(messages)
-        key = tuple([(m.role, m.input != "", m.train) for m in messages])
+        contents = tuple(chain.from_iterable(map(TEXTS, messages)))
+        key = (tuple(map(MARKS, messages)), tuple(map(bool, contents[1::2])))
         shape = self._known.get(key)
         if shape is None:
             shape = self._known[key] = self._shape(messages)
-        return Rendered(shape, tuple([text for m in messages for text in (m.content, m.input)]))
+        return Rendered(shape, contents)
 
     def _shape(self, messages: tuple[Message, ...]) -> Shape:
         last = len(messages) - 1

@@ -21,11 +21,10 @@ from sftprep.cache import keep, recall
 from sftprep.encoding import Encoding, Variant, prove
 from sftprep.tokenizer import AddedToken, Tokenizer, load_tokenizer
 
-WEIGHTS = re.compile(r"\.(safetensors|bin|pt|pth|ckpt|gguf|onnx|h5|msgpack|npz|parquet|arrow)$")
-LARGEST = 256 << 20
-"""Bytes of a file that may belong to a tokenizer. Larger ones are weights."""
+PARTS = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
+"""Files that a tokenizer is made of: not weights, not code."""
 LIBRARIES = ("sftprep", "transformers", "tokenizers")
-LAYOUT = 1
+LAYOUT = 3
 """Of the entries: changed with what is kept, or how."""
 
 
@@ -78,8 +77,7 @@ def _contents(source: str, revision: str | None) -> Any:
         return {"": _sha256(path)}
     if path.is_dir():
         files = sorted(p for p in (*path.glob("*"), *path.glob("*/*")) if p.is_file())
-        kept = [p for p in files if not WEIGHTS.search(p.name) and p.stat().st_size <= LARGEST]
-        return {str(p.relative_to(path)): _sha256(p) for p in kept}
+        return {str(p.relative_to(path)): _sha256(p) for p in files if PARTS.search(p.name)}
     return source if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
 

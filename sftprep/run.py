@@ -51,12 +51,16 @@ def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Prepared:
     output = Output(recipe.output)
     output.check()
     job = plan(recipe)
-    output.check_inputs([source.path for source in job.sources])
+    output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
     if there := finished(output, job, recipe):
+        output.tidy()
         return Prepared(there, "unchanged")
     _tell(job, progress)
-    with output.staged() as staging:
-        tally = Tally(job.sources, output.dataset, quarantine=recipe.on_error == "quarantine")
+    quarantine = recipe.on_error == "quarantine"
+    with (
+        output.staged() as staging,
+        Tally(job.sources, output.dataset, quarantine=quarantine) as tally,
+    ):
         journal = Journal(staging, job.sources)
         resumed = _begin(output, journal, tally, recipe, job)
         reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)

@@ -126,7 +126,7 @@ def _files_below(folder: str) -> list[tuple[str, os.stat_result | None]]:
         known.add((status.st_dev, status.st_ino))
         for name in files:
             if ENDINGS.search(name):
-                path = str(Path(root) / name)
+                path = os.path.join(root, name)  # noqa: PTH118 - there may be many
                 if (there := _status(path)) is not None:
                     found.append((path, _readable(path, there)))
     if not found:
@@ -170,11 +170,31 @@ def _short_names(paths: list[str]) -> list[str]:
     >>> _short_names(["/x/a/train.jsonl", "-"])
     ['train.jsonl', 'stdin']
     """
-    parts = [("stdin",) if p == STDIN else Path(os.path.realpath(p)).parts for p in paths]
+    folders: dict[str, list[str]] = {}
+    parts = [("stdin",) if p == STDIN else _real_parts(p, folders) for p in paths]
     depth = 1
     while len({p[-depth:] for p in parts}) < len(parts):
         depth += 1
     return ["/".join(p[-depth:]) for p in parts]
+
+
+def _real_parts(path: str, folders: dict[str, list[str]]) -> tuple[str, ...]:
+    """The parts of a path without links; each folder is looked at once."""
+    folder, name = os.path.split(path)
+    if not name or name in (".", "..") or os.path.islink(path):  # noqa: PTH114 - there may be many
+        return tuple(os.path.realpath(path).split(os.sep))
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder).split(os.sep)
+    return (*folders[folder], name)
+
+
+def size_of(path: str) -> int | None:
+    """The size of a file as stored; None of a stream, or of what is not there any more."""
+    try:
+        status = os.stat(path)  # noqa: PTH116 - there may be many
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
 
 
 @contextmanager

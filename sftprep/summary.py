@@ -7,11 +7,13 @@ Out    text of a few lines; figures with thousands separators, losses by reason,
 from collections.abc import Mapping
 from typing import Any
 
+from sftprep.errors import ascii_safe
 from sftprep.manifest import Manifest
 
 
 def summarize(manifest: Manifest, output: str, status: str = "written") -> str:
     """The summary of a finished dataset; ``status`` as in ``Prepared``."""
+    output = ascii_safe(output)
     if status == "unchanged":
         return f"{output}: already complete: the same input and options; nothing was done"
     lines = [_rows(manifest, output), *_losses(manifest), *_cuts(manifest)]

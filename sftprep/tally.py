@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from sftprep.errors import DataError, RecordError, ascii_safe
 from sftprep.ledger import Ledger
@@ -135,6 +135,13 @@ class Tally:
         self._first = list(state["first"])
         for ledger in self._ledgers.values():
             ledger.resume()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for ledger in self._ledgers.values():
+            ledger.abandon()
 
     def close(self) -> None:
         """Close the ledgers."""

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ import sftprep
 PACKAGE = Path(sftprep.__file__).parent
 MODULES = sorted(str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
 LONGEST = 350
+LONGEST_FUNCTION = 40
+"""Lines below the docstring: a signature may be long where a command has many options."""
 
 DATA = {"errors", "records", "tokenizer"}
 """What every stage may know: the errors, what travels, and what a tokenizer is."""
@@ -20,14 +23,22 @@ ALLOWED = {
     "errors": set[str](),
     "records": set[str](),
     "tokenizer": {"errors"},
-    "streams": {"errors"},
-    "read": {"errors", "streams"},
-    "parse": {"errors"},
+    "streams": set[str](),
+    "decompress": {"errors", "streams"},
+    "arrays": {"errors", "streams"},
+    "sources": {"errors"},
+    "read": {"errors", "streams", "decompress", "arrays", "encodings", "sources"},
+    "encodings": set[str](),
+    "parse": {"errors", "encodings"},
     "normalize": DATA,
     "templates": DATA,
     "render": DATA | {"templates"},
     "layout": DATA,
-    "encode": DATA | {"codepoints", "exactness"},
+    "encode": DATA | {"backends", "codepoints", "encoding"},
+    "encoding": DATA | {"backends", "exactness"},
+    "backends": DATA,
+    "cache": set[str](),
+    "resolve": {"cache", "encoding", "tokenizer"},
     "exactness": {"errors"},
     "codepoints": set[str](),
     "boundary": DATA,
@@ -37,25 +48,36 @@ ALLOWED = {
     "sandbox": {"errors"},
     "marks": set[str](),
     "spans": DATA | {"layout", "marks"},
-    "chat_normalize": DATA | {"normalize"},
-    "tool_calls": DATA,
+    "chat_normalize": DATA | {"normalize", "parse"},
+    "tool_calls": DATA | {"parse"},
     "per_turn": DATA,
     "shards": DATA | {"shards"},
+    "engine": DATA | {"engine", "pipeline", "read"},
     "manifest": {"errors"},
     "output": {"errors", "manifest"},
-    "summary": {"manifest"},
+    "journal": {"errors", "manifest", "output", "read"},
+    "ledger": set[str](),
+    "tally": DATA | {"ledger", "manifest", "pipeline", "read"},
+    "progress": {"errors"},
+    "summary": {"errors", "manifest"},
 }
 """What these modules may import of the package; a stage knows no other stage.
 
-The exceptions: assembling takes the layouts' columns, rendering the template's texts, chats the
-checks of plain records, and spans are found with the layouts' way of finding control tokens.
+The exceptions: reading and encoding are several modules each, chats hold JSON as text and take the
+checks of plain records, assembling takes the layouts' columns, rendering the template's texts, and
+spans are found with the layouts' way of finding control tokens. What surrounds the stages (engine,
+tally, journal) knows the pipeline or the reader, and not the run.
 """
 
 ONLY_IN = {
     "typer": {"cli.py"},
     "tqdm": {"cli.py", "progress.py"},
     "transformers": {"tokenizer.py"},
-    "gigatoken": {"encode.py"},
+    "gigatoken": {"backends.py"},
+    "subprocess": {"engine/local.py"},
+    "multiprocessing": {"engine/local.py", "engine/worker.py"},
+    "ctypes": {"engine/worker.py", "output.py"},
+    "fcntl": {"output.py"},
 }
 LATE = {"transformers", "gigatoken", "pyarrow", "tqdm", "datasets", "torch", "tokenizers"}
 NEVER = {"torch", "datasets", "pickle", "marshal", "shelve", "requests", "urllib", "socket"}
@@ -68,6 +90,7 @@ class Import(NamedTuple):
     early: bool
 
 
+@cache
 def tree_of(module: str) -> ast.Module:
     """A module's syntax tree."""
     return ast.parse((PACKAGE / module).read_text(encoding="utf-8"))
@@ -162,10 +185,49 @@ def test_length(module: str) -> None:
     assert lines <= LONGEST
 
 
+@pytest.mark.parametrize("module", MODULES)
+def test_length_of_functions(module: str) -> None:
+    """No function is too long to be read at once."""
+    long = {
+        node.name: lines
+        for node in ast.walk(tree_of(module))
+        if isinstance(node, ast.FunctionDef) and (lines := lines_of(node)) > LONGEST_FUNCTION
+    }
+    assert long == {}
+
+
+def lines_of(function: ast.FunctionDef) -> int:
+    """The lines of a function's body, from the first statement that is no docstring."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_only_the_command_line_knows_the_views() -> None:
+    """What looks at datasets is no part of making them."""
+    knowing = {part_of(module) for module in MODULES if "inspect" in of_package(module)}
+    assert {"cli", "inspect"} >= knowing
+
+
+def test_views_do_not_write() -> None:
+    """What looks at datasets has nothing to write one with."""
+    writing = {
+        "sftprep.output", "sftprep.journal", "sftprep.reuse", "sftprep.ledger",
+        "sftprep.shards.writer",
+    }  # fmt: skip
+    views = [module for module in MODULES if part_of(module) == "inspect"]
+    assert len(views) > 5
+    assert {module: found for module in views if (found := names(module) & writing)} == {}
+
+
+def names(module: str) -> set[str]:
+    """All modules that a module imports."""
+    return {i.name for i in imports(module)}
+
+
 def test_stages_take_no_recipe() -> None:
     """Only the modules around the stages see the options as a whole."""
     knowing = {part_of(module) for module in MODULES if "recipe" in of_package(module)}
-    assert {"__init__", "cli", "inspect", "plan", "run"} >= knowing
+    assert {"__init__", "cli", "inspect", "plan", "reuse", "run"} >= knowing
 
 
 def test_public_names() -> None:

@@ -48,12 +48,14 @@ def run_blocks(
         names: of the sources, for an error's text.
     """
     blocks = iter(blocks)
-    first = list(islice(blocks, 2 if settings.is_slow else FEW))
+    first = list(islice(blocks, FEW))
+    if not first:
+        return
     if not settings.untrusted and (workers == 1 or len(first) < (2 if settings.is_slow else FEW)):
         pipeline = Pipeline(settings)
         yield from map(pipeline.run, chain(first, blocks))
         return
-    crew = _Crew(settings, min(workers, len(first)) if len(first) < FEW else workers, names)
+    crew = _Crew(settings, workers if len(first) == FEW else min(workers, len(first)), names)
     try:
         yield from crew.run(chain(first, blocks))
     finally:

@@ -21,6 +21,7 @@ import orjson
 import yaml
 
 from sftprep.chat import ChatTemplate
+from sftprep.encoding import prove
 from sftprep.engine.local import run_blocks
 from sftprep.errors import StorageError, TemplateError, TokenizerError, UsageError, ascii_safe
 from sftprep.inspect.folder import Folder
@@ -38,7 +39,7 @@ from sftprep.records import Offsets
 from sftprep.run import with_schemas
 from sftprep.tally import Tally
 from sftprep.templates import Template, parse_template
-from sftprep.tokenizer import load_tokenizer
+from sftprep.tokenizer import Tokenizer, load_tokenizer
 
 
 def compare(
@@ -69,6 +70,7 @@ def compare(
         return report.problems
     try:
         recipe, settings = _again(files.path, manifest)
+        _check_tokenizer(settings.tokenizer, manifest, report)
         _tell_versions(manifest, progress)
         _Comparison(files, manifest, sources, report).run(recipe, settings, workers, progress)
     except TokenizerError as error:
@@ -154,7 +156,8 @@ class _Comparison:
         for index, (entry, counts) in enumerate(
             zip(self._manifest.inputs, tally.sources, strict=True)
         ):
-            again = {"schema": counts.schema, **counts.as_dict()}
+            size = reader.facts[index].bytes
+            again = {"bytes": size, "schema": counts.schema, **counts.as_dict()}
             place = f"inputs[{index}]"
             self._check_counts(place, {k: v for k, v in entry.items() if k in again}, again)
         self._check_counts("counts", self._manifest.counts, tally.totals())
@@ -199,8 +202,29 @@ def _again(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings]:
         per_turn=recipe.per_turn,
         boundary=recipe.boundary,
         backend="hf",
+        encoding=prove(tokenizer, recipe.allow_control, "hf"),
     )
     return recipe, settings
+
+
+def _check_tokenizer(tokenizer: Tokenizer, manifest: Manifest, report: Report) -> None:
+    """What the manifest tells trainers of the tokenizer."""
+    found = manifest.tokenizer
+    expected = {
+        "vocabulary_size": tokenizer.size,
+        "model_max_length": tokenizer.model_max_length,
+        "added_tokens": {token: tokenizer.ids.get(token) for token in found["added_tokens"]},
+        "special_tokens": {
+            role: {"token": token, "id": tokenizer.special_id(role)}
+            for role, token in tokenizer.special.items()
+        },
+    }
+    for key, value in expected.items():
+        if found[key] != value:
+            report.add(
+                MANIFEST,
+                f"tokenizer.{key} is {_value(found[key])}; the saved tokenizer has {_value(value)}",
+            )
 
 
 def _template(recipe: Recipe, manifest: Manifest) -> Template | ChatTemplate:

@@ -131,16 +131,12 @@ def stored_recipe(manifest: Manifest) -> Recipe:
     Raises:
         UsageError: they are none that can be given.
     """
-    facts = manifest.recipe
-    sizes = ("shard_size", "max_line_bytes")
-    plain = {field.name for field in fields(Recipe)} & facts.keys() - set(sizes)
+    known = {field.name for field in fields(Recipe)}
+    options = {name: value for name, value in manifest.recipe.items() if name in known}
+    for name in ("shard_size", "max_line_bytes"):
+        options[name] = str(options[name])
     try:
-        return Recipe(
-            **{name: facts[name] for name in plain},
-            **{name: str(facts[name]) for name in sizes},
-            max_expansion=sys.maxsize,  # it was no bomb then
-            backend="hf",
-        )
+        return Recipe(**options, max_expansion=sys.maxsize, backend="hf")  # it was no bomb then
     except (TypeError, ValueError) as error:
         raise UsageError(str(error)) from error
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO, BinaryIO
 
 from sftprep.records import Batch, Ids, Ragged
-from sftprep.shards.columns import GROUP_ROWS, check_columns, part_of, rows_of, table_of
+from sftprep.shards.columns import GROUP_ROWS, check_columns, parts_of, rows_of, table_of
 from sftprep.shards.parts import Part
 
 ENDING = "arrow"
@@ -33,9 +33,6 @@ def parts(file: BinaryIO) -> Iterator[Part]:
     """The rows by record batches."""
     import pyarrow as pa
 
-    shard, first = pa.ipc.open_file(file), 0
+    shard = pa.ipc.open_file(file)
     check_columns(shard.schema)
-    for number in range(shard.num_record_batches):
-        batch = shard.get_batch(number)
-        yield part_of(batch, first)
-        first += len(batch)
+    return parts_of(map(shard.get_batch, range(shard.num_record_batches)))

@@ -1,5 +1,6 @@
 """The columns that Parquet and Arrow files share: a Batch as an Arrow table, and back."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,20 +11,26 @@ from sftprep.shards.parts import COLUMNS, Part, ShardError
 
 GROUP_ROWS = 8192
 """Rows in a row group or record batch: fixed, since a file's bytes follow its groups."""
+PART_ROWS = 1024
+"""Rows that are looked at together: few, so that their columns stay small."""
 
 
 def table_of(batch: Batch, ignore_index: int) -> Any:
     """The table: lists of int32, int8 and int32, none of them null."""
     import pyarrow as pa
 
-    offsets = pa.array(batch.offsets.astype(np.int32))
-    ones = np.ones(len(batch.input_ids), np.int8)
+    offsets = batch.offsets.astype(np.int32)
     columns = {
-        "input_ids": batch.input_ids,
-        "attention_mask": ones,
-        "labels": batch.labels(ignore_index),
+        "input_ids": (pa.int32(), batch.input_ids),
+        "attention_mask": (pa.int8(), np.ones(len(batch.input_ids), np.int8)),
+        "labels": (pa.int32(), batch.labels(ignore_index)),
     }
-    lists = [pa.ListArray.from_arrays(offsets, pa.array(flat)) for flat in columns.values()]
+    lists = []
+    for kind, flat in columns.values():
+        # From the buffers as they are: pa.array would load pandas, where that is installed.
+        values = pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat)])
+        buffers = [None, pa.py_buffer(offsets)]
+        lists.append(pa.Array.from_buffers(pa.list_(kind), len(batch), buffers, children=[values]))
     return pa.table(lists, names=list(columns))
 
 
@@ -57,15 +64,19 @@ def check_columns(schema: Any) -> None:
         raise ShardError(f"has the columns {ascii_safe(found)[:200] or 'none'}; expected {wanted}")
 
 
-def part_of(batch: Any, first: int) -> Part:
-    """A record batch, checked before any of its offsets is trusted.
+def parts_of(batches: Iterable[Any]) -> Iterator[Part]:
+    """Record batches as parts, checked before any of their offsets is trusted.
 
     Args:
-        batch: with the columns of ``check_columns``.
-        first: the number of its first row in the file.
+        batches: with the columns of ``check_columns``.
     """
-    batch.validate(full=True)
-    return Part(*(_ragged(name, batch.column(name), first) for name in COLUMNS))
+    first = 0
+    for batch in batches:
+        batch.validate(full=True)
+        for start in range(0, len(batch), PART_ROWS):
+            rows = batch.slice(start, PART_ROWS)
+            yield Part(*(_ragged(name, rows.column(name), first + start) for name in COLUMNS))
+        first += len(batch)
 
 
 def _ragged(name: str, column: Any, first: int) -> Ragged:

@@ -1,11 +1,12 @@
 """Parquet: zstd, without dictionary and statistics, which cost time and save ids nothing."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from sftprep.records import Batch, Ids, Ragged
-from sftprep.shards.columns import GROUP_ROWS, check_columns, part_of, rows_of, table_of
+from sftprep.shards.columns import GROUP_ROWS, PART_ROWS, check_columns, parts_of, rows_of, table_of
 from sftprep.shards.parts import Part
 
 ENDING = "parquet"
@@ -37,9 +38,7 @@ def parts(file: BinaryIO) -> Iterator[Part]:
     """The rows by row groups."""
     import pyarrow.parquet as pq
 
-    shard, first = pq.ParquetFile(file), 0
+    shard = pq.ParquetFile(file)
     check_columns(shard.schema_arrow)
-    for group in range(shard.num_row_groups):
-        for batch in shard.iter_batches(GROUP_ROWS, row_groups=[group]):
-            yield part_of(batch, first)
-            first += len(batch)
+    groups = ([group] for group in range(shard.num_row_groups))
+    return parts_of(chain.from_iterable(shard.iter_batches(PART_ROWS, g) for g in groups))

@@ -1,0 +1,131 @@
+"""How a command speaks, and how it ends: standard streams, signals and exit codes.
+
+In     results as text or bytes; whatever a command raises.
+Out    results on stdout, whole, or an error; messages on stderr; the exit code of ``errors``.
+Keeps  the exit code where nobody can be told: a stderr that is full or closed changes nothing.
+Never  ends with 0 when a result could not be written; never lets a file take the place of a
+       standard stream that is closed.
+"""
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from sftprep.errors import SftprepError, StorageError, ascii_safe
+
+if TYPE_CHECKING:
+    from sftprep.progress import Progress
+
+
+def set_up() -> None:
+    """Make the standard streams such that writing to them is safe."""
+    for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # Else the first file that is opened takes its number. stdout cannot be written then:
+            # who closed it and asks for a result is told.
+            os.open(os.devnull, mode)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+
+
+def show(result: str | bytes) -> None:
+    """Write a result to stdout, a text with a line end.
+
+    Raises:
+        StorageError: it cannot be written.
+        BrokenPipeError: nobody reads it any more.
+    """
+    try:
+        if isinstance(result, bytes):
+            sys.stdout.buffer.write(result)
+        else:
+            sys.stdout.write(f"{result}\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _forget_stdout()
+        raise StorageError(
+            f"standard output: cannot be written: {error.strerror}. What was asked for is done, "
+            "but its result is not shown; write it elsewhere."
+        ) from error
+
+
+def say(text: str) -> None:
+    """Write a message to stderr, if that is possible."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def is_coloured() -> bool:
+    """Whether results may be coloured."""
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    return sys.stdout.isatty() and not plain
+
+
+@contextmanager
+def command() -> Iterator[None]:
+    """Every way a command can end early, and its exit code."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, _terminate)
+    try:
+        yield
+    except SftprepError as error:
+        say(f"error: {_lines_safe(str(error))}")
+        raise SystemExit(error.exit_code) from error
+    except KeyboardInterrupt as error:
+        say("interrupted; nothing was published. Pass --resume to go on.")
+        raise SystemExit(130) from error
+    except BrokenPipeError as error:
+        # Whoever read our results has gone: end as a program killed by SIGPIPE would.
+        _forget_stdout()
+        raise SystemExit(141) from error
+    except Exception as error:
+        if type(error).__module__.startswith("typer"):
+            raise  # its own way to end
+        say(traceback.format_exc().rstrip())
+        say("error: a bug in sftprep; nothing was published. Please report it.")
+        raise SystemExit(70) from error
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    say("terminated; nothing was published. Pass --resume to go on.")
+    raise SystemExit(128 + number)
+
+
+def _forget_stdout() -> None:
+    """What is still buffered shall not be tried again at the end."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _lines_safe(text: str) -> str:
+    return "\n".join(map(ascii_safe, text.split("\n")))
+
+
+@contextmanager
+def progress_bar(*, silent: bool) -> "Iterator[Progress]":
+    """A bar on stderr where that is a terminal; notes are always told, unless silent."""
+    from sftprep.progress import Bar, Silent
+
+    if silent:
+        yield Silent()
+        return
+    bar = Bar(shown=sys.stderr.isatty())
+    try:
+        yield bar
+    finally:
+        bar.close()
