@@ -47,29 +47,37 @@ def unclean_chains(
 ) -> Mask:
     """For each chain, whether its text has other ids when it is encoded whole.
 
-    Only what lies around the boundaries is encoded again, where the tokenizer never looks further.
+    Where the tokenizer never looks far, only what lies around a boundary is encoded again, and
+    nothing where the characters at the boundary say enough.
     """
-    if not chains:
-        return np.zeros(0, np.bool_)
-    begins, windows, continues = [], [], []
-    for first, last, _ in chains:
+    unclean = np.zeros(len(chains), np.bool_)
+    numbers = [
+        i for i, c in enumerate(chains) if not (encoder.is_local and _always_clean(texts, c))
+    ]
+    if not numbers:
+        return unclean
+    begins, windows = [], []
+    for number in numbers:
+        first, last, _ = chains[number]
         pieces = list(texts[first : last + 1])
         if encoder.is_local:
             pieces[-1] = pieces[-1][: first_cut(pieces[-1])]
             pieces[0] = pieces[0][last_cut(pieces[0]) :]
         begins.append(pieces[0])
         windows.append("".join(pieces))
-        continues.append(continued[first])
-    wholes = encoder.encode(windows, continues)
+    firsts = np.array([chains[number].first for number in numbers])
+    lasts = np.array([chains[number].last for number in numbers])
+    wholes = encoder.encode(windows, [continued[first] for first in firsts])
     # The tokens of the window in the runs as they are: from where its left part begins.
-    starts = runs.offsets[[chain.first for chain in chains]]
+    starts = runs.offsets[firsts]
     if encoder.is_local:
-        starts = runs.offsets[[chain.first + 1 for chain in chains]]
-        starts = starts - encoder.encode(begins).lengths
-    ends = runs.offsets[[chain.last + 1 for chain in chains]]
-    lengths = np.minimum(wholes.lengths, ends - starts)
+        starts = runs.offsets[firsts + 1] - encoder.encode(begins).lengths
+    lengths = runs.offsets[lasts + 1] - starts
+    if encoder.is_local:  # a window may end before the chain
+        lengths = np.minimum(wholes.lengths, lengths)
     apart = Ragged(runs.values[ragged_index(starts, lengths)], ends_to_offsets(lengths))
-    return differing(apart, wholes)
+    unclean[numbers] = differing(apart, wholes)
+    return unclean
 
 
 # Where text is always cut by the pre-tokenizers of ``local_pattern``: a run of letters ends before
@@ -77,8 +85,22 @@ def unclean_chains(
 BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
 FIRST = re.compile(BREAK)
 LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
+MEETS = re.compile(
+    r"[!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f]\n[A-Za-z\u4e00-\u9fa5]|"
+    r"[\s\S][A-Za-z] [A-Za-z]"
+)
+"""Two characters before a boundary and two behind it, where those patterns always cut: behind a
+single line end that follows text, and between a letter and a space with a letter."""
 NEAR = 64
 """Characters on each side of a boundary in which a cut is looked for."""
+
+
+def _always_clean(texts: Sequence[str], chain: Chain) -> bool:
+    first, last, _ = chain
+    if last != first + 1:
+        return last == first
+    before = texts[first][-2:]
+    return len(before) == 2 and MEETS.match(before + texts[last][:2]) is not None
 
 
 def last_cut(text: str) -> int:

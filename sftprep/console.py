@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from sftprep.progress import Progress
 
 
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
 def set_up() -> None:
     """Make the standard streams such that writing to them is safe."""
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
@@ -78,7 +81,7 @@ def is_coloured() -> bool:
 @contextmanager
 def command() -> Iterator[None]:
     """Every way a command can end early, and its exit code."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _terminate)
     try:
@@ -102,6 +105,10 @@ def command() -> Iterator[None]:
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
+    for other in ENDING:  # asked once is enough: the end is not disturbed
+        signal.signal(other, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     say("terminated; nothing was published. Pass --resume to go on.")
     raise SystemExit(128 + number)
 

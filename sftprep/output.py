@@ -142,7 +142,8 @@ class Output:
         else:
             self._clear()
         finally:
-            os.close(handle)
+            with contextlib.suppress(OSError):  # the lock goes in any case
+                os.close(handle)
 
     def _check_still_free(self) -> None:
         """Refuse an output that another run has written between our look and our lock."""

@@ -102,6 +102,7 @@ class BlockReader:
         sources: Sequence[Source],
         shard_size: int,
         block_bytes: int = BLOCK_BYTES,
+        *,
         limits: Limits = Limits(),  # noqa: B008 - it cannot be changed
     ) -> None:
         self.sources = sources

@@ -38,15 +38,19 @@ def finished(output: Output, job: Plan, recipe: Recipe) -> Manifest | None:
     if manifest is not None:
         inputs = [entry["sha256"] for entry in manifest.inputs]
         different = difference(decisive(manifest), job.decisive(recipe, inputs))
-        if different or (not damage and (different := _inputs_differ(manifest, job.sources))):
-            return _refuse(output, recipe.overwrite, f"was made otherwise: {different}")
+        if not different and not (damage and streams):
+            different = _inputs_differ(manifest, job.sources)
+        if different:
+            _refuse(output, recipe.overwrite, f"was made otherwise: {different}")
+            return None
     if damage:
-        return _refuse(output, recipe.overwrite or recipe.resume, f"is damaged: {damage}")
+        _refuse(output, recipe.overwrite or recipe.resume, f"is damaged: {damage}")
+        return None
     return manifest
 
 
 def _refuse(output: Output, replace: bool, why: str) -> None:
-    """Build anew, if that was asked for."""
+    """Say why, unless it may be replaced."""
     if not replace:
         raise OutputError(
             f"{output.path}: the dataset in it {why.rstrip('.')}. Choose another --output, or pass "

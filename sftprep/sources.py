@@ -170,7 +170,7 @@ def _short_names(paths: list[str]) -> list[str]:
     >>> _short_names(["/x/a/train.jsonl", "-"])
     ['train.jsonl', 'stdin']
     """
-    folders: dict[str, list[str]] = {}
+    folders: dict[str, tuple[str, ...]] = {}
     parts = [("stdin",) if p == STDIN else _real_parts(p, folders) for p in paths]
     depth = 1
     while len({p[-depth:] for p in parts}) < len(parts):
@@ -178,18 +178,20 @@ def _short_names(paths: list[str]) -> list[str]:
     return ["/".join(p[-depth:]) for p in parts]
 
 
-def _real_parts(path: str, folders: dict[str, list[str]]) -> tuple[str, ...]:
+def _real_parts(path: str, folders: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The parts of a path without links; each folder is looked at once."""
     folder, name = os.path.split(path)
     if not name or name in (".", "..") or os.path.islink(path):  # noqa: PTH114 - there may be many
-        return tuple(os.path.realpath(path).split(os.sep))
+        return Path(os.path.realpath(path)).parts
     if folder not in folders:
-        folders[folder] = os.path.realpath(folder).split(os.sep)
+        folders[folder] = Path(os.path.realpath(folder)).parts
     return (*folders[folder], name)
 
 
 def size_of(path: str) -> int | None:
     """The size of a file as stored; None of a stream, or of what is not there any more."""
+    if path == STDIN:
+        return None
     try:
         status = os.stat(path)  # noqa: PTH116 - there may be many
     except OSError:

@@ -126,14 +126,23 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
     assert Ran(0, expected, "") == ran
     dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
     place = {"line": 4, "offset": source.read_bytes().index(b'{"instruction": "aaa')}
-    assert [{"file": "a.jsonl", **place, "reason": "cut_to_nothing"}] == dropped
+    assert [{"file": "a.jsonl", **place, "reason": "cut_to_nothing", "tokens": 23}] == dropped
+
+
+def with_status(out: Path, status: str) -> str:
+    """What ``--json`` prints: the manifest, and before it what the run came to."""
+    text = (out / MANIFEST).read_text()
+    assert text.startswith("{\n  ")
+    return f'{{\n  "status": "{status}",\n{text[2:]}'
 
 
 def test_json(out: Path, two: Path, toy: Path) -> None:
-    """``--json`` prints the manifest, and nothing else."""
+    """``--json`` prints the manifest with the run's status, and nothing else."""
     ran = run("prepare", two, "--output", out, "--tokenizer", toy, "--json")
-    assert Ran(0, (out / MANIFEST).read_text(), "") == ran
+    assert Ran(0, with_status(out, "written"), "") == ran
     assert json.loads(ran.out)["counts"]["written"] == 2
+    again = run("prepare", two, "--output", out, "--tokenizer", toy, "--json")
+    assert Ran(0, with_status(out, "unchanged"), "") == again
 
 
 def test_quiet(out: Path) -> None:
@@ -145,7 +154,7 @@ def test_quiet(out: Path) -> None:
 def test_quiet_json(out: Path) -> None:
     """``--quiet`` leaves the result that ``--json`` asks for."""
     ran = prepare(GOOD, out, "--quiet", "--json")
-    assert Ran(0, (out / MANIFEST).read_text(), "") == ran
+    assert Ran(0, with_status(out, "written"), "") == ran
 
 
 SAMPLES = [
@@ -190,7 +199,7 @@ def test_files_of_a_dataset(out: Path) -> None:
 # --- bad records --------------------------------------------------------------------------------
 
 BAD_RECORDS: list[tuple[int, str, str, str]] = [
-    (2, "invalid_json", "not valid JSON at column 100: unexpected end of data", ""),
+    (2, "invalid_json", "not valid JSON: unexpected end of data", ""),
     (3, "not_an_object", "the record is a list of 4; expected a JSON object", ""),
     (5, "missing_field", "messages[1] has no field 'content'; found 'role'", ""),
     (6, "wrong_type", "messages[1].content is null; expected a string", ""),
@@ -224,17 +233,20 @@ BAD_RECORDS: list[tuple[int, str, str, str]] = [
         13,
         "invalid_utf8",
         "not valid UTF-8 at byte 131: invalid continuation byte",
-        "Convert the file to UTF-8",
+        "Convert the file to UTF-8; it looks like Windows-1252",
     ),
-    (15, "invalid_json", "not valid JSON at column 111: no low surrogate in string", ""),
+    (15, "lone_surrogate", "half of a surrogate pair (\\ud800 to \\udfff) is no character", ""),
 ]
 """The bad records of sample_data/bad.jsonl: line, reason, problem, cure."""
+BAD_COLUMNS = {2: 100, 13: 131, 15: 111}
+"""Those of them whose fault is at one place: line, column."""
 
 
 def test_bad_records_fail(out: Path) -> None:
     """Bad records end a run with all of them listed, and nothing is published."""
     lines = [
-        f"{BAD}:{line}: {problem}. {cure or 'Fix the record'}, or pass --on-error quarantine."
+        f"{BAD}:{line}{f':{BAD_COLUMNS[line]}' if line in BAD_COLUMNS else ''}: {problem}. "
+        f"{cure or 'Fix the record'}, or pass --on-error quarantine."
         for line, _, problem, cure in BAD_RECORDS
     ]
     expected = ["error: 12 of 15 records cannot be used; nothing was published.", *lines, ""]
@@ -250,6 +262,7 @@ def test_bad_records_quarantined(out: Path) -> None:
     found = [(r["file"], r["line"], r["reason"], r["message"]) for r in rejects]
     expected = [("bad.jsonl", line, reason, problem) for line, reason, problem, _ in BAD_RECORDS]
     assert expected == found
+    assert {r["line"]: r["column"] for r in rejects if "column" in r} == BAD_COLUMNS
     data = BAD.read_bytes()
     for reject in rejects:
         raw = data[reject["offset"] :].split(b"\n")[0]
@@ -442,13 +455,41 @@ def test_unknown_option() -> None:
 
 
 def test_output_exists(out: Path) -> None:
-    """A dataset that is there already is exit code 73, unless it may be replaced."""
+    """Another dataset that is there already is exit code 73, unless it may be replaced."""
     assert prepare(GOOD, out, "--quiet").code == 0
+    before = tree(out)
     expected = (
-        f"error: {out}: already holds a dataset. Choose another --output, or pass --overwrite.\n"
+        f"error: {out}: the dataset in it was made otherwise: --max-length was 2048 and is 99. "
+        "Choose another --output, or pass --overwrite to replace it.\n"
     )
-    assert Ran(73, "", expected) == prepare(GOOD, out)
-    assert Ran(0, "", "") == prepare(GOOD, out, "--overwrite", "--quiet")
+    assert Ran(73, "", expected) == prepare(GOOD, out, "--max-length", 99)
+    assert Ran(73, "", expected) == prepare(GOOD, out, "--max-length", 99, "--resume")
+    assert before == tree(out)
+    assert Ran(0, "", "") == prepare(GOOD, out, "--max-length", 99, "--overwrite", "--quiet")
+    assert load_manifest(out).recipe["max_length"] == 99
+
+
+@pytest.mark.parametrize("flag", [(), ("--resume",), ("--overwrite", "--resume")])
+def test_already_complete(out: Path, flag: tuple[str, ...]) -> None:
+    """A dataset that is there and equal is left as it is, down to its files' times."""
+    assert prepare(GOOD, out, "--quiet").code == 0
+    before = {path: path.stat() for path in out.rglob("*")}
+    expected = f"{out}: already complete: the same input and options; nothing was done\n"
+    assert Ran(0, expected, "") == prepare(GOOD, out, *flag)
+    after = {path: path.stat() for path in out.rglob("*")}
+    assert {path: (s.st_ino, s.st_mtime_ns) for path, s in before.items()} == {
+        path: (s.st_ino, s.st_mtime_ns) for path, s in after.items()
+    }
+
+
+def test_overwrite_builds_again(out: Path) -> None:
+    """``--overwrite`` writes an equal dataset anew: that is what it says."""
+    assert prepare(GOOD, out, "--quiet").code == 0
+    before, inode = tree(out), out.stat().st_ino
+    ran = prepare(GOOD, out, "--overwrite", "--json")
+    assert Ran(0, with_status(out, "written"), "") == ran
+    assert before == tree(out)
+    assert inode != out.stat().st_ino
 
 
 def test_max_length_above_the_tokenizers(out: Path) -> None:
@@ -549,7 +590,7 @@ def test_whole_program(tmp_path: Path) -> None:
     )
     note = "note: --max-length 9,999 is more than the tokenizer says its model can read (4,096).\n"
     assert (0, note) == (done.returncode, done.stderr.decode())
-    assert (tmp_path / "out" / MANIFEST).read_bytes() == done.stdout
+    assert with_status(tmp_path / "out", "written") == done.stdout.decode()
     assert importlib.metadata.version("sftprep") == json.loads(done.stdout)["libraries"]["sftprep"]
 
 

@@ -18,7 +18,9 @@ from toys import (
     piece_tokenizer,
 )
 
-from sftprep.encode import BACKENDS, SELF_CHECK, Encoder, GigatokenBackend, HfBackend
+from sftprep.backends import BACKENDS, GigatokenBackend, HfBackend
+from sftprep.encode import Encoder
+from sftprep.encoding import SELF_CHECK
 from sftprep.errors import TokenizerError
 from sftprep.tokenizer import Tokenizer
 

@@ -571,11 +571,12 @@ def test_preview_accounts_for_the_records_on_the_way() -> None:
         "<|im_start|>assistant·↵\n"
         "⟦一百·年·。<|im_end|>⟧↵\n"
         "\n"
-        "15 records looked at, 2 shown; rejected: 2 invalid_json (first at bad.jsonl:2), "
+        "15 records looked at, 2 shown; rejected: 1 invalid_json (bad.jsonl:2), "
         "1 not_an_object (bad.jsonl:3), 1 missing_field (bad.jsonl:5), "
         "2 wrong_type (first at bad.jsonl:6), 1 unknown_role (bad.jsonl:7), "
         "2 bad_turn_order (first at bad.jsonl:8), 1 empty_completion (bad.jsonl:9), "
-        "1 schema_mismatch (bad.jsonl:11), 1 invalid_utf8 (bad.jsonl:13); "
+        "1 schema_mismatch (bad.jsonl:11), 1 invalid_utf8 (bad.jsonl:13), "
+        "1 lone_surrogate (bad.jsonl:15); "
         "dropped: 1 too_long (bad.jsonl:16)\n"
     )
 

@@ -1,20 +1,14 @@
-"""pipeline, engine and plan: what becomes of the records of a block, and of each with its place."""
+"""pipeline and plan: what becomes of the records of a block, and of each with its place."""
 
 import itertools
 import json
-import multiprocessing
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from toys import (
     SAMPLE_DATA,
-    SAMPLE_TOKENIZER,
     Token,
     byte_hf,
     byte_tokenizer,
@@ -24,9 +18,7 @@ from toys import (
     write_jsonl,
 )
 
-import sftprep.engine.local
-from sftprep import DataError, InternalError, NoInputError, Recipe, load_manifest, prepare
-from sftprep.engine.local import run_blocks
+from sftprep import DataError, NoInputError, Recipe, load_manifest, prepare
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block, Element
 from sftprep.templates import load_template, parse_template
@@ -210,52 +202,6 @@ def test_single_word_tokens() -> None:
     )
 
 
-# --- workers ------------------------------------------------------------------------------------
-
-
-def blocks(count: int) -> Iterator[Block]:
-    """Blocks of one record."""
-    for number in range(count):
-        data = json.dumps(talk(f"u:{number} a:{number}")).encode()
-        yield Block(0, 0, number + 1, 0, data, None, "messages")
-
-
-@pytest.mark.parametrize(("count", "workers"), [(0, 2), (1, 2), (5, 1), (20, 2)])
-def test_results_are_in_order(count: int, workers: int) -> None:
-    """Results come in the order of their blocks, with any number of workers."""
-    pipeline = Pipeline(settings())
-    results = list(run_blocks(blocks(count), pipeline.settings, pipeline, workers))
-    expected = [f"<u>{n}<a>{n}</s>" for n in range(count)]
-    assert expected == [text for result in results for text in texts(result)]
-
-
-def test_few_blocks_are_in_flight() -> None:
-    """Blocks are read as results are taken: memory does not follow the input's size."""
-    taken = []
-
-    def counted() -> Iterator[Block]:
-        for block in blocks(50):
-            taken.append(block.line)
-            yield block
-
-    pipeline = Pipeline(settings())
-    results = run_blocks(counted(), pipeline.settings, pipeline, 2)
-    next(results)
-    assert len(taken) <= 2 * sftprep.engine.local.BLOCKS_AHEAD
-    results.close()  # type: ignore[attr-defined]
-
-
-def test_a_killed_worker() -> None:
-    """A worker that was killed ends the run with a message: nobody waits for it."""
-    pipeline = Pipeline(settings())
-    results = run_blocks(blocks(500), pipeline.settings, pipeline, 2)
-    next(results)
-    for child in multiprocessing.active_children():
-        os.kill(child.pid or 0, signal.SIGKILL)
-    with pytest.raises(InternalError, match="a worker process died"):
-        list(results)
-
-
 # --- whole runs ---------------------------------------------------------------------------------
 
 
@@ -299,7 +245,7 @@ def test_fingerprint_follows_what_decides_the_bytes(tmp_path: Path) -> None:
     prints = [
         prepare(
             recipe(SAMPLE_DATA / "prompt_completion.jsonl", tmp_path / str(n), **base | v)
-        ).fingerprint
+        ).manifest.fingerprint
         for n, v in enumerate(variants)
     ]
     assert prints[0] == prints[1] == prints[2]
@@ -311,30 +257,3 @@ def test_no_records(tmp_path: Path) -> None:
     with pytest.raises(NoInputError):
         prepare(recipe(write_jsonl(tmp_path / "a.jsonl", []), tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-
-
-def test_a_worker_that_dies_at_its_start(tmp_path: Path) -> None:
-    """A worker that never gets to work ends the run with a message; nobody waits for it."""
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(
-        'import os, sys\nif "--multiprocessing-fork" in sys.argv:\n    os._exit(1)\n'
-    )
-    data = write_jsonl(tmp_path / "in.jsonl", [{"prompt": "a", "completion": "b"}])
-    more = write_jsonl(tmp_path / "more.jsonl", [{"prompt": "a", "completion": "b"}])
-
-    run = subprocess.run(
-        [sys.executable, "-m", "sftprep", "prepare", str(data), str(more), "--output",
-         str(tmp_path / "out"), "--tokenizer", str(SAMPLE_TOKENIZER), "--workers", "2"],
-        env={**os.environ, "PYTHONPATH": str(site)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )  # fmt: skip
-
-    assert (run.returncode, run.stdout) == (70, "")
-    assert run.stderr == (
-        "error: a worker process died: it was killed, or memory ran out. Nothing was published; "
-        "run again, with fewer --workers if memory is short.\n"
-    )

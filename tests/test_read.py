@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pytest
 
-from sftprep.errors import DataError, NoInputError, StorageError, UsageError
+from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.read import Block, BlockReader, Source, SourceFacts, find_sources
 
 Write = Callable[[str, str | bytes], Path]
@@ -199,7 +199,7 @@ def test_truncated(write: Write, ending: str, cut: float) -> None:
     with pytest.raises(DataError) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}: the compressed data is damaged or cut off (")
-    assert str(caught.value).endswith("). Fetch the file again.")
+    assert str(caught.value).endswith(f"), at or before byte {len(data):,}. Fetch the file again.")
 
 
 @pytest.mark.parametrize("ending", COMPRESS)
@@ -314,8 +314,10 @@ def test_text_behind_an_array(write: Write, rest: str) -> None:
     path = write("a.json", '[\n{"a": 1}]' + rest)
     with pytest.raises(DataError) as caught:
         read(path)
+    line = 2 + rest.count("\n")
     assert (
-        f"{path}:2: text follows the end of the JSON array: '{rest.strip()}'. "
+        f"{path}:{line}: text follows the end of the JSON array: "
+        f"'{rest.strip()}'. "
         "A file holds one array, or one object a line."
     ) == str(caught.value)
 
@@ -420,14 +422,15 @@ def test_no_input(tmp_path: Path, name: str, message: str) -> None:
 
 
 def test_a_file_that_goes_away(write: Write) -> None:
-    """A file that cannot be opened any more is an error of the storage."""
+    """A file that is gone when its turn comes is an error."""
     path = write("a.jsonl", b"1\n")
     reader = BlockReader(find_sources([str(path)]), 1 << 30)
     path.unlink()
-    with pytest.raises(StorageError) as caught:
+    with pytest.raises(DataError) as caught:
         list(reader)
     assert (
-        f"{path}: cannot be read: No such file or directory. Check the file and its rights."
+        f"{path}: changed while it was read: it was deleted or moved. "
+        "Run again once nothing changes it."
     ) == str(caught.value)
 
 

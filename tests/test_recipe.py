@@ -39,11 +39,14 @@ EVERYTHING: dict[str, Any] = {
     "backend": "hf",
     "format": "arrow",
     "shard_size": "1KiB",
+    "max_line_bytes": "1MB",
+    "max_expansion": 7,
     "on_injection": "reject",
     "on_error": "quarantine",
     "max_rejects": "1.5%",
     "workers": 3,
     "overwrite": True,
+    "resume": True,
 }
 """Every option, with a value that is not its default."""
 
@@ -86,7 +89,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "shard_size": "9B", "schema": "sharegpt", "truncation": "drop", "train_on": "all",
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
-        "per_turn": True,
+        "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()

@@ -1,8 +1,11 @@
 """shards: what is written can be read again, by sftprep and by ``datasets``."""
 
+import hashlib
 import json
+import threading
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from toys import SAMPLE_DATA, byte_hf, recipe, save_folder, write_jsonl
 
 from sftprep import load_manifest, prepare, read_shard
 from sftprep.records import Batch, ends_to_offsets
-from sftprep.shards import FORMATS
+from sftprep.shards import FORMATS, jsonl
 from sftprep.shards.writer import ShardWriter
 
 EXPECTED = {
@@ -28,6 +31,12 @@ def batch() -> Batch:
         ends_to_offsets(np.array([3, 1, 2])),
         np.arange(3, dtype=np.int64),
     )
+
+
+def save(path: Path, name: str, rows: Batch, ignore_index: int = -100) -> None:
+    """Write a shard in one of the formats."""
+    with path.open("xb") as file:
+        FORMATS[name].write(file, rows, ignore_index)
 
 
 def many(rows: int) -> Batch:
@@ -48,7 +57,7 @@ def many(rows: int) -> Batch:
 def test_round_trip(tmp_path: Path, name: str, rows: int, ignore: int) -> None:
     """A shard that was read has the rows that were written, over all of its row groups."""
     written = many(rows)
-    FORMATS[name].write(tmp_path / "shard", written, ignore)
+    save(tmp_path / "shard", name, written, ignore)
     found = read_shard(tmp_path / "shard", name)
     assert written.input_ids.tolist() == found.input_ids.values.tolist()
     assert written.offsets.tolist() == found.input_ids.offsets.tolist()
@@ -63,23 +72,14 @@ def test_same_rows_same_bytes(tmp_path: Path, name: str) -> None:
     whole = many(9000)
     first = np.arange(9000) < 1234
     parts = [whole.keep_rows(first), whole.keep_rows(~first)]
-    FORMATS[name].write(tmp_path / "a", whole, -100)
-    FORMATS[name].write(tmp_path / "b", Batch.concatenate(parts), -100)
+    save(tmp_path / "a", name, whole)
+    save(tmp_path / "b", name, Batch.concatenate(parts))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_never_over_a_file(tmp_path: Path, name: str) -> None:
-    """A shard is a new file."""
-    (tmp_path / "shard").write_bytes(b"mine")
-    with pytest.raises(FileExistsError):
-        FORMATS[name].write(tmp_path / "shard", batch(), -100)
-    assert (tmp_path / "shard").read_bytes() == b"mine"
 
 
 def test_jsonl_is_plain(tmp_path: Path) -> None:
     """JSON Lines hold an object a row."""
-    FORMATS["jsonl"].write(tmp_path / "shard", batch(), -100)
+    save(tmp_path / "shard", "jsonl", batch())
     rows = [json.loads(line) for line in (tmp_path / "shard").read_text().splitlines()]
     assert [{k: v[i] for k, v in EXPECTED.items()} for i in range(3)] == rows
 
@@ -91,7 +91,7 @@ def test_schema(tmp_path: Path, name: str) -> None:
     import pyarrow.parquet as pq
 
     path = tmp_path / "shard"
-    FORMATS[name].write(path, batch(), -100)
+    save(path, name, batch())
     table = pq.read_table(path) if name == "parquet" else pa.ipc.open_file(path).read_all()
     small, ids = pa.list_(pa.int8()), pa.list_(pa.int32())
     assert [("input_ids", ids), ("attention_mask", small), ("labels", ids)] == [
@@ -104,38 +104,127 @@ def test_schema(tmp_path: Path, name: str) -> None:
 
 
 def test_writer(tmp_path: Path) -> None:
-    """Rows are collected into their shards; shards without rows are not written."""
-    with ShardWriter(tmp_path, "jsonl", -100) as writer:
-        writer.add(0, batch())
-        writer.add(0, None)
-        writer.add(1, None)
-        writer.add(2, batch())
-        writer.add(2, batch())
-        facts = writer.finish()
-    assert [(f["name"], f["rows"], f["tokens"], f["trained_tokens"]) for f in facts] == [
-        ("train-00000-of-00002.jsonl", 3, 6, 3),
-        ("train-00001-of-00002.jsonl", 6, 12, 6),
-    ]
-    assert [f["name"] for f in facts] == sorted(path.name for path in tmp_path.iterdir())
-    assert [f["bytes"] for f in facts] == [(tmp_path / f["name"]).stat().st_size for f in facts]
+    """Rows are collected into their shards, and a shard without rows is no file."""
+    with ShardWriter("jsonl", -100) as writer:
+        writer.add(batch())
+        writer.add(None)
+        first = writer.write(tmp_path / "a")
+        writer.add(None)
+        empty = writer.write(tmp_path / "b")
+        writer.add(batch())
+        writer.add(batch())
+        last = writer.write(tmp_path / "c")
+    assert empty is None
+    assert first is not None
+    assert last is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
+    data = {name: (tmp_path / name).read_bytes() for name in ("a", "c")}
+    assert data["a"] * 2 == data["c"]
+    for found, name, rows in ((first, "a", 3), (last, "c", 6)):
+        assert found.result() == {
+            "rows": rows,
+            "tokens": 2 * rows,
+            "trained_tokens": rows,
+            "bytes": len(data[name]),
+            "sha256": hashlib.sha256(data[name]).hexdigest(),
+        }
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_writer_writes_what_the_format_does(tmp_path: Path, name: str) -> None:
+    """A shard that the writer wrote is the format's file, with the label that was asked for."""
+    save(tmp_path / "plain", name, batch(), -7)
+    with ShardWriter(name, -7) as writer:
+        writer.add(batch())
+        future = writer.write(tmp_path / "shard")
+    assert future is not None
+    data = (tmp_path / "plain").read_bytes()
+    assert data == (tmp_path / "shard").read_bytes()
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (
+        future.result()["bytes"],
+        future.result()["sha256"],
+    )
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_never_over_a_file(tmp_path: Path, name: str, kind: str) -> None:
+    """A shard is a new file: what is there is not written to, nor what a link there leads to."""
+    (tmp_path / "mine").write_bytes(b"mine")
+    if kind == "link":
+        (tmp_path / "shard").symlink_to(tmp_path / "mine")
+    else:
+        (tmp_path / "shard").write_bytes(b"mine")
+    with ShardWriter(name, -100) as writer:
+        writer.add(batch())
+        future = writer.write(tmp_path / "shard")
+        assert future is not None
+        with pytest.raises(FileExistsError):
+            future.result()
+    assert (tmp_path / "mine").read_bytes() == b"mine" == (tmp_path / "shard").read_bytes()
 
 
 def test_writer_of_many(tmp_path: Path) -> None:
-    """More shards than are held in memory keep their order."""
-    with ShardWriter(tmp_path, "jsonl", -100) as writer:
+    """More shards than are held in memory are all written, each with its own rows."""
+    futures = []
+    with ShardWriter("jsonl", -100) as writer:
         for index in range(12):
-            writer.add(index, many(index + 1))
-        facts = writer.finish()
-    assert list(range(1, 13)) == [f["rows"] for f in facts]
-    assert [f"train-{i:05d}-of-00012.jsonl" for i in range(12)] == [f["name"] for f in facts]
+            writer.add(many(index + 1))
+            futures.append(writer.write(tmp_path / f"{index}"))
+        assert list(range(1, 13)) == [future.result()["rows"] for future in futures if future]
+    found = [(tmp_path / f"{index}").read_bytes().count(b"\n") for index in range(12)]
+    assert found == list(range(1, 13))
+
+
+def test_few_shards_are_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that is behind lets the run wait for it: memory does not follow the input's size."""
+    begun, go = threading.Semaphore(0), threading.Event()
+
+    def slow(file: IO[bytes], rows: Batch, ignore_index: int) -> None:
+        begun.release()
+        assert go.wait(20)
+        file.write(b"%d %d" % (len(rows), ignore_index))
+
+    monkeypatch.setattr(jsonl, "write", slow)
+    asked: list[Future[dict[str, Any]] | None] = []
+
+    def ask(writer: ShardWriter) -> None:
+        for index in range(4):
+            writer.add(batch())
+            asked.append(writer.write(tmp_path / f"{index}"))
+
+    with ShardWriter("jsonl", -100) as writer:
+        asking = threading.Thread(target=ask, args=(writer,))
+        asking.start()
+        assert begun.acquire(timeout=20)
+        assert begun.acquire(timeout=20)
+        asking.join(0.2)
+        assert len(asked) == 2
+        go.set()
+        asking.join(20)
+        assert [future.result()["rows"] for future in asked if future] == [3, 3, 3, 3]
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [b"3 -100"] * 4
 
 
 def test_writer_tells_of_a_failure(tmp_path: Path) -> None:
     """An error in the writing thread reaches the run."""
-    with ShardWriter(tmp_path / "gone", "jsonl", -100) as writer:
-        writer.add(0, batch())
+    with ShardWriter("jsonl", -100) as writer:
+        writer.add(batch())
+        future = writer.write(tmp_path / "gone" / "shard")
+        assert future is not None
         with pytest.raises(FileNotFoundError):
-            writer.finish()
+            future.result()
+
+
+def test_writer_tells_of_a_failure_before_it_goes_on(tmp_path: Path) -> None:
+    """A run does not go on for long after a shard could not be written."""
+    with ShardWriter("jsonl", -100) as writer:
+        for _ in range(2):
+            writer.add(batch())
+            writer.write(tmp_path / "gone" / "shard")
+        writer.add(batch())
+        with pytest.raises(FileNotFoundError):
+            writer.write(tmp_path / "shard")
 
 
 # --- datasets -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """tally, manifest and summary: every record is counted once, and every loss is listed."""
 
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -7,11 +8,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+from toys import tree
 
 from sftprep import DataError, InternalError, NoInputError, load_manifest
 from sftprep.controls import ControlStrings
 from sftprep.errors import RecordError
-from sftprep.manifest import MANIFEST, Manifest, check_identity, fingerprint
+from sftprep.ledger import Ledger
+from sftprep.manifest import (
+    MANIFEST,
+    ORDER,
+    Manifest,
+    Prepared,
+    check_identity,
+    decisive,
+    difference,
+    fingerprint,
+)
 from sftprep.pipeline import BlockResult, Lost
 from sftprep.read import Source
 from sftprep.records import Batch, ends_to_offsets
@@ -104,18 +116,197 @@ def test_totals(tmp_path: Path) -> None:
 def test_ledgers(tmp_path: Path) -> None:
     """Each loss has a line with its file, line, offset and reason; a bad record also its bytes."""
     full(tmp_path, quarantine=True)
-    wrong = {"reason": "wrong_type", "message": "prompt is 5; expected a string", "raw": "{}"}
+    wrong = {
+        "reason": "wrong_type", "message": "prompt is 5; expected a string",
+        "cure": "Fix the record", "raw": "{}",
+    }  # fmt: skip
     assert [
         {"file": "a.jsonl", "line": 3, "offset": 30, **wrong},
         {"file": "a.jsonl", "line": 4, "offset": 40, **wrong},
         {
             "file": "b\x1b.jsonl", "line": 1, "offset": 10, "reason": "invalid_utf8",
-            "message": "bad", "raw_base64": "/w==",
+            "message": "bad", "cure": "Fix the record", "raw_base64": "/w==",
         },
     ] == lines(tmp_path / "rejects.jsonl")  # fmt: skip
     assert lines(tmp_path / "dropped.jsonl") == [
         {"file": "a.jsonl", "line": 2, "offset": 20, "reason": "too_long"}
     ]
+
+
+def test_ledger_of_a_record_that_came_far(tmp_path: Path) -> None:
+    """A loss has its length in tokens and its column where these are known."""
+    tally = Tally(SOURCES, tmp_path, quarantine=True)
+    bad = RecordError("invalid_json", "not valid JSON: x", "Write it otherwise", 7)
+    tally.add(block(0, 1, 0, rejected=[rejected(0, 3, error=bad)._replace(tokens=12)]))
+    tally.add(block(1, 1, 0, dropped=[dropped(1, 2)._replace(tokens=3000)]))
+    tally.close()
+    assert lines(tmp_path / "rejects.jsonl") == [
+        {
+            "file": "a.jsonl", "line": 3, "offset": 30, "reason": "invalid_json", "tokens": 12,
+            "column": 7, "message": "not valid JSON: x", "cure": "Write it otherwise", "raw": "{}",
+        }
+    ]  # fmt: skip
+    assert lines(tmp_path / "dropped.jsonl") == [
+        {"file": "b\x1b.jsonl", "line": 2, "offset": 20, "reason": "too_long", "tokens": 3000}
+    ]
+
+
+def test_facts_of_the_ledgers(tmp_path: Path) -> None:
+    """Of each ledger that is there the entries, bytes and SHA-256 are known at any time."""
+    tally = Tally(SOURCES, tmp_path, quarantine=True)
+    assert tally.ledgers() == {}
+    for count, at in ((1, 3), (2, 4)):
+        tally.add(block(0, 1, 0, rejected=[rejected(0, at)]))
+        found = tally.ledgers()
+        data = (tmp_path / "rejects.jsonl").read_bytes()
+        sha256 = hashlib.sha256(data).hexdigest()
+        assert found == {"rejects.jsonl": {"entries": count, "bytes": len(data), "sha256": sha256}}
+    tally.close()
+    assert found == tally.ledgers()
+
+
+@pytest.mark.parametrize("quarantine", [False, True])
+def test_restored(tmp_path: Path, quarantine: bool) -> None:
+    """A tally that goes on from another's state ends as one that was never interrupted."""
+    folders = [tmp_path / name for name in ("whole", "parts")]
+    results = [
+        block(
+            0, 5, 2, blank=1, dropped=[dropped(0, 2)], rejected=[rejected(0, 3), rejected(0, 4)],
+            counts=Counter(tokens=7, extra_examples=0), controls=Counter({"<s>": 1}),
+            outputs=Counter(response=2),
+        ),
+        block(1, 2, 1, rejected=[rejected(1, 1, b"\xff")], counts=Counter(tokens=1)),
+        block(1, 4, 2, dropped=[dropped(1, 5)], rejected=[rejected(1, 6)]),
+    ]  # fmt: skip
+    for folder in folders:
+        folder.mkdir()
+    whole = Tally(SOURCES, folders[0], quarantine=quarantine)
+    for result in results:
+        whole.add(result)
+    whole.close()
+
+    first = Tally(SOURCES, folders[1], quarantine=quarantine)
+    for result in results[:2]:
+        first.add(result)
+    state = json.loads(json.dumps(first.state()))
+    first.close()
+    second = Tally(SOURCES, folders[1], quarantine=quarantine)
+    second.restore(state)
+    second.add(results[2])
+    second.close()
+
+    assert (whole.totals(), whole.state(), whole.ledgers()) == (
+        second.totals(),
+        second.state(),
+        second.ledgers(),
+    )
+    assert tree(folders[0]) == tree(folders[1])
+    assert set(tree(folders[0])) == {"dropped.jsonl", *(["rejects.jsonl"] if quarantine else [])}
+
+
+def test_restored_error_lists_what_was_first(tmp_path: Path) -> None:
+    """The bad records of before an interruption are listed, in their order."""
+    first = Tally(SOURCES, tmp_path, quarantine=False)
+    first.add(block(0, 2, 1, rejected=[rejected(0, 3)]))
+    second = Tally(SOURCES, tmp_path, quarantine=False)
+    second.restore(first.state())
+    second.add(block(1, 2, 1, rejected=[rejected(1, 9)]))
+    with pytest.raises(DataError) as caught:
+        second.check(None)
+    more = "prompt is 5; expected a string. Fix the record, or pass --on-error quarantine."
+    assert str(caught.value) == (
+        "2 of 4 records cannot be used; nothing was published.\n"
+        f"in/a.jsonl:3: {more}\nin/b\\x1b.jsonl:9: {more}"
+    )
+
+
+def test_a_state_does_not_change(tmp_path: Path) -> None:
+    """A state is of its moment: what is counted later is not in it."""
+    tally = Tally(SOURCES, tmp_path, quarantine=False)
+    tally.add(block(0, 2, 1, rejected=[rejected(0, 3)], controls=Counter({"<s>": 1})))
+    state = tally.state()
+    before = json.dumps(state)
+    tally.add(block(0, 2, 1, rejected=[rejected(0, 4)], controls=Counter({"<s>": 1})))
+    assert before == json.dumps(state)
+
+
+# --- a ledger -----------------------------------------------------------------------------------
+
+
+def test_ledger(tmp_path: Path) -> None:
+    """A line an entry; what is known of the file is true of what is on disk at that time."""
+    path = tmp_path / "a.jsonl"
+    ledger = Ledger(path)
+    assert ledger.facts() == {}
+    assert not path.exists()
+    for count in (1, 2, 3):
+        ledger.add({"价": count, "raw": "a\nb"})
+        data = "".join(f'{{"价":{n},"raw":"a\\nb"}}\n' for n in range(1, count + 1)).encode()
+        expected = {
+            "entries": count,
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        assert ledger.facts() == expected
+        assert path.read_bytes() == data
+    ledger.close()
+    assert ledger.facts() == expected
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_ledger_resumed(tmp_path: Path) -> None:
+    """A ledger that is taken up again goes on behind the entries that are there."""
+    path = tmp_path / "a.jsonl"
+    whole = Ledger(tmp_path / "whole")
+    first = Ledger(path)
+    for ledger in (whole, first):
+        ledger.add({"n": 1})
+    first.abandon()
+    again = Ledger(path)
+    again.resume()
+    assert again.facts() == whole.facts()
+    for ledger in (whole, again):
+        ledger.add({"n": 2})
+        ledger.close()
+    assert again.facts() == whole.facts()
+    assert path.read_bytes() == b'{"n":1}\n{"n":2}\n' == (tmp_path / "whole").read_bytes()
+
+
+def test_ledger_resumed_from_nothing(tmp_path: Path) -> None:
+    """Where there was no entry there is no file, before and after."""
+    ledger = Ledger(tmp_path / "a.jsonl")
+    ledger.resume()
+    assert ledger.facts() == {}
+    ledger.abandon()
+    ledger.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_ledger_never_over_a_file(tmp_path: Path, kind: str) -> None:
+    """A ledger is a new file, and no link to one."""
+    path = tmp_path / "a.jsonl"
+    (tmp_path / "mine").write_text("mine")
+    if kind == "file":
+        path.write_text("mine")
+    else:
+        path.symlink_to(tmp_path / ("mine" if kind == "link" else "nowhere"))
+    with pytest.raises(FileExistsError):
+        Ledger(path).add({"n": 1})
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()
+
+
+def test_a_tally_that_fails_closes_its_files(tmp_path: Path) -> None:
+    """A run that failed writes no more: nothing comes late into the folder of the next one."""
+    with Tally(SOURCES, tmp_path, quarantine=True) as tally:
+        tally.add(block(0, 1, 0, rejected=[rejected(0, 3)]))
+    before = tree(tmp_path)
+    with pytest.raises(ValueError, match="closed file"):
+        tally.add(block(0, 1, 0, rejected=[rejected(0, 4)]))
+    del tally
+    assert before == tree(tmp_path)
+    assert len(before["rejects.jsonl"].splitlines()) == 1
 
 
 def test_ledgers_are_private(tmp_path: Path) -> None:
@@ -219,8 +410,9 @@ def test_control_strings(records: list[list[str]], expected: tuple[int, dict[str
 def manifest(**changed: Any) -> Manifest:
     """A small manifest."""
     values: dict[str, Any] = {
-        "format_version": 1, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
-        "template": {"name": "价"}, "counts": {}, "shards": [], "libraries": {}, "fingerprint": "f",
+        "format_version": 2, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
+        "template": {"name": "价"}, "counts": {}, "shards": [], "ledgers": {}, "libraries": {},
+        "fingerprint": "f",
     }  # fmt: skip
     return Manifest(**values | changed)
 
@@ -241,14 +433,23 @@ def test_no_manifest(tmp_path: Path) -> None:
     ) == str(caught.value)
 
 
+OTHER_VERSION = "this sftprep reads 2. Use the version that wrote it, or build the dataset again."
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"{", "is damaged: "),
-        (b"[]", "has format version None; this sftprep reads 1. "),
-        (b"{}", "has format version None; this sftprep reads 1. "),
-        (b'{"format_version": 2}', "has format version 2; this sftprep reads 1. "),
-        (b'{"format_version": 1}', "has other keys than a manifest. "),
+        (b"[]", f"has format version null; {OTHER_VERSION}"),
+        (b"{}", f"has format version null; {OTHER_VERSION}"),
+        (b'{"format_version": 1}', f"has format version 1; {OTHER_VERSION}"),
+        (b'{"format_version": "2"}', f"has format version '2'; {OTHER_VERSION}"),
+        (b'{"format_version": 2}', "has other keys than a manifest. Build the dataset again."),
+        (
+            manifest().dump().replace(b'"max_length": 9', b'"max_length": 8'),
+            "has been changed since it was written: its digest is another. Build the dataset "
+            "again.",
+        ),
     ],
 )
 def test_bad_manifest(tmp_path: Path, content: bytes, message: str) -> None:
@@ -257,6 +458,99 @@ def test_bad_manifest(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(DataError) as caught:
         load_manifest(tmp_path)
     assert str(caught.value).startswith(f"{tmp_path / MANIFEST}: {message}")
+    assert message == "is damaged: " or str(caught.value).endswith(message)
+
+
+@pytest.mark.parametrize("cut", range(0, 700, 35))
+def test_manifest_that_was_cut_off(tmp_path: Path, cut: int) -> None:
+    """A manifest that is not whole is an error, wherever it ends."""
+    whole = manifest().dump()
+    (tmp_path / MANIFEST).write_bytes(whole[: min(cut, len(whole) - 2)])
+    with pytest.raises(DataError, match=r" is damaged: .*\. Build the dataset again\.$"):
+        load_manifest(tmp_path)
+
+
+FACTS: dict[str, Any] = {
+    "format_version": 2,
+    "recipe": {"max_length": 10, "add_token": [], "system": None, "per_turn": False},
+    "tokenizer": "t",
+    "template": "u",
+    "libraries": {"orjson": "3.1", "pyarrow": "20"},
+    "inputs": ["a", "b"],
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, ""),
+        ({"format_version": 1}, "the format version was 2 and is 1"),
+        ({"tokenizer": "x"}, "the tokenizer is another one"),
+        ({"template": "x"}, "the template is another one"),
+        ({"inputs": ["a", "x"]}, "input 2 of 2 is another one"),
+        ({"inputs": ["b", "a"]}, "input 1 of 2 is another one"),
+        ({"inputs": ["a"]}, "there were 2 inputs and are 1"),
+        ({"inputs": ["a"] * 1234}, "there were 2 inputs and are 1,234"),
+        (
+            {"libraries": {"orjson": "3.1", "pyarrow": "21"}},
+            "the version of pyarrow was '20' and is '21'",
+        ),
+        ({"libraries": {"orjson": "3.1"}}, "the version of pyarrow was '20' and is null"),
+        (
+            {"libraries": {"orjson": "3.1", "pyarrow": "20", "x": "1"}},
+            "the version of x was null and is '1'",
+        ),
+        ({"recipe": FACTS["recipe"] | {"max_length": 11}}, "--max-length was 10 and is 11"),
+        ({"recipe": FACTS["recipe"] | {"system": ""}}, "--system was null and is ''"),
+        ({"recipe": FACTS["recipe"] | {"per_turn": True}}, "--per-turn was false and is true"),
+        (
+            {"recipe": FACTS["recipe"] | {"add_token": ["<x>", "pad=\a"]}},
+            "--add-token was none and is '<x>', 'pad=\\x07'",
+        ),
+        (
+            {"recipe": FACTS["recipe"] | {"max_length": 1, "system": "a"}, "tokenizer": "x"},
+            "--max-length was 10 and is 1",
+        ),
+        ({"tokenizer": "x", "template": "x", "inputs": []}, "the tokenizer is another one"),
+    ],
+)
+def test_difference(changed: dict[str, Any], expected: str) -> None:
+    """The first thing in which two runs differ is named, with both its values."""
+    assert expected == difference(FACTS, FACTS | changed)
+    assert (expected == "") == (difference(FACTS | changed, FACTS) == "")
+
+
+def test_every_decisive_fact_is_compared() -> None:
+    """What decides the bytes is what is compared."""
+    facts = manifest(tokenizer={"sha256": "t"}, template={"sha256": "u"})
+    assert set(ORDER) == set(FACTS) == set(decisive(facts))
+
+
+def test_decisive_facts_of_a_manifest() -> None:
+    """A manifest tells what decided its bytes: the inputs by content, nothing of the result."""
+    found = decisive(
+        manifest(
+            inputs=[{"name": "a", "sha256": "1"}, {"name": "b", "sha256": "2"}],
+            tokenizer={"sha256": "t", "name": "x"},
+            template={"sha256": "u", "name": "y", "source": "z"},
+            libraries={"orjson": "3"},
+            counts={"read": 1},
+            shards=[{"rows": 1}],
+        )
+    )
+    assert found == {
+        "format_version": 2, "recipe": {"max_length": 9}, "tokenizer": "t", "template": "u",
+        "libraries": {"orjson": "3"}, "inputs": ["1", "2"],
+    }  # fmt: skip
+
+
+def test_prepared() -> None:
+    """What ``--json`` prints is the manifest as it is written, and the status before it."""
+    whole = manifest(counts={"价": 1})
+    found = Prepared(whole, "resumed").dump()
+    assert found.startswith(b'{\n  "status": "resumed",\n  "format_version": 2,')
+    assert json.loads(found) == {"status": "resumed", **json.loads(whole.dump())}
+    assert found.endswith(b"\n}\n")
 
 
 def test_fingerprint() -> None:

@@ -75,6 +75,7 @@ def test_own_template(write: Write) -> None:
     expected = Template(
         name="my.form",
         sha256=hashlib.sha256(text.encode()).hexdigest(),
+        text=text,
         description="mine",
         bos="never",
         tokens=("<x>",),

@@ -232,7 +232,7 @@ def _template(recipe: Recipe, manifest: Manifest) -> Template | ChatTemplate:
     name, source = manifest.template["name"], manifest.template["source"]
     try:
         value = yaml.safe_load(source)
-    except (yaml.YAMLError, ValueError):
+    except Exception:  # PyYAML raises what its parts raise; then it is no such file
         value = None
     # A YAML file may be called tokenizer.yaml; no chat template is a mapping with these keys.
     plain = isinstance(value, dict) and {"user", "assistant"} <= value.keys()

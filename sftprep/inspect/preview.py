@@ -38,7 +38,7 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
     if rows < 1:
         raise UsageError(f"--rows is {rows}; expected 1 or more.")
     job = plan(recipe)
-    reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, recipe.limits)
+    reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits)
     seen = _Seen(job.sources)
     seen.look(with_schemas(reader, recipe), Pipeline(job.settings), rows)
     if not seen.read:

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sftprep.errors import DataError
 from sftprep.inspect.folder import Folder
 from sftprep.manifest import Manifest
 from sftprep.records import Batch, Ids, Ragged
 from sftprep.shards import shard_parts
-from sftprep.shards.parts import Part
+from sftprep.shards.parts import Part, ShardError
 
 
 class Difference(NamedTuple):
@@ -89,9 +90,15 @@ class StoredRows:
     def _read(self, name: str) -> Iterator[_Place]:
         first = 0
         with self._files.open(name) as file:
-            for part in shard_parts(file, self._format):
-                yield _Place(part, first)
-                first += len(part.labels.lengths)
+            try:
+                for part in shard_parts(file, self._format):
+                    yield _Place(part, first)
+                    first += len(part.labels.lengths)
+            except ShardError as error:
+                raise DataError(
+                    f"{name}: {error.problem}. It was sound a moment ago: something writes to the "
+                    "dataset. Run again."
+                ) from error
 
     def _here(self) -> _Place | None:
         """The part with the next row; None at the shard's end."""

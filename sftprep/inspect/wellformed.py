@@ -137,8 +137,10 @@ def stored_recipe(manifest: Manifest) -> Recipe:
         options[name] = str(options[name])
     try:
         return Recipe(**options, max_expansion=sys.maxsize, backend="hf")  # it was no bomb then
-    except (TypeError, ValueError) as error:
-        raise UsageError(str(error)) from error
+    except UsageError:
+        raise
+    except Exception as error:  # values are read as YAML, which raises what its parts raise
+        raise UsageError(f"{type(error).__name__}: {error}") from error
 
 
 def _misfits(place: str, value: Any, form: Any) -> Iterator[str]:

@@ -20,7 +20,7 @@ def table_of(batch: Batch, ignore_index: int) -> Any:
     import pyarrow as pa
 
     offsets = batch.offsets.astype(np.int32)
-    columns = {
+    columns: dict[str, tuple[Any, Any]] = {
         "input_ids": (pa.int32(), batch.input_ids),
         "attention_mask": (pa.int8(), np.ones(len(batch.input_ids), np.int8)),
         "labels": (pa.int32(), batch.labels(ignore_index)),

@@ -1,0 +1,5 @@
+"""The fault suite: runs of the command line that are killed, starved, cheated or watched.
+
+``pytest -m faults tests/faults`` takes some minutes; with ``SFTPREP_FAULTS=full`` every call is a
+point to strike, and random faults come by the hundred. What was tried is counted and printed.
+"""

@@ -1,0 +1,88 @@
+"""What is kept between runs may be damaged, missing or out of reach: no byte depends on it."""
+
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from faults.counts import count
+from faults.harness import Case, many
+from faults.places import mounted
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture
+def cache(case: Case) -> Path:
+    """A cache folder as a run leaves it."""
+    folder = case.folder / "cache"
+    run_with(case, folder)
+    assert [path for path in folder.rglob("*") if path.is_file()]
+    return folder
+
+
+def run_with(case: Case, folder: Path | str) -> None:
+    """Run with this cache folder; the dataset is the same."""
+    ran = case.fork(env={"SFTPREP_CACHE": str(folder)})
+    assert ran.code == 0, ran
+    case.assert_complete()
+    case.clear()
+
+
+def test_damaged_entries(case: Case, cache: Path) -> None:
+    """Cut, flipped, emptied, grown or missing files."""
+    choose = random.Random(5)
+    for _ in range(many(12, 100)):
+        files = sorted(path for path in cache.rglob("*") if path.is_file())
+        path = choose.choice(files)
+        data = bytearray(path.read_bytes())
+        kind = choose.choice(["flip", "cut", "empty", "grow", "remove", "folder"])
+        if kind == "flip" and data:
+            data[choose.randrange(len(data))] ^= 1 << choose.randrange(8)
+        elif kind == "cut":
+            del data[choose.randrange(len(data) + 1) :]
+        elif kind == "empty":
+            data.clear()
+        elif kind == "grow":
+            data += b"x"
+        path.unlink()
+        if kind == "folder":
+            path.mkdir()
+        elif kind != "remove":
+            path.write_bytes(data)
+        run_with(case, cache)
+        count("faults")
+
+
+PLACES: dict[str, Callable[[Path], object]] = {
+    "a file": lambda place: place.write_text("mine"),
+    "a link to nowhere": lambda place: place.symlink_to("nowhere"),
+    "below a file": lambda place: (place.parent / "cache").write_text("mine"),
+    "device": lambda place: place.symlink_to(os.devnull),
+}
+
+
+@pytest.mark.parametrize("kind", PLACES)
+def test_no_place_for_it(case: Case, kind: str) -> None:
+    """It is done without."""
+    place = case.folder / "cache"
+    PLACES[kind](place)
+    run_with(case, place / "deep" if kind == "below a file" else place)
+    count("faults")
+
+
+@pytest.mark.parametrize("options", ["ro", "size=64k", "size=1m,nr_inodes=3"])
+def test_no_space_for_it(case: Case, options: str) -> None:
+    """Nor does a full or read-only disk matter."""
+    with mounted(case.folder / "disk", options) as disk:
+        run_with(case, disk / "cache")
+        run_with(case, disk / "cache")
+        count("faults")
+
+
+def test_none(case: Case) -> None:
+    """An empty name asks for none."""
+    run_with(case, "")
+    count("runs")

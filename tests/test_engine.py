@@ -1,0 +1,420 @@
+"""engine: results in the order of their blocks, whatever becomes of the workers."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+from toys import SAMPLE_TOKENIZER, byte_tokenizer, write_jsonl
+
+from sftprep.chat import ChatTemplate
+from sftprep.encoding import prove
+from sftprep.engine.local import FEW, IN_FLIGHT, run_blocks
+from sftprep.errors import DataError, InternalError, TemplateError
+from sftprep.pipeline import BlockResult, Pipeline, Settings
+from sftprep.read import Block
+from sftprep.templates import load_template
+
+TOKENIZER = byte_tokenizer()
+SETTINGS = Settings(
+    tokenizer=TOKENIZER,
+    encoding=prove(TOKENIZER),
+    template=load_template("plain"),
+    fields={},
+    system=None,
+    separator="",
+    allowed=(),
+    max_length=1 << 30,
+    truncation="drop",
+    train_on="completion",
+    boundary="split",
+    backend="auto",
+)
+UNTRUSTED = replace(
+    SETTINGS,
+    template=ChatTemplate(name="own", source="{% for %}", sha256="", arguments={}, today=None),
+)
+"""A template that is a program: even a single block needs a process. This one is wrong."""
+NAMES = ["in/a\x1b.jsonl"]
+
+
+def block(number: int, *, lines: int = 1) -> Block:
+    """A block of records that hold its number."""
+    data = json.dumps({"prompt": f"{number}:", "completion": str(number)}).encode() + b"\n"
+    return Block(0, 0, number * lines + 1, 0, data * lines, None, "prompt-completion")
+
+
+def texts(results: Iterator[BlockResult]) -> list[str]:
+    """The rows of results as text."""
+    rows: list[str] = []
+    for result in results:
+        assert result.batch is not None
+        ids, ends = result.batch.input_ids.tolist(), result.batch.offsets.tolist()
+        rows += ["".join(map(chr, ids[a : b - 1])) for a, b in itertools.pairwise(ends)]
+    return rows
+
+
+def rows(count: int) -> list[str]:
+    """The rows of the first blocks."""
+    return [f"{number}:{number}" for number in range(count)]
+
+
+@pytest.fixture(autouse=True)
+def _no_hang() -> Iterator[None]:
+    """What waits for ever fails."""
+
+    def ring(_number: int, _frame: FrameType | None) -> None:
+        raise TimeoutError("the engine hangs")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(60)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+class Started(list["subprocess.Popen[bytes]"]):
+    """The worker processes; ``change`` may give the next one another program."""
+
+    change: Callable[[int, list[str]], list[str]] = staticmethod(lambda _, command: command)
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
+    """The worker processes that are started, in order; all of them have ended in the end."""
+    found, start = Started(), subprocess.Popen
+
+    def record(command: list[str], **options: Any) -> Any:
+        process = start(found.change(len(found), command), **options)
+        found.append(process)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", record)
+    yield found
+    assert [process.returncode for process in found if process.returncode is None] == []
+
+
+# --- order --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("count", "workers"), [(0, 2), (1, 2), (40, 1), (300, 2), (100, 5)])
+def test_results_are_in_order(started: Started, count: int, workers: int) -> None:
+    """Results come in the order of their blocks, with any number of workers."""
+    assert rows(count) == texts(run_blocks(map(block, range(count)), SETTINGS, workers))
+    assert len(started) == (workers if count > FEW and workers > 1 else 0)
+
+
+@pytest.mark.parametrize(("count", "backend", "expected"), [
+    (FEW - 1, "auto", 0), (FEW, "auto", 5), (1, "hf", 0), (2, "hf", 2), (4, "hf", 4), (7, "hf", 5),
+])  # fmt: skip
+def test_little_input_needs_no_process(
+    started: Started, count: int, backend: str, expected: int
+) -> None:
+    """Processes are started where their work takes longer than their start."""
+    settings = replace(SETTINGS, encoding=prove(TOKENIZER, (), backend))
+    assert rows(count) == texts(run_blocks(map(block, range(count)), settings, 5))
+    assert len(started) == expected
+
+
+def test_no_input_needs_no_process(started: Started) -> None:
+    """Where there is nothing to do nobody is started for it, whatever the template."""
+    assert list(run_blocks([], UNTRUSTED, 2)) == []
+    assert started == []
+
+
+def test_the_same_result_from_a_worker(started: Started) -> None:
+    """A result that came through a pipe is the one that this process would have made."""
+    bad = b'{"prompt": 1}\n\n[]\n\xff\n{"prompt": "a", "completion": "</s>"}\n'
+    given = [Block(0, n, 1, 7, bad, None, "prompt-completion") for n in range(FEW)]
+    ours = [Pipeline(SETTINGS).run(one) for one in given]
+    theirs = list(run_blocks(given, SETTINGS, 2))
+    assert len(started) == 2
+    for here, there in zip(ours, theirs, strict=True):
+        assert here.batch is not None
+        assert there.batch is not None
+        for name in ("input_ids", "loss_mask", "offsets", "record"):
+            mine, its = getattr(here.batch, name), getattr(there.batch, name)
+            assert (mine.dtype, mine.tolist()) == (its.dtype, its.tolist())
+        assert [(x.line, x.offset, x.reason, x.raw) for x in here.rejected] == [
+            (x.line, x.offset, x.reason, x.raw) for x in there.rejected
+        ]
+        assert len(here.rejected) == 3
+        assert (here.shard, here.read, here.blank, here.counts, here.controls) == (
+            there.shard,
+            there.read,
+            there.blank,
+            there.counts,
+            there.controls,
+        )
+
+
+def test_few_blocks_are_in_flight(started: Started) -> None:
+    """Blocks are read as results are taken: memory does not follow the input's size."""
+    taken: list[int] = []
+
+    def counted() -> Iterator[Block]:
+        for number in range(200):
+            taken.append(number)
+            yield block(number)
+
+    results = run_blocks(counted(), SETTINGS, 2)
+    for number in range(20):
+        next(results)
+        assert len(taken) <= number + FEW + 2 * IN_FLIGHT
+    results.close()  # type: ignore[attr-defined]
+    assert len(started) == 2
+
+
+def test_large_blocks_and_large_results(started: Started) -> None:
+    """More than a pipe holds goes both ways at once, and nobody waits for the other."""
+    text = "x" * 3_000_000
+    data = json.dumps({"prompt": text, "completion": "y"}).encode()
+    given = [Block(0, 0, n + 1, 0, data, None, "prompt-completion") for n in range(9)]
+    sizes = [len(r.batch.input_ids) for r in run_blocks(given, SETTINGS, 2) if r.batch is not None]
+    assert sizes == [3_000_002] * 9
+    assert len(started) == 2
+
+
+def test_many_rejects(started: Started) -> None:
+    """A result of records' bytes, and no row, is larger than a pipe too."""
+    data = (b"[" + b"1," * 20_000 + b"1]\n") * 40
+    given = [Block(0, 0, n + 1, 0, data, None, "prompt-completion") for n in range(9)]
+    results = list(run_blocks(given, SETTINGS, 2))
+    assert [(len(r.rejected), r.batch) for r in results] == [(40, None)] * 9
+    assert len(started) == 2
+
+
+def test_settings_are_sent_once(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker is told once what to do, without the vocabulary twice, and then gets blocks."""
+    sent: list[Any] = []
+    send = Connection.send
+
+    def record(self: Connection, thing: Any) -> None:
+        sent.append(thing)
+        send(self, thing)
+
+    monkeypatch.setattr(Connection, "send", record)
+    assert len(texts(run_blocks(map(block, range(50)), SETTINGS, 2))) == 50
+    told = [thing for thing in sent if isinstance(thing, Settings)]
+    assert (len(told), len(started)) == (2, 2)
+    assert [(s.tokenizer.json, s.tokenizer.files) for s in told] == [("", {})] * 2
+    assert sum(isinstance(thing, Block) for thing in sent) == 50
+    assert {thing.data for thing in sent if isinstance(thing, Block)} == {b""}  # sent as it is
+
+
+# --- workers that die ---------------------------------------------------------------------------
+
+
+def test_a_worker_that_is_killed(started: Started) -> None:
+    """Its blocks are done again by a new worker; nothing is lost, doubled or out of order."""
+    results = run_blocks(map(block, range(100)), SETTINGS, 2)
+    found = texts(itertools.islice(results, 3))
+    for process in list(started):
+        process.kill()
+    assert rows(100) == found + texts(results)
+    assert len(started) == 4
+
+
+DIED_TWICE = (
+    "in/a\\x1b.jsonl: the worker process for lines 1 to 3 died twice: it {}. Nothing was "
+    "published. If memory is short, run again with fewer --workers; --resume goes on where this "
+    "run ended."
+)
+
+
+@pytest.mark.parametrize(
+    ("code", "how"),
+    [
+        ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
+        ("import os; os.kill(os.getpid(), 11)", "was killed by signal 11"),
+        ("raise SystemExit(3)", "ended with 3"),
+        ("pass", "ended with 0"),
+    ],
+)
+def test_a_block_whose_workers_die(started: Started, code: str, how: str) -> None:
+    """A block that two workers died of ends the run, and its records are named."""
+    started.change = lambda _, command: [command[0], "-c", code]
+    results = run_blocks([block(0, lines=3)], UNTRUSTED, 5, NAMES)
+    with pytest.raises(InternalError) as caught:
+        next(results)
+    assert str(caught.value) == DIED_TWICE.format(how)
+    assert caught.value.exit_code == 70
+    assert len(started) == 2
+
+
+HALF = """
+import os, struct, sys
+fd = int(sys.argv[1])
+os.write(fd, {!r})
+"""
+
+
+@pytest.mark.parametrize(
+    "half", [b"\0", b"\0\0\1\0", b"\0\0\1\0" + b"x" * 10], ids=["size", "nothing", "some"]
+)
+def test_killed_in_the_middle_of_an_answer(started: Started, half: bytes) -> None:
+    """Half an answer is none: the block is done again."""
+
+    def change(number: int, command: list[str]) -> list[str]:
+        if number:
+            return command
+        descriptor = command[2].rpartition("(")[2].rstrip(")")
+        return [command[0], "-c", HALF.format(half), descriptor]
+
+    started.change = change
+    assert rows(50) == texts(run_blocks(map(block, range(50)), SETTINGS, 2))
+    assert len(started) == 3
+
+
+def test_workers_are_deaf_to_the_keyboard(started: Started) -> None:
+    """A key press that ends the run reaches all its processes: the parent decides what it means."""
+    results = run_blocks(map(block, range(100)), SETTINGS, 2)
+    found = texts(itertools.islice(results, 3))
+    for process in started:
+        process.send_signal(signal.SIGINT)
+    assert rows(100) == found + texts(results)
+    assert len(started) == 2
+
+
+# --- errors -------------------------------------------------------------------------------------
+
+
+def test_an_error_of_a_worker(started: Started) -> None:
+    """An error that ends the run is raised here as it was there."""
+    with pytest.raises(TemplateError) as there:
+        next(run_blocks(map(block, range(50)), UNTRUSTED, 2))
+    with pytest.raises(TemplateError) as here:
+        Pipeline(UNTRUSTED)
+    assert str(here.value) == str(there.value)
+    assert len(started) == 2
+
+
+def test_a_bug_in_a_worker(started: Started) -> None:
+    """An error that no one foresaw comes with the worker's traceback, to be reported."""
+    nonsense: Any = (None,)
+    given = (block(n)._replace(elements=nonsense if n == 20 else None) for n in range(50))
+    results = run_blocks(given, SETTINGS, 2)
+    with pytest.raises(InternalError) as caught:
+        list(results)
+    lines = str(caught.value).split("\n")
+    assert lines[:2] == [
+        "a worker failed with AttributeError; this is a bug in sftprep. Nothing was published. "
+        "Please report it with this:",
+        "Traceback (most recent call last):",
+    ]
+    assert "engine/worker.py" in lines[2]
+    assert any("pipeline.py" in line for line in lines)
+    assert "AttributeError: 'NoneType' object has no attribute 'start'" in lines
+    assert len(started) == 2
+
+
+def test_an_error_of_the_reader(started: Started) -> None:
+    """Input that cannot be read on ends the run, and its workers."""
+
+    def damaged() -> Iterator[Block]:
+        yield from map(block, range(50))
+        raise DataError("a.gz: cut off")
+
+    with pytest.raises(DataError, match=r"^a\.gz: cut off$"):
+        list(run_blocks(damaged(), SETTINGS, 2))
+    assert len(started) == 2
+
+
+# --- whole programs -----------------------------------------------------------------------------
+
+STALLED = """
+import json, os, subprocess, sys, time
+import sftprep.engine.local as local
+sys.path.insert(0, sys.argv[1])
+import test_engine
+
+start = subprocess.Popen
+pids = []
+def record(*args, **options):
+    process = start(*args, **options)
+    pids.append(process.pid)
+    return process
+local.subprocess.Popen = record
+
+results = local.run_blocks(map(test_engine.block, range(1000)), test_engine.SETTINGS, 2)
+for _ in range(20):
+    next(results)
+print(json.dumps(pids), flush=True)
+time.sleep(60)
+"""
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process still does something."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@contextmanager
+def running(*command: str, **options: Any) -> Iterator["subprocess.Popen[str]"]:
+    """A program that does not outlive the test."""
+    with subprocess.Popen(command, text=True, stdout=subprocess.PIPE, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at processes in /proc")
+def test_workers_do_not_outlive_a_killed_parent() -> None:
+    """Two seconds after the end of a run that was killed all its workers are gone."""
+    here = str(Path(__file__).parent)
+    with running(sys.executable, "-c", STALLED, here) as parent:
+        assert parent.stdout is not None
+        pids = json.loads(parent.stdout.readline())
+        assert [is_alive(pid) for pid in pids] == [True, True]
+        parent.kill()
+        parent.wait()
+        until = time.monotonic() + 2
+        while any(map(is_alive, pids)) and time.monotonic() < until:
+            time.sleep(0.01)
+    assert [is_alive(pid) for pid in pids] == [False, False]
+
+
+def test_workers_that_die_at_their_start(tmp_path: Path) -> None:
+    """Workers that never get to work end the run with a message; nobody waits for them."""
+    site = tmp_path / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        'import os, sys\nif "engine.worker" in " ".join(sys.orig_argv):\n    os._exit(1)\n'
+    )
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    data = write_jsonl(tmp_path / "in.jsonl", [{"messages": turns}] * 20)
+    began = time.monotonic()
+
+    run = subprocess.run(
+        [sys.executable, "-m", "sftprep", "prepare", str(data), "--output", str(tmp_path / "out"),
+         "--tokenizer", str(SAMPLE_TOKENIZER), "--workers", "2", "--template", "tokenizer"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )  # fmt: skip
+
+    assert (run.returncode, run.stdout) == (70, "")
+    assert run.stderr == (
+        f"error: {data}: the worker process for lines 1 to 20 died twice: it ended with 1. Nothing "
+        "was published. If memory is short, run again with fewer --workers; --resume goes on where "
+        "this run ended.\n"
+    )
+    assert time.monotonic() - began < 30
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "site"]
