@@ -51,16 +51,15 @@ def unclean_chains(
     nothing where the characters at the boundary say enough.
     """
     unclean = np.zeros(len(chains), np.bool_)
-    numbers = [
-        i for i, c in enumerate(chains) if not (encoder.is_local and _always_clean(texts, c))
-    ]
+    local = encoder.is_local
+    numbers = [i for i, c in enumerate(chains) if not (local and _always_clean(texts, c))]
     if not numbers:
         return unclean
     begins, windows = [], []
     for number in numbers:
         first, last, _ = chains[number]
         pieces = list(texts[first : last + 1])
-        if encoder.is_local:
+        if local:
             pieces[-1] = pieces[-1][: first_cut(pieces[-1])]
             pieces[0] = pieces[0][last_cut(pieces[0]) :]
         begins.append(pieces[0])
@@ -70,10 +69,10 @@ def unclean_chains(
     wholes = encoder.encode(windows, [continued[first] for first in firsts])
     # The tokens of the window in the runs as they are: from where its left part begins.
     starts = runs.offsets[firsts]
-    if encoder.is_local:
+    if local:
         starts = runs.offsets[firsts + 1] - encoder.encode(begins).lengths
     lengths = runs.offsets[lasts + 1] - starts
-    if encoder.is_local:  # a window may end before the chain
+    if local:  # a window may end before the chain
         lengths = np.minimum(wholes.lengths, lengths)
     apart = Ragged(runs.values[ragged_index(starts, lengths)], ends_to_offsets(lengths))
     unclean[numbers] = differing(apart, wholes)

@@ -16,6 +16,8 @@ end at or after that size. So which record lands in which shard depends on the i
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple
 
 from sftprep import encodings
@@ -75,7 +77,7 @@ class Block(NamedTuple):
         if self.elements is not None:
             element = self.elements[index]
             return element.line, self.offset + element.start
-        return self.line + index, self.offset + sum(len(x) + 1 for x in self.lines()[:index])
+        return self.line + index, self.offset + _line_starts(self.data)[index]
 
     def located(self, index: int, error: RecordError) -> tuple[int, RecordError]:
         """The line of a fault in record ``index``, and the error with its column in that line."""
@@ -84,6 +86,12 @@ class Block(NamedTuple):
             return line, error
         column = error.column + self.elements[index].column - 1
         return line, RecordError(error.reason, error.problem, error.cure, column)
+
+
+@lru_cache(maxsize=1)
+def _line_starts(data: bytes) -> list[int]:
+    """Where each line begins; kept, since one block is asked for many of its lines."""
+    return [0, *accumulate(len(line) + 1 for line in data.split(b"\n"))]
 
 
 @dataclass

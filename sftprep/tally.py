@@ -162,7 +162,7 @@ class Tally:
                 f"{self.rejected:,} of {self.read:,} records cannot be used; nothing was "
                 "published.",
                 *self._first,
-                *([f"... and {more:,} more"] if more else []),
+                *([f"... and {more:,} more; --on-error quarantine lists all"] if more else []),
             ]
             raise DataError("\n".join(lines))
         if limit is not None and self.rejected > limit:

@@ -286,7 +286,7 @@ def test_only_the_first_bad_records_are_listed(out: Path, tmp_path: Path) -> Non
     lines = ran.err.splitlines()
     assert lines[0] == "error: 1,234 of 1,235 records cannot be used; nothing was published."
     assert [f"{source}:{line}:" for line in range(2, 22)] == [x.split(" ")[0] for x in lines[1:-1]]
-    assert lines[-1] == "... and 1,214 more"
+    assert lines[-1] == "... and 1,214 more; --on-error quarantine lists all"
     assert ran.code == 65
 
 

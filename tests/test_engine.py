@@ -254,9 +254,11 @@ def test_a_block_whose_workers_die(started: Started, code: str, how: str) -> Non
 
 
 HALF = """
-import os, struct, sys
-fd = int(sys.argv[1])
-os.write(fd, {!r})
+import socket, sys, time
+pipe = socket.socket(fileno=int(sys.argv[1]))
+pipe.sendall({!r})
+pipe.shutdown(socket.SHUT_WR)
+time.sleep(60)
 """
 
 

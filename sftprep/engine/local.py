@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from multiprocessing.connection import Connection, Pipe, wait
 
-from sftprep.engine.worker import Failed, receive_result, send_block
+from sftprep.engine.worker import Failed, receive_result, send_block, without_collection
 from sftprep.errors import InternalError, TemplateError, ascii_safe
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
@@ -53,7 +53,8 @@ def run_blocks(
         return
     if not settings.untrusted and (workers == 1 or len(first) < (2 if settings.is_slow else FEW)):
         pipeline = Pipeline(settings)
-        yield from map(pipeline.run, chain(first, blocks))
+        with without_collection():
+            yield from map(pipeline.run, chain(first, blocks))
         return
     crew = _Crew(settings, workers if len(first) == FEW else min(workers, len(first)), names)
     try:

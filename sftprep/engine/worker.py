@@ -19,7 +19,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple
 
@@ -60,16 +61,27 @@ def main(descriptor: int) -> None:
             _, hard = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
         pipeline = Pipeline(settings)
-        gc.freeze()
-        gc.disable()  # records are trees: counting references frees them
-        while True:
-            _send_result(pipe, pipeline.run(blocks.get()))
+        with without_collection():
+            while True:
+                _send_result(pipe, pipeline.run(blocks.get()))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         os._exit(0)  # the parent is gone, or has no more work
     except SftprepError as error:
         _say(pipe, Failed(error))
     except Exception as error:
         _say(pipe, Failed(_bug(error)))
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """No search for cycles: records are trees, which counting references frees."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _bug(error: Exception) -> Exception:

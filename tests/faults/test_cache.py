@@ -34,7 +34,7 @@ def run_with(case: Case, folder: Path | str) -> None:
 def test_damaged_entries(case: Case, cache: Path) -> None:
     """Cut, flipped, emptied, grown or missing files."""
     choose = random.Random(5)
-    for _ in range(many(12, 100)):
+    for _ in range(many(6, 40)):
         files = sorted(path for path in cache.rglob("*") if path.is_file())
         path = choose.choice(files)
         data = bytearray(path.read_bytes())

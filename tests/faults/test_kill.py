@@ -67,7 +67,7 @@ def test_killed_at_every_call(new_case: NewCase, part: int) -> None:
     """``kill -9`` before each call that touches the output."""
     found, findings = sweep(new_case()), Findings()
     survived = 0
-    for point in spread(found.points, 60)[part :: len(PARTS)]:
+    for point in spread(found.points, 48)[part :: len(PARTS)]:
         case = new_case()
         with findings.at(point):
             ran, lines = traced(case, found.inject(case, point, "signal=KILL"))
@@ -89,7 +89,7 @@ def test_killed_while_replacing(new_case: NewCase, part: int) -> None:
     before = tree(older.out)
     found, findings = sweep(older.with_options("--overwrite")), Findings()
     survived = 0
-    for point in spread(found.points, 24)[part :: len(PARTS)]:
+    for point in spread(found.points, 20)[part :: len(PARTS)]:
         case = new_case().with_options("--max-length", "50")
         assert case.fork().code == 0
         case = case.with_options("--overwrite")

@@ -89,7 +89,7 @@ def test_hardly_any_records(case: Case, records: int) -> None:
 
 def test_many_files(case: Case) -> None:
     """Each is opened in its turn only."""
-    files = 100_000 if FULL else 2_000
+    files = 20_000 if FULL else 2_000
     folder = case.folder / "many"
     for number in range(files):
         if number % 1000 == 0:

@@ -137,9 +137,8 @@ def test_input_inside_the_output_by_a_link(hopeless: Case) -> None:
     """The same by another name."""
     whole = Case(hopeless.world, hopeless.folder)
     assert whole.fork().code == 0
-    (hopeless.out / "in.jsonl").write_text("no json\n")
     hopeless.source = hopeless.folder / "link.jsonl"
-    hopeless.source.symlink_to(hopeless.out / "in.jsonl")
+    hopeless.source.symlink_to(hopeless.out / "manifest.json")
     assert_refused(hopeless, lambda: hopeless.fork("--overwrite"), "link.jsonl")
 
 

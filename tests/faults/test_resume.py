@@ -204,6 +204,9 @@ def flip(path: Path) -> None:
 
 
 STAGING_DAMAGE: dict[str, Callable[[Path], None]] = {
+    "shard added": lambda out: (out / "train-00003-of-00008.parquet").rename(
+        out / "train-00003-of-00009.parquet"
+    ),
     "journal cut": lambda s: cut(s / "journal.jsonl", 0.6),
     "journal empty": lambda s: cut(s / "journal.jsonl", 0),
     "journal gone": lambda s: (s / "journal.jsonl").unlink(),
@@ -248,6 +251,9 @@ def test_interrupted_run_of_another_input_size(case: Case) -> None:
 # --- damaged datasets -----------------------------------------------------------------------------
 
 DAMAGE: dict[str, Callable[[Path], None]] = {
+    "shard added": lambda out: (out / "train-00003-of-00008.parquet").rename(
+        out / "train-00003-of-00009.parquet"
+    ),
     "shard flipped": lambda out: flip(out / "train-00003-of-00008.parquet"),
     "shard cut": lambda out: cut(out / "train-00003-of-00008.parquet", 0.5),
     "shard gone": lambda out: (out / "train-00003-of-00008.parquet").unlink(),

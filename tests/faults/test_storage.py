@@ -113,7 +113,7 @@ def test_small_files_only(case: Case, size: int) -> None:
 def test_a_call_fails(new_case: NewCase, error: str, part: int) -> None:
     """Any one call on the output fails: exit 74, or all is there."""
     found, findings = sweep(new_case()), Findings()
-    for point in spread(found.points, 60)[part :: len(PARTS)]:
+    for point in spread(found.points, 48)[part :: len(PARTS)]:
         case = new_case()
         with findings.at(point):
             ran, lines = traced(case, found.inject(case, point, f"error={error}"))
@@ -137,6 +137,63 @@ def assert_not_synced_again(lines: list[str], case: Case) -> None:
             assert call.paths[0] not in failed, "fsync was tried again"
             if "INJECTED" in call.text:
                 failed.add(call.paths[0])
+
+
+@needs_strace
+@pytest.mark.parametrize("part", PARTS)
+def test_a_call_fails_while_resuming(new_case: NewCase, part: int) -> None:
+    """What an interrupted run left cannot be read or written: then it is not gone on with."""
+    first = interrupted(new_case())
+    found, findings = sweep(first, "--resume", also=("read", "pread64")), Findings()
+    for point in spread(found.points, 24)[part :: len(PARTS)]:
+        case = interrupted(new_case())
+        with findings.at(point):
+            ran, lines = traced(case, found.inject(case, point, "error=EIO"), "--resume")
+            if not struck(lines):
+                continue
+            if not finished(case, ran):
+                assert ran.code in STORAGE, ran
+                assert str(case.folder) in ran.err, ran
+            case.settle(ran)
+        case.clear()
+    findings.assert_none()
+
+
+def interrupted(case: Case) -> Case:
+    """A place where a run was killed before it gave its dataset the output's name."""
+    place = str(case.out)
+    kill = ["-e", "trace=rename", "-e", "inject=rename:signal=KILL:when=1", "-P", place]
+    ran, _ = traced(case, kill)
+    assert ran.code == -9
+    assert not case.out.exists()
+    return case
+
+
+@needs_strace
+@pytest.mark.parametrize("fault", ["error=EIO", "signal=KILL"])
+def test_folders_cannot_be_exchanged(new_case: NewCase, fault: str) -> None:
+    """Where a file system cannot swap two names, a failure between two renames loses nothing."""
+    case = new_case().with_options("--max-length", "50")
+    assert case.fork().code == 0
+    before = tree(case.out)
+    case = case.with_options("--overwrite")
+    broken = ["-e", "trace=rename,renameat2", "-e", "inject=renameat2:error=EINVAL"]
+    paths = ["-P", str(case.out)]
+    ran, lines = traced(case, [*broken, *paths])
+    assert struck(lines)
+    assert ran.code == 0, ran
+    case.assert_complete()
+    for number in (1, 2):
+        case = new_case().with_options("--max-length", "50")
+        assert case.fork().code == 0
+        case = case.with_options("--overwrite")
+        paths = ["-P", str(case.out)]
+        ran, lines = traced(case, [*broken, "-e", f"inject=rename:{fault}:when={number}", *paths])
+        assert struck(lines)
+        if fault == "error=EIO":
+            assert ran.code == 74, ran
+            assert_equal(tree(case.out), before)
+        case.settle(ran, before=before)
 
 
 @needs_strace

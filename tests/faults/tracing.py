@@ -114,9 +114,15 @@ class Sweep(NamedTuple):
         return ["-e", f"trace={names}", "-e", f"inject={name}:{fault}:when={number}", *paths]
 
 
-def sweep(case: Case, *more: str) -> Sweep:
-    """Trace a run that nothing disturbs."""
-    ran, lines = traced(case, ["-e", f"trace={','.join(CALLS)}"], *more)
+def sweep(case: Case, *more: str, also: tuple[str, ...] = ()) -> Sweep:
+    """Trace a run that nothing disturbs.
+
+    Args:
+        case: the place.
+        more: arguments of the run.
+        also: calls to look at besides those that write.
+    """
+    ran, lines = traced(case, ["-e", f"trace={','.join((*CALLS, *also))}"], *more)
     assert ran.code == 0, ran.err
     found = calls(lines, case.folder)
     numbers = Counter((call.thread, call.name) for call in found)
