@@ -2,10 +2,9 @@
 
 >>> from sftprep import Recipe, prepare
 >>> recipe = Recipe(inputs=("train.jsonl",), output="out", tokenizer="path/to/tokenizer")
->>> manifest = prepare(recipe)  # doctest: +SKIP
+>>> manifest = prepare(recipe).manifest  # doctest: +SKIP
 """
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from sftprep.errors import (
@@ -22,7 +21,7 @@ from sftprep.errors import (
 )
 
 if TYPE_CHECKING:
-    from sftprep.manifest import Manifest, load_manifest
+    from sftprep.manifest import Manifest, Prepared, load_manifest
     from sftprep.recipe import Recipe
     from sftprep.run import prepare
     from sftprep.shards import read_shard
@@ -34,6 +33,7 @@ __all__ = [
     "Manifest",
     "NoInputError",
     "OutputError",
+    "Prepared",
     "Recipe",
     "SftprepError",
     "StorageError",
@@ -45,10 +45,11 @@ __all__ = [
     "read_shard",
 ]
 
-__version__ = version("sftprep")
+__version__ = "0.1.0"
 
 _HOMES = {
     "Manifest": "sftprep.manifest",
+    "Prepared": "sftprep.manifest",
     "Recipe": "sftprep.recipe",
     "load_manifest": "sftprep.manifest",
     "prepare": "sftprep.run",

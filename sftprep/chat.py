@@ -12,8 +12,6 @@ once, and the skeleton filled with its contents must give the same text; if not,
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 from sftprep.errors import RecordError
@@ -32,22 +30,12 @@ from sftprep.render import Rendered
 from sftprep.sandbox import Sandbox
 from sftprep.skeleton import Cut, Extract, Skeleton, contents_of, filled
 from sftprep.spans import Found, Rendering, Span, Turns, derived_spans, marked_spans, not_derivable
+from sftprep.templates import ChatTemplate
 from sftprep.tokenizer import AddedToken
 from sftprep.tool_calls import arguments, json_text, json_value, map_arguments
 
 REMEMBERED = 16  # skeletons tried for records of one structure
 MOST_SKELETONS = 2000
-
-
-@dataclass(frozen=True)
-class ChatTemplate:
-    """A model's chat template, and what it is rendered with."""
-
-    name: str
-    source: str
-    sha256: str
-    arguments: Mapping[str, Any]
-    today: date | None
 
 
 class ChatRenderer:

@@ -82,17 +82,22 @@ class Journal:
             if not self._is_whole(entry):
                 break
             self.finished.append(entry)
+        while self.finished and not self._has_ledgers(self.finished[-1]):
+            self.finished.pop()
         self._tidy()
         kept = b"".join(orjson.dumps(entry) + b"\n" for entry in self.finished)
         write_durably(self._staging / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
         write_durably(self._staging / JOURNAL, kept)
 
     def _is_whole(self, entry: Facts) -> bool:
-        """Whether what a line speaks of is there."""
-        if (shard := entry["shard"]) is not None:
-            path = self._dataset / _staged_name(self._named)
-            if not _starts_with(path, shard) or path.stat().st_size != shard["bytes"]:
-                return False
+        """Whether the shard that a line speaks of is there."""
+        if (shard := entry["shard"]) is None:
+            return True
+        path = self._dataset / _staged_name(self._named)
+        return _starts_with(path, shard) and path.stat().st_size == shard["bytes"]
+
+    def _has_ledgers(self, entry: Facts) -> bool:
+        """Whether the ledgers hold what they held when a line was written."""
         return all(_starts_with(self._dataset / n, f) for n, f in entry["ledgers"].items())
 
     def _tidy(self) -> None:

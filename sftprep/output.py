@@ -69,12 +69,16 @@ class Output:
                 f"{path}: is a mount point, which cannot be replaced in one step. Name a folder "
                 "inside it."
             )
+        self._refuse_foreign()
+        self._replaces = self.is_dataset()
+
+    def _refuse_foreign(self) -> None:
+        """Refuse an output folder with anything in it that no dataset of ours has."""
         if foreign := self._foreign():
             raise OutputError(
-                f"{path}: holds files that sftprep did not write ({ascii_safe(foreign)}). Choose "
-                "another --output."
+                f"{self.path}: holds files that sftprep did not write ({ascii_safe(foreign)}). "
+                "Choose another --output."
             )
-        self._replaces = self.is_dataset()
 
     def _foreign(self) -> str:
         """A file in the output folder that no dataset of ours has; "" if there is none."""
@@ -240,6 +244,7 @@ class Output:
         self.dataset.chmod(0o777 & ~_umask())
         sync(self.dataset)
         if self._replaces and self.is_dataset():
+            self._refuse_foreign()  # put there meanwhile
             _exchange(self.dataset, self._full)
         else:
             self._take_place()

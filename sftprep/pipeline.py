@@ -16,8 +16,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sftprep.build import Built, RowBuilder
-from sftprep.chat import ChatRenderer, ChatTemplate
-from sftprep.chat_normalize import chat_normalizer
 from sftprep.controls import ControlStrings
 from sftprep.encode import Encoder
 from sftprep.encoding import Encoding
@@ -28,7 +26,7 @@ from sftprep.per_turn import per_turn
 from sftprep.read import Block
 from sftprep.records import Batch, Dialogue, DropReason
 from sftprep.render import Rendered, Renderer
-from sftprep.templates import Template
+from sftprep.templates import ChatTemplate, Template
 from sftprep.tokenizer import Tokenizer
 from sftprep.truncate import NEEDS_PARTS, drop_oldest, exchanges, truncate
 
@@ -130,7 +128,7 @@ class Pipeline:
         )
         self._fields = Fields(settings.fields)
         self._strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
-        self._is_chat = isinstance(settings.template, ChatTemplate)
+        self._is_chat = settings.untrusted
         self._normalizers: dict[str, Callable[[Record], Dialogue]] = {}
 
     def run(self, block: Block) -> BlockResult:
@@ -161,7 +159,7 @@ class Pipeline:
             places += [index] * len(examples)
             result.counts["extra_examples"] += len(examples) - 1
             if block.schema == "instruction":
-                result.outputs[self._output_name(record)] += 1
+                result.outputs[output_field(record, self._fields)] += 1
         if rendered:
             self._count_controls(rendered, result)
             fitted = self._fitted(conversations, rendered)
@@ -170,7 +168,9 @@ class Pipeline:
 
     def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
         if schema not in self._normalizers:
-            make = chat_normalizer if self._is_chat else normalizer
+            make: Any = normalizer
+            if self._is_chat:
+                from sftprep.chat_normalize import chat_normalizer as make
             self._normalizers[schema] = make(schema, self._fields, self.settings.system)
         return self._normalizers[schema]
 
@@ -191,9 +191,6 @@ class Pipeline:
                     f"the record holds the text of a control token: {', '.join(found)}",
                 )
         return rendered
-
-    def _output_name(self, record: Record) -> str:
-        return output_field(record, self._fields)
 
     def _count_controls(self, rendered: Sequence[Rendered], result: BlockResult) -> None:
         holders, found = self._strings.find([r.contents for r in rendered])
@@ -316,6 +313,8 @@ def _renderer(settings: Settings) -> Any:
     tokenizer, template = settings.tokenizer, settings.template
     bos = tokenizer.special.get("bos", "")
     if isinstance(template, ChatTemplate):
+        from sftprep.chat import ChatRenderer  # Jinja is not loaded where it is not needed
+
         return ChatRenderer(
             template,
             variables=tokenizer.variables,

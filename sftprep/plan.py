@@ -14,14 +14,13 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sftprep.chat import ChatTemplate
 from sftprep.errors import TemplateError, UsageError, shown
 from sftprep.manifest import FORMAT_VERSION
 from sftprep.pipeline import Settings
 from sftprep.read import Source, find_sources
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
 from sftprep.resolve import resolve_encoding, resolve_tokenizer
-from sftprep.templates import Template, load_template, run_texts
+from sftprep.templates import ChatTemplate, Template, load_template, run_texts
 from sftprep.tokenizer import ROLES, Tokenizer, split_role
 
 LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")

@@ -77,7 +77,7 @@ def _contents(source: str, revision: str | None) -> Any:
         return {"": _sha256(path)}
     if path.is_dir():
         files = sorted(p for p in (*path.glob("*"), *path.glob("*/*")) if p.is_file())
-        return {str(p.relative_to(path)): _sha256(p) for p in files if PARTS.search(p.name)}
+        return {ascii(str(p.relative_to(path))): _sha256(p) for p in files if PARTS.search(p.name)}
     return source if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from sftprep.chat import ChatRenderer, ChatTemplate
+from sftprep.chat import ChatRenderer
 from sftprep.chat_normalize import chat_normalizer
 from sftprep.errors import RecordError
 from sftprep.normalize import Fields
+from sftprep.templates import ChatTemplate
 from sftprep.tokenizer import AddedToken
 
 TOKENS = (

@@ -18,13 +18,12 @@ from typing import Any
 import pytest
 from toys import SAMPLE_TOKENIZER, byte_tokenizer, write_jsonl
 
-from sftprep.chat import ChatTemplate
 from sftprep.encoding import prove
 from sftprep.engine.local import FEW, IN_FLIGHT, run_blocks
 from sftprep.errors import DataError, InternalError, TemplateError
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
-from sftprep.templates import load_template
+from sftprep.templates import ChatTemplate, load_template
 
 TOKENIZER = byte_tokenizer()
 SETTINGS = Settings(

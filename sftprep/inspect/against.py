@@ -20,7 +20,6 @@ from typing import Any
 import orjson
 import yaml
 
-from sftprep.chat import ChatTemplate
 from sftprep.encoding import prove
 from sftprep.engine.local import run_blocks
 from sftprep.errors import StorageError, TemplateError, TokenizerError, UsageError, ascii_safe
@@ -38,7 +37,7 @@ from sftprep.recipe import Recipe
 from sftprep.records import Offsets
 from sftprep.run import with_schemas
 from sftprep.tally import Tally
-from sftprep.templates import Template, parse_template
+from sftprep.templates import ChatTemplate, Template, parse_template
 from sftprep.tokenizer import Tokenizer, load_tokenizer
 
 

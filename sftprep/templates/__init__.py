@@ -13,6 +13,7 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,17 @@ class Template:
     body: str = ""  # the answer and its terminator: trained
     after: str = ""  # behind the terminator; not trained
     end: str = ""  # once, behind the last turn; not trained
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A model's chat template, and what it is rendered with."""
+
+    name: str
+    source: str
+    sha256: str
+    arguments: Mapping[str, Any]
+    today: date | None
 
 
 ASSISTANT_KEYS = ("header", "body", "after")
