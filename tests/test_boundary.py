@@ -1,16 +1,21 @@
 """boundary: whether a text that is cut has the ids of the whole, and what ``joint`` makes of it."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
+from random import Random
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer as HfTokenizer
-from toys import byte_tokenizer, piece_tokenizer
+from toys import SAMPLE_TOKENIZER, byte_tokenizer, piece_tokenizer
 
 from sftprep.boundary import Chain, join, unclean_chains
 from sftprep.encode import Encoder
+from sftprep.exactness import LOCAL_PATTERNS, is_local
 from sftprep.records import Ragged
+from sftprep.tokenizer import load_tokenizer
 
 MERGES = [(" ", "b"), (" ", " "), ("\n", "\n"), ("a", "b"), ("ab", "c")]
 BYTES = byte_tokenizer(["</s>"], MERGES)
@@ -130,3 +135,86 @@ def test_nothing_to_join() -> None:
     ids = encoder.encode(["a"])
     assert unclean_chains(encoder, ["a"], [False], ids, []).tolist() == []
     assert ids is join(encoder, ["a"], [False], ids, [])
+
+
+# --- tokenizers that never look far -------------------------------------------------------------
+
+PIECES = (
+    "a", "b", " a", " the", "the", "The", " ", "  ", "\n", "\n\n", "\r\n", "\t", ".", ". ", "?",
+    "!\n", ":\n", "'s", "'", "'S", "1", "12", "123", " 1", "价", "格", " 价", "，", "。", "“",
+    "\u3000", "é", "e\u0301", "\u0301", "_", "/", '"', "(", ")", "\u2028", "\xa0", "ſ", "😀", "٣",
+    "ー", "\u200b", "-", "I", "ll", "a'", " '", "words and more", ", and", "。\n", "价\n", "x\n",
+    "é\n", "😀\n", " \n",
+)  # fmt: skip
+SPLITS = [[], *([pattern] for pattern in LOCAL_PATTERNS[:3]), list(LOCAL_PATTERNS[3:])]
+
+
+class Far:
+    """An encoder that is not trusted to be local."""
+
+    is_local = False
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.encode = encoder.encode
+        self.spans = encoder.spans
+
+
+@pytest.mark.parametrize("splits", SPLITS, ids=["gpt2", "llama3", "qwen2", "o200k", "deepseek"])
+def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
+    """Looking only around a boundary, or not at all, tells the same as encoding the whole text."""
+    sample = load_tokenizer(str(SAMPLE_TOKENIZER))
+    state = json.loads(sample.json)
+    state["pre_tokenizer"] = {
+        "type": "Sequence",
+        "pretokenizers": [
+            *(
+                {"type": "Split", "pattern": {"Regex": s}, "behavior": "Isolated", "invert": False}
+                for s in splits
+            ),
+            {
+                "type": "ByteLevel",
+                "add_prefix_space": False,
+                "trim_offsets": True,
+                "use_regex": not splits,
+            },
+        ],
+    }
+    encoder = Encoder(replace(sample, json=json.dumps(state)), backend="hf")
+    assert encoder.is_local
+    random = Random(len(splits))
+    texts: list[str] = []
+    chains: list[Chain] = []
+    for _ in range(3000):
+        size = 2 if random.random() < 0.9 else 3
+        chains.append(Chain(len(texts), len(texts) + size - 1, (False, True, False)[:size]))
+        sizes = random.choices((1, 2, 3, 6, 40), k=size)
+        texts += ["".join(random.choices(PIECES, k=pieces)) for pieces in sizes]
+    runs = encoder.encode(texts)
+    near = unclean_chains(encoder, texts, [False] * len(texts), runs, chains)
+    far = unclean_chains(Far(encoder), texts, [False] * len(texts), runs, chains)
+    assert near.tolist() == far.tolist()
+    assert 50 < far.sum() < 1500
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}},
+        {"pre_tokenizer": None},
+        {"added_tokens": [{"content": " "}]},
+        {
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {"type": "Split", "pattern": {"Regex": "[a-z ]+"}, "behavior": "Isolated"},
+                    {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+                ],
+            }
+        },
+    ],
+)
+def test_not_local(change: dict[str, object]) -> None:
+    """What is not known to stay near a boundary is not taken for it."""
+    state = json.loads(load_tokenizer(str(SAMPLE_TOKENIZER)).stripped_json())
+    assert is_local(state)
+    assert not is_local(state | change)

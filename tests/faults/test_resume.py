@@ -203,7 +203,7 @@ def flip(path: Path) -> None:
     path.write_bytes(data)
 
 
-STAGING_DAMAGE: dict[str, Callable[[Path], None]] = {
+STAGING_DAMAGE: dict[str, Callable[[Path], object]] = {
     "shard added": lambda out: (out / "train-00003-of-00008.parquet").rename(
         out / "train-00003-of-00009.parquet"
     ),
@@ -250,7 +250,7 @@ def test_interrupted_run_of_another_input_size(case: Case) -> None:
 
 # --- damaged datasets -----------------------------------------------------------------------------
 
-DAMAGE: dict[str, Callable[[Path], None]] = {
+DAMAGE: dict[str, Callable[[Path], object]] = {
     "shard added": lambda out: (out / "train-00003-of-00008.parquet").rename(
         out / "train-00003-of-00009.parquet"
     ),
