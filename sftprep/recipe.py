@@ -202,7 +202,7 @@ def _load_file(path: str) -> dict[str, Any]:
         value = yaml.safe_load(Path(path).read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # safe_load raises whatever its parts raise: 2001-99-99 is a date
         first = " ".join(str(error).split())
         raise UsageError(f"{path}: not valid YAML: {first}. Correct the file.") from error
     if value is None:
@@ -287,7 +287,7 @@ def _check_template_options(recipe: Recipe) -> None:
             raise UsageError(f"--template-arg {shown(entry)}: expected KEY=VALUE.")
         try:
             yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except Exception as error:  # as above
             raise UsageError(
                 f"--template-arg {shown(entry)}: {shown(value)} is no value. Quote it to mean text."
             ) from error

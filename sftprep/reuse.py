@@ -41,20 +41,22 @@ def finished(output: Output, job: Plan, recipe: Recipe) -> Manifest | None:
         if not different and not (damage and streams):
             different = _inputs_differ(manifest, job.sources)
         if different:
-            _refuse(output, recipe.overwrite, f"was made otherwise: {different}")
+            why = f"was made otherwise: {different}"
+            _refuse(output, recipe.overwrite, why, "--overwrite to replace it")
             return None
     if damage:
-        _refuse(output, recipe.overwrite or recipe.resume, f"is damaged: {damage}")
+        replace = recipe.overwrite or recipe.resume
+        _refuse(output, replace, f"is damaged: {damage}", "--resume to build it again")
         return None
     return manifest
 
 
-def _refuse(output: Output, replace: bool, why: str) -> None:
+def _refuse(output: Output, replace: bool, why: str, cure: str) -> None:
     """Say why, unless it may be replaced."""
     if not replace:
         raise OutputError(
             f"{output.path}: the dataset in it {why.rstrip('.')}. Choose another --output, or pass "
-            "--overwrite to replace it."
+            f"{cure}."
         )
 
 

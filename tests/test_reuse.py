@@ -247,11 +247,11 @@ def test_damaged(here: Path, kind: str) -> None:
     what = damage(here / "out", kind)
     text = said(options(here))
     assert text.startswith(f"{here}/out: the dataset in it is damaged: {what}")
-    assert text.endswith(". Choose another --output, or pass --overwrite to replace it.")
+    assert text.endswith(". Choose another --output, or pass --resume to build it again.")
     if kind != "torn":
         assert text == (
             f"{here}/out: the dataset in it is damaged: {what}. Choose another --output, or pass "
-            "--overwrite to replace it."
+            "--resume to build it again."
         )
 
 

@@ -94,7 +94,7 @@ def load_template(name: str) -> Template:
     data = path.read_bytes()
     try:
         value = yaml.safe_load(data.decode())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except Exception as error:  # safe_load raises whatever its parts raise
         first = " ".join(str(error).split())
         raise TemplateError(f"{path}: not valid YAML: {first}. Correct the file.") from error
     return parse_template(value, name=path.stem, where=str(path), data=data)
