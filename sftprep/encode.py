@@ -8,6 +8,10 @@ Keeps  exactly what HF tokenizers give for the resolved tokenizer without its co
 Never  adds a special token, truncates, pads, or lets a text become a control token.
 """
 
+import contextlib
+import ctypes
+import resource
+import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -19,6 +23,20 @@ from sftprep.codepoints import divergent_table
 from sftprep.encoding import Encoding, Variant, prove
 from sftprep.records import Ids, Offsets, Ragged
 from sftprep.tokenizer import AddedToken, Tokenizer
+
+PAGE = resource.getpagesize()
+CACHE_BYTES = 128 << 20
+"""How much a process may grow before the fast backend, which remembers words, is made anew."""
+
+
+def resident() -> int:
+    """Bytes of memory that this process holds (where the system does not tell: its peak)."""
+    try:
+        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - it is read for every block
+            return int(file.read().split()[1]) * PAGE
+    except OSError:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else peak * 1024
 
 
 class _Guarded:
@@ -32,6 +50,12 @@ class _Guarded:
     @cached_property
     def reference(self) -> HfBackend:
         return HfBackend(self._json)
+
+    def forget(self) -> None:
+        """Make the fast backend anew: its words are gone, its ids are the same."""
+        if self._fast is not None:
+            self._fast = None  # gone before the new one is made
+            self._fast = GigatokenBackend(self._json)
 
     def encode(self, texts: list[str]) -> Ragged:
         if self._fast is None:
@@ -91,6 +115,7 @@ class Encoder:
         self.forbidden = np.zeros(encoding.size, np.bool_)  # ids that text must never become
         self.forbidden[list(encoding.forbidden)] = True
         self._first = _Guarded(encoding.first, normalizes=encoding.normalizes)
+        self._room = resident() + CACHE_BYTES
 
     @cached_property
     def _continuing(self) -> _Guarded:
@@ -98,6 +123,16 @@ class Encoder:
         if variant is None:
             return self._first
         return _Guarded(variant, normalizes=self._encoding.normalizes)
+
+    def trim(self) -> None:
+        """Keep memory bounded; to be called between blocks."""
+        if resident() > self._room:
+            self._first.forget()
+            if self._encoding.continuing is not None:
+                self._continuing.forget()
+            with contextlib.suppress(AttributeError, OSError):  # glibc: give it back
+                ctypes.CDLL(None).malloc_trim(0)
+            self._room = resident() + CACHE_BYTES
 
     def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:
         """Ids of one text by HF, and int64[tokens, 2]: the characters each token covers."""

@@ -135,6 +135,7 @@ class Pipeline:
         """Take one block from bytes to rows."""
         if self._is_chat and self._renderer.forget():
             self._builder.forget()
+        self.encoder.trim()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         lines = block.lines()
         places: list[int] = []  # which line each conversation came from

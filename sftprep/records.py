@@ -157,6 +157,13 @@ class Batch:
     record: Offsets  # int64[rows]: which record of its block each row came from
     part: npt.NDArray[np.uint8] | None = None  # Part of each token, where truncation needs it
 
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]], trained: Sequence[Sequence[bool]]) -> Self:
+        """Build from lists (for small data and tests)."""
+        ids = Ragged.of(rows)
+        mask = np.array([flag for row in trained for flag in row], np.bool_)
+        return cls(ids.values, mask, ids.offsets, np.arange(len(rows), dtype=np.int64))
+
     def __len__(self) -> int:
         return len(self.record)
 
@@ -201,6 +208,17 @@ class Batch:
         lengths = self.lengths[rows]
         return Batch(
             cut.input_ids, cut.loss_mask, ends_to_offsets(lengths), self.record[rows], cut.part
+        )
+
+    def rows(self, start: int, stop: int) -> "Batch":
+        """The rows from ``start`` to before ``stop``, as views; without truncation marks."""
+        offsets = self.offsets[start : stop + 1]
+        tokens = slice(int(offsets[0]), int(offsets[-1]))
+        return Batch(
+            self.input_ids[tokens],
+            self.loss_mask[tokens],
+            offsets - offsets[0],
+            self.record[start:stop],
         )
 
     @staticmethod

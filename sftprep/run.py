@@ -66,7 +66,7 @@ def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Prepared:
         reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)
         progress.start(reader.total)
         blocks = journal.left(with_schemas(reader, recipe))
-        with ShardWriter(recipe.format, recipe.ignore_index) as shards:
+        with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
             results = run_blocks(blocks, job.settings, job.workers, job.names)
             for _, group in groupby(results, attrgetter("shard")):
                 for result in group:

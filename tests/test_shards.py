@@ -3,7 +3,9 @@
 import hashlib
 import json
 import threading
+from collections.abc import Iterable
 from concurrent.futures import Future
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,6 +16,7 @@ from toys import SAMPLE_DATA, byte_hf, recipe, save_folder, write_jsonl
 from sftprep import load_manifest, prepare, read_shard
 from sftprep.records import Batch, ends_to_offsets
 from sftprep.shards import FORMATS, jsonl
+from sftprep.shards.groups import groups
 from sftprep.shards.writer import ShardWriter
 
 EXPECTED = {
@@ -36,7 +39,7 @@ def batch() -> Batch:
 def save(path: Path, name: str, rows: Batch, ignore_index: int = -100) -> None:
     """Write a shard in one of the formats."""
     with path.open("xb") as file:
-        FORMATS[name].write(file, rows, ignore_index)
+        FORMATS[name].write(file, groups([rows]), ignore_index)
 
 
 def many(rows: int) -> Batch:
@@ -180,10 +183,10 @@ def test_few_shards_are_held_in_memory(tmp_path: Path, monkeypatch: pytest.Monke
     """A writer that is behind lets the run wait for it: memory does not follow the input's size."""
     begun, go = threading.Semaphore(0), threading.Event()
 
-    def slow(file: IO[bytes], rows: Batch, ignore_index: int) -> None:
+    def slow(file: IO[bytes], rows: Iterable[Batch], ignore_index: int) -> None:
         begun.release()
         assert go.wait(20)
-        file.write(b"%d %d" % (len(rows), ignore_index))
+        file.write(b"%d %d" % (sum(map(len, rows)), ignore_index))
 
     monkeypatch.setattr(jsonl, "write", slow)
     asked: list[Future[dict[str, Any]] | None] = []
@@ -193,7 +196,7 @@ def test_few_shards_are_held_in_memory(tmp_path: Path, monkeypatch: pytest.Monke
             writer.add(batch())
             asked.append(writer.write(tmp_path / f"{index}"))
 
-    with ShardWriter("jsonl", -100) as writer:
+    with ShardWriter("jsonl", -100, workers=4) as writer:
         asking = threading.Thread(target=ask, args=(writer,))
         asking.start()
         assert begun.acquire(timeout=20)
@@ -218,13 +221,56 @@ def test_writer_tells_of_a_failure(tmp_path: Path) -> None:
 
 def test_writer_tells_of_a_failure_before_it_goes_on(tmp_path: Path) -> None:
     """A run does not go on for long after a shard could not be written."""
-    with ShardWriter("jsonl", -100) as writer:
-        for _ in range(2):
-            writer.add(batch())
-            writer.write(tmp_path / "gone" / "shard")
+    with ShardWriter("jsonl", -100, workers=2) as writer:
+        writer.add(batch())
+        writer.write(tmp_path / "gone" / "shard")
         writer.add(batch())
         with pytest.raises(FileNotFoundError):
             writer.write(tmp_path / "shard")
+
+
+def test_a_single_worker_writes_by_itself(tmp_path: Path) -> None:
+    """With one worker a shard is written when ``write`` returns."""
+    with ShardWriter("jsonl", -100, workers=1) as writer:
+        for index in range(3):
+            writer.add(batch())
+            future = writer.write(tmp_path / f"{index}")
+            assert future is not None
+            assert future.done()
+
+
+# --- groups -------------------------------------------------------------------------------------
+
+
+def sizes(batches: list[Batch]) -> list[tuple[int, int]]:
+    """Rows and tokens of each group."""
+    return [(len(group), len(group.input_ids)) for group in groups(batches)]
+
+
+def test_groups_end_with_rows_or_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group ends before it has too many rows or tokens; a row that is too long is one."""
+    monkeypatch.setattr("sftprep.shards.groups.GROUP_ROWS", 3)
+    monkeypatch.setattr("sftprep.shards.groups.GROUP_TOKENS", 10)
+    lengths = [1, 1, 1, 1, 9, 1, 11, 2, 8, 1, 3, 3]
+    rows = Batch.of([[7] * n for n in lengths], [[True] * n for n in lengths])
+    expected = [(3, 3), (2, 10), (1, 1), (1, 11), (2, 10), (3, 7)]
+    assert sizes([rows]) == expected
+
+
+@pytest.mark.parametrize("cuts", [[], [1], [5], [1, 2, 3], [0, 4, 4, 11], list(range(12))])
+def test_groups_do_not_follow_batches(monkeypatch: pytest.MonkeyPatch, cuts: list[int]) -> None:
+    """However rows come in batches, their groups are the same, with the same rows."""
+    monkeypatch.setattr("sftprep.shards.groups.GROUP_ROWS", 3)
+    monkeypatch.setattr("sftprep.shards.groups.GROUP_TOKENS", 10)
+    rows = [[i * 10 + k for k in range(i % 5)] for i in range(12)]
+    whole = Batch.of(rows, [[k % 2 == 0 for k in row] for row in rows])
+    parts = [whole.rows(start, stop) for start, stop in pairwise([0, *cuts, 12])]
+    for one, other in zip(groups([whole]), groups(parts), strict=True):
+        for field in ("input_ids", "loss_mask", "offsets"):
+            assert getattr(one, field).tolist() == getattr(other, field).tolist()
+    assert [i for group in groups(parts) for i in group.input_ids.tolist()] == [
+        i for row in rows for i in row
+    ]
 
 
 # --- datasets -----------------------------------------------------------------------------------

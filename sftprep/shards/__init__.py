@@ -1,16 +1,16 @@
 """The shards' file formats: a writer and a reader side by side in one file each.
 
-In     a ``Batch`` and the ignore index.
+In     the groups of a shard's rows and the ignore index.
 Out    a file with the columns ``input_ids``, ``attention_mask`` and ``labels``: a list of integers
        a row. ``labels`` are unshifted: the id where trained, the ignore index elsewhere. The mask
        is all ones: rows are not padded.
 Keeps  the same bytes for the same rows, however they were made.
 
-A format is a module with ``ENDING``, ``write(file, batch, ignore_index)``, ``read(path)`` and
+A format is a module with ``ENDING``, ``write(file, groups, ignore_index)``, ``read(path)`` and
 ``parts(file)``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, Protocol
 
@@ -32,7 +32,7 @@ class Format(Protocol):
 
     ENDING: str
 
-    def write(self, file: IO[bytes], batch: Batch, ignore_index: int) -> None:
+    def write(self, file: IO[bytes], groups: Iterable[Batch], ignore_index: int) -> None:
         """Write to an empty file."""
         ...
 

@@ -9,8 +9,6 @@ from sftprep.errors import ascii_safe
 from sftprep.records import Batch, Ids, Ragged
 from sftprep.shards.parts import COLUMNS, Part, ShardError
 
-GROUP_ROWS = 8192
-"""Rows in a row group or record batch: fixed, since a file's bytes follow its groups."""
 PART_ROWS = 1024
 """Rows that are looked at together: few, so that their columns stay small."""
 

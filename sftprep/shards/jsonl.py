@@ -1,7 +1,7 @@
 """JSON Lines: an object a row, for eyes and for tools without Arrow."""
 
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -16,17 +16,18 @@ ENDING = "jsonl"
 PART_BYTES = 1 << 20  # of text, read at a time
 
 
-def write(file: IO[bytes], batch: Batch, ignore_index: int) -> None:
+def write(file: IO[bytes], groups: Iterable[Batch], ignore_index: int) -> None:
     """Write to an empty file."""
-    labels = batch.labels(ignore_index)
     option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-    for start, end in zip(batch.offsets[:-1].tolist(), batch.offsets[1:].tolist(), strict=True):
-        row = {
-            "input_ids": batch.input_ids[start:end],
-            "attention_mask": np.ones(end - start, np.int8),
-            "labels": labels[start:end],
-        }
-        file.write(orjson.dumps(row, option=option))
+    for group in groups:
+        labels, ends = group.labels(ignore_index), group.offsets.tolist()
+        for start, end in pairwise(ends):
+            row = {
+                "input_ids": group.input_ids[start:end],
+                "attention_mask": np.ones(end - start, np.int8),
+                "labels": labels[start:end],
+            }
+            file.write(orjson.dumps(row, option=option))
 
 
 def read(path: Path) -> tuple[Ragged, Ids]:

@@ -1,30 +1,33 @@
 """Parquet: zstd, without dictionary and statistics, which cost time and save ids nothing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import IO, BinaryIO
 
 from sftprep.records import Batch, Ids, Ragged
-from sftprep.shards.columns import GROUP_ROWS, PART_ROWS, check_columns, parts_of, rows_of, table_of
+from sftprep.shards.columns import PART_ROWS, check_columns, parts_of, rows_of, table_of
 from sftprep.shards.parts import Part
 
 ENDING = "parquet"
 
 
-def write(file: IO[bytes], batch: Batch, ignore_index: int) -> None:
-    """Write to an empty file."""
+def write(file: IO[bytes], groups: Iterable[Batch], ignore_index: int) -> None:
+    """Write to an empty file, a row group for each group."""
     import pyarrow.parquet as pq
 
-    pq.write_table(
-        table_of(batch, ignore_index),
+    tables = (table_of(group, ignore_index) for group in groups)
+    first = next(tables)
+    with pq.ParquetWriter(
         file,
-        row_group_size=GROUP_ROWS,
+        first.schema,
         compression="zstd",
         compression_level=1,
         use_dictionary=False,
         write_statistics=False,
-    )
+    ) as writer:
+        for table in chain([first], tables):
+            writer.write_table(table, row_group_size=len(table))
 
 
 def read(path: Path) -> tuple[Ragged, Ids]:

@@ -7,30 +7,34 @@ Keeps  the order; a shard's bytes depend on its rows alone.
 
 import hashlib
 import os
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from sftprep.records import Batch
 from sftprep.shards import FORMATS
+from sftprep.shards.groups import groups
 
-WAITING = 2  # complete shards in memory at the most, besides the one being collected
+WORKERS_A_THREAD = 4  # a thread writes as fast as about six workers make rows
 
 
 class ShardWriter:
-    """Writes shards; Arrow works outside Python's lock, so a thread does it.
+    """Writes shards; Arrow works outside Python's lock, so threads do it beside the workers.
 
     Args:
         name: the format.
         ignore_index: the label where there is no loss.
+        workers: how many there are; a single one writes by itself.
     """
 
-    def __init__(self, name: str, ignore_index: int) -> None:
+    def __init__(self, name: str, ignore_index: int, workers: int = 1) -> None:
         self._format = FORMATS[name]
         self._ignore_index = ignore_index
-        self._threads = ThreadPoolExecutor(WAITING)
-        self._futures: list[Future[dict[str, Any]]] = []
+        self._most = 0 if workers == 1 else 1 + workers // WORKERS_A_THREAD
+        self._threads = ThreadPoolExecutor(max(self._most, 1))
+        self._writing: deque[Future[dict[str, Any]]] = deque()
         self._batches: list[Batch] = []
 
     def __enter__(self) -> Self:
@@ -57,25 +61,28 @@ class ShardWriter:
         """
         if not self._batches:
             return None
-        if len(self._futures) >= WAITING:
-            self._futures[-WAITING].result()
-        batch = Batch.concatenate(self._batches)
-        self._batches = []
-        self._futures.append(self._threads.submit(self._write, path, batch))
-        return self._futures[-1]
+        while self._most and len(self._writing) >= self._most:  # each holds a shard in memory
+            self._writing.popleft().result()
+        batches, self._batches = self._batches, []
+        future = self._threads.submit(self._write, path, batches)
+        if self._most:
+            self._writing.append(future)
+        else:
+            wait([future])
+        return future
 
-    def _write(self, path: Path, batch: Batch) -> dict[str, Any]:
+    def _write(self, path: Path, batches: list[Batch]) -> dict[str, Any]:
         with path.open("x+b") as file:
-            self._format.write(file, batch, self._ignore_index)
+            self._format.write(file, groups(batches), self._ignore_index)
             file.flush()
             os.fsync(file.fileno())
             size = file.tell()
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return {
-            "rows": len(batch),
-            "tokens": len(batch.input_ids),
-            "trained_tokens": int(batch.loss_mask.sum()),
+            "rows": sum(map(len, batches)),
+            "tokens": sum(len(batch.input_ids) for batch in batches),
+            "trained_tokens": sum(int(batch.loss_mask.sum()) for batch in batches),
             "bytes": size,
             "sha256": sha256,
         }

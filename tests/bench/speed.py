@@ -3,7 +3,7 @@
     python tests/bench/speed.py --data ../shared/data/t0_20k.jsonl.zst --tokenizer FOLDER \
         --zh ../shared/data/lf_alpaca_zh_demo.json --linear --peers-python PYTHON --json FILE
 
-Makes its data in a temporary folder (about 0.5 GB, with --linear 4.5 GB at the most), runs each
+Makes its data in a temporary folder (about 0.7 GB with results, with --linear 5 GB), runs each
 command as whole processes, the cases in turn, round after round, so that a disturbance hurts all
 alike; then prints a table and the targets. The machine must be idle, and should have 2 cores.
 
@@ -177,7 +177,7 @@ def main() -> None:
             cases = Cases(place, tokenizer.resolve(), options.peers_python if versions else None)
             cases.warm_up()
             results = measure(chosen(cases.groups(), options.only), options.rounds)
-            found = list(verdicts(results))
+            found = verdicts(results)
             report["tokenizers"][tokenizer.name] = facts(results, found)
             print(f"\nTokenizer {tokenizer.name}\n\n{table(HEADINGS, rows(results))}\n")
             print(table(("target", "ratio", "best", "wanted", ""), verdict_rows(found)), flush=True)

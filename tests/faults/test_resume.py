@@ -204,9 +204,6 @@ def flip(path: Path) -> None:
 
 
 STAGING_DAMAGE: dict[str, Callable[[Path], object]] = {
-    "shard added": lambda out: (out / "train-00003-of-00008.parquet").rename(
-        out / "train-00003-of-00009.parquet"
-    ),
     "journal cut": lambda s: cut(s / "journal.jsonl", 0.6),
     "journal empty": lambda s: cut(s / "journal.jsonl", 0),
     "journal gone": lambda s: (s / "journal.jsonl").unlink(),
@@ -251,8 +248,8 @@ def test_interrupted_run_of_another_input_size(case: Case) -> None:
 # --- damaged datasets -----------------------------------------------------------------------------
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
-    "shard added": lambda out: (out / "train-00003-of-00008.parquet").rename(
-        out / "train-00003-of-00009.parquet"
+    "shard added": lambda out: shutil.copy(
+        out / "train-00003-of-00008.parquet", out / "train-00003-of-00009.parquet"
     ),
     "shard flipped": lambda out: flip(out / "train-00003-of-00008.parquet"),
     "shard cut": lambda out: cut(out / "train-00003-of-00008.parquet", 0.5),

@@ -161,7 +161,7 @@ def test_a_call_fails_while_resuming(new_case: NewCase, part: int) -> None:
 
 def interrupted(case: Case) -> Case:
     """A place where a run was killed before it gave its dataset the output's name."""
-    place = str(case.out)
+    place = str(case.staging / "dataset")
     kill = ["-e", "trace=rename", "-e", "inject=rename:signal=KILL:when=1", "-P", place]
     ran, _ = traced(case, kill)
     assert ran.code == -9
@@ -178,8 +178,7 @@ def test_folders_cannot_be_exchanged(new_case: NewCase, fault: str) -> None:
     before = tree(case.out)
     case = case.with_options("--overwrite")
     broken = ["-e", "trace=rename,renameat2", "-e", "inject=renameat2:error=EINVAL"]
-    paths = ["-P", str(case.out)]
-    ran, lines = traced(case, [*broken, *paths])
+    ran, lines = traced(case, [*broken, "-P", str(case.out)])
     assert struck(lines)
     assert ran.code == 0, ran
     case.assert_complete()
@@ -187,7 +186,7 @@ def test_folders_cannot_be_exchanged(new_case: NewCase, fault: str) -> None:
         case = new_case().with_options("--max-length", "50")
         assert case.fork().code == 0
         case = case.with_options("--overwrite")
-        paths = ["-P", str(case.out)]
+        paths = ["-P", str(case.out), "-P", str(case.staging / "dataset")]
         ran, lines = traced(case, [*broken, "-e", f"inject=rename:{fault}:when={number}", *paths])
         assert struck(lines)
         if fault == "error=EIO":
