@@ -45,7 +45,7 @@ def recall(kind: str, facts: Mapping[str, Any]) -> Content | None:
         return None
     try:
         index = orjson.loads((entry / INDEX).read_bytes())
-        if index["facts"] != orjson.loads(orjson.dumps(facts)):
+        if index != _index(facts, index["sha256"]):
             return None
         parts = {n: (entry / f"part-{i}").read_bytes() for i, n in enumerate(index["sha256"])}
     except (OSError, ValueError, KeyError, TypeError):
@@ -66,12 +66,18 @@ def keep(kind: str, facts: Mapping[str, Any], content: Content) -> None:
             for number, data in enumerate(content.values()):
                 (new / f"part-{number}").write_bytes(data)
             sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
-            (new / INDEX).write_bytes(orjson.dumps({"facts": facts, "sha256": sums}))
+            (new / INDEX).write_bytes(orjson.dumps(_index(facts, sums)))
             if entry.exists():  # damaged, or another run was quicker
                 shutil.rmtree(entry, ignore_errors=True)
             new.rename(entry)
         finally:
             shutil.rmtree(new, ignore_errors=True)
+
+
+def _index(facts: Mapping[str, Any], sums: Mapping[str, str]) -> dict[str, Any]:
+    """What an entry says of itself; the digest tells a damaged name from a good one."""
+    digest = hashlib.sha256(orjson.dumps([facts, sums], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    return {"sha256": dict(sums), "digest": digest}
 
 
 def _entry(kind: str, facts: Mapping[str, Any]) -> Path | None:

@@ -8,7 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from sftprep.console import command, is_coloured, progress_bar, set_up, show
+from sftprep.console import (
+    command,
+    ignore_signals,
+    is_coloured,
+    progress_bar,
+    set_up,
+    show,
+)
 
 app = typer.Typer(
     name="sftprep",
@@ -306,4 +313,7 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
 def main() -> None:
     """The program."""
     set_up()
-    app()
+    try:
+        app()
+    finally:
+        ignore_signals()

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_asked: list[int] = []  # the signals that asked this process to end
 
 
 def set_up() -> None:
@@ -90,27 +91,43 @@ def command() -> Iterator[None]:
         say(f"error: {_lines_safe(str(error))}")
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        say("interrupted; nothing was published. Pass --resume to go on.")
-        raise SystemExit(130) from error
+        raise SystemExit(_ended(signal.SIGINT)) from error
     except BrokenPipeError as error:
         # Whoever read our results has gone: end as a program killed by SIGPIPE would.
         _forget_stdout()
         raise SystemExit(141) from error
-    except Exception as error:
-        if type(error).__module__.startswith("typer"):
+    except OSError as error:
+        say(f"error: {ascii_safe(str(error.filename or 'the system'))}: {error.strerror or error}.")
+        raise SystemExit(StorageError.exit_code) from error
+    except BaseException as error:
+        if isinstance(error, SystemExit) or type(error).__module__.startswith("typer"):
             raise  # its own way to end
+        if _asked:  # a signal may come out of a library as an error of its own
+            raise SystemExit(_ended(_asked[0])) from error
         say(traceback.format_exc().rstrip())
         say("error: a bug in sftprep; nothing was published. Please report it.")
         raise SystemExit(70) from error
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
-    for other in ENDING:  # asked once is enough: the end is not disturbed
-        signal.signal(other, signal.SIG_IGN)
+    _asked.append(number)
+    ignore_signals()  # asked once is enough: the end is not disturbed
     if number == signal.SIGINT:
         raise KeyboardInterrupt
-    say("terminated; nothing was published. Pass --resume to go on.")
-    raise SystemExit(128 + number)
+    raise SystemExit(_ended(number))
+
+
+def _ended(number: int) -> int:
+    """Say that a signal ended the command; its exit code."""
+    how = "interrupted" if number == signal.SIGINT else "terminated"
+    say(f"{how}; nothing was published. Pass --resume to go on.")
+    return 128 + number
+
+
+def ignore_signals() -> None:
+    """From here on there is nothing left to end."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _forget_stdout() -> None:

@@ -9,21 +9,19 @@ Never  changes a text: content is encoded without control tokens, so a string is
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-START = 4  # characters: enough to tell most apart from what data is full of
+STARTS = (1, 2, 4)  # characters by which strings are told apart, step by step
 MANY = 8
 
 
 class ControlStrings:
     """Looks for control strings, a block at a time.
 
-    A block is first searched for the few beginnings that the strings share; most have none of them.
+    A block is searched for the strings' first characters, and only where these are for more of
+    them: most blocks hold no string, and some tokenizers have a thousand.
     """
 
     def __init__(self, strings: Iterable[str]) -> None:
-        by_start: dict[str, list[str]] = {}
-        for string in sorted(strings):
-            by_start.setdefault(string[:START], []).append(string)
-        self._by_start = {start: tuple(group) for start, group in by_start.items()}
+        self._tree = _Node("", sorted(strings), STARTS)
 
     def find(self, records: Sequence[Sequence[str]]) -> tuple[int, dict[str, int]]:
         """How many records hold any, and how many hold each.
@@ -31,34 +29,51 @@ class ControlStrings:
         >>> ControlStrings(["<s>", "</s>"]).find([["a<s>", "b"], ["c"], ["<s></s>"]])
         (2, {'</s>': 1, '<s>': 2})
         """
-        together = "\n".join(chain.from_iterable(records))
-        present = {
-            string
-            for start, strings in self._by_start.items()
-            if start in together
-            for string in _present(together, start, strings)
-        }
         found: dict[str, int] = {}
         holders: set[int] = set()
-        for string in sorted(present):
+        for string in sorted(self._present(records)):
             rows = [i for i, contents in enumerate(records) if any(string in c for c in contents)]
             if rows:
                 found[string] = len(rows)
                 holders.update(rows)
         return len(holders), found
 
+    def _present(self, records: Sequence[Sequence[str]]) -> set[str]:
+        """The strings that are anywhere; plain texts apart, which are searched much faster."""
+        plain, other = [], []
+        for text in chain.from_iterable(records):
+            if text.isascii():
+                plain.append(text)
+            else:
+                other.append(text)
+        return {s for texts in (plain, other) for s in self._tree.present("\n".join(texts))}
 
-def _present(text: str, start: str, strings: tuple[str, ...]) -> Iterator[str]:
-    """Which of the strings, all with the same start, are in a text.
 
-    A text is searched once for each of a few; of many (some tokenizers have a thousand reserved
-    ones), they are compared where their start is found.
-    """
-    if len(strings) <= MANY:
-        yield from (string for string in strings if string in text)
-        return
-    at = text.find(start)
-    while at >= 0:
-        if text.startswith(strings, at):
-            yield from (string for string in strings if text.startswith(string, at))
-        at = text.find(start, at + 1)
+class _Node:
+    """Strings with the same start, by what comes next."""
+
+    def __init__(self, start: str, strings: Sequence[str], sizes: tuple[int, ...]) -> None:
+        self.start = start
+        self.strings = tuple(strings)
+        self.parts: list[_Node] = []
+        if sizes and len(strings) > 1:
+            groups: dict[str, list[str]] = {}
+            for string in strings:
+                groups.setdefault(string[: sizes[0]], []).append(string)
+            self.parts = [_Node(key, group, sizes[1:]) for key, group in groups.items()]
+
+    def present(self, text: str) -> Iterator[str]:
+        """Which of the strings are in a text."""
+        if self.start not in text:
+            return
+        if self.parts:
+            for part in self.parts:
+                yield from part.present(text)
+        elif len(self.strings) <= MANY:
+            yield from (string for string in self.strings if string in text)
+        else:  # compared where their start is found
+            at = text.find(self.start)
+            while at >= 0:
+                if text.startswith(self.strings, at):
+                    yield from (s for s in self.strings if text.startswith(s, at))
+                at = text.find(self.start, at + 1)

@@ -8,10 +8,6 @@ Keeps  exactly what HF tokenizers give for the resolved tokenizer without its co
 Never  adds a special token, truncates, pads, or lets a text become a control token.
 """
 
-import contextlib
-import ctypes
-import resource
-import sys
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
@@ -21,22 +17,12 @@ import numpy.typing as npt
 from sftprep.backends import GigatokenBackend, HfBackend
 from sftprep.codepoints import divergent_table
 from sftprep.encoding import Encoding, Variant, prove
+from sftprep.memory import give_back, resident
 from sftprep.records import Ids, Offsets, Ragged
 from sftprep.tokenizer import AddedToken, Tokenizer
 
-PAGE = resource.getpagesize()
 CACHE_BYTES = 128 << 20
 """How much a process may grow before the fast backend, which remembers words, is made anew."""
-
-
-def resident() -> int:
-    """Bytes of memory that this process holds (where the system does not tell: its peak)."""
-    try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - it is read for every block
-            return int(file.read().split()[1]) * PAGE
-    except OSError:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
 
 
 class _Guarded:
@@ -130,8 +116,7 @@ class Encoder:
             self._first.forget()
             if self._encoding.continuing is not None:
                 self._continuing.forget()
-            with contextlib.suppress(AttributeError, OSError):  # glibc: give it back
-                ctypes.CDLL(None).malloc_trim(0)
+            give_back()
             self._room = resident() + CACHE_BYTES
 
     def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:

@@ -16,7 +16,6 @@ position in a compressed file, and works with standard input too.
 
 import hashlib
 import os
-import shutil
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
@@ -27,7 +26,7 @@ import orjson
 
 from sftprep.errors import OutputError, ascii_safe
 from sftprep.manifest import difference
-from sftprep.output import JOURNAL, PLAN, sync
+from sftprep.output import JOURNAL, PLAN, remove, sync
 from sftprep.read import Block, Source
 
 Facts = dict[str, Any]
@@ -105,12 +104,10 @@ class Journal:
         ledgers = self.finished[-1]["ledgers"] if self.finished else {}
         shards = {_staged_name(index) for index in range(self._named)}
         for path in self._dataset.iterdir():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name in ledgers:
+            if path.name in ledgers:
                 os.truncate(path, ledgers[path.name]["bytes"])
             elif path.name not in shards:
-                path.unlink()
+                remove(path)
 
     @property
     def _named(self) -> int:

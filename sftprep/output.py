@@ -23,6 +23,7 @@ import fcntl
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -208,10 +209,14 @@ class Output:
                 )
 
     def _locked(self) -> LockedError:
-        try:
-            holder = (self.staging / HOLDER).read_text().strip() or "unknown"
-        except OSError:
-            holder = "unknown"
+        holder, patience = "", 10
+        while not holder and patience:  # it has the lock a moment before it says who it is
+            with contextlib.suppress(OSError):
+                holder = (self.staging / HOLDER).read_text().strip()
+            if not holder:
+                time.sleep(0.02)
+            patience -= 1
+        holder = holder or "unknown"
         return LockedError(
             f"{self.path}: another run (process {holder}) is writing it. Wait for it, or choose "
             "another --output."
@@ -230,10 +235,7 @@ class Output:
         for path in self.staging.iterdir():
             if path.name == HOLDER:
                 continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            remove(path)
         self.dataset.mkdir()
         sync(self.staging)
 
@@ -278,6 +280,17 @@ def _umask() -> int:
     return mask
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder; an error names it."""
+    try:
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
 def sync(path: Path) -> None:
     """Make a file or a folder durable. A failure is final: a second fsync would say all is well."""
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -297,4 +310,8 @@ def _exchange(new: Path, old: Path) -> None:
         return
     aside = new.with_name(new.name + "-old")
     old.rename(aside)
-    new.rename(old)
+    try:
+        new.rename(old)
+    except OSError:
+        aside.rename(old)
+        raise

@@ -65,6 +65,9 @@ def damaged(folder: Path, manifest: Manifest) -> str:
     expected = {shard["name"]: shard["sha256"] for shard in manifest.shards}
     expected |= manifest.tokenizer["files"]
     expected |= {name: facts["sha256"] for name, facts in manifest.ledgers.items()}
+    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    if extra := sorted(there - expected.keys() - {MANIFEST}):
+        return f"{ascii_safe(extra[0])} is not one of its files"
     for name, sha256 in expected.items():
         path = folder / name
         try:

@@ -34,12 +34,13 @@ ALLOWED = {
     "templates": DATA,
     "render": DATA | {"templates"},
     "layout": DATA,
-    "encode": DATA | {"backends", "codepoints", "encoding"},
+    "encode": DATA | {"memory", "backends", "codepoints", "encoding"},
     "encoding": DATA | {"backends", "exactness"},
     "backends": DATA,
     "cache": set[str](),
     "resolve": {"cache", "encoding", "tokenizer"},
     "exactness": {"errors"},
+    "memory": set[str](),
     "codepoints": set[str](),
     "boundary": DATA,
     "assemble": DATA | {"layout"},
@@ -76,7 +77,7 @@ ONLY_IN = {
     "gigatoken": {"backends.py"},
     "subprocess": {"engine/local.py"},
     "multiprocessing": {"engine/local.py", "engine/worker.py"},
-    "ctypes": {"engine/worker.py", "output.py"},
+    "ctypes": {"memory.py", "engine/worker.py", "output.py"},
     "fcntl": {"output.py"},
 }
 LATE = {"transformers", "gigatoken", "pyarrow", "tqdm", "datasets", "torch", "tokenizers"}

@@ -1122,8 +1122,16 @@ def test_versions_are_noted(dataset: Callable[..., Path]) -> None:
     [
         ("truncation", "dro", "--truncation is 'dro', which is no choice. Did you mean 'drop'?"),
         ("per_turn", [[]], "--per-turn is a list of 1; expected true or false"),
-        ("template_arg", ["x=2001-99-99"], "ValueError: month must be in 1..12"),
-        ("template_arg", ["x=!!int ''"], "IndexError: string index out of range"),
+        (
+            "template_arg",
+            ["x=2001-99-99"],
+            "--template-arg 'x=2001-99-99': '2001-99-99' is no value. Quote it to mean text",
+        ),
+        (
+            "template_arg",
+            ["x=!!int ''"],
+            """--template-arg "x=!!int ''": "!!int ''" is no value. Quote it to mean text""",
+        ),
         ("field", 7, "--field is 7; expected a list of texts"),
     ],
 )
