@@ -9,19 +9,26 @@ Never  changes a text: content is encoded without control tokens, so a string is
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
-STARTS = (1, 2, 4)  # characters by which strings are told apart, step by step
-MANY = 8
+import numpy as np
+
+START = 4
+"""Bytes by which strings are told apart: there may be a thousand, and data is full of ``<``."""
 
 
 class ControlStrings:
-    """Looks for control strings, a block at a time.
-
-    A block is searched for the strings' first characters, and only where these are for more of
-    them: most blocks hold no string, and some tokenizers have a thousand.
-    """
+    """Looks for control strings, a block at a time and all at once: most blocks hold none."""
 
     def __init__(self, strings: Iterable[str]) -> None:
-        self._tree = _Node("", sorted(strings), STARTS)
+        self._short: list[str] = []
+        self._by_start: dict[int, list[str]] = {}
+        for string in sorted(strings):
+            start = string.encode()[:START]
+            if len(start) < START:
+                self._short.append(string)
+            else:
+                self._by_start.setdefault(int.from_bytes(start, "little"), []).append(string)
+        self._starts = np.array(sorted(self._by_start), np.uint32)
+        self._firsts = sorted({int(start) & 0xFF for start in self._starts})
 
     def find(self, records: Sequence[Sequence[str]]) -> tuple[int, dict[str, int]]:
         """How many records hold any, and how many hold each.
@@ -39,41 +46,26 @@ class ControlStrings:
         return len(holders), found
 
     def _present(self, records: Sequence[Sequence[str]]) -> set[str]:
-        """The strings that are anywhere; plain texts apart, which are searched much faster."""
-        plain, other = [], []
+        """The strings that are anywhere."""
+        plain, other = [], []  # ASCII apart: it is searched and copied much faster
         for text in chain.from_iterable(records):
             if text.isascii():
                 plain.append(text)
             else:
                 other.append(text)
-        return {s for texts in (plain, other) for s in self._tree.present("\n".join(texts))}
+        present: set[str] = set()
+        for text in ("\n".join(plain), "\n".join(other)):
+            present.update(string for string in self._short if string in text)
+            for start in self._starts_in(text.encode()):
+                present.update(string for string in self._by_start[start] if string in text)
+        return present
 
-
-class _Node:
-    """Strings with the same start, by what comes next."""
-
-    def __init__(self, start: str, strings: Sequence[str], sizes: tuple[int, ...]) -> None:
-        self.start = start
-        self.strings = tuple(strings)
-        self.parts: list[_Node] = []
-        if sizes and len(strings) > 1:
-            groups: dict[str, list[str]] = {}
-            for string in strings:
-                groups.setdefault(string[: sizes[0]], []).append(string)
-            self.parts = [_Node(key, group, sizes[1:]) for key, group in groups.items()]
-
-    def present(self, text: str) -> Iterator[str]:
-        """Which of the strings are in a text."""
-        if self.start not in text:
-            return
-        if self.parts:
-            for part in self.parts:
-                yield from part.present(text)
-        elif len(self.strings) <= MANY:
-            yield from (string for string in self.strings if string in text)
-        else:  # compared where their start is found
-            at = text.find(self.start)
-            while at >= 0:
-                if text.startswith(self.strings, at):
-                    yield from (s for s in self.strings if text.startswith(s, at))
-                at = text.find(self.start, at + 1)
+    def _starts_in(self, data: bytes) -> Iterator[int]:
+        """Which of the starts are in a text."""
+        codes = np.frombuffer(data, np.uint8)
+        places = [np.flatnonzero(codes[: 1 - START] == first) for first in self._firsts]
+        at = np.concatenate([*places, np.zeros(0, np.intp)])
+        words = np.zeros(len(at), np.uint32)
+        for index in range(START):
+            words |= codes[at + index].astype(np.uint32) << np.uint32(8 * index)
+        yield from np.intersect1d(words, self._starts).tolist()

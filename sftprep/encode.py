@@ -21,7 +21,7 @@ from sftprep.memory import give_back, resident
 from sftprep.records import Ids, Offsets, Ragged
 from sftprep.tokenizer import AddedToken, Tokenizer
 
-CACHE_BYTES = 128 << 20
+CACHE_BYTES = 192 << 20
 """How much a process may grow before the fast backend, which remembers words, is made anew."""
 
 

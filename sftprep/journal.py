@@ -155,19 +155,20 @@ class Journal:
             f"{what}. The input has changed: restore it, or run without --resume to start anew."
         )
 
-    def add(
-        self, counts: Facts, ledgers: Facts, write: Callable[[Path], "Future[Facts] | None"]
-    ) -> None:
-        """A shard's rows are all counted; have them written.
+    def next_shard(self) -> Path:
+        """Where the next shard that has rows is to be written."""
+        waiting = sum(shard is not None for _, shard in self._waiting)
+        return self._dataset / _staged_name(self._named + waiting)
+
+    def add(self, counts: Facts, ledgers: Facts, shard: "Future[Facts] | None") -> None:
+        """A shard's rows are all counted, and on their way to the disk.
 
         Args:
             counts: the tally's state after this shard.
             ledgers: name -> bytes and SHA-256 of each ledger so far.
-            write: begins to write the shard to a new file and gives what becomes of it: what the
-                manifest says of the shard, once it is durable; None where it has no rows.
+            shard: becomes what the manifest says of the shard, once it is durable; None where it
+                has no rows.
         """
-        begun = self._named + sum(shard is not None for _, shard in self._waiting)
-        shard = write(self._dataset / _staged_name(begun))
         self._waiting.append(({"counts": counts, "ledgers": ledgers}, shard))
         while self._waiting and ((first := self._waiting[0][1]) is None or first.done()):
             self._write()

@@ -69,11 +69,12 @@ def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Prepared:
         with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
             results = run_blocks(blocks, job.settings, job.workers, job.names)
             for _, group in groupby(results, attrgetter("shard")):
+                shard = shards.shard(journal.next_shard())
                 for result in group:
                     tally.add(result)
-                    shards.add(result.batch)
+                    shard.add(result.batch)
                     progress.advance(reader.stored, result.size, result.read)
-                journal.add(tally.state(), tally.ledgers(), shards.write)
+                journal.add(tally.state(), tally.ledgers(), shard.close())
             facts = journal.close(partial(shard_name, name=recipe.format))
         tally.close()
         tally.check(recipe.reject_limit(tally.read))

@@ -25,7 +25,8 @@ from sftprep.journal import write_durably
 from sftprep.manifest import MANIFEST
 from sftprep.output import JOURNAL, Output
 from sftprep.pipeline import BlockResult
-from sftprep.shards.writer import ShardWriter
+from sftprep.records import Batch
+from sftprep.shards import jsonl
 from sftprep.tally import Tally
 
 OPTIONS: dict[str, Any] = {
@@ -283,15 +284,15 @@ def test_resume_of_a_changed_input(world: World) -> None:
 
 def test_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard that cannot be written ends the run with the shards before it finished."""
-    write = ShardWriter._write
+    write = jsonl.Writer.write
 
-    def full(self: ShardWriter, path: Path, batch: Any) -> dict[str, Any]:
-        if path.name == "shard-00007":
-            raise OSError(28, "No space left on device", str(path))
-        return write(self, path, batch)
+    def full(self: jsonl.Writer, group: Batch) -> None:
+        if str(self._file.name).endswith("shard-00007"):
+            raise OSError(28, "No space left on device")
+        write(self, group)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ShardWriter, "_write", full)
+        patch.setattr(jsonl.Writer, "write", full)
         assert fails(world, StorageError) == (
             f"{world.staging}/dataset/shard-00007: cannot be written: No space left on device. "
             "Nothing was published; free space or mend the rights, and run again with --resume."

@@ -3,11 +3,10 @@
 import hashlib
 import json
 import threading
-from collections.abc import Iterable
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +15,8 @@ from toys import SAMPLE_DATA, byte_hf, recipe, save_folder, write_jsonl
 from sftprep import load_manifest, prepare, read_shard
 from sftprep.records import Batch, ends_to_offsets
 from sftprep.shards import FORMATS, jsonl
-from sftprep.shards.groups import groups
-from sftprep.shards.writer import ShardWriter
+from sftprep.shards.groups import Grouper
+from sftprep.shards.writer import WAITING, ShardWriter
 
 EXPECTED = {
     "input_ids": [[1, 2, 3], [70000], [4, 5]],
@@ -39,7 +38,18 @@ def batch() -> Batch:
 def save(path: Path, name: str, rows: Batch, ignore_index: int = -100) -> None:
     """Write a shard in one of the formats."""
     with path.open("xb") as file:
-        FORMATS[name].write(file, groups([rows]), ignore_index)
+        writer = FORMATS[name].Writer(file, ignore_index)
+        for group in grouped([rows]):
+            writer.write(group)
+        writer.close()
+
+
+def grouped(batches: Sequence[Batch]) -> Iterator[Batch]:
+    """The rows of these batches in groups."""
+    grouper = Grouper()
+    for given in batches:
+        yield from grouper.add(given)
+    yield from grouper.rest()
 
 
 def many(rows: int) -> Batch:
@@ -106,20 +116,21 @@ def test_schema(tmp_path: Path, name: str) -> None:
 # --- the writer ---------------------------------------------------------------------------------
 
 
+def written(writer: ShardWriter, path: Path, *batches: Batch | None) -> Any:
+    """Write a shard; what becomes of it, or None."""
+    shard = writer.shard(path)
+    for given in batches:
+        shard.add(given)
+    return shard.close()
+
+
 def test_writer(tmp_path: Path) -> None:
     """Rows are collected into their shards, and a shard without rows is no file."""
     with ShardWriter("jsonl", -100) as writer:
-        writer.add(batch())
-        writer.add(None)
-        first = writer.write(tmp_path / "a")
-        writer.add(None)
-        empty = writer.write(tmp_path / "b")
-        writer.add(batch())
-        writer.add(batch())
-        last = writer.write(tmp_path / "c")
+        first = written(writer, tmp_path / "a", batch(), None)
+        empty = written(writer, tmp_path / "b", None)
+        last = written(writer, tmp_path / "c", batch(), batch())
     assert empty is None
-    assert first is not None
-    assert last is not None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
     data = {name: (tmp_path / name).read_bytes() for name in ("a", "c")}
     assert data["a"] * 2 == data["c"]
@@ -138,15 +149,26 @@ def test_writer_writes_what_the_format_does(tmp_path: Path, name: str) -> None:
     """A shard that the writer wrote is the format's file, with the label that was asked for."""
     save(tmp_path / "plain", name, batch(), -7)
     with ShardWriter(name, -7) as writer:
-        writer.add(batch())
-        future = writer.write(tmp_path / "shard")
-    assert future is not None
+        facts = written(writer, tmp_path / "shard", batch()).result()
     data = (tmp_path / "plain").read_bytes()
     assert data == (tmp_path / "shard").read_bytes()
-    assert (len(data), hashlib.sha256(data).hexdigest()) == (
-        future.result()["bytes"],
-        future.result()["sha256"],
-    )
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (facts["bytes"], facts["sha256"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_writer_of_many(
+    tmp_path: Path, name: str, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More shards than are written at a time have each their own rows, in order."""
+    monkeypatch.setattr("sftprep.shards.groups.GROUP_ROWS", 7)
+    with ShardWriter(name, -100, workers) as writer:
+        made = [written(writer, tmp_path / str(n), many(n * 5), many(n)) for n in range(1, 13)]
+        assert [n * 6 for n in range(1, 13)] == [future.result()["rows"] for future in made]
+    for n in range(1, 13):
+        save(tmp_path / "plain", name, Batch.concatenate([many(n * 5), many(n)]))
+        assert (tmp_path / "plain").read_bytes() == (tmp_path / str(n)).read_bytes()
+        (tmp_path / "plain").unlink()
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -158,85 +180,66 @@ def test_never_over_a_file(tmp_path: Path, name: str, kind: str) -> None:
         (tmp_path / "shard").symlink_to(tmp_path / "mine")
     else:
         (tmp_path / "shard").write_bytes(b"mine")
-    with ShardWriter(name, -100) as writer:
-        writer.add(batch())
-        future = writer.write(tmp_path / "shard")
-        assert future is not None
-        with pytest.raises(FileExistsError):
-            future.result()
+    with (
+        pytest.raises(FileExistsError) as caught,
+        ShardWriter(name, -100) as writer,
+    ):
+        written(writer, tmp_path / "shard", batch())
+    assert caught.value.filename == str(tmp_path / "shard")
     assert (tmp_path / "mine").read_bytes() == b"mine" == (tmp_path / "shard").read_bytes()
 
 
-def test_writer_of_many(tmp_path: Path) -> None:
-    """More shards than are held in memory are all written, each with its own rows."""
-    futures = []
-    with ShardWriter("jsonl", -100) as writer:
-        for index in range(12):
-            writer.add(many(index + 1))
-            futures.append(writer.write(tmp_path / f"{index}"))
-        assert list(range(1, 13)) == [future.result()["rows"] for future in futures if future]
-    found = [(tmp_path / f"{index}").read_bytes().count(b"\n") for index in range(12)]
-    assert found == list(range(1, 13))
-
-
-def test_few_shards_are_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_groups_are_held_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that is behind lets the run wait for it: memory does not follow the input's size."""
-    begun, go = threading.Semaphore(0), threading.Event()
+    go = threading.Event()
+    monkeypatch.setattr("sftprep.shards.groups.GROUP_ROWS", 3)
+    monkeypatch.setattr(jsonl.Writer, "write", lambda *_: go.wait(20))
+    taken: list[int] = []
 
-    def slow(file: IO[bytes], rows: Iterable[Batch], ignore_index: int) -> None:
-        begun.release()
-        assert go.wait(20)
-        file.write(b"%d %d" % (sum(map(len, rows)), ignore_index))
+    def give(writer: ShardWriter) -> None:
+        shard = writer.shard(tmp_path / "a")
+        for index in range(20):
+            shard.add(batch())
+            taken.append(index)
 
-    monkeypatch.setattr(jsonl, "write", slow)
-    asked: list[Future[dict[str, Any]] | None] = []
-
-    def ask(writer: ShardWriter) -> None:
-        for index in range(4):
-            writer.add(batch())
-            asked.append(writer.write(tmp_path / f"{index}"))
-
-    with ShardWriter("jsonl", -100, workers=4) as writer:
-        asking = threading.Thread(target=ask, args=(writer,))
-        asking.start()
-        assert begun.acquire(timeout=20)
-        assert begun.acquire(timeout=20)
-        asking.join(0.2)
-        assert len(asked) == 2
+    with ShardWriter("jsonl", -100, workers=2) as writer:
+        giving = threading.Thread(target=give, args=(writer,))
+        giving.start()
+        giving.join(0.3)
+        assert len(taken) == WAITING
         go.set()
-        asking.join(20)
-        assert [future.result()["rows"] for future in asked if future] == [3, 3, 3, 3]
-    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [b"3 -100"] * 4
+        giving.join(20)
+        assert len(taken) == 20
 
 
-def test_writer_tells_of_a_failure(tmp_path: Path) -> None:
-    """An error in the writing thread reaches the run."""
-    with ShardWriter("jsonl", -100) as writer:
-        writer.add(batch())
-        future = writer.write(tmp_path / "gone" / "shard")
-        assert future is not None
-        with pytest.raises(FileNotFoundError):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_writer_tells_of_a_failure(
+    tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first error is the one that the run gets, with the file's name."""
+    monkeypatch.setattr("sftprep.shards.groups.GROUP_ROWS", 3)
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(jsonl.Writer, "write", full)
+
+    def write_many() -> None:
+        with ShardWriter("jsonl", -100, workers) as writer:
+            for index in range(9):
+                future = written(writer, tmp_path / f"shard {index}", batch(), batch())
             future.result()
 
-
-def test_writer_tells_of_a_failure_before_it_goes_on(tmp_path: Path) -> None:
-    """A run does not go on for long after a shard could not be written."""
-    with ShardWriter("jsonl", -100, workers=2) as writer:
-        writer.add(batch())
-        writer.write(tmp_path / "gone" / "shard")
-        writer.add(batch())
-        with pytest.raises(FileNotFoundError):
-            writer.write(tmp_path / "shard")
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_many()
+    assert caught.value.filename == str(tmp_path / "shard 0")
 
 
 def test_a_single_worker_writes_by_itself(tmp_path: Path) -> None:
-    """With one worker a shard is written when ``write`` returns."""
+    """With one worker a shard is written when it is closed."""
     with ShardWriter("jsonl", -100, workers=1) as writer:
         for index in range(3):
-            writer.add(batch())
-            future = writer.write(tmp_path / f"{index}")
-            assert future is not None
-            assert future.done()
+            assert written(writer, tmp_path / f"{index}", batch()).done()
 
 
 # --- groups -------------------------------------------------------------------------------------
@@ -244,7 +247,7 @@ def test_a_single_worker_writes_by_itself(tmp_path: Path) -> None:
 
 def sizes(batches: list[Batch]) -> list[tuple[int, int]]:
     """Rows and tokens of each group."""
-    return [(len(group), len(group.input_ids)) for group in groups(batches)]
+    return [(len(group), len(group.input_ids)) for group in grouped(batches)]
 
 
 def test_groups_end_with_rows_or_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -265,10 +268,10 @@ def test_groups_do_not_follow_batches(monkeypatch: pytest.MonkeyPatch, cuts: lis
     rows = [[i * 10 + k for k in range(i % 5)] for i in range(12)]
     whole = Batch.of(rows, [[k % 2 == 0 for k in row] for row in rows])
     parts = [whole.rows(start, stop) for start, stop in pairwise([0, *cuts, 12])]
-    for one, other in zip(groups([whole]), groups(parts), strict=True):
+    for one, other in zip(grouped([whole]), grouped(parts), strict=True):
         for field in ("input_ids", "loss_mask", "offsets"):
             assert getattr(one, field).tolist() == getattr(other, field).tolist()
-    assert [i for group in groups(parts) for i in group.input_ids.tolist()] == [
+    assert [i for group in grouped(parts) for i in group.input_ids.tolist()] == [
         i for row in rows for i in row
     ]
 

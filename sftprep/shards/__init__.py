@@ -10,7 +10,7 @@ A format is a module with ``ENDING``, ``write(file, groups, ignore_index)``, ``r
 ``parts(file)``.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, Protocol
 
@@ -27,12 +27,24 @@ class Rows(NamedTuple):
     labels: Ids  # int32, flat, as long as input_ids.values
 
 
+class Writer(Protocol):
+    """Writes one file."""
+
+    def write(self, group: Batch) -> None:
+        """Write a group of rows."""
+        ...
+
+    def close(self) -> None:
+        """Write what comes last; the file stays open."""
+        ...
+
+
 class Format(Protocol):
     """What a format's module offers."""
 
     ENDING: str
 
-    def write(self, file: IO[bytes], groups: Iterable[Batch], ignore_index: int) -> None:
+    def Writer(self, file: IO[bytes], ignore_index: int) -> Writer:  # noqa: N802 - a class there
         """Write to an empty file."""
         ...
 

@@ -1,9 +1,8 @@
 """Arrow IPC files, with zstd: quick to write and to map into memory."""
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from sftprep.records import Batch, Ids, Ragged
 from sftprep.shards.columns import check_columns, parts_of, rows_of, table_of
@@ -12,16 +11,28 @@ from sftprep.shards.parts import Part
 ENDING = "arrow"
 
 
-def write(file: IO[bytes], groups: Iterable[Batch], ignore_index: int) -> None:
-    """Write to an empty file, a record batch for each group."""
-    import pyarrow as pa
+class Writer:
+    """Writes to an empty file, a record batch for each group."""
 
-    tables = (table_of(group, ignore_index) for group in groups)
-    first = next(tables)
-    options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
-    with pa.ipc.new_file(file, first.schema, options=options) as writer:
-        for table in chain([first], tables):
-            writer.write_table(table)
+    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
+        self._file = file
+        self._ignore_index = ignore_index
+        self._writer: Any = None
+
+    def write(self, group: Batch) -> None:
+        """Write a group."""
+        import pyarrow as pa
+
+        table = table_of(group, self._ignore_index)
+        if self._writer is None:
+            options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
+            self._writer = pa.ipc.new_file(self._file, table.schema, options=options)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        """Write what comes last."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def read(path: Path) -> tuple[Ragged, Ids]:

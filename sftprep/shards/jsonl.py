@@ -1,6 +1,6 @@
 """JSON Lines: an object a row, for eyes and for tools without Arrow."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import IO, Any, BinaryIO
@@ -16,18 +16,27 @@ ENDING = "jsonl"
 PART_BYTES = 1 << 20  # of text, read at a time
 
 
-def write(file: IO[bytes], groups: Iterable[Batch], ignore_index: int) -> None:
-    """Write to an empty file."""
-    option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-    for group in groups:
-        labels, ends = group.labels(ignore_index), group.offsets.tolist()
-        for start, end in pairwise(ends):
+class Writer:
+    """Writes to an empty file, a line for each row."""
+
+    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
+        self._file = file
+        self._ignore_index = ignore_index
+
+    def write(self, group: Batch) -> None:
+        """Write a group."""
+        option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+        labels = group.labels(self._ignore_index)
+        for start, end in pairwise(group.offsets.tolist()):
             row = {
                 "input_ids": group.input_ids[start:end],
                 "attention_mask": np.ones(end - start, np.int8),
                 "labels": labels[start:end],
             }
-            file.write(orjson.dumps(row, option=option))
+            self._file.write(orjson.dumps(row, option=option))
+
+    def close(self) -> None:
+        """Nothing comes last."""
 
 
 def read(path: Path) -> tuple[Ragged, Ids]:

@@ -1,33 +1,47 @@
 """Parquet: zstd, without dictionary and statistics, which cost time and save ids nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from sftprep.records import Batch, Ids, Ragged
 from sftprep.shards.columns import PART_ROWS, check_columns, parts_of, rows_of, table_of
 from sftprep.shards.parts import Part
 
 ENDING = "parquet"
+OPTIONS: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": False,
+    "write_statistics": False,
+}
 
 
-def write(file: IO[bytes], groups: Iterable[Batch], ignore_index: int) -> None:
-    """Write to an empty file, a row group for each group."""
-    import pyarrow.parquet as pq
+class Writer:
+    """Writes to an empty file, a row group for each group."""
 
-    tables = (table_of(group, ignore_index) for group in groups)
-    first = next(tables)
-    with pq.ParquetWriter(
-        file,
-        first.schema,
-        compression="zstd",
-        compression_level=1,
-        use_dictionary=False,
-        write_statistics=False,
-    ) as writer:
-        for table in chain([first], tables):
-            writer.write_table(table, row_group_size=len(table))
+    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
+        self._file = file
+        self._ignore_index = ignore_index
+        self._writer: Any = None
+
+    def write(self, group: Batch) -> None:
+        """Write a group."""
+        import pyarrow.parquet as pq
+
+        table = table_of(group, self._ignore_index)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._file, table.schema, **OPTIONS)
+        self._writer.write_table(table, row_group_size=len(table))
+
+    def close(self) -> None:
+        """Write what comes last."""
+        if self._writer is not None:
+            try:
+                self._writer.close()
+            finally:
+                self._writer.is_open = False  # else it tries again when it is collected
 
 
 def read(path: Path) -> tuple[Ragged, Ids]:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import floor
@@ -15,6 +16,7 @@ from targets import verdicts
 
 from sftprep.records import Batch
 from sftprep.shards import parquet
+from sftprep.shards.groups import Grouper
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "sample_data"
@@ -95,8 +97,18 @@ def test_the_floor_writes_the_two_columns_as_sftprep_does(tmp_path: Path) -> Non
     batch = Batch(ids, trained, offsets, np.arange(20_000), None)
     floor.write(tmp_path / "floor", [(ids, np.where(trained, ids, np.int32(-100)), lengths)])
     with (tmp_path / "ours").open("wb") as file:
-        parquet.write(file, [batch], -100)
+        writer = parquet.Writer(file, -100)
+        for group in groups(batch):
+            writer.write(group)
+        writer.close()
     assert columns(tmp_path / "floor") == columns(tmp_path / "ours")
+
+
+def groups(batch: Batch) -> Iterator[Batch]:
+    """The rows as sftprep groups them."""
+    grouper = Grouper()
+    yield from grouper.add(batch)
+    yield from grouper.rest()
 
 
 def columns(path: Path) -> list[object]:
