@@ -18,7 +18,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from itertools import chain
 from multiprocessing.connection import Connection, Pipe, wait
 
 from sftprep.engine.worker import Failed, receive_result, send_block, without_collection
@@ -29,6 +29,7 @@ from sftprep.read import Block
 AHEAD = 2  # blocks that a worker has at a time: one to work on, one to go on with
 FEW = 6  # blocks that are done before a process has started
 IN_FLIGHT = 4  # for each worker, with those whose results wait for their turn
+BYTES_IN_FLIGHT = 48 << 20  # where blocks are long: a record may have 64 MiB
 TRIES = 2
 BLOCK_SECONDS = 300  # for a block with a chat template, which may be anybody's
 
@@ -48,19 +49,30 @@ def run_blocks(
         names: of the sources, for an error's text.
     """
     blocks = iter(blocks)
-    first = list(islice(blocks, FEW))
+    first, is_all = _beginning(blocks)
     if not first:
         return
-    if not settings.untrusted and (workers == 1 or len(first) < (2 if settings.is_slow else FEW)):
+    is_little = is_all and not (settings.is_slow and len(first) > 1)
+    if not settings.untrusted and (workers == 1 or is_little):
         pipeline = Pipeline(settings)
         with without_collection():
             yield from map(pipeline.run, chain(first, blocks))
         return
-    crew = _Crew(settings, workers if len(first) == FEW else min(workers, len(first)), names)
+    crew = _Crew(settings, min(workers, len(first)) if is_all else workers, names)
     try:
         yield from crew.run(chain(first, blocks))
     finally:
         crew.end()
+
+
+def _beginning(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
+    """The first few blocks, and whether there are no more."""
+    first: list[Block] = []
+    for block in blocks:
+        first.append(block)
+        if len(first) == FEW or sum(len(b.data) for b in first) >= BYTES_IN_FLIGHT:
+            return first, False
+    return first, True
 
 
 START = "import sys; sys.path[:] = sys.argv[2:]; import sftprep.engine.worker as w; w.main({})"
@@ -115,18 +127,20 @@ class _Crew:
         self._tries: dict[int, int] = {}
         self._queue: deque[int] = deque()  # in flight, and no worker has it
         self._done: dict[int, BlockResult] = {}
+        self._bytes = 0  # of all blocks whose results were not taken yet
 
     def run(self, blocks: Iterator[Block]) -> Iterator[BlockResult]:
         """The results, in the order of the blocks."""
         given = taken = 0
         more = True
         while more or taken < given:
-            while more and given - taken < len(self._workers) * IN_FLIGHT:
+            while more and self._has_room(given - taken):
                 block = next(blocks, None)
                 if block is None:
                     more = False
                     break
                 self._blocks[given] = block
+                self._bytes += len(block.data)
                 self._queue.append(given)
                 given += 1
                 self._hand_out()
@@ -136,8 +150,15 @@ class _Crew:
             while taken not in self._done and taken < given:
                 self._collect(None)
             while taken in self._done:
-                yield self._done.pop(taken)
+                result = self._done.pop(taken)
+                self._bytes -= result.size
                 taken += 1
+                yield result
+
+    def _has_room(self, in_flight: int) -> bool:
+        """Whether another block may be read; one is always at work."""
+        few = in_flight < len(self._workers) * IN_FLIGHT
+        return not in_flight or (few and self._bytes < BYTES_IN_FLIGHT)
 
     def _hand_out(self) -> None:
         """Give waiting blocks to the workers that have the fewest."""
