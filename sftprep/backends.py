@@ -5,6 +5,7 @@ Out    ``Ragged``: int32 ids, a row a text.
 Never  adds a special token, truncates or pads.
 """
 
+import signal
 from itertools import chain
 from typing import Protocol
 
@@ -14,6 +15,7 @@ from sftprep.records import Ids, Offsets, Ragged, ends_to_offsets
 
 BACKENDS = ("auto", "gigatoken", "hf")
 FEW = 1000
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Backend(Protocol):
@@ -53,8 +55,14 @@ class GigatokenBackend:
     def __init__(self, tokenizer_json: str) -> None:
         import gigatoken
 
-        # An error of any kind means the same: it cannot read this tokenizer.
-        self._tokenizer = gigatoken.Tokenizer.from_json(tokenizer_json)
+        # A signal that comes while Rust looks for numpy would be a panic with a text of its own.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+        try:
+            # An error of any kind means the same: it cannot read this tokenizer.
+            self._tokenizer = gigatoken.Tokenizer.from_json(tokenizer_json)
+            self._tokenizer.encode("")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def encode(self, texts: list[str]) -> Ragged:
         """A row of ids for each text."""
