@@ -6,7 +6,11 @@ Never  adds a special token, truncates or pads.
 """
 
 import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import chain
+from types import FrameType
 from typing import Protocol
 
 import numpy as np
@@ -49,23 +53,47 @@ class HfBackend:
         return np.array(encoding.ids, np.int32), spans
 
 
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Handlers of signals wait: one that raises while Rust calls Python would be a panic."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # handlers run in the main thread alone
+        return
+    came: list[int] = []
+    before = {number: signal.getsignal(number) for number in ENDING}
+
+    def note(number: int, _: FrameType | None) -> None:
+        came.append(number)
+
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, note)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
+
+
 class GigatokenBackend:
     """gigatoken: the same ids, much faster, for BPE tokenizers."""
 
     def __init__(self, tokenizer_json: str) -> None:
         import gigatoken
 
-        # A signal that comes while Rust looks for numpy would be a panic with a text of its own.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
-        try:
+        with _undisturbed():
             # An error of any kind means the same: it cannot read this tokenizer.
             self._tokenizer = gigatoken.Tokenizer.from_json(tokenizer_json)
-            self._tokenizer.encode("")
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def encode(self, texts: list[str]) -> Ragged:
         """A row of ids for each text."""
+        with _undisturbed():
+            return self._encode(texts)
+
+    def _encode(self, texts: list[str]) -> Ragged:
         if len(texts) < FEW:
             # A list of arrays; a batch comes as an awkward array, which costs a quarter second to
             # import.
