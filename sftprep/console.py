@@ -29,7 +29,7 @@ _asked: list[int] = []  # the signals that asked this process to end
 
 
 def set_up() -> None:
-    """Make the standard streams such that writing to them is safe."""
+    """Make the standard streams such that writing to them is safe, and answer signals."""
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
@@ -42,6 +42,7 @@ def set_up() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+    _handle_signals()
 
 
 def show(result: str | bytes) -> None:
@@ -82,9 +83,7 @@ def is_coloured() -> bool:
 @contextmanager
 def command() -> Iterator[None]:
     """Every way a command can end early, and its exit code."""
-    for number in ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
-            signal.signal(number, _terminate)
+    _handle_signals()
     try:
         yield
     except SftprepError as error:
@@ -109,11 +108,15 @@ def command() -> Iterator[None]:
         raise SystemExit(70) from error
 
 
+def _handle_signals() -> None:
+    for number in ENDING:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+            signal.signal(number, _terminate)
+
+
 def _terminate(number: int, _frame: FrameType | None) -> None:
     _asked.append(number)
     ignore_signals()  # asked once is enough: the end is not disturbed
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
     raise SystemExit(_ended(number))
 
 
