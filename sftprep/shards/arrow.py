@@ -2,37 +2,24 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from sftprep.records import Batch, Ids, Ragged
-from sftprep.shards.columns import check_columns, parts_of, rows_of, table_of
+from sftprep.records import Ids, Ragged
+from sftprep.shards.columns import TableWriter, check_columns, parts_of, rows_of
 from sftprep.shards.parts import Part
 
 ENDING = "arrow"
 
 
-class Writer:
+class Writer(TableWriter):
     """Writes to an empty file, a record batch for each group."""
 
-    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
-        self._file = file
-        self._ignore_index = ignore_index
-        self._writer: Any = None
-
-    def write(self, group: Batch) -> None:
-        """Write a group."""
+    def open(self, schema: Any) -> Any:
+        """Arrow's writer for the file."""
         import pyarrow as pa
 
-        table = table_of(group, self._ignore_index)
-        if self._writer is None:
-            options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
-            self._writer = pa.ipc.new_file(self._file, table.schema, options=options)
-        self._writer.write_table(table)
-
-    def close(self) -> None:
-        """Write what comes last."""
-        if self._writer is not None:
-            self._writer.close()
+        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
+        return pa.ipc.new_file(self._file, schema, options=options)
 
 
 def read(path: Path) -> tuple[Ragged, Ids]:

@@ -1,7 +1,7 @@
 """The columns that Parquet and Arrow files share: a Batch as an Arrow table, and back."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -30,6 +30,31 @@ def table_of(batch: Batch, ignore_index: int) -> Any:
         buffers = [None, pa.py_buffer(offsets)]
         lists.append(pa.Array.from_buffers(pa.list_(kind), len(batch), buffers, children=[values]))
     return pa.table(lists, names=list(columns))
+
+
+class TableWriter:
+    """Writes groups as tables; a format says how its file is opened, and written to."""
+
+    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
+        self._file = file
+        self._ignore_index = ignore_index
+        self._writer: Any = None
+
+    def open(self, schema: Any) -> Any:
+        """Arrow's writer for the file."""
+        raise NotImplementedError
+
+    def write(self, group: Batch) -> None:
+        """Write a group."""
+        table = table_of(group, self._ignore_index)
+        if self._writer is None:
+            self._writer = self.open(table.schema)
+        self._writer.write_table(table, len(table))  # in one piece
+
+    def close(self) -> None:
+        """Write what comes last."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def rows_of(table: Any) -> tuple[Ragged, Ids]:

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO
 
-from sftprep.records import Batch, Ids, Ragged
-from sftprep.shards.columns import PART_ROWS, check_columns, parts_of, rows_of, table_of
+from sftprep.records import Ids, Ragged
+from sftprep.shards.columns import PART_ROWS, TableWriter, check_columns, parts_of, rows_of
 from sftprep.shards.parts import Part
 
 ENDING = "parquet"
@@ -18,29 +18,21 @@ OPTIONS: dict[str, Any] = {
 }
 
 
-class Writer:
+class Writer(TableWriter):
     """Writes to an empty file, a row group for each group."""
 
-    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
-        self._file = file
-        self._ignore_index = ignore_index
-        self._writer: Any = None
-
-    def write(self, group: Batch) -> None:
-        """Write a group."""
+    def open(self, schema: Any) -> Any:
+        """Arrow's writer for the file."""
         import pyarrow.parquet as pq
 
-        table = table_of(group, self._ignore_index)
-        if self._writer is None:
-            self._writer = pq.ParquetWriter(self._file, table.schema, **OPTIONS)
-        self._writer.write_table(table, row_group_size=len(table))
+        return pq.ParquetWriter(self._file, schema, **OPTIONS)
 
     def close(self) -> None:
         """Write what comes last."""
-        if self._writer is not None:
-            try:
-                self._writer.close()
-            finally:
+        try:
+            super().close()
+        finally:
+            if self._writer is not None:
                 self._writer.is_open = False  # else it tries again when it is collected
 
 
