@@ -19,14 +19,33 @@ class Layouts:
     """All layouts met so far, their columns end to end, so that records can gather from them."""
 
     def __init__(self, layouts: Sequence[Layout]) -> None:
-        sizes = np.array([len(layout.control) for layout in layouts], np.int64)
-        self.sizes = sizes
-        self.starts = ends_to_offsets(sizes)[:-1]
+        self.elements = Nested([len(layout.control) for layout in layouts])
         self.control: Ids = np.concatenate([x.control for x in layouts])
         self.trained: Mask = np.concatenate([x.trained for x in layouts])
         self.part: npt.NDArray[np.uint8] = np.concatenate([x.part for x in layouts])
         self.kept_left: Offsets = np.concatenate([x.kept_left for x in layouts])
         self.kept_right: Offsets = np.concatenate([x.kept_right for x in layouts])
+        self.runs = Nested([len(layout.runs) for layout in layouts])
+        self.continued: Mask = np.array([c for x in layouts for c in x.continued], np.bool_)
+        self.joins = Nested([len(layout.joins) for layout in layouts])
+        ends = [ends for layout in layouts for ends in layout.joins]
+        self.join_ends: Offsets = np.array(ends, np.int64).reshape(-1, 2)
+
+
+class Nested:
+    """Where each layout's part of a column begins, and how long it is.
+
+    >>> Nested([2, 0, 3]).of(np.array([2, 0])).tolist()
+    [2, 3, 4, 0, 1]
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        self.sizes: Offsets = np.array(sizes, np.int64)
+        self._starts = ends_to_offsets(self.sizes)[:-1]
+
+    def of(self, which: Offsets) -> Offsets:
+        """The places in the column of all entries of these layouts, in turn."""
+        return ragged_index(self._starts[which], self.sizes[which])
 
 
 def assemble(
@@ -40,8 +59,8 @@ def assemble(
         runs: the ids of all runs of all rows, in order.
         with_parts: whether truncation will need ``Batch.part``.
     """
-    sizes = layouts.sizes[which]
-    elements = ragged_index(layouts.starts[which], sizes)
+    sizes = layouts.elements.sizes[which]
+    elements = layouts.elements.of(which)
     control = layouts.control[elements]
     is_run = control < 0
     lengths = np.ones(len(elements), np.int64)

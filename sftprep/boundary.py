@@ -24,12 +24,19 @@ class Chain(NamedTuple):
     trained: tuple[bool, ...]  # of each run
 
 
+class Chains(NamedTuple):
+    """The chains of a block, in columns."""
+
+    first: Offsets  # int64: the first run of each
+    last: Offsets  # int64: the last run of each
+
+
 class Encodes(Protocol):
     """The part of ``Encoder`` that is needed here."""
 
     is_local: bool  # whether text may be encoded in the pieces that the two cuts make
 
-    def encode(self, texts: list[str], continued: Sequence[bool] | None = None) -> Ragged:
+    def encode(self, texts: list[str], continued: Mask | None = None) -> Ragged:
         """A row of ids for each text."""
         ...
 
@@ -39,34 +46,28 @@ class Encodes(Protocol):
 
 
 def unclean_chains(
-    encoder: Encodes,
-    texts: Sequence[str],
-    continued: Sequence[bool],
-    runs: Ragged,
-    chains: Sequence[Chain],
+    encoder: Encodes, texts: Sequence[str], continued: Mask, runs: Ragged, chains: Chains
 ) -> Mask:
     """For each chain, whether its text has other ids when it is encoded whole.
 
     Where the tokenizer never looks far, only what lies around a boundary is encoded again, and
     nothing where the characters at the boundary say enough.
     """
-    unclean = np.zeros(len(chains), np.bool_)
+    unclean = np.zeros(len(chains.first), np.bool_)
     local = encoder.is_local
-    numbers = [i for i, c in enumerate(chains) if not (local and _always_clean(texts, c))]
-    if not numbers:
+    numbers = np.flatnonzero(~_always_clean(texts, chains)) if local else np.arange(len(unclean))
+    if not len(numbers):
         return unclean
+    firsts, lasts = chains.first[numbers], chains.last[numbers]
     begins, windows = [], []
-    for number in numbers:
-        first, last, _ = chains[number]
+    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
         pieces = list(texts[first : last + 1])
         if local:
             pieces[-1] = pieces[-1][: first_cut(pieces[-1])]
             pieces[0] = pieces[0][last_cut(pieces[0]) :]
         begins.append(pieces[0])
         windows.append("".join(pieces))
-    firsts = np.array([chains[number].first for number in numbers])
-    lasts = np.array([chains[number].last for number in numbers])
-    wholes = encoder.encode(windows, [continued[first] for first in firsts])
+    wholes = encoder.encode(windows, continued[firsts])
     # The tokens of the window in the runs as they are: from where its left part begins.
     starts = runs.offsets[firsts]
     if local:
@@ -85,21 +86,24 @@ BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
 FIRST = re.compile(BREAK)
 LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
 MEETS = re.compile(
-    r"[!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f]\n[A-Za-z\u4e00-\u9fa5]|"
-    r"[\s\S][A-Za-z] [A-Za-z]"
+    "[!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f]\n\0[A-Za-z\u4e00-\u9fa5]|"
+    "[\\s\\S][A-Za-z]\0 [A-Za-z]"
 )
-"""Two characters before a boundary and two behind it, where those patterns always cut: behind a
-single line end that follows text, and between a letter and a space with a letter."""
+"""Two characters before a boundary (here NUL) and those behind it, where those patterns always cut:
+behind a single line end that follows text, and between a letter and a space with a letter."""
 NEAR = 64
 """Characters on each side of a boundary in which a cut is looked for."""
 
 
-def _always_clean(texts: Sequence[str], chain: Chain) -> bool:
-    first, last, _ = chain
-    if last != first + 1:
-        return last == first
-    before = texts[first][-2:]
-    return len(before) == 2 and MEETS.match(before + texts[last][:2]) is not None
+def _always_clean(texts: Sequence[str], chains: Chains) -> Mask:
+    """Which chains have one boundary, and characters around it that say it is clean."""
+    meeting = [
+        f"{texts[first][-2:]}\0{texts[last][:2]}"
+        for first, last in zip(chains.first.tolist(), chains.last.tolist(), strict=True)
+    ]
+    clean: Mask = np.array([match is not None for match in map(MEETS.match, meeting)], np.bool_)
+    clean &= chains.last == chains.first + 1
+    return clean
 
 
 def last_cut(text: str) -> int:
@@ -140,7 +144,7 @@ def differing(first: Ragged, second: Ragged) -> Mask:
 def join(
     encoder: Encodes,
     texts: Sequence[str],
-    continued: Sequence[bool],
+    continued: Mask,
     runs: Ragged,
     unclean: Sequence[Chain],
 ) -> Ragged:
@@ -153,7 +157,7 @@ def join(
     for chain in unclean:
         parts.append(runs.values[runs.offsets[position] : runs.offsets[chain.first]])
         pieces = texts[chain.first : chain.last + 1]
-        ids, spans = encoder.spans("".join(pieces), continued[chain.first])
+        ids, spans = encoder.spans("".join(pieces), bool(continued[chain.first]))
         parts.append(ids)
         lengths[chain.first : chain.last + 1] = _shares(pieces, chain.trained, spans)
         position = chain.last + 1

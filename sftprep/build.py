@@ -6,39 +6,39 @@ Out    a ``Batch`` with a row for each, in order, before any cut; which of them 
 Keeps  one layout a shape, made when the shape is first met.
 """
 
-from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from sftprep.assemble import Layouts, assemble
-from sftprep.boundary import Chain, join, unclean_chains
+from sftprep.boundary import Chain, Chains, join, unclean_chains
 from sftprep.encode import Encoder
 from sftprep.layout import Compiler, Layout
-from sftprep.records import Batch, Piece, Ragged
+from sftprep.records import Batch, Mask, Offsets, Piece, Ragged, ends_to_offsets
 from sftprep.render import Rendered
 from sftprep.tokenizer import AddedToken
 
 Demoted = frozenset[int]
+NONE: Demoted = frozenset()
 
 
 class Built(NamedTuple):
     """The rows of a block."""
 
     batch: Batch
-    unclean: list[bool]  # of each row: whether a boundary of its text is not clean
+    unclean: Mask  # bool[rows]: whether a boundary of its text is not clean
     leaks: frozenset[int]  # rows in which text became a control token
 
 
 class _Runs(NamedTuple):
-    """The runs of all records of a block."""
+    """The runs of all records of a block, in columns."""
 
-    which: list[int]  # the layout of each record
     texts: list[str]
-    continued: list[bool]
-    chains: list[Chain]
-    owners: list[int]  # the record of each chain
-    counts: list[int]  # runs of each record
+    continued: Mask  # bool[runs]
+    ends: Offsets  # int64[records + 1]: where each record's runs begin
+    chains: Chains
+    owners: Offsets  # int64[chains]: the record of each
 
 
 class RowBuilder:
@@ -55,7 +55,7 @@ class RowBuilder:
     def __init__(
         self,
         encoder: Encoder,
-        pieces: Callable[[Any], Sequence[Piece]],
+        pieces: Callable[[int], Sequence[Piece]],
         controls: dict[str, AddedToken],
         *,
         joint: bool,
@@ -71,67 +71,112 @@ class RowBuilder:
             prefixes_after=encoder.prefixes_after,
             count=encoder.count,
         )
-        self._numbers: dict[tuple[Hashable, Demoted], int] = {}
+        self._numbers: dict[tuple[int, Demoted], int] = {}
+        self._plain: dict[int, int] = {}  # of each shape with no token demoted
         self._layouts: list[Layout] = []
-        self._table: Layouts | None = None  # of all layouts; None when one was added
+        self._made: Layouts | None = None  # of all layouts; None when one was added
 
     def build(self, rendered: Sequence[Rendered]) -> Built:
         """The rows of these records."""
-        runs = self._runs(rendered)
+        which = self._which(rendered)
+        runs = self._runs(which, rendered)
         encoded = self._encoder.encode(runs.texts, runs.continued)
         args = (self._encoder, runs.texts, runs.continued, encoded)
-        flags = unclean_chains(*args, runs.chains).tolist()
-        if self._joint:
-            encoded = join(*args, [c for c, flag in zip(runs.chains, flags, strict=True) if flag])
-        unclean = [False] * len(rendered)
-        for owner, flag in zip(runs.owners, flags, strict=True):
-            unclean[owner] |= flag
-        self._table = self._table or Layouts(self._layouts)
-        which = np.array(runs.which, np.int64)
+        flags = unclean_chains(*args, runs.chains)
+        if self._joint and flags.any():
+            encoded = join(*args, self._unclean(which, runs, np.flatnonzero(flags)))
+        unclean = np.zeros(len(which), np.bool_)
+        unclean[runs.owners[flags]] = True
         batch = assemble(self._table, which, encoded, with_parts=self._with_parts)
-        return Built(batch, unclean, self._leaks(encoded, runs.counts))
+        return Built(batch, unclean, self._leaks(encoded, runs.ends))
 
     def forget(self) -> None:
         """Forget all layouts; their shapes may mean something else from now on."""
         self._numbers.clear()
+        self._plain.clear()
         self._layouts.clear()
-        self._table = None
+        self._made = None
 
-    def _runs(self, rendered: Sequence[Rendered]) -> _Runs:
-        runs = _Runs([], [], [], [], [], [])
-        for index, record in enumerate(rendered):
-            number = self._layout_number(record)
-            layout = self._layouts[number]
-            start = len(runs.texts)
-            for first, last in layout.joins:
-                trained = layout.run_trained[first : last + 1]
-                runs.chains.append(Chain(start + first, start + last, trained))
-                runs.owners.append(index)
-            runs.which.append(number)
-            runs.texts.extend(layout.texts(record.contents))
-            runs.continued.extend(layout.continued)
-            runs.counts.append(len(layout.runs))
-        return runs
+    @property
+    def _table(self) -> Layouts:
+        """The columns of all layouts."""
+        self._made = self._made or Layouts(self._layouts)
+        return self._made
 
-    def _layout_number(self, record: Rendered) -> int:
-        """The record's layout, by number; it is made where its shape is new."""
-        demoted: Demoted = frozenset()
-        while True:
-            key = (record.shape, demoted)
-            number = self._numbers.get(key)
-            if number is None:
-                number = self._numbers[key] = len(self._layouts)
-                self._layouts.append(self._compiler.layout(self._pieces(record.shape), demoted))
-                self._table = None
-            if not (more := self._layouts[number].demoted(record.contents)):
-                return number
+    def _which(self, rendered: Sequence[Rendered]) -> Offsets:
+        """int64[records]: the layout of each record; it is made where its shape is new."""
+        shapes = [record.shape for record in rendered]
+        for shape in set(shapes) - self._plain.keys():
+            self._plain[shape] = self._number(shape, NONE)
+        which: Offsets = np.array([self._plain[shape] for shape in shapes], np.int64)
+        watching = [n for n in np.unique(which).tolist() if self._layouts[n].watches]
+        for index in np.flatnonzero(np.isin(which, watching)).tolist():
+            which[index] = self._demoting(rendered[index], int(which[index]))
+        return which
+
+    def _number(self, shape: int, demoted: Demoted) -> int:
+        """The number of a layout."""
+        key = (shape, demoted)
+        if key not in self._numbers:
+            self._layouts.append(self._compiler.layout(self._pieces(shape), demoted))
+            self._numbers[key] = len(self._layouts) - 1
+            self._made = None
+        return self._numbers[key]
+
+    def _demoting(self, record: Rendered, number: int) -> int:
+        """The record's layout, in which some tokens may be plain text, because of its contents."""
+        demoted = NONE
+        while more := self._layouts[number].demoted(record.contents):
             demoted |= more
+            number = self._number(record.shape, demoted)
+        return number
 
-    def _leaks(self, encoded: Ragged, counts: Sequence[int]) -> frozenset[int]:
+    def _runs(self, which: Offsets, rendered: Sequence[Rendered]) -> _Runs:
+        table = self._table
+        ends = ends_to_offsets(table.runs.sizes[which])
+        joins = table.join_ends[table.joins.of(which)]
+        owners = np.repeat(np.arange(len(which)), table.joins.sizes[which])
+        first, last = (joins + ends[owners][:, None]).T
+        return _Runs(
+            self._texts(which, ends, [record.contents for record in rendered]),
+            table.continued[table.runs.of(which)],
+            ends,
+            Chains(first, last),
+            owners,
+        )
+
+    def _texts(
+        self, which: Offsets, ends: Offsets, contents: Sequence[tuple[str, ...]]
+    ) -> list[str]:
+        """The texts of all runs, in order; made for all records of a layout at once."""
+        numbers: list[int] = np.unique(which).tolist()
+        if len(numbers) == 1:
+            return self._layouts[numbers[0]].texts(contents)
+        made: list[str] = []
+        order = []
+        for number in numbers:
+            rows = np.flatnonzero(which == number)
+            layout = self._layouts[number]
+            made += layout.texts([contents[row] for row in rows.tolist()])
+            order.append((ends[rows][:, None] + np.arange(len(layout.runs))).ravel())
+        places: list[int] = np.argsort(np.concatenate(order)).tolist()
+        return [made[place] for place in places]
+
+    def _unclean(self, which: Offsets, runs: _Runs, numbers: Offsets) -> list[Chain]:
+        """The chains with these numbers, each with what of it is trained."""
+        chains = []
+        for number in numbers.tolist():
+            owner = int(runs.owners[number])
+            first, last = int(runs.chains.first[number]), int(runs.chains.last[number])
+            begin = int(runs.ends[owner])
+            trained = self._layouts[which[owner]].run_trained[first - begin : last + 1 - begin]
+            chains.append(Chain(first, last, trained))
+        return chains
+
+    def _leaks(self, encoded: Ragged, ends: Offsets) -> frozenset[int]:
         """The rows in which text became a control token: proven for each, not assumed."""
-        forbidden = self._encoder.forbidden[encoded.values]
-        if not forbidden.any():
+        places = self._encoder.forbidden_in(encoded.values)
+        if not len(places):
             return frozenset()
-        runs = np.searchsorted(encoded.offsets, np.flatnonzero(forbidden), side="right") - 1
-        rows = np.searchsorted(np.cumsum(counts), runs, side="right")
-        return frozenset(rows.tolist())
+        runs = np.searchsorted(encoded.offsets, places, side="right") - 1
+        return frozenset((np.searchsorted(ends, runs, side="right") - 1).tolist())

@@ -17,7 +17,6 @@ from typing import Any
 from sftprep.errors import RecordError, shown
 from sftprep.normalize import (
     Fields,
-    Record,
     choices,
     normalizer,
     optional_text,
@@ -28,7 +27,7 @@ from sftprep.normalize import (
     wrong_type,
 )
 from sftprep.parse import parse_value
-from sftprep.records import Chat, Conversation
+from sftprep.records import Chat, Conversation, Record
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 SHAREGPT_ROLES = {

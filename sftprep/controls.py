@@ -7,7 +7,8 @@ Never  changes a text: content is encoded without control tokens, so a string is
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, compress
+from operator import not_
 
 import numpy as np
 
@@ -47,12 +48,10 @@ class ControlStrings:
 
     def _present(self, records: Sequence[Sequence[str]]) -> set[str]:
         """The strings that are anywhere."""
-        plain, other = [], []  # ASCII apart: it is searched and copied much faster
-        for text in chain.from_iterable(records):
-            if text.isascii():
-                plain.append(text)
-            else:
-                other.append(text)
+        texts = list(filter(None, chain.from_iterable(records)))
+        is_plain = list(map(str.isascii, texts))
+        plain = compress(texts, is_plain)  # apart: it is searched and copied much faster
+        other = compress(texts, map(not_, is_plain))
         present: set[str] = set()
         for text in ("\n".join(plain), "\n".join(other)):
             present.update(string for string in self._short if string in text)

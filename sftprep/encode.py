@@ -10,15 +10,15 @@ Never  adds a special token, truncates, pads, or lets a text become a control to
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from itertools import compress, pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from sftprep.backends import GigatokenBackend, HfBackend
 from sftprep.codepoints import divergent_table
 from sftprep.encoding import Encoding, Variant, prove
 from sftprep.memory import give_back, resident
-from sftprep.records import Ids, Offsets, Ragged
+from sftprep.records import Ids, Mask, Offsets, Ragged
 from sftprep.tokenizer import AddedToken, Tokenizer
 
 CACHE_BYTES = 192 << 20
@@ -58,8 +58,11 @@ class _Guarded:
 
     def _doubtful(self, texts: Sequence[str]) -> list[int]:
         """Which texts hold a divergent code point: first all at once, since most hold none."""
-        beyond = [i for i, text in enumerate(texts) if not text.isascii()]
-        if not beyond or not self._diverges("".join([texts[i] for i in beyond])):
+        plain = list(map(str.isascii, texts))
+        if all(plain):
+            return []
+        beyond = [i for i, is_plain in enumerate(plain) if not is_plain]
+        if not self._diverges("".join([texts[i] for i in beyond])):
             return []
         return [i for i in beyond if self._diverges(texts[i])]
 
@@ -67,7 +70,17 @@ class _Guarded:
         return bool(self._table[np.frombuffer(text.encode("utf-32-le"), np.uint32)].any())
 
 
-def _interleave(first: Ragged, second: Ragged, is_second: npt.NDArray[np.bool_]) -> Ragged:
+def _longest_gap(ids: Sequence[int], size: int) -> tuple[int, int]:
+    """The longest stretch of ids below ``size`` with none of these: its first, and behind its last.
+
+    >>> _longest_gap([0, 1, 7], 9)
+    (2, 7)
+    """
+    ends = [-1, *sorted(ids), size]
+    return max(((low + 1, high) for low, high in pairwise(ends)), key=lambda gap: gap[1] - gap[0])
+
+
+def _interleave(first: Ragged, second: Ragged, is_second: Mask) -> Ragged:
     """Rows of two arrays in one: where ``is_second``, the next row of ``second``."""
     order = np.empty(len(is_second), np.intp)
     order[~is_second] = np.arange(len(first.lengths))
@@ -98,8 +111,9 @@ class Encoder:
         self.prefix = encoding.prefix
         self.is_local = encoding.is_local
         self.why_not_fast = encoding.first.why_not
-        self.forbidden = np.zeros(encoding.size, np.bool_)  # ids that text must never become
-        self.forbidden[list(encoding.forbidden)] = True
+        self._forbidden = np.zeros(encoding.size, np.bool_)  # ids that text must never become
+        self._forbidden[list(encoding.forbidden)] = True
+        self._safe = _longest_gap(encoding.forbidden, encoding.size)
         self._first = _Guarded(encoding.first, normalizes=encoding.normalizes)
         self._room = resident() + CACHE_BYTES
 
@@ -123,14 +137,20 @@ class Encoder:
         """Ids of one text by HF, and int64[tokens, 2]: the characters each token covers."""
         return (self._continuing if continued else self._first).reference.spans(text)
 
-    def encode(self, texts: list[str], continued: Sequence[bool] | None = None) -> Ragged:
+    def encode(self, texts: list[str], continued: Mask | None = None) -> Ragged:
         """A row of ids for each text; ``continued`` says which of them continue another."""
-        if not self.prefix or continued is None or not any(continued):
+        if not self.prefix or continued is None or not continued.any():
             return self._first.encode(texts)
-        later = np.array(continued, np.bool_)
-        fresh = [text for text, c in zip(texts, continued, strict=True) if not c]
-        rest = [text for text, c in zip(texts, continued, strict=True) if c]
-        return _interleave(self._first.encode(fresh), self._continuing.encode(rest), later)
+        fresh = list(compress(texts, ~continued))
+        rest = list(compress(texts, continued))
+        return _interleave(self._first.encode(fresh), self._continuing.encode(rest), continued)
+
+    def forbidden_in(self, ids: Ids) -> Offsets:
+        """Where ids are those of control tokens, which text must never become."""
+        low, high = self._safe
+        if not len(ids) or (ids.min() >= low and ids.max() < high):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(self._forbidden[ids])
 
     def count(self, text: str) -> int:
         """How many tokens a text has."""

@@ -14,9 +14,9 @@ token swallows stops where the loss turns on; with ``joint`` they are one text.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -68,28 +68,30 @@ class Layout:
     watches: tuple[Watch, ...]
     joint: bool  # the runs of a chain are one text
 
-    def texts(self, contents: Sequence[str]) -> list[str]:
-        """The text of each run, for a record with these contents."""
-        texts: list[str] = []
+    def texts(self, contents: Sequence[tuple[str, ...]]) -> list[str]:
+        """The texts of all runs, record after record, for records with these contents."""
+        columns = tuple(zip(*contents, strict=True))
+        made = [_column(run.parts, columns, len(contents)) for run in self.runs]
+        rows: Iterable[Sequence[str]] = zip(*made, strict=True)
+        if any(run.strip_left or run.strip_right for run in self.runs):
+            rows = map(self._stripped, rows)
+        return list(chain.from_iterable(rows))
+
+    def _stripped(self, texts: Sequence[str]) -> list[str]:
+        """The texts of one record's runs without the white space that tokens swallow."""
+        stripped: list[str] = []
         swallow = False  # the run before was stripped to nothing, and this one continues it
-        for run in self.runs:
-            parts = run.parts
-            if len(parts) == 1:
-                part = parts[0]
-                text = contents[part] if isinstance(part, int) else part
-            else:
-                text = "".join([contents[p] if isinstance(p, int) else p for p in parts])
+        for run, text in zip(self.runs, texts, strict=True):
+            left = text
             if run.strip_left or (swallow and run.joined and self.joint):
-                text = text.lstrip(WHITE_SPACE)
-                swallow = not text
+                left = text.lstrip(WHITE_SPACE)
+                swallow = not left
             else:
                 swallow = False
-            if run.strip_right:
-                text = text.rstrip(WHITE_SPACE)
-            texts.append(text)
+            stripped.append(left.rstrip(WHITE_SPACE) if run.strip_right else left)
         if self.joint:
-            self._strip_back(texts)
-        return texts
+            self._strip_back(stripped)
+        return stripped
 
     def _strip_back(self, texts: list[str]) -> None:
         """White space that a token swallows to its left reaches back over a cut."""
@@ -110,6 +112,17 @@ class Layout:
             if WORD.match(_nearest(watch.left, contents)[-1:])
             or WORD.match(_nearest(watch.right, contents))
         )
+
+
+def _column(
+    parts: Sequence[str | int], columns: Sequence[Sequence[str]], count: int
+) -> Iterable[str]:
+    """The text of one run for each of ``count`` records."""
+    if len(parts) == 1:
+        part = parts[0]
+        return columns[part] if isinstance(part, int) else repeat(part, count)
+    texts = (columns[p] if isinstance(p, int) else repeat(p, count) for p in parts)
+    return map("".join, zip(*texts, strict=True))
 
 
 def _nearest(parts: Sequence[str | int], contents: Sequence[str]) -> str:

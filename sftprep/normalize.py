@@ -18,14 +18,21 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sftprep.errors import RecordError, UsageError, shown
-from sftprep.records import Conversation, Message
+from sftprep.records import Conversation, Record, Turn
 
-Record = dict[str, Any]
 Normalizer = Callable[[Record], Conversation]
 
 OUTPUT_SYNONYMS = ("output", "response", "answer", "target")
 ROLES = {"system": "system", "user": "user", "assistant": "assistant"}
 SHAREGPT_ROLES = {"system": "system", "human": "user", "gpt": "assistant"} | ROLES
+TURNS = {
+    (role, train): Turn(role, train=train)
+    for role in ROLES.values()
+    for train in (None, True, False)
+}
+SYSTEM = TURNS["system", None]
+EXCHANGE = (TURNS["user", None], TURNS["assistant", None])
+EXCHANGE_WITH_INPUT = (Turn("user", has_input=True), EXCHANGE[1])
 FIELDS = (
     "prompt",
     "completion",
@@ -50,6 +57,7 @@ class Fields(dict[str, str]):
     def __init__(self, renamed: Mapping[str, str] | None = None) -> None:
         super().__init__({name: name for name in FIELDS} | dict(renamed or {}))
         self.renamed = dict(renamed or {})
+        self.outputs = (self["output"],) if "output" in self.renamed else OUTPUT_SYNONYMS
 
 
 def detect_schema(records: Iterable[Record], fields: Fields) -> str:
@@ -79,8 +87,10 @@ def schema_of(record: Record, fields: Fields) -> str:
 
 def output_field(record: Record, fields: Fields) -> str:
     """What an instruction record calls its output; "" where it has none."""
-    names = [fields["output"]] if "output" in fields.renamed else OUTPUT_SYNONYMS
-    return next((name for name in names if name in record), "")
+    for name in fields.outputs:
+        if name in record:
+            return name
+    return ""
 
 
 def normalizer(schema: str, fields: Fields, system: str | None = None) -> Normalizer:
@@ -99,14 +109,19 @@ def normalizer(schema: str, fields: Fields, system: str | None = None) -> Normal
         if read is None:
             raise _no_schema(record)
         try:
-            messages = read(record, fields)
+            conversation = read(record, fields)
         except RecordError as error:
             raise other_schema(error, record, schema, fields) from None
-        if system is not None and messages[0].role != "system":
-            messages.insert(0, Message("system", system))
-        return Conversation(tuple(messages))
+        if system is not None and conversation.turns[0].role != "system":
+            return _with_system(conversation, system)
+        return conversation
 
     return normalize
+
+
+def _with_system(conversation: Conversation, system: str) -> Conversation:
+    """The conversation with a system turn in front."""
+    return Conversation((SYSTEM, *conversation.turns), (system, "", *conversation.contents))
 
 
 def other_schema(error: RecordError, record: Record, schema: str, fields: Fields) -> RecordError:
@@ -130,88 +145,87 @@ def _no_schema(record: Record) -> RecordError:
     )
 
 
-def _prompt_completion(record: Record, fields: Fields) -> list[Message]:
-    prompt = require_text(record, fields["prompt"])
-    completion = require_text(record, fields["completion"])
-    if not completion:
-        _check_completion(completion, fields["completion"])
-    return [Message("user", prompt), Message("assistant", completion)]
+def _prompt_completion(record: Record, fields: Fields) -> Conversation:
+    prompt = record.get(fields["prompt"])
+    completion = record.get(fields["completion"])
+    if type(prompt) is not str or type(completion) is not str or not completion:
+        require_text(record, fields["prompt"])
+        _check_completion(require_text(record, fields["completion"]), fields["completion"])
+    return Conversation(EXCHANGE, (prompt, "", completion, ""))  # type: ignore[arg-type]
 
 
-def _instruction(record: Record, fields: Fields) -> list[Message]:
-    messages = []
+def _instruction(record: Record, fields: Fields) -> Conversation:
+    turns: list[Turn] = []
+    contents: list[str] = []
     if system := optional_text(record, fields["system"]):
-        messages.append(Message("system", system))
-    messages.extend(_history(record, fields["history"]))
+        turns.append(SYSTEM)
+        contents += system, ""
+    for question, answer in _history(record, fields["history"]):
+        turns += EXCHANGE
+        contents += question, "", answer, ""
     instruction = require_text(record, fields["instruction"])
     extra = optional_text(record, fields["input"])
     name = output_field(record, fields) or fields["output"]
     output = require_text(record, name)
     _check_completion(output, name)
-    return [*messages, Message("user", instruction, extra), Message("assistant", output)]
+    last = EXCHANGE_WITH_INPUT if extra else EXCHANGE
+    return Conversation((*turns, *last), (*contents, instruction, extra, output, ""))
 
 
-def _history(record: Record, name: str) -> list[Message]:
+def _history(record: Record, name: str) -> list[list[str]]:
     pairs = record.get(name)
     if pairs is None:
         return []
     if not isinstance(pairs, list):
         raise wrong_type(name, pairs, "a list of [question, answer] pairs")
-    messages = []
     for index, pair in enumerate(pairs):
         if not isinstance(pair, list) or [type(x) for x in pair] != [str, str]:
             raise wrong_type(f"{name}[{index}]", pair, "a pair of strings")
         _check_completion(pair[1], f"{name}[{index}][1]")
-        messages += [Message("user", pair[0]), Message("assistant", pair[1])]
-    return messages
+    return pairs
 
 
-def _messages(record: Record, fields: Fields) -> list[Message]:
-    _refuse_tools(record)
-    name = fields["messages"]
-    turns = [
-        _message(turn, f"{name}[{index}]", fields["role"], fields["content"], ROLES)
-        for index, turn in enumerate(require_list(record, name))
-    ]
-    _check_turns(turns, name)
-    return turns
+def _messages(record: Record, fields: Fields) -> Conversation:
+    return _of_turns(record, fields["messages"], fields["role"], fields["content"], ROLES)
 
 
-def _sharegpt(record: Record, fields: Fields) -> list[Message]:
-    _refuse_tools(record)
-    name = fields["conversations"]
-    turns = [
-        _message(turn, f"{name}[{index}]", fields["from"], fields["value"], SHAREGPT_ROLES)
-        for index, turn in enumerate(require_list(record, name))
-    ]
-    _check_turns(turns, name)
+def _sharegpt(record: Record, fields: Fields) -> Conversation:
+    found = _of_turns(
+        record, fields["conversations"], fields["from"], fields["value"], SHAREGPT_ROLES
+    )
     system = optional_text(record, fields["system"])
-    if system and turns[0].role != "system":
-        turns.insert(0, Message("system", system))
-    return turns
+    return _with_system(found, system) if system and found.turns[0].role != "system" else found
 
 
-SCHEMAS: dict[str, Callable[[Record, Fields], list[Message]]] = {
+def _of_turns(
+    record: Record, name: str, role_field: str, field: str, roles: Mapping[str, str]
+) -> Conversation:
+    """A record that holds a list of turns."""
+    _refuse_tools(record)
+    turns: list[Turn] = []
+    contents: list[str] = []
+    for index, turn in enumerate(require_list(record, name)):
+        where = f"{name}[{index}]"
+        if not isinstance(turn, dict):
+            raise wrong_type(where, turn, "an object")
+        role = require_text(turn, role_field, where)
+        if role not in roles:
+            raise RecordError(
+                "unknown_role",
+                f"{where}.{role_field} is {shown(role)}; expected {choices(roles)}",
+            )
+        contents += require_text(turn, field, where), ""
+        turns.append(TURNS[roles[role], train_flag(turn, where)])
+    _check_turns(turns, contents, name)
+    return Conversation(tuple(turns), tuple(contents))
+
+
+SCHEMAS: dict[str, Callable[[Record, Fields], Conversation]] = {
     "prompt-completion": _prompt_completion,
     "instruction": _instruction,
     "messages": _messages,
     "sharegpt": _sharegpt,
 }
-
-
-def _message(
-    turn: object, where: str, role_field: str, field: str, roles: dict[str, str]
-) -> Message:
-    if not isinstance(turn, dict):
-        raise wrong_type(where, turn, "an object")
-    role = require_text(turn, role_field, where)
-    if role not in roles:
-        raise RecordError(
-            "unknown_role",
-            f"{where}.{role_field} is {shown(role)}; expected {choices(roles)}",
-        )
-    content = require_text(turn, field, where)
-    return Message(roles[role], content, "", train_flag(turn, where))
 
 
 def choices(roles: Iterable[str]) -> str:
@@ -237,7 +251,7 @@ def train_flag(turn: Record, where: str) -> bool | None:
     return bool(weight)
 
 
-def _check_turns(turns: list[Message], name: str) -> None:
+def _check_turns(turns: list[Turn], contents: list[str], name: str) -> None:
     """An optional system turn first, then user and assistant in turn, the assistant last."""
     if not turns:
         raise RecordError("bad_turn_order", f"{name} is empty")
@@ -250,7 +264,7 @@ def _check_turns(turns: list[Message], name: str) -> None:
                 f"{name}[{index}] is a turn of the {turn.role}; expected the {expected}'s",
             )
         if turn.role == "assistant":
-            _check_completion(turn.content, f"{name}[{index}]")
+            _check_completion(contents[2 * index], f"{name}[{index}]")
     if turns[-1].role != "assistant":
         raise RecordError(
             "bad_turn_order",

@@ -1,39 +1,74 @@
-r"""One line of bytes -> one JSON object, and nothing that JSON readers do not agree on.
+r"""Lines of bytes -> JSON objects, and nothing that JSON readers do not agree on.
 
-In     the bytes of a record, without the line end.
-Out    a dict: every text, number and key as it was written.
+In     the bytes of records, without their line ends.
+Out    a dict each: every text, number and key as it was written.
 Never  changes what it reads: of two equal keys none is chosen, an integer that does not fit 64 bits
        does not become a float, and nothing stands in for a character that is none.
 Raises RecordError with the column, counted in characters from 1: ``invalid_json``,
        ``invalid_utf8``, ``lone_surrogate``, ``byte_order_mark``, ``duplicate_key``,
        ``number_out_of_range``, ``too_deep``; ``not_an_object`` without one.
 
-Most records are seen to be sound by counting, which costs as little as reading them; a record that
-cannot be is looked through token by token.
+Records are seen to be sound by counting, all those of a block at once; where they cannot be, each
+is counted alone, and one that is in doubt is looked through token by token.
 """
 
 import re
-from typing import Any, NoReturn
+from collections import Counter
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any, NoReturn, cast
 
+import numpy as np
 import orjson
 
 from sftprep import encodings
 from sftprep.errors import RecordError, shown
+from sftprep.records import Record
 
+Parsed = list[Record | RecordError | None]
+"""What became of lines: a record, or its error, or None where there was none."""
 MAX_DEPTH = 64
 """Objects and lists within each other, the record itself included."""
 LEAST, MOST = -(2**63), 2**64 - 1  # what orjson reads as an integer
+JSON_SPACE = b" \t\r\n"  # Python knows more white space
 
-# A quote that ends a key, with the colon behind it; not one that is escaped by a single backslash,
-# for that one is inside a string. So it may count strings beside the keys, but never misses a key.
-KEY_END = re.compile(rb'"(?<![^\\]\\")\s*:')
+QUOTE, BACKSLASH = b'"\\'
+CACHED = 1 << 17  # bytes looked at together: what is made of them stays in the processor's cache
 LONG_DIGITS = re.compile(rb"\d{19}")
 TOKEN = re.compile(r'("(?:[^"\\]++|\\.)*+")(\s*:)?|[\[\]{}]|-?\d[-+.eE\d]*+', re.DOTALL)
 BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)\b", re.IGNORECASE)
 
 
-def parse_line(line: bytes) -> dict[str, Any]:
+def parse_lines(lines: Sequence[bytes]) -> Parsed:
+    """Parse records; in the place of a bad one is its error, and None in that of a blank line.
+
+    >>> parse_lines([b'{"prompt": "a"}', b"", b" "])
+    [{'prompt': 'a'}, None, None]
+    """
+    full = list(filter(None, lines))
+    try:
+        values = list(map(orjson.loads, full))
+    except orjson.JSONDecodeError:
+        return list(map(_parsed, lines))
+    if set(map(type, values)) - {dict} or not _is_sound(values, b"\n".join(full)):
+        return list(map(_parsed, lines))
+    if len(full) == len(lines):
+        return cast(Parsed, values)
+    rest = iter(values)
+    return [next(rest) if line else None for line in lines]
+
+
+def _parsed(line: bytes) -> Record | RecordError | None:
+    if not line.strip(JSON_SPACE):
+        return None
+    try:
+        return parse_line(line)
+    except RecordError as error:
+        return error
+
+
+def parse_line(line: bytes) -> Record:
     """Parse one record.
 
     >>> parse_line(b'{"prompt": "a"}')
@@ -42,15 +77,8 @@ def parse_line(line: bytes) -> dict[str, Any]:
     value = _loaded(line)
     if type(value) is not dict:
         raise RecordError("not_an_object", f"the record is {_kind(value)}; expected a JSON object")
-    for entry in value.values():
-        if type(entry) is not str:
-            _check(value, line)
-            break
-    else:  # texts only: four quotes for each, unless one is escaped or a key is there twice
-        quotes = line.count(b'"') - 4 * len(value)
-        escaped = quotes and b"\\\\" not in line and quotes == line.count(b'\\"')
-        if quotes and not escaped and len(KEY_END.findall(line)) != len(value):
-            _look_through(line)
+    if not _is_sound([value], line):
+        _look_through(line)
     return value
 
 
@@ -58,7 +86,8 @@ def parse_value(text: str) -> Any:
     """Parse JSON that a record holds as text, by the same rules; any value will do."""
     line = text.encode()
     value = _loaded(line)
-    _check(value if type(value) in (dict, list) else [value], line)
+    if not _is_sound([value], line):
+        _look_through(line)
     return value
 
 
@@ -69,28 +98,59 @@ def _loaded(line: bytes) -> Any:
         raise _not_json(line, error) from error
 
 
-def _check(value: Any, line: bytes) -> None:
-    """Refuse what ``orjson`` accepts and others would read otherwise."""
-    keys, floats, level = 0, False, [value]
-    for _ in range(MAX_DEPTH):
-        inner: list[Any] = []
-        for container in level:
-            entries = container
-            if type(container) is dict:
-                keys += len(container)
-                entries = container.values()
-            for entry in entries:
-                kind = type(entry)
-                if kind is dict or kind is list:
-                    inner.append(entry)
-                elif kind is float:
-                    floats = True
-        level = inner
-        if not level:
+def _is_sound(values: Sequence[Any], data: bytes) -> bool:
+    """Whether there is surely nothing in these values that others would read otherwise.
+
+    Of two equal keys ``orjson`` keeps one, so that there are more quotes in the data than its
+    values account for; an integer over 64 bits becomes a float.
+
+    Args:
+        values: what ``orjson`` made of the data.
+        data: the JSON texts of all values, one behind the other.
+    """
+    texts = 0  # keys and strings
+    has_floats = False
+    entries: Sequence[Any] = values
+    for _ in range(MAX_DEPTH + 1):
+        kinds = Counter(map(type, entries))
+        texts += kinds[str]
+        has_floats |= float in kinds
+        if not (kinds[dict] or kinds[list]):
             break
-    large = floats and LONG_DIGITS.search(line)
-    if level or large or len(KEY_END.findall(line)) != keys:
-        _look_through(line)
+        objects = [entry for entry in entries if type(entry) is dict]
+        lists = [entry for entry in entries if type(entry) is list]
+        texts += sum(map(len, objects))
+        entries = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(lists)]
+    else:
+        return False  # too deep
+    if has_floats and LONG_DIGITS.search(data):
+        return False
+    return _quotes(data) == 2 * texts
+
+
+def _quotes(data: bytes) -> int:
+    """How many quotes in JSON begin or end a string: those that no backslash escapes."""
+    codes = np.frombuffer(data, np.uint8)
+    quotes = 0
+    for start in range(0, len(codes), CACHED):
+        before = min(start, 2)
+        part = codes[start - before : start + CACHED]
+        is_quote, is_slash = part == QUOTE, part == BACKSLASH
+        is_quote[:before] = False  # counted already
+        escaped = is_quote[1:] & is_slash[:-1]
+        quotes += int(np.count_nonzero(is_quote) - np.count_nonzero(escaped))
+        if (escaped[1:] & is_slash[:-2]).any():  # a backslash may be escaped itself
+            places = np.flatnonzero(escaped) + 1 + start - before
+            quotes += sum(_slashes(data, place) % 2 == 0 for place in places.tolist())
+    return quotes
+
+
+def _slashes(data: bytes, place: int) -> int:
+    """How many backslashes stand before a place."""
+    start = place
+    while start and data[start - 1] == BACKSLASH:
+        start -= 1
+    return place - start
 
 
 def _look_through(line: bytes) -> None:

@@ -12,8 +12,8 @@ from sftprep.records import Chat, Conversation, Dialogue
 def per_turn(dialogue: Dialogue) -> list[Dialogue]:
     """The examples of a conversation, in the order of its answers."""
     if isinstance(dialogue, Conversation):
-        train = tuple(message.train for message in dialogue.messages)
-        roles = [message.role for message in dialogue.messages]
+        train = tuple(turn.train for turn in dialogue.turns)
+        roles = [turn.role for turn in dialogue.turns]
     else:
         train = dialogue.train
         roles = [message["role"] for message in dialogue.messages]
@@ -27,6 +27,7 @@ def _until(dialogue: Dialogue, index: int) -> Dialogue:
         train = (*[False] * index, dialogue.train[index])
         return dialogue._replace(messages=dialogue.messages[: index + 1], train=train)
     before = [
-        m._replace(train=False) if m.role == "assistant" else m for m in dialogue.messages[:index]
+        turn._replace(train=False) if turn.role == "assistant" else turn
+        for turn in dialogue.turns[:index]
     ]
-    return Conversation((*before, dialogue.messages[index]))
+    return Conversation((*before, dialogue.turns[index]), dialogue.contents[: 2 * index + 2])

@@ -20,17 +20,17 @@ from sftprep.controls import ControlStrings
 from sftprep.encode import Encoder
 from sftprep.encoding import Encoding
 from sftprep.errors import RecordError
-from sftprep.normalize import Fields, Record, normalizer, output_field
-from sftprep.parse import parse_line
+from sftprep.memory import keep_freed
+from sftprep.normalize import Fields, normalizer, output_field
+from sftprep.parse import Parsed, parse_lines
 from sftprep.per_turn import per_turn
 from sftprep.read import Block
-from sftprep.records import Batch, Dialogue, DropReason
+from sftprep.records import Batch, Dialogue, DropReason, Mask, Record
 from sftprep.render import Rendered, Renderer
+from sftprep.shorten import Shorter, fewest_dropped
 from sftprep.templates import ChatTemplate, Template
 from sftprep.tokenizer import Tokenizer
-from sftprep.truncate import NEEDS_PARTS, drop_oldest, exchanges, truncate
-
-JSON_SPACE = b" \t\r\n"  # Python knows more white space
+from sftprep.truncate import NEEDS_PARTS, exchanges, truncate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,19 +97,28 @@ class BlockResult:
     outputs: Counter[str] = field(default_factory=Counter)  # what instruction records call theirs
 
 
+class _Read(NamedTuple):
+    """What could be rendered of a block; with ``per_turn`` one record may be several."""
+
+    places: list[int]  # which line each came from
+    dialogues: list[Dialogue]
+    rendered: list[Rendered]
+
+
 class _Fitted(NamedTuple):
     """The rows of a block before the cut."""
 
     built: Built
     gone: dict[int, int]  # how many exchanges each shortened row lost
     refused: dict[int, RecordError]  # rows that must not be written
-    rewritten: list[bool]  # chats: whether an answer follows other ids than at inference
+    rewritten: Mask | None  # chats: whether an answer follows other ids than at inference
 
 
 class Pipeline:
     """All stages, set up once."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_freed()
         self.settings = settings
         tokenizer = settings.tokenizer
         self.encoder = Encoder(
@@ -119,6 +128,7 @@ class Pipeline:
             encoding=settings.encoding,
         )
         self._renderer = _renderer(settings)
+        self._render = self._rendered if settings.rejects_controls else self._renderer.render
         self._builder = RowBuilder(
             self.encoder,
             self._renderer.pieces,
@@ -138,34 +148,39 @@ class Pipeline:
         self.encoder.trim()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         lines = block.lines()
-        places: list[int] = []  # which line each conversation came from
-        conversations: list[Dialogue] = []
-        rendered: list[Rendered] = []
-        normalize = self._normalizer(block.schema)
-        for index, line in enumerate(lines):
-            if not line or (line.isspace() and not line.strip(JSON_SPACE)):
-                result.blank += 1
+        read = self._read(block, lines, result)
+        if read.rendered:
+            self._count_controls(read.rendered, result)
+            self._finish(block, lines, read.places, self._fitted(read), result)
+        return result
+
+    def _read(self, block: Block, lines: Sequence[bytes], result: BlockResult) -> _Read:
+        """Parse, normalize and render all records."""
+        read = _Read([], [], [])
+        normalize, render = self._normalizer(block.schema), self._render
+        parsed: Parsed = [block.broken] if block.broken else parse_lines(lines)
+        for index, record in enumerate(parsed):
+            if record is None:
                 continue
-            result.read += 1
             try:
-                if block.broken:
-                    raise block.broken
-                record = parse_line(line)
-                examples = self._examples(normalize(record))
-                rendered += [self._rendered(example) for example in examples]
+                if isinstance(record, RecordError):
+                    raise record
+                examples = [normalize(record)]
+                if self.settings.per_turn:
+                    examples = self._examples(examples[0])
+                read.rendered.extend([render(example) for example in examples])
             except RecordError as error:
-                result.rejected.append(_lost(block, index, line, error.reason, error))
+                result.rejected.append(_lost(block, index, lines[index], error.reason, error))
                 continue
-            conversations += examples
-            places += [index] * len(examples)
-            result.counts["extra_examples"] += len(examples) - 1
+            read.dialogues.extend(examples)
+            read.places.extend([index] * len(examples))
             if block.schema == "instruction":
                 result.outputs[output_field(record, self._fields)] += 1
-        if rendered:
-            self._count_controls(rendered, result)
-            fitted = self._fitted(conversations, rendered)
-            self._finish(block, lines, places, fitted, result)
-        return result
+        result.read = len(parsed) - parsed.count(None)
+        result.blank = len(parsed) - result.read
+        used = result.read - len(result.rejected)
+        result.counts["extra_examples"] += len(read.places) - used
+        return read
 
     def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
         if schema not in self._normalizers:
@@ -176,21 +191,19 @@ class Pipeline:
         return self._normalizers[schema]
 
     def _examples(self, dialogue: Dialogue) -> list[Dialogue]:
-        """The record, or with ``per_turn`` one example for each answer that is to be trained."""
-        if not self.settings.per_turn:
-            return [dialogue]
+        """One example for each answer that is to be trained."""
         examples = per_turn(dialogue)
         return examples[-1:] if self.settings.train_on == "last" else examples
 
     def _rendered(self, conversation: Dialogue) -> Rendered:
+        """Render what holds no control token's text."""
         rendered: Rendered = self._renderer.render(conversation)
-        if self.settings.rejects_controls:
-            found = self._strings.find([rendered.contents])[1]
-            if found:
-                raise RecordError(
-                    "control_string",
-                    f"the record holds the text of a control token: {', '.join(found)}",
-                )
+        found = self._strings.find([rendered.contents])[1]
+        if found:
+            raise RecordError(
+                "control_string",
+                f"the record holds the text of a control token: {', '.join(found)}",
+            )
         return rendered
 
     def _count_controls(self, rendered: Sequence[Rendered], result: BlockResult) -> None:
@@ -198,40 +211,26 @@ class Pipeline:
         result.counts["control_records"] += holders
         result.controls.update(found)
 
-    def _fitted(self, conversations: list[Dialogue], rendered: list[Rendered]) -> _Fitted:
+    def _fitted(self, read: _Read) -> _Fitted:
         """Build the rows; with ``oldest-turns``, from as many of the latest exchanges as fit."""
+        _, conversations, rendered = read
         built = self._builder.build(rendered)
         gone: dict[int, int] = {}
         refused: dict[int, RecordError] = {}
         if self.settings.truncation == "oldest-turns":
-            long = np.flatnonzero(built.batch.lengths > self.settings.max_length).tolist()
+            limit = self.settings.max_length
+            long = np.flatnonzero(built.batch.lengths > limit).tolist()
             counts = {i: n for i in long if (n := exchanges(conversations[i])) > 1}
-            shorter = _Shorter(conversations, self._renderer.render, refused)
-            gone = self._fewest_dropped(shorter, counts)
+            shorter = Shorter(conversations, self._renderer.render, refused)
+            gone = fewest_dropped(shorter, counts, limit, lambda r: self._builder.build(r).batch)
             for index, count in gone.items():
                 rendered[index] = shorter.render(index, count) or rendered[index]
             built = self._builder.build(rendered) if gone else built
-        rewritten = [self._renderer.rewrites(r.shape) for r in rendered] if self._is_chat else []
+        rewritten = None
+        if self._is_chat:
+            rewritten = np.array([self._renderer.rewrites(r.shape) for r in rendered], np.bool_)
         refused |= dict.fromkeys(built.leaks, LEAK)
         return _Fitted(built, gone, refused, rewritten)
-
-    def _fewest_dropped(self, shorter: "_Shorter", counts: dict[int, int]) -> dict[int, int]:
-        """For each long conversation, the fewest exchanges to drop (all but one if none do)."""
-        low = dict.fromkeys(counts, 1)
-        high = {i: n - 1 for i, n in counts.items()}
-        while tried := {
-            i: rendered
-            for i in counts
-            if low[i] < high[i] and (rendered := shorter.render(i, (low[i] + high[i]) // 2))
-        }:
-            lengths = self._builder.build(list(tried.values())).batch.lengths.tolist()
-            for i, length in zip(tried, lengths, strict=True):
-                middle = (low[i] + high[i]) // 2
-                if length <= self.settings.max_length:
-                    high[i] = middle
-                else:
-                    low[i] = middle + 1
-        return high
 
     def _finish(
         self, block: Block, lines: Sequence[bytes], places: Sequence[int], fitted: _Fitted,
@@ -268,40 +267,17 @@ class Pipeline:
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
 
 
-class _Shorter:
-    """Conversations without their oldest exchanges; one that cannot be rendered so is refused."""
-
-    def __init__(
-        self,
-        conversations: Sequence[Dialogue],
-        render: Callable[[Dialogue], Rendered],
-        refused: dict[int, RecordError],
-    ) -> None:
-        self._conversations = conversations
-        self._render = render
-        self._refused = refused
-
-    def render(self, index: int, count: int) -> Rendered | None:
-        """Conversation ``index`` without its oldest exchanges; None where it is refused."""
-        if index in self._refused:
-            return None
-        try:
-            return self._render(drop_oldest(self._conversations[index], count))
-        except RecordError as error:
-            self._refused[index] = error
-            return None
-
-
 def _count(batch: Batch, fitted: _Fitted, counts: Counter[str]) -> None:
     """Count what was written."""
-    written = batch.record.tolist()
-    counts["shortened"] += len(fitted.gone.keys() & set(written))
-    counts["exchanges_dropped"] += sum(fitted.gone.get(row, 0) for row in written)
-    counts["unclean_boundaries"] += sum(map(fitted.built.unclean.__getitem__, written))
-    if fitted.rewritten:
-        counts["rewritten_histories"] += sum(map(fitted.rewritten.__getitem__, written))
+    if fitted.gone:
+        gone = [count for row in batch.record.tolist() if (count := fitted.gone.get(row))]
+        counts["shortened"] += len(gone)
+        counts["exchanges_dropped"] += sum(gone)
+    counts["unclean_boundaries"] += int(fitted.built.unclean[batch.record].sum())
+    if fitted.rewritten is not None:
+        counts["rewritten_histories"] += int(fitted.rewritten[batch.record].sum())
     counts["tokens"] += len(batch.input_ids)
-    counts["trained_tokens"] += int(batch.loss_mask.sum())
+    counts["trained_tokens"] += int(np.count_nonzero(batch.loss_mask))
 
 
 LEAK = RecordError(

@@ -11,36 +11,32 @@ What is trained: the ``body`` of an assistant turn, which ends with the turn's t
 else (system, prompt, headers, what follows the terminator) is not, except with ``train_on="all"``.
 """
 
-from collections.abc import Collection, Hashable
-from itertools import chain
-from operator import attrgetter
-from typing import NamedTuple, cast
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from sftprep.errors import RecordError
-from sftprep.records import IMPLICIT_BOS, LITERAL, Conversation, Message, Part, Piece
+from sftprep.records import IMPLICIT_BOS, LITERAL, Conversation, Part, Piece, Turn
 from sftprep.templates import Template, split_placeholders
 
 TRAIN_ON = ("completion", "all", "last")
-TEXTS = attrgetter("content", "input")
-MARKS = attrgetter("role", "train")
-
-
-class Turn(NamedTuple):
-    """A message without its content: a part of a shape."""
-
-    role: str
-    has_input: bool
-    trained: bool
-
 
 Shape = tuple[Turn, ...]
+"""The turns of a row, with ``train`` decided."""
 
 
 class Rendered(NamedTuple):
     """A record, rendered: fill the pieces of its shape with its contents."""
 
-    shape: Hashable  # tells the record's pieces: a Shape, or the number of a skeleton
+    shape: int  # tells the record's pieces: the number of a shape or of a skeleton
     contents: tuple[str, ...]  # content and input of each message, in turn: two a message
+
+
+class _Form(NamedTuple):
+    """What conversations of the same turns become; found out once for all of them."""
+
+    shape: int
+    changes: tuple[Callable[[list[str]], None], ...]  # of the contents, in this order
 
 
 class Renderer:
@@ -70,8 +66,9 @@ class Renderer:
         self._texts = {"bos": bos, "eos": eos, "separator": separator}
         self._implicit_bos = implicit_bos
         self._train_on = train_on
-        self._known: dict[tuple[Hashable, ...], Shape] = {}
-        self._shapes: dict[Shape, tuple[Piece, ...]] = {}
+        self._forms: dict[tuple[Turn, ...], _Form] = {}
+        self._numbers: dict[Shape, int] = {}
+        self._pieces: list[tuple[Piece, ...]] = []  # of each shape, by number
         terminator = "".join(
             self._texts[value] if is_slot else value
             for is_slot, value in list(split_placeholders(template.body))
@@ -83,39 +80,59 @@ class Renderer:
 
     def render(self, conversation: Conversation) -> Rendered:
         """Render one conversation."""
-        messages = self._with_system(conversation.messages)
-        if self._own_end or self._own_bos:
-            messages = self._without_own_tokens(messages)
-        if self.template.user_with_input is None:
-            messages = tuple([_joined_input(m) if m.input else m for m in messages])
-        if self.template.trim:
-            messages = self._trimmed(messages)
-        contents = tuple(chain.from_iterable(map(TEXTS, messages)))
-        key = (tuple(map(MARKS, messages)), tuple(map(bool, contents[1::2])))
-        shape = self._known.get(key)
-        if shape is None:
-            shape = self._known[key] = self._shape(messages)
-        return Rendered(shape, contents)
+        form = self._forms.get(conversation.turns)
+        if form is None:
+            form = self._forms[conversation.turns] = self._form(conversation.turns)
+        if not form.changes:
+            return Rendered(form.shape, conversation.contents)
+        contents = list(conversation.contents)
+        for change in form.changes:
+            change(contents)
+        return Rendered(form.shape, tuple(contents))
 
-    def _shape(self, messages: tuple[Message, ...]) -> Shape:
-        last = len(messages) - 1
+    def pieces(self, number: int) -> tuple[Piece, ...]:
+        """The pieces of a shape; slot 2k is the content of message k, slot 2k + 1 its input."""
+        return self._pieces[number]
+
+    def _form(self, turns: tuple[Turn, ...]) -> _Form:
+        """What to do with conversations of these turns."""
+        template = self.template
+        changes: list[Callable[[list[str]], None]] = []
+        system = self._default_system(turns)
+        if system is not None:
+            turns = (Turn("system"), *turns)
+            changes.append(partial(_insert, (system, "")))
+        answers = _places(turns, {"assistant"})
+        if self._own_end or self._own_bos:
+            changes.append(partial(self._drop_own_tokens, answers))
+        if template.user_with_input is None and any(turn.has_input for turn in turns):
+            changes.append(partial(_join, [2 * i for i, t in enumerate(turns) if t.has_input]))
+            turns = tuple(turn._replace(has_input=False) for turn in turns)
+        if template.trim:
+            trimmed = _places(turns, template.trim)
+            answers = answers if "assistant" in template.trim else []
+            changes.append(partial(self._trim, trimmed, answers))
+        return _Form(self._number(self._shape(turns)), tuple(changes))
+
+    def _shape(self, turns: tuple[Turn, ...]) -> Shape:
+        last = len(turns) - 1
         every = self._train_on != "last"
         return tuple(
-            Turn(m.role, m.input != "", m.role == "assistant" and _trained(m, every or i == last))
-            for i, m in enumerate(messages)
+            turn._replace(train=turn.role == "assistant" and _trained(turn, every or i == last))
+            for i, turn in enumerate(turns)
         )
 
-    def pieces(self, shape: Hashable) -> tuple[Piece, ...]:
-        """The pieces of a shape; slot 2k is the content of message k, slot 2k + 1 its input."""
-        known = cast(Shape, shape)
-        if known not in self._shapes:
-            self._shapes[known] = tuple(self._compose(known))
-        return self._shapes[known]
+    def _number(self, shape: Shape) -> int:
+        """The shape's number; its pieces are made where it is new."""
+        if shape not in self._numbers:
+            self._pieces.append(tuple(self._compose(shape)))
+            self._numbers[shape] = len(self._pieces) - 1
+        return self._numbers[shape]
 
-    def _with_system(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-        """Add the template's own system prompt where there is none; check that one has a place."""
+    def _default_system(self, turns: tuple[Turn, ...]) -> str | None:
+        """The template's own system prompt where there is none; checks that one has a place."""
         template = self.template
-        if messages[0].role == "system":
+        if turns[0].role == "system":
             if template.system is None and template.user_with_system is None:
                 raise RecordError(
                     "no_place_for_system",
@@ -123,48 +140,37 @@ class Renderer:
                     "for one",
                     "Choose another template",
                 )
-            return messages
-        default = template.default_system
-        if messages[0].input and template.default_system_with_input is not None:
-            default = template.default_system_with_input
-        return messages if default is None else (Message("system", default), *messages)
+            return None
+        if turns[0].has_input and template.default_system_with_input is not None:
+            return template.default_system_with_input
+        return template.default_system
 
-    def _trimmed(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-        trimmed = tuple(
-            m._replace(content=m.content.strip()) if m.role in self.template.trim else m
-            for m in messages
-        )
-        for m in trimmed:
-            if m.role == "assistant" and not m.content:
-                raise RecordError(
-                    "empty_completion",
-                    f"an answer is white space only, which template {self.template.name!r} trims",
-                )
-        return trimmed
+    def _trim(self, places: Sequence[int], answers: Sequence[int], contents: list[str]) -> None:
+        for place in places:
+            contents[place] = contents[place].strip()
+        if not all(contents[place] for place in answers):
+            raise RecordError(
+                "empty_completion",
+                f"an answer is white space only, which template {self.template.name!r} trims",
+            )
 
     def _writes_bos(self) -> bool:
         return self.template.bos == "always" or (self.template.bos == "auto" and self._implicit_bos)
 
-    def _without_own_tokens(self, messages: tuple[Message, ...]) -> tuple[Message, ...]:
-        """Answers without the terminator that the template writes; the first turn without BOS."""
-        changed = [
-            m._replace(content=m.content.removesuffix(self._own_end))
-            if m.role == "assistant"
-            else m
-            for m in messages
-        ]
-        changed[0] = changed[0]._replace(content=changed[0].content.removeprefix(self._own_bos))
-        for m in changed:
-            if m.role == "assistant" and not m.content:
-                raise RecordError("empty_completion", f"an answer is nothing but {self._own_end}")
-        return tuple(changed)
+    def _drop_own_tokens(self, answers: Sequence[int], contents: list[str]) -> None:
+        """Answers lose the terminator that the template writes, the first turn the BOS."""
+        for place in answers:
+            contents[place] = contents[place].removesuffix(self._own_end)
+        contents[0] = contents[0].removeprefix(self._own_bos)
+        if not all(contents[place] for place in answers):
+            raise RecordError("empty_completion", f"an answer is nothing but {self._own_end}")
 
     def _compose(self, shape: Shape) -> list[Piece]:
         """Write a shape down, turn by turn."""
         writer = _Writer(self._texts, trains_all=self._train_on == "all")
         template = self.template
         answers = [i for i, turn in enumerate(shape) if turn.role == "assistant"]
-        target = max((i for i in answers if shape[i].trained), default=answers[-1])
+        target = max((i for i in answers if shape[i].train), default=answers[-1])
         self._write_bos(writer)
         system_slot, takes_system = self._system_place(shape)
         if template.system is not None and system_slot is not None:
@@ -179,7 +185,7 @@ class Renderer:
             elif turn.role == "assistant":
                 writer.write(template.header, {})
                 writer.completion |= index == target
-                writer.write(template.body, {"content": 2 * index}, trained=turn.trained)
+                writer.write(template.body, {"content": 2 * index}, trained=bool(turn.train))
                 writer.write(template.after, {})
         writer.write(template.end, {})
         return writer.pieces
@@ -242,12 +248,25 @@ class _Writer:
         return Part.KEPT if keeps else Part.PROMPT
 
 
-def _trained(message: Message, by_policy: bool) -> bool:
-    return by_policy if message.train is None else message.train and by_policy
+def _trained(turn: Turn, by_policy: bool) -> bool:
+    return by_policy if turn.train is None else turn.train and by_policy
 
 
-def _joined_input(message: Message) -> Message:
-    return Message(message.role, f"{message.content}\n{message.input}", "", message.train)
+def _places(turns: Sequence[Turn], roles: Collection[str]) -> list[int]:
+    """Where the contents of turns with these roles are."""
+    return [2 * index for index, turn in enumerate(turns) if turn.role in roles]
+
+
+def _insert(texts: tuple[str, ...], contents: list[str]) -> None:
+    """Put texts in front."""
+    contents[:0] = texts
+
+
+def _join(places: Sequence[int], contents: list[str]) -> None:
+    """Put inputs behind their contents, where a template has no place of its own for them."""
+    for place in places:
+        contents[place] = f"{contents[place]}\n{contents[place + 1]}"
+        contents[place + 1] = ""
 
 
 def rendered_text(pieces: tuple[Piece, ...], contents: tuple[str, ...]) -> str:

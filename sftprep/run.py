@@ -17,13 +17,14 @@ from sftprep.engine.local import run_blocks
 from sftprep.errors import DataError, NoInputError, RecordError, UsageError
 from sftprep.journal import Journal, write_durably
 from sftprep.manifest import FORMAT_VERSION, MANIFEST, Manifest, Prepared, fingerprint
-from sftprep.normalize import Fields, Record, detect_schema
+from sftprep.normalize import Fields, detect_schema
 from sftprep.output import Output
 from sftprep.parse import parse_line
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.read import Block, BlockReader
 from sftprep.recipe import Recipe
+from sftprep.records import Record
 from sftprep.reuse import finished
 from sftprep.shards import shard_name
 from sftprep.shards.writer import ShardWriter

@@ -160,9 +160,9 @@ def drop_oldest(dialogue: Dialogue, count: int) -> Dialogue:
     users = [index for index, role in enumerate(_roles(dialogue)) if role == "user"]
     gone = slice(users[0], users[count])
     if isinstance(dialogue, Conversation):
-        messages = list(dialogue.messages)
-        del messages[gone]
-        return Conversation(tuple(messages))
+        turns, contents = list(dialogue.turns), list(dialogue.contents)
+        del turns[gone], contents[2 * gone.start : 2 * gone.stop]
+        return Conversation(tuple(turns), tuple(contents))
     left, train = list(dialogue.messages), list(dialogue.train)
     del left[gone], train[gone]
     return dialogue._replace(messages=left, train=tuple(train))
@@ -170,5 +170,5 @@ def drop_oldest(dialogue: Dialogue, count: int) -> Dialogue:
 
 def _roles(dialogue: Dialogue) -> list[str]:
     if isinstance(dialogue, Conversation):
-        return [message.role for message in dialogue.messages]
+        return [turn.role for turn in dialogue.turns]
     return [message["role"] for message in dialogue.messages]

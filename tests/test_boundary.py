@@ -11,7 +11,7 @@ import pytest
 from tokenizers import Tokenizer as HfTokenizer
 from toys import SAMPLE_TOKENIZER, byte_tokenizer, piece_tokenizer
 
-from sftprep.boundary import Chain, join, unclean_chains
+from sftprep.boundary import Chain, Chains, join, unclean_chains
 from sftprep.encode import Encoder
 from sftprep.exactness import LOCAL_PATTERNS, is_local
 from sftprep.records import Ragged
@@ -27,6 +27,12 @@ def rows(ragged: Ragged) -> list[list[int]]:
     return [ragged.row(index).tolist() for index in range(len(ragged.lengths))]
 
 
+def columns(chains: Sequence[Chain]) -> Chains:
+    """Chains in columns."""
+    first = np.array([chain.first for chain in chains], np.int64)
+    return Chains(first, np.array([chain.last for chain in chains], np.int64))
+
+
 def cut_up(encoder: Encoder, *chains: Sequence[tuple[str, bool]]) -> tuple[Ragged, list[bool]]:
     """The ids of chains of (text, trained) with joint boundaries, and which were unclean."""
     texts = [text for chain in chains for text, _ in chain]
@@ -35,9 +41,9 @@ def cut_up(encoder: Encoder, *chains: Sequence[tuple[str, bool]]) -> tuple[Ragge
         Chain(start, start + len(chain) - 1, tuple(trained for _, trained in chain))
         for start, chain in zip(starts, chains, strict=False)
     ]
-    continued = [index not in starts for index in range(len(texts))]
+    continued = np.array([index not in starts for index in range(len(texts))])
     apart = encoder.encode(texts, continued)
-    unclean = unclean_chains(encoder, texts, continued, apart, places)
+    unclean = unclean_chains(encoder, texts, continued, apart, columns(places))
     changed = [place for place, flag in zip(places, unclean, strict=True) if flag]
     return join(encoder, texts, continued, apart, changed), unclean.tolist()
 
@@ -119,7 +125,7 @@ def test_sentencepiece(scheme: str, prompt: str, completion: str) -> None:
     whole = hf.encode(prompt + completion, add_special_tokens=False).ids
     ragged, unclean = cut_up(Encoder(tokenizer), [(prompt, False), (completion, True)])
     assert whole == ragged.values.tolist()
-    apart = Encoder(tokenizer).encode([prompt, completion], [False, True]).values
+    apart = Encoder(tokenizer).encode([prompt, completion], np.array([False, True])).values
     assert [not np.array_equal(apart, whole)] == unclean
 
 
@@ -133,8 +139,9 @@ def test_nothing_to_join() -> None:
     """No chains are no work."""
     encoder = Encoder(BYTES)
     ids = encoder.encode(["a"])
-    assert unclean_chains(encoder, ["a"], [False], ids, []).tolist() == []
-    assert ids is join(encoder, ["a"], [False], ids, [])
+    fresh = np.array([False])
+    assert unclean_chains(encoder, ["a"], fresh, ids, columns([])).tolist() == []
+    assert ids is join(encoder, ["a"], fresh, ids, [])
 
 
 # --- tokenizers that never look far -------------------------------------------------------------
@@ -190,8 +197,9 @@ def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
         sizes = random.choices((1, 2, 3, 6, 40), k=size)
         texts += ["".join(random.choices(PIECES, k=pieces)) for pieces in sizes]
     runs = encoder.encode(texts)
-    near = unclean_chains(encoder, texts, [False] * len(texts), runs, chains)
-    far = unclean_chains(Far(encoder), texts, [False] * len(texts), runs, chains)
+    fresh = np.zeros(len(texts), np.bool_)
+    near = unclean_chains(encoder, texts, fresh, runs, columns(chains))
+    far = unclean_chains(Far(encoder), texts, fresh, runs, columns(chains))
     assert near.tolist() == far.tolist()
     assert 50 < far.sum() < 1500
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer as HfTokenizer
 from tokenizers import models, normalizers, pre_tokenizers
@@ -59,7 +60,7 @@ TOKENIZERS = tokenizers()
 
 def encoded(encoder: Encoder, texts: list[str], continued: Sequence[bool] | None = None) -> Any:
     """The ids of each text."""
-    ragged = encoder.encode(texts, continued)
+    ragged = encoder.encode(texts, None if continued is None else np.array(continued))
     return [ragged.row(index).tolist() for index in range(len(texts))]
 
 
@@ -193,9 +194,13 @@ def test_forbidden_ids() -> None:
     """The ids that text must never become are those of all control tokens, but the allowed."""
     tokenizer = byte_tokenizer(["<s>", "</s>", Token("<u>", special=False), Token("\n\n"), "  "])
     encoder = Encoder(tokenizer, allowed=["</s>"])
-    forbidden = {index for index, is_so in enumerate(encoder.forbidden.tolist()) if is_so}
-    assert {tokenizer.ids["<s>"], tokenizer.ids["<u>"]} == forbidden
-    assert tokenizer.size == len(encoder.forbidden)
+    every = np.arange(tokenizer.size, dtype=np.int32)
+    forbidden = {tokenizer.ids["<s>"], tokenizer.ids["<u>"]}
+    assert forbidden == set(encoder.forbidden_in(every).tolist())
+    allowed = np.delete(every, sorted(forbidden))
+    assert encoder.forbidden_in(allowed).tolist() == encoder.forbidden_in(every[:0]).tolist() == []
+    for number in forbidden:
+        assert encoder.forbidden_in(np.array([5, number, 5, number], np.int32)).tolist() == [1, 3]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -263,7 +268,7 @@ def test_leaking_token_allowed() -> None:
 def test_unknown_token_is_no_leak() -> None:
     """Pieces with byte fallback never fall back to ``<unk>``."""
     encoder = Encoder(piece_tokenizer("first"))
-    assert not encoder.forbidden[encoder.encode(TEXTS).values].any()
+    assert not len(encoder.forbidden_in(encoder.encode(TEXTS).values))
 
 
 def word_level() -> Tokenizer:

@@ -43,7 +43,7 @@ def laid_out(
         if not (more := layout.demoted(contents)):
             break
         demoted |= more
-    texts = iter(layout.texts(contents))
+    texts = iter(layout.texts([contents]))
     by_id = {token.id: token.content for token in tokenizer.added}
     return [
         by_id[control] if control >= 0 else (next(texts), trained)
@@ -330,7 +330,7 @@ def rows(
         joint=joint,
         with_parts=False,
     )
-    batch = builder.build([Rendered((), c) for c in contents]).batch
+    batch = builder.build([Rendered(0, c) for c in contents]).batch
     ends = batch.offsets.tolist()
     return [
         (batch.input_ids[a:b].tolist(), batch.loss_mask[a:b].tolist())

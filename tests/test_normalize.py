@@ -5,13 +5,13 @@ from typing import Any
 import pytest
 
 from sftprep.errors import RecordError, UsageError
-from sftprep.normalize import Fields, Record, detect_schema, normalizer
-from sftprep.records import Conversation, Message
+from sftprep.normalize import Fields, detect_schema, normalizer
+from sftprep.records import Conversation, Message, Record
 
 
 def conversation(*messages: tuple[Any, ...]) -> Conversation:
     """A conversation of messages given as tuples."""
-    return Conversation(tuple(Message(*message) for message in messages))
+    return Conversation.of(*(Message(*message) for message in messages))
 
 
 def user(content: str) -> Record:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sftprep import parse
 from sftprep.errors import RecordError
-from sftprep.parse import parse_line, parse_value
+from sftprep.parse import parse_line, parse_lines, parse_value
 
 
 @pytest.mark.parametrize(
@@ -211,6 +212,46 @@ def test_not_an_object(line: bytes, found: str) -> None:
     assert caught.value.reason == "not_an_object"
     assert caught.value.column is None
     assert f"the record is {found}; expected a JSON object" == caught.value.problem
+
+
+LINES = (
+    b"", b" \t", b"\x0c", b"{", b"{}", b"[]", b'{"a": "\xff"}',
+    b'{"a": "x"}', b'{"a": "x", "a": "x"}', b'{"a": 1, "a": 1}',
+    b'{"a": "\\""}', b'{"a": "\\"", "a": ""}', b'{"a": "\\\\"}', b'{"a": "\\\\\\""}',
+    b'{"\\\\": "\\\\\\\\"}', b'{"a": "\\\\", "a": 0}',
+    b'{"a": {"b": [{"c": "d"}, "e"]}}', b'{"a": {"b": [{"c": 1, "c": 2}]}}',
+    b'{"a": 0.5}', b'{"a": 18446744073709551616}', b'{"a": 12345678901234567890.0}',
+    b'{"a": ' + b"[" * 63 + b"]" * 63 + b"}", b'{"a": ' + b"[" * 64 + b"]" * 64 + b"}",
+    b'{"' + b"\\\\" * 70 + b'": "' + b"\\" * 71 + b'""}',
+)  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(LINES), max_size=12), st.integers(1, 40))
+def test_lines_are_parsed_as_each_is_alone(lines: list[bytes], cached: int) -> None:
+    """Whatever else is in the block, and wherever it is cut to be looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parse, "CACHED", cached)
+        found = [str(r) if isinstance(r, RecordError) else r for r in parse_lines(lines)]
+    for line, record in zip(lines, found, strict=True):
+        if not line.strip(b" \t\r\n"):
+            assert record is None
+            continue
+        try:
+            assert parse_line(line) == record
+        except RecordError as error:
+            assert str(error) == record  # noqa: PT017 - some lines are good
+
+
+def test_a_block_of_good_records_is_not_looked_at_line_by_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Escapes, nesting and floats are nothing odd."""
+    good = [line for line in LINES if line.startswith(b"{")]
+    good = [line for line, r in zip(good, parse_lines(good), strict=True) if isinstance(r, dict)]
+    good.remove(b'{"a": 12345678901234567890.0}')  # it may be an integer that became a float
+    assert len(good) >= 9
+    monkeypatch.setattr(parse, "parse_line", None)
+    assert [json.loads(line) for line in good] == parse_lines(good)
 
 
 @pytest.mark.parametrize("text", ['{"a": [1]}', "[]", '"x"', "12", "null"])

@@ -64,7 +64,7 @@ def conversations(draw: st.DrawFn) -> Conversation:
     for _ in range(draw(st.integers(1, 3))):
         messages.append(Message("user", draw(texts), draw(st.sampled_from(["", "", "an input"]))))
         messages.append(Message("assistant", draw(answers), "", draw(flags)))
-    return Conversation(tuple(messages))
+    return Conversation.of(*messages)
 
 
 def record_of(conversation: Conversation) -> dict[str, Any]:
@@ -171,7 +171,7 @@ def test_trained_text(conversation: Conversation, template: str, boundary: str) 
 
 def pipeline_conversation(conversation: Conversation) -> Conversation:
     """A conversation as it comes back from its record: the schema messages has no inputs."""
-    return Conversation(tuple(m._replace(input="") for m in conversation.messages))
+    return Conversation.of(*(m._replace(input="") for m in conversation.messages))
 
 
 NAMES = {index: name for name, index in HfTokenizer.from_str(BYTES.json).get_vocab().items()}
@@ -195,7 +195,7 @@ def test_content_gives_no_control_ids(
     result = run(data, tokenizer, template, boundary=boundary)
     controls = {token.id for token in TOKENIZERS[tokenizer].controls.values()}
     blanks = [
-        Conversation(tuple(m._replace(content="x", input="") for m in c.messages)) for c in data
+        Conversation.of(*(m._replace(content="x", input="") for m in c.messages)) for c in data
     ]
     plain = rows_of(run(blanks, tokenizer, template, boundary=boundary).batch)
     for record, (ids, _) in rows_of(result.batch).items():
@@ -213,7 +213,7 @@ def test_split_prompt(
     rows = rows_of(
         run(
             [
-                Conversation((*system, Message("user", prompt), Message("assistant", text)))
+                Conversation.of(*system, Message("user", prompt), Message("assistant", text))
                 for text in (answer, "x", "\n\n1")
             ],
             tokenizer,
@@ -233,7 +233,7 @@ def test_split_prompt_is_the_encoding_of_the_prompt(
     resolved = TOKENIZERS[tokenizer]
     rows = rows_of(
         run(
-            [Conversation((Message("user", prompt), Message("assistant", answer)))],
+            [Conversation.of(Message("user", prompt), Message("assistant", answer))],
             tokenizer,
             "plain",
         ).batch

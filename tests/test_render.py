@@ -14,7 +14,7 @@ U, A, S = "user", "assistant", "system"
 
 def talk(*messages: tuple[Any, ...]) -> Conversation:
     """A conversation of messages given as tuples."""
-    return Conversation(tuple(Message(*message) for message in messages))
+    return Conversation.of(*(Message(*message) for message in messages))
 
 
 def own(**keys: Any) -> Template:

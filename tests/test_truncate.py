@@ -194,7 +194,7 @@ def test_balanced_keeps_what_is_kept(
 def conversation(roles: str) -> Conversation:
     """A conversation of s(ystem), u(ser) and a(ssistant), each turn's content its number."""
     names = {"s": "system", "u": "user", "a": "assistant"}
-    return Conversation(tuple(Message(names[r], str(i)) for i, r in enumerate(roles)))
+    return Conversation.of(*(Message(names[r], str(i)) for i, r in enumerate(roles)))
 
 
 def contents(value: Conversation) -> Sequence[str]:

@@ -87,7 +87,7 @@ def _facts(template: Template) -> str:
 def _example(template: Template, *, with_input: bool) -> list[Unit]:
     """An example conversation, rendered, in stretches of the same kind."""
     renderer = Renderer(template, bos=SIGNS["bos"], eos=SIGNS["eos"], separator=SIGNS["separator"])
-    rendered = renderer.render(Conversation(_messages(template, with_input=with_input)))
+    rendered = renderer.render(Conversation.of(*_messages(template, with_input=with_input)))
     shown: list[Unit] = []
     for piece in renderer.pieces(rendered.shape):
         if piece.slot >= 0:

@@ -205,7 +205,7 @@ def rendered(
     renderer = Renderer(
         load_template(name), bos=bos, eos=eos, implicit_bos=True, separator=separator
     )
-    result = renderer.render(Conversation(messages))
+    result = renderer.render(Conversation.of(*messages))
     return renderer.pieces(result.shape), result.contents
 
 
