@@ -21,9 +21,9 @@ from sftprep.errors import (
 )
 
 if TYPE_CHECKING:
+    from sftprep.early import prepare
     from sftprep.manifest import Manifest, Prepared, load_manifest
     from sftprep.recipe import Recipe
-    from sftprep.run import prepare
     from sftprep.shards import read_shard
 
 __all__ = [
@@ -52,7 +52,7 @@ _HOMES = {
     "Prepared": "sftprep.manifest",
     "Recipe": "sftprep.recipe",
     "load_manifest": "sftprep.manifest",
-    "prepare": "sftprep.run",
+    "prepare": "sftprep.early",
     "read_shard": "sftprep.shards",
 }
 

@@ -78,6 +78,12 @@ def _undisturbed() -> Iterator[None]:
             signal.raise_signal(late)
 
 
+def preload() -> None:
+    """Load what the fast encoder needs: its first batch takes a quarter second less."""
+    import awkward  # noqa: F401 - what it answers with
+    import gigatoken  # noqa: F401
+
+
 class GigatokenBackend:
     """gigatoken: the same ids, much faster, for BPE tokenizers."""
 

@@ -8,6 +8,7 @@ Never  ends with 0 when a result could not be written; never lets a file take th
 """
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -30,6 +31,9 @@ _asked: list[int] = []  # the signals that asked this process to end
 
 def set_up() -> None:
     """Make the standard streams such that writing to them is safe, and answer signals."""
+    # numpy's threads for linear algebra, which is not done here, would take turns in waiting.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    gc.set_threshold(100_000, 20, 100)  # a program's objects live as long as it does
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)

@@ -7,13 +7,13 @@ Raises UsageError, TokenizerError, TemplateError, NoInputError: each before anyt
 
 import hashlib
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from sftprep.engine.process import usable_cores
 from sftprep.errors import TemplateError, UsageError, shown
 from sftprep.manifest import FORMAT_VERSION
 from sftprep.pipeline import Settings
@@ -174,13 +174,6 @@ def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
         arguments=recipe.template_arguments,
         today=today,
     )
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def library_versions() -> dict[str, str]:

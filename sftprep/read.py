@@ -20,6 +20,8 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
+import numpy as np
+
 from sftprep import encodings
 from sftprep.arrays import array_elements
 from sftprep.decompress import MAX_EXPANSION, decompressed, read_error
@@ -32,6 +34,7 @@ __all__ = ["Block", "BlockReader", "Element", "Limits", "Source", "SourceFacts",
 BLOCK_BYTES = 2 << 20
 KEPT_BYTES = 4 << 10
 """How much is kept of a record that is too long."""
+NEWLINE = 10
 BOM = b"\xef\xbb\xbf"
 
 
@@ -174,7 +177,7 @@ class BlockReader:
             data = stream.lines(self._target(), self._limits.line)
             if data:
                 yield Block(index, self._take(len(data)), line, offset, data)
-                line += data.count(b"\n")
+                line += int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
             elif stream.peek(1):
                 data, length = stream.long_line(self._kept)
                 shard = self._take(stream.offset - offset)

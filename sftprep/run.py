@@ -14,6 +14,7 @@ from operator import attrgetter
 from typing import Any
 
 from sftprep.engine.local import run_blocks
+from sftprep.engine.process import Staff
 from sftprep.errors import DataError, NoInputError, RecordError, UsageError
 from sftprep.journal import Journal, write_durably
 from sftprep.manifest import FORMAT_VERSION, MANIFEST, Manifest, Prepared, fingerprint
@@ -31,20 +32,18 @@ from sftprep.shards.writer import ShardWriter
 from sftprep.tally import Tally
 
 
-def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Prepared:
+def prepare(
+    recipe: Recipe, *, progress: Progress | None = None, staff: Staff | None = None
+) -> Prepared:
     """Turn instruction data into tokenized, label-masked shards.
 
     Args:
         recipe: what to do; ``output`` and ``tokenizer`` must be given.
         progress: told how it goes; nobody, unless given.
+        staff: workers that were started early.
 
     Returns:
-        The manifest of the dataset, which is complete in ``recipe.output`` by then, and whether it
-        was written now.
-
-    Raises:
-        SftprepError: one of its kinds; then nothing was published, and a dataset that was in the
-            output folder before is still there.
+        The manifest, and whether the dataset was written now; ``early.prepare`` says more.
     """
     progress = progress or Silent()
     if recipe.output is None:
@@ -68,7 +67,7 @@ def prepare(recipe: Recipe, *, progress: Progress | None = None) -> Prepared:
         progress.start(reader.total)
         blocks = journal.left(with_schemas(reader, recipe))
         with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
-            results = run_blocks(blocks, job.settings, job.workers, job.names)
+            results = run_blocks(blocks, job.settings, job.workers, job.names, staff)
             for _, group in groupby(results, attrgetter("shard")):
                 shard = shards.shard(journal.next_shard())
                 for result in group:

@@ -54,7 +54,8 @@ ALLOWED = {
     "tool_calls": DATA | {"parse"},
     "per_turn": DATA,
     "shards": DATA | {"shards"},
-    "engine": DATA | {"engine", "pipeline", "read"},
+    "engine": DATA | {"engine", "pipeline", "read", "memory", "backends"},
+    "early": {"engine", "manifest", "progress", "recipe", "run"},
     "manifest": {"errors"},
     "output": {"errors", "manifest"},
     "journal": {"errors", "manifest", "output", "read"},
@@ -76,12 +77,22 @@ ONLY_IN = {
     "tqdm": {"cli.py", "progress.py"},
     "transformers": {"tokenizer.py"},
     "gigatoken": {"backends.py"},
-    "subprocess": {"engine/local.py"},
-    "multiprocessing": {"engine/local.py", "engine/worker.py"},
+    "awkward": {"backends.py"},
+    "subprocess": {"engine/process.py"},
+    "multiprocessing": {"engine/local.py", "engine/process.py", "engine/worker.py"},
     "ctypes": {"memory.py", "engine/worker.py", "output.py"},
     "fcntl": {"output.py"},
 }
-LATE = {"transformers", "gigatoken", "pyarrow", "tqdm", "datasets", "torch", "tokenizers"}
+LATE = {
+    "transformers",
+    "gigatoken",
+    "awkward",
+    "pyarrow",
+    "tqdm",
+    "datasets",
+    "torch",
+    "tokenizers",
+}
 NEVER = {"torch", "datasets", "pickle", "marshal", "shelve", "requests", "urllib", "socket"}
 
 

@@ -433,7 +433,7 @@ def test_no_manifest(tmp_path: Path) -> None:
     ) == str(caught.value)
 
 
-OTHER_VERSION = "this sftprep reads 2. Use the version that wrote it, or build the dataset again."
+OTHER_VERSION = "this sftprep reads 3. Use the version that wrote it, or build the dataset again."
 
 
 @pytest.mark.parametrize(
@@ -443,8 +443,8 @@ OTHER_VERSION = "this sftprep reads 2. Use the version that wrote it, or build t
         (b"[]", f"has format version null; {OTHER_VERSION}"),
         (b"{}", f"has format version null; {OTHER_VERSION}"),
         (b'{"format_version": 1}', f"has format version 1; {OTHER_VERSION}"),
-        (b'{"format_version": "2"}', f"has format version '2'; {OTHER_VERSION}"),
-        (b'{"format_version": 2}', "has other keys than a manifest. Build the dataset again."),
+        (b'{"format_version": "3"}', f"has format version '3'; {OTHER_VERSION}"),
+        (b'{"format_version": 3}', "has other keys than a manifest. Build the dataset again."),
         (
             manifest().dump().replace(b'"max_length": 9', b'"max_length": 8'),
             "has been changed since it was written: its digest is another. Build the dataset "

@@ -12,17 +12,17 @@ What a pool of the standard library would not tell is which block a dead worker 
 """
 
 import contextlib
-import signal
-import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.connection import Connection, wait
 
+from sftprep.engine.pipes import send
+from sftprep.engine.process import Process, Staff
 from sftprep.engine.worker import Failed, receive_result, send_block, without_collection
 from sftprep.errors import InternalError, TemplateError, ascii_safe
+from sftprep.memory import keep_freed
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
 
@@ -39,6 +39,7 @@ def run_blocks(
     settings: Settings,
     workers: int,
     names: Sequence[str] = (),
+    staff: Staff | None = None,
 ) -> Iterator[BlockResult]:
     """Take every block through the stages; little input, or a single worker, needs no process.
 
@@ -47,6 +48,7 @@ def run_blocks(
         settings: what pipelines are built from, here or in the workers.
         workers: how many processes at the most.
         names: of the sources, for an error's text.
+        staff: processes that were started for this before.
     """
     blocks = iter(blocks)
     first, is_all = _beginning(blocks)
@@ -58,7 +60,7 @@ def run_blocks(
         with without_collection():
             yield from map(pipeline.run, chain(first, blocks))
         return
-    crew = _Crew(settings, min(workers, len(first)) if is_all else workers, names)
+    crew = _Crew(settings, min(workers, len(first)) if is_all else workers, names, staff or Staff())
     try:
         yield from crew.run(chain(first, blocks))
     finally:
@@ -75,25 +77,12 @@ def _beginning(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
     return first, True
 
 
-START = "import sys; sys.path[:] = sys.argv[2:]; import sftprep.engine.worker as w; w.main({})"
-
-
 class _Worker:
-    """A process, its pipe, and the blocks it was given and has not answered, in order."""
+    """A process, and the blocks it was given and has not answered, in order."""
 
-    def __init__(self) -> None:
-        self.pipe, theirs = Pipe()
-        # Whether a key press ends the run is decided here: workers are born deaf to it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        # A program of its own: the caller's main module is neither loaded again nor run twice.
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", START.format(theirs.fileno()), "", *sys.path],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            pass_fds=[theirs.fileno()],
-        )
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        theirs.close()  # so that the end of the worker is the end of the pipe
+    def __init__(self, process: Process) -> None:
+        self.process = process
+        self.pipe = process.pipe
         self.jobs: deque[int] = deque()
         self.since = time.monotonic()  # when it began the first of them
         self._knows = False
@@ -105,24 +94,21 @@ class _Worker:
         self.jobs.append(index)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             if not self._knows:
-                self.pipe.send(settings)
+                send(self.pipe, settings)
                 self._knows = True
             send_block(self.pipe, block)
-
-    def end(self) -> None:
-        """Kill it: it holds nothing that is not also here."""
-        self.process.kill()
-        self.process.wait()
-        self.pipe.close()
 
 
 class _Crew:
     """The workers, the blocks in flight, and the results that wait for their turn."""
 
-    def __init__(self, settings: Settings, workers: int, names: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, workers: int, names: Sequence[str], staff: Staff
+    ) -> None:
+        keep_freed()
         self._settings = settings.light()
         self._names = names
-        self._workers = [_Worker() for _ in range(workers)]
+        self._workers = [_Worker(staff.hire()) for _ in range(workers)]
         self._blocks: dict[int, Block] = {}  # in flight, for another try
         self._tries: dict[int, int] = {}
         self._queue: deque[int] = deque()  # in flight, and no worker has it
@@ -194,16 +180,16 @@ class _Crew:
 
     def _died(self, worker: _Worker) -> None:
         """Put a dead worker's blocks back in front, and a new worker in its place."""
-        worker.end()
+        worker.process.end()
         index = worker.jobs[0]  # it works on them in order
         self._tries[index] = self._tries.get(index, 1) + 1
         if self._tries[index] > TRIES:
             raise InternalError(self._death(worker, self._blocks[index]))
         self._queue.extendleft(reversed(worker.jobs))
-        self._workers[self._workers.index(worker)] = _Worker()
+        self._workers[self._workers.index(worker)] = _Worker(Process())
 
     def _death(self, worker: _Worker, block: Block) -> str:
-        code = worker.process.returncode or 0
+        code = worker.process.child.returncode or 0
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
         records = len(block.lines())
         first, last = block.place(0)[0], block.place(records - 1)[0]
@@ -225,4 +211,4 @@ class _Crew:
     def end(self) -> None:
         """End all workers."""
         for worker in self._workers:
-            worker.end()
+            worker.process.end()

@@ -1,12 +1,9 @@
-"""A worker process, and how blocks and results travel through its pipe.
+"""What a worker process does with what it is told.
 
-In     settings, then blocks, from the parent.
+In     letters from the parent: settings, then blocks.
 Out    for each block, in order, its ``BlockResult`` or the error that ends the run.
-Keeps  the next block at hand: a thread reads it while this one is worked on.
+Keeps  the last result on its way: a thread writes it while the next block is worked on.
 Never  outlives its parent: it ends with the pipe, and on Linux with the parent's death.
-
-Small things go through the pipe as objects, large ones (a block's bytes, a result's columns) as the
-bytes they are, without a copy more than the pipe's own.
 """
 
 import contextlib
@@ -19,13 +16,15 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from sftprep.backends import preload
+from sftprep.engine.pipes import Letter, receive, send
 from sftprep.errors import InternalError, SftprepError
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
@@ -33,7 +32,6 @@ from sftprep.records import Batch
 
 PR_SET_PDEATHSIG = 1
 MEMORY_BYTES = 8 << 30  # of address space, for a worker with a template that is not ours
-WRITE_AT_ONCE = 1 << 20
 
 
 class Failed(NamedTuple):
@@ -42,34 +40,37 @@ class Failed(NamedTuple):
     error: Exception
 
 
-def main(descriptor: int) -> None:
-    """The life of a worker process.
+def work(pipe: Connection, letters: "queue.SimpleQueue[Letter]") -> None:
+    """Work on blocks until the parent has no more.
 
     Args:
-        descriptor: of its end of the pipe.
+        pipe: to the parent.
+        letters: from it, as they came.
     """
-    pipe = Connection(descriptor)
+    gc.disable()  # see ``without_collection``
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    blocks: queue.SimpleQueue[Block] = queue.SimpleQueue()
+    results: queue.Queue[BlockResult] = queue.Queue(maxsize=1)
+    threading.Thread(target=_send_results, args=(pipe, results), daemon=True).start()
     try:
-        settings: Settings = pipe.recv()
-        threading.Thread(target=_read_blocks, args=(pipe, blocks), daemon=True).start()
+        if letters.empty():  # started before there was work
+            preload()
+        settings: Settings = letters.get().thing()
         if settings.untrusted:
             _, hard = resource.getrlimit(resource.RLIMIT_AS)
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
         pipeline = Pipeline(settings)
-        with without_collection():
-            while True:
-                _send_result(pipe, pipeline.run(blocks.get()))
-    except (EOFError, BrokenPipeError, ConnectionResetError):
-        os._exit(0)  # the parent is gone, or has no more work
+        while True:
+            results.put(pipeline.run(_block(letters.get())))
     except SftprepError as error:
-        _say(pipe, Failed(error))
+        last = Failed(error)
     except Exception as error:
-        _say(pipe, Failed(_bug(error)))
+        last = Failed(_bug(error))
+    results.join()  # what was done before is said before
+    with contextlib.suppress(OSError):
+        send(pipe, last)
 
 
 @contextmanager
@@ -92,38 +93,31 @@ def _bug(error: Exception) -> Exception:
     )
 
 
-def _say(pipe: Connection, last: Failed) -> None:
-    with contextlib.suppress(OSError):
-        pipe.send(last)
-
-
-def _read_blocks(pipe: Connection, blocks: "queue.SimpleQueue[Block]") -> None:
-    """Read ahead: the parent never waits for a worker that is at work."""
+def _send_results(pipe: Connection, results: "queue.Queue[BlockResult]") -> None:
+    """Send results as they come: the next block is worked on while the parent takes this one's."""
     try:
         while True:
-            blocks.put(_receive_block(pipe))
-    except (EOFError, OSError):
+            _send_result(pipe, results.get())
+            results.task_done()
+    except OSError:
         os._exit(0)
 
 
 def send_block(pipe: Connection, block: Block) -> None:
     """Send a block."""
-    pipe.send(block._replace(data=b""))
-    _send_buffers(pipe, [block.data])
+    send(pipe, block._replace(data=b""), [block.data])
 
 
-def _receive_block(pipe: Connection) -> Block:
-    block: Block = pipe.recv()
-    return block._replace(data=bytes(_receive_buffers(pipe)[0]))
+def _block(letter: Letter) -> Block:
+    block: Block = letter.thing()
+    return block._replace(data=bytes(letter.buffers[0]))
 
 
 def _send_result(pipe: Connection, result: BlockResult) -> None:
     batch, result.batch = result.batch, None
-    columns: list[Any] = [] if batch is None else [
+    send(pipe, result, [] if batch is None else [
         batch.input_ids, batch.loss_mask, batch.offsets, batch.record
-    ]  # fmt: skip
-    pipe.send(result)
-    _send_buffers(pipe, columns)
+    ])  # fmt: skip
 
 
 def receive_result(pipe: Connection) -> BlockResult | Failed:
@@ -132,34 +126,11 @@ def receive_result(pipe: Connection) -> BlockResult | Failed:
     Raises:
         EOFError: the worker died.
     """
-    answer: BlockResult | Failed = pipe.recv()
-    if isinstance(answer, BlockResult) and (columns := _receive_buffers(pipe)):
-        ids, mask, offsets, record = columns
+    letter = receive(pipe, lambda size: np.empty(size, np.uint8))
+    answer: BlockResult | Failed = letter.thing()
+    if isinstance(answer, BlockResult) and letter.buffers:
+        ids, mask, offsets, record = letter.buffers
         answer.batch = Batch(
-            np.frombuffer(ids, np.int32),
-            np.frombuffer(mask, np.bool_),
-            np.frombuffer(offsets, np.int64),
-            np.frombuffer(record, np.int64),
+            ids.view(np.int32), mask.view(np.bool_), offsets.view(np.int64), record.view(np.int64)
         )
     return answer
-
-
-def _send_buffers(pipe: Connection, buffers: Sequence[Any]) -> None:
-    # An empty view cannot be cast.
-    views = [memoryview(buffer).cast("B") if len(buffer) else memoryview(b"") for buffer in buffers]
-    pipe.send([len(view) for view in views])
-    for view in views:
-        while view:
-            view = view[os.write(pipe.fileno(), view[:WRITE_AT_ONCE]) :]  # noqa: PLW2901
-
-
-def _receive_buffers(pipe: Connection) -> list[bytearray]:
-    buffers = [bytearray(size) for size in pipe.recv()]
-    for buffer in buffers:
-        view = memoryview(buffer)
-        while view:
-            got = os.readv(pipe.fileno(), [view])
-            if not got:
-                raise EOFError
-            view = view[got:]
-    return buffers

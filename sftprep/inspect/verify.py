@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sftprep.engine.process import usable_cores
 from sftprep.errors import DataError, UsageError, shown
 from sftprep.inspect.against import compare
 from sftprep.inspect.folder import FILE, Facts, Folder, check_facts, facts_of
@@ -25,7 +26,6 @@ from sftprep.inspect.report import Problem, Report
 from sftprep.inspect.rows import RowCheck, Rules
 from sftprep.inspect.wellformed import content_problems, form_problems
 from sftprep.manifest import MANIFEST, Manifest, load_manifest
-from sftprep.plan import usable_cores
 from sftprep.progress import Progress, Silent
 from sftprep.shards import shard_parts
 from sftprep.shards.parts import ShardError

@@ -1,4 +1,9 @@
-"""Parquet: zstd, without dictionary and statistics, which cost time and save ids nothing."""
+"""Parquet: zstd, without dictionary and statistics, which cost time and save ids nothing.
+
+A column has one page in a row group: so zstd sees what rows have in common, which halves the files
+of data made from templates, and what is written page by page is written once. Level 2 of zstd is
+hardly slower than 1; from 3 on it costs more than it saves.
+"""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -7,14 +12,16 @@ from typing import Any, BinaryIO
 
 from sftprep.records import Ids, Ragged
 from sftprep.shards.columns import PART_ROWS, TableWriter, check_columns, parts_of, rows_of
+from sftprep.shards.groups import GROUP_TOKENS
 from sftprep.shards.parts import Part
 
 ENDING = "parquet"
 OPTIONS: dict[str, Any] = {
     "compression": "zstd",
-    "compression_level": 1,
+    "compression_level": 2,
     "use_dictionary": False,
     "write_statistics": False,
+    "write_batch_size": GROUP_TOKENS,  # Arrow ends no page within a batch
 }
 
 

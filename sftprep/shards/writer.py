@@ -17,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+import numpy as np
+
 from sftprep.records import Batch
 from sftprep.shards import FORMATS, Writer
 from sftprep.shards.groups import Grouper
@@ -167,7 +169,7 @@ class _File:
         self._writer.write(group)
         self._facts["rows"] += len(group)
         self._facts["tokens"] += len(group.input_ids)
-        self._facts["trained_tokens"] += int(group.loss_mask.sum())
+        self._facts["trained_tokens"] += int(np.count_nonzero(group.loss_mask))
 
     def _end(self) -> Facts:
         assert self._file is not None

@@ -27,9 +27,10 @@ SHARD_BYTES = 64 << 20
 PARQUET = {
     "row_group_size": 8192,
     "compression": "zstd",
-    "compression_level": 1,
+    "compression_level": 2,
     "use_dictionary": False,
     "write_statistics": False,
+    "write_batch_size": 1 << 21,
 }
 """As sftprep writes its shards; ``test_bench`` compares the files."""
 
