@@ -337,16 +337,17 @@ def test_an_error_of_the_reader(started: Started) -> None:
 STALLED = """
 import json, os, subprocess, sys, time
 import sftprep.engine.local as local
+import sftprep.engine.process as process
 sys.path.insert(0, sys.argv[1])
 import test_engine
 
 start = subprocess.Popen
 pids = []
 def record(*args, **options):
-    process = start(*args, **options)
-    pids.append(process.pid)
-    return process
-local.subprocess.Popen = record
+    worker = start(*args, **options)
+    pids.append(worker.pid)
+    return worker
+process.subprocess.Popen = record
 
 results = local.run_blocks(map(test_engine.block, range(1000)), test_engine.SETTINGS, 2)
 for _ in range(20):
@@ -395,7 +396,7 @@ def test_workers_that_die_at_their_start(tmp_path: Path) -> None:
     site = tmp_path / "site"
     site.mkdir()
     (site / "sitecustomize.py").write_text(
-        'import os, sys\nif "engine.worker" in " ".join(sys.orig_argv):\n    os._exit(1)\n'
+        'import os, sys\nif "engine.pipes" in " ".join(sys.orig_argv):\n    os._exit(1)\n'
     )
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
     data = write_jsonl(tmp_path / "in.jsonl", [{"messages": turns}] * 20)
