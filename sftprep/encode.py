@@ -67,7 +67,8 @@ class _Guarded:
         return [i for i in beyond if self._diverges(texts[i])]
 
     def _diverges(self, text: str) -> bool:
-        return bool(self._table[np.frombuffer(text.encode("utf-32-le"), np.uint32)].any())
+        """Whether a text holds a divergent code point."""
+        return bool(self._table.take(np.frombuffer(text.encode("utf-32-le"), np.uint32)).any())
 
 
 def _longest_gap(ids: Sequence[int], size: int) -> tuple[int, int]:

@@ -10,8 +10,9 @@ This is the one place where a ``RecordError`` is caught; what then happens to th
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -139,6 +140,7 @@ class Pipeline:
         self._fields = Fields(settings.fields)
         self._strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
         self._is_chat = settings.untrusted
+        self._one_each = not (settings.per_turn or self._is_chat)  # rows, and quickly rendered
         self._normalizers: dict[str, Callable[[Record], Dialogue]] = {}
 
     def run(self, block: Block) -> BlockResult:
@@ -156,31 +158,44 @@ class Pipeline:
 
     def _read(self, block: Block, lines: Sequence[bytes], result: BlockResult) -> _Read:
         """Parse, normalize and render all records."""
-        read = _Read([], [], [])
-        normalize, render = self._normalizer(block.schema), self._render
         parsed: Parsed = [block.broken] if block.broken else parse_lines(lines)
-        for index, record in enumerate(parsed):
-            if record is None:
-                continue
-            try:
-                if isinstance(record, RecordError):
-                    raise record
-                examples = [normalize(record)]
-                if self.settings.per_turn:
-                    examples = self._examples(examples[0])
-                read.rendered.extend([render(example) for example in examples])
-            except RecordError as error:
-                result.rejected.append(_lost(block, index, lines[index], error.reason, error))
-                continue
-            read.dialogues.extend(examples)
-            read.places.extend([index] * len(examples))
-            if block.schema == "instruction":
-                result.outputs[output_field(record, self._fields)] += 1
         result.read = len(parsed) - parsed.count(None)
         result.blank = len(parsed) - result.read
-        used = result.read - len(result.rejected)
-        result.counts["extra_examples"] += len(read.places) - used
+        normalize = self._normalizer(block.schema)
+        read = _Read([], [], [])
+        if self._one_each and set(map(type, parsed)) == {dict}:
+            with suppress(RecordError):  # as long as all is well, all at once
+                dialogues = list(map(cast(Any, normalize), parsed))
+                rendered = list(map(self._render, dialogues))
+                read = _Read(list(range(len(parsed))), dialogues, rendered)
+        if not read.places:
+            for index, record in enumerate(parsed):
+                try:
+                    self._read_one(read, index, record, normalize)
+                except RecordError as error:
+                    result.rejected.append(_lost(block, index, lines[index], error.reason, error))
+        used = dict.fromkeys(read.places)
+        result.counts["extra_examples"] += len(read.places) - len(used)
+        if block.schema == "instruction":
+            records = (parsed[index] for index in used)
+            result.outputs.update(output_field(cast(Record, r), self._fields) for r in records)
         return read
+
+    def _read_one(
+        self, read: _Read, index: int, record: Record | RecordError | None,
+        normalize: Callable[[Record], Dialogue],
+    ) -> None:  # fmt: skip
+        """One record more, or with ``per_turn`` an example for each of its answers."""
+        if record is None:
+            return
+        if isinstance(record, RecordError):
+            raise record
+        examples = [normalize(record)]
+        if self.settings.per_turn:
+            examples = self._examples(examples[0])
+        read.rendered.extend([self._render(example) for example in examples])
+        read.dialogues.extend(examples)
+        read.places.extend([index] * len(examples))
 
     def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
         if schema not in self._normalizers:

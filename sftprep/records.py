@@ -209,7 +209,9 @@ class Batch:
 
     def labels(self, ignore_index: int) -> Ids:
         """int32[tokens]: the id where trained, ``ignore_index`` elsewhere, unshifted."""
-        return np.where(self.loss_mask, self.input_ids, np.int32(ignore_index))
+        labels = np.full(len(self.input_ids), ignore_index, np.int32)
+        np.copyto(labels, self.input_ids, where=self.loss_mask)
+        return labels
 
     def trained(self) -> Offsets:
         """Tokens in each row whose loss counts: trained, and not the row's first.

@@ -94,7 +94,7 @@ class Tokenizer:
             # is another's once some are gone. What the model knows keeps its id.
             for token in kept:
                 vocabulary.setdefault(token["content"], token["id"])
-        return json.dumps(state, ensure_ascii=False)
+        return json.dumps(state, ensure_ascii=False, separators=(",", ":"))
 
     def light(self) -> "Tokenizer":
         """The tokenizer without its files and the vocabulary: what a worker needs of it."""

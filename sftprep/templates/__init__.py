@@ -17,8 +17,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from sftprep.errors import TemplateError, shown
 
 FOLDER = Path(__file__).parent
@@ -93,6 +91,8 @@ def load_template(name: str) -> Template:
             raise TemplateError(f"no template {shown(name)}, and no such file. {hint}")
     data = path.read_bytes()
     try:
+        import yaml  # workers get templates that are read already
+
         value = yaml.safe_load(data.decode())
     except Exception as error:  # safe_load raises whatever its parts raise
         first = " ".join(str(error).split())
