@@ -17,7 +17,6 @@ import numpy as np
 
 from sftprep.records import Ids, Offsets, Ragged, ends_to_offsets
 
-BACKENDS = ("auto", "gigatoken", "hf")
 FEW = 1000
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -11,10 +11,10 @@ import io
 import lzma
 from typing import IO, cast
 
+from sftprep.choices import MAX_EXPANSION
 from sftprep.errors import DataError, StorageError
 from sftprep.streams import READ_BYTES, Counted
 
-MAX_EXPANSION = 200
 FREE_BYTES = 64 << 20  # uncompressed bytes before the expansion is looked at
 MEMORY_BYTES = 192 << 20  # for xz: twice what its highest level needs; zstd has a limit of its own
 

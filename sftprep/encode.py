@@ -95,7 +95,7 @@ class Encoder:
     Args:
         tokenizer: the resolved tokenizer.
         allowed: control tokens that text may become.
-        backend: one of ``BACKENDS``.
+        backend: one of ``choices.BACKENDS``.
         encoding: what ``prove`` found for these three; found now, unless given.
     """
 

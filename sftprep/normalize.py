@@ -17,6 +17,7 @@ Schemas (``--schema``), each told by the fields it must have:
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from sftprep.choices import FIELDS
 from sftprep.errors import RecordError, UsageError, shown
 from sftprep.records import Conversation, Record, Turn
 
@@ -33,22 +34,6 @@ TURNS = {
 SYSTEM = TURNS["system", None]
 EXCHANGE = (TURNS["user", None], TURNS["assistant", None])
 EXCHANGE_WITH_INPUT = (Turn("user", has_input=True), EXCHANGE[1])
-FIELDS = (
-    "prompt",
-    "completion",
-    "instruction",
-    "input",
-    "output",
-    "system",
-    "history",
-    "messages",
-    "role",
-    "content",
-    "conversations",
-    "from",
-    "value",
-)
-"""The names that ``--field CANONICAL=ACTUAL`` can map."""
 
 
 class Fields(dict[str, str]):

@@ -10,6 +10,7 @@ import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,7 @@ def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
     )
 
 
+@cache
 def library_versions() -> dict[str, str]:
     """The versions of what decides the bytes."""
     return {name: importlib.metadata.version(name) for name in LIBRARIES}

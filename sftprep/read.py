@@ -24,7 +24,8 @@ import numpy as np
 
 from sftprep import encodings
 from sftprep.arrays import array_elements
-from sftprep.decompress import MAX_EXPANSION, decompressed, read_error
+from sftprep.choices import MAX_EXPANSION
+from sftprep.decompress import decompressed, read_error
 from sftprep.errors import DataError, RecordError
 from sftprep.sources import Source, find_sources, opened, size_of
 from sftprep.streams import Counted, Stream

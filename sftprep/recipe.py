@@ -14,30 +14,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import yaml
 
-from sftprep.backends import BACKENDS
-from sftprep.decompress import MAX_EXPANSION
+from sftprep import choices
 from sftprep.errors import UsageError, shown
-from sftprep.normalize import FIELDS, SCHEMAS
-from sftprep.read import Limits
-from sftprep.records import IGNORE_INDEX
-from sftprep.render import TRAIN_ON
-from sftprep.shards import FORMATS
-from sftprep.truncate import STRATEGIES
+
+if TYPE_CHECKING:
+    from sftprep.read import Limits
 
 DEFAULT_MAX_LENGTH = 2048
 CHOICES: dict[str, tuple[str, ...]] = {
-    "schema": ("auto", *SCHEMAS),
-    "truncation": STRATEGIES,
-    "train_on": TRAIN_ON,
-    "boundary": ("split", "joint"),
-    "backend": BACKENDS,
-    "format": tuple(FORMATS),
-    "on_injection": ("encode", "reject"),
-    "on_error": ("fail", "quarantine"),
+    "schema": ("auto", *choices.SCHEMAS),
+    "truncation": choices.TRUNCATIONS,
+    "train_on": choices.TRAIN_ON,
+    "boundary": choices.BOUNDARIES,
+    "backend": choices.BACKENDS,
+    "format": choices.FORMATS,
+    "on_injection": choices.ON_INJECTION,
+    "on_error": choices.ON_ERROR,
 }
 
 
@@ -87,7 +83,7 @@ class Recipe:
     per_turn: bool = _option(
         False, "One example for each answer, with the prompt that inference would see."
     )
-    ignore_index: int = _option(IGNORE_INDEX, "The label of tokens without loss.")
+    ignore_index: int = _option(choices.IGNORE_INDEX, "The label of tokens without loss.")
     boundary: str = _option(
         "split", "Encode the two sides of a loss boundary apart, as inference does, or as one text."
     )
@@ -96,7 +92,7 @@ class Recipe:
     shard_size: str = _option("64MiB", "Input (uncompressed) in one shard, e.g. 500KB or 1GiB.")
     max_line_bytes: str = _option("64MiB", "Longest record in the input; others are bad records.")
     max_expansion: int = _option(
-        MAX_EXPANSION, "Compressed input: the most bytes that one stored byte may become."
+        choices.MAX_EXPANSION, "Compressed input: the most bytes that one stored byte may become."
     )
     on_injection: str = _option(
         "encode", "Records that hold a control token's text: encode it as text, or reject them."
@@ -156,8 +152,10 @@ class Recipe:
         return parse_size(self.shard_size)
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> "Limits":
         """What the input may demand."""
+        from sftprep.read import Limits
+
         return Limits(parse_size(self.max_line_bytes, "max_line_bytes"), self.max_expansion)
 
     def reject_limit(self, read: int) -> int | None:
@@ -260,10 +258,10 @@ def _check_together(recipe: Recipe) -> None:
         )
     for entry in recipe.field:
         canonical, equals, actual = entry.partition("=")
-        if not (equals and actual) or canonical not in FIELDS:
+        if not (equals and actual) or canonical not in choices.FIELDS:
             raise UsageError(
                 f"--field {shown(entry)}: expected CANONICAL=ACTUAL, with CANONICAL one of "
-                f"{', '.join(FIELDS)}."
+                f"{', '.join(choices.FIELDS)}."
             )
     _check_template_options(recipe)
     parse_size(recipe.shard_size)

@@ -13,9 +13,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-IGNORE_INDEX = -100
-"""The label of a token without loss: PyTorch's ``CrossEntropyLoss`` default."""
-
 Record = dict[str, Any]
 """A record as it was parsed."""
 

@@ -19,8 +19,6 @@ from sftprep.errors import RecordError
 from sftprep.records import IMPLICIT_BOS, LITERAL, Conversation, Part, Piece, Turn
 from sftprep.templates import Template, split_placeholders
 
-TRAIN_ON = ("completion", "all", "last")
-
 Shape = tuple[Turn, ...]
 """The turns of a row, with ``train`` decided."""
 

@@ -12,6 +12,7 @@ import importlib.metadata
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,12 @@ def resolve_encoding(tokenizer: Tokenizer, allowed: Sequence[str], backend: str)
 
 
 def _versions(*libraries: str) -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in libraries}
+    return {name: _version(name) for name in libraries}
+
+
+@cache
+def _version(library: str) -> str:
+    return importlib.metadata.version(library)
 
 
 def _contents(source: str, revision: str | None) -> Any:

@@ -38,16 +38,6 @@ from sftprep.records import (
     ragged_index,
 )
 
-STRATEGIES = (
-    "error",
-    "drop",
-    "keep-start",
-    "keep-end",
-    "prompt-start",
-    "completion-end",
-    "balanced",
-    "oldest-turns",
-)
 NEEDS_PARTS = frozenset({"prompt-start", "balanced", "oldest-turns"})
 
 

@@ -19,7 +19,8 @@ from toys import (
     piece_tokenizer,
 )
 
-from sftprep.backends import BACKENDS, GigatokenBackend, HfBackend
+from sftprep.backends import GigatokenBackend, HfBackend
+from sftprep.choices import BACKENDS
 from sftprep.encode import Encoder
 from sftprep.encoding import SELF_CHECK
 from sftprep.errors import TokenizerError

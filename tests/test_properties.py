@@ -15,13 +15,14 @@ from tokenizers import Tokenizer as HfTokenizer
 from toys import byte_hf, byte_tokenizer, piece_tokenizer, recipe, save_folder, tree, write_jsonl
 
 from sftprep import DataError, load_manifest, prepare, read_shard
+from sftprep.choices import TRAIN_ON, TRUNCATIONS
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block, BlockReader
 from sftprep.records import Batch, Conversation, Message
-from sftprep.render import TRAIN_ON, Renderer, rendered_text
+from sftprep.render import Renderer, rendered_text
 from sftprep.templates import load_template
 from sftprep.tokenizer import Tokenizer
-from sftprep.truncate import STRATEGIES, truncate
+from sftprep.truncate import truncate
 
 CONTROLS = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|USER|>", "<|ASSISTANT|>", "<|SYSTEM|>")
 MERGES = [(" ", "a"), ("a", "b"), ("\n", "\n"), (" ", " "), ("<", "|"), ("h", "e"), ("<", "/")]
@@ -245,7 +246,7 @@ def test_split_prompt_is_the_encoding_of_the_prompt(
 
 
 @quickly
-@given(records, st.sampled_from(STRATEGIES), st.integers(1, 60), a_boundary)
+@given(records, st.sampled_from(TRUNCATIONS), st.integers(1, 60), a_boundary)
 def test_truncation(data: list[Conversation], strategy: str, limit: int, boundary: str) -> None:
     """A cut row is no longer than the limit and never longer than it was, and trains something."""
     whole = rows_of(run(data, "bytes", "chatml", boundary=boundary).batch)
@@ -268,7 +269,7 @@ def is_subsequence(short: list[int], long: list[int]) -> bool:
 
 
 @quickly
-@given(records, st.sampled_from(STRATEGIES), st.integers(2, 60))
+@given(records, st.sampled_from(TRUNCATIONS), st.integers(2, 60))
 def test_truncation_is_idempotent(data: list[Conversation], strategy: str, limit: int) -> None:
     """What was cut to a limit is not cut again at that limit."""
     batch = run(data, "bytes", "chatml", truncation="prompt-start").batch

@@ -1,6 +1,8 @@
 """recipe: one options object for flags, files and Python, strict about every key and type."""
 
 import inspect
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
@@ -10,9 +12,13 @@ import pytest
 import typer
 import yaml
 
-from sftprep import Recipe, UsageError
+from sftprep import Recipe, UsageError, choices
 from sftprep.cli import app, prepare
+from sftprep.normalize import SCHEMAS, Fields
 from sftprep.recipe import CHOICES, flag, parse_size
+from sftprep.records import Batch
+from sftprep.shards import FORMATS
+from sftprep.truncate import NEEDS_PARTS, truncate
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -349,3 +355,26 @@ def test_help_names_every_default() -> None:
     for name in CHOICES:
         assert f"[default: {getattr(Recipe(), name)}]" in helps[name]
     assert "[default: -100]" in helps["ignore_index"]
+
+
+def test_choices_are_what_the_stages_know() -> None:
+    """The names that an option takes are those that something is done for."""
+    assert tuple(SCHEMAS) == choices.SCHEMAS
+    assert tuple(FORMATS) == choices.FORMATS
+    assert set(choices.FIELDS) == set(Fields())
+    assert set(choices.TRUNCATIONS) > NEEDS_PARTS
+    assert choices.IGNORE_INDEX == -100
+    batch = Batch.of([[1, 2]], [[False, True]])
+    for strategy in set(choices.TRUNCATIONS) - NEEDS_PARTS:
+        assert len(truncate(batch, 2, strategy).batch) == 1
+
+
+def test_a_recipe_is_read_before_anything_that_takes_long_is_loaded() -> None:
+    """Neither numpy nor an encoder: workers are started first."""
+    code = (
+        "import sys; from sftprep import Recipe; Recipe(inputs=('a',)).as_dict();"
+        "import sftprep.early; print(sorted({'numpy', 'pyarrow', 'orjson', 'gigatoken',"
+        "'transformers', 'tokenizers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

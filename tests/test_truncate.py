@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from sftprep.choices import TRUNCATIONS
 from sftprep.records import (
     Batch,
     Conversation,
@@ -15,7 +16,6 @@ from sftprep.records import (
     ends_to_offsets,
 )
 from sftprep.truncate import (
-    STRATEGIES,
     balanced_lengths,
     drop_oldest,
     exchanges,
@@ -81,7 +81,7 @@ def test_strategy(strategy: str, row: str, limit: int, expected: list[int]) -> N
     assert trained == cut.batch.loss_mask.tolist()
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", TRUNCATIONS)
 @pytest.mark.parametrize("row", [LONG, "pC", "kkkC", "PPPP"])
 def test_short_rows_stay(strategy: str, row: str) -> None:
     """A row that fits is left alone, right up to the limit."""
@@ -132,7 +132,7 @@ def test_nothing_is_invented() -> None:
     assert truncate(before, 3, "completion-end").batch.input_ids.tolist() == [10, 11, 12]
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("strategy", TRUNCATIONS)
 def test_no_rows(strategy: str) -> None:
     """An empty batch stays empty."""
     cut = truncate(batch(), 5, strategy)

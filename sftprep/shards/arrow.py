@@ -18,7 +18,7 @@ class Writer(TableWriter):
         """Arrow's writer for the file."""
         import pyarrow as pa
 
-        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 1))
+        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 2))
         return pa.ipc.new_file(self._file, schema, options=options)
 
 
