@@ -4,6 +4,7 @@ Results go to stdout, messages and progress to stderr. Nothing heavy is imported
 runs: ``sftprep --help`` must be quick.
 """
 
+import gc
 from typing import Annotated, Any
 
 import typer
@@ -317,3 +318,4 @@ def main() -> None:
         app()
     finally:
         ignore_signals()
+        gc.freeze()  # the interpreter's end need not look for cycles in all that was loaded

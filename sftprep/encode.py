@@ -23,6 +23,8 @@ from sftprep.tokenizer import AddedToken, Tokenizer
 
 CACHE_BYTES = 192 << 20
 """How much a process may grow before the fast backend, which remembers words, is made anew."""
+SETTLING = 6
+"""Blocks after which it holds all else that it will need."""
 
 
 class _Guarded:
@@ -116,7 +118,8 @@ class Encoder:
         self._forbidden[list(encoding.forbidden)] = True
         self._safe = _longest_gap(encoding.forbidden, encoding.size)
         self._first = _Guarded(encoding.first, normalizes=encoding.normalizes)
-        self._room = resident() + CACHE_BYTES
+        self._settling = SETTLING
+        self._room = 0
 
     @cached_property
     def _continuing(self) -> _Guarded:
@@ -127,7 +130,10 @@ class Encoder:
 
     def trim(self) -> None:
         """Keep memory bounded; to be called between blocks."""
-        if resident() > self._room:
+        if self._settling:  # other stages and the writer take their memory too, once
+            self._settling -= 1
+            self._room = resident() + CACHE_BYTES
+        elif resident() > self._room:
             self._first.forget()
             if self._encoding.continuing is not None:
                 self._continuing.forget()
