@@ -19,6 +19,7 @@ from toys import (
     piece_tokenizer,
 )
 
+from sftprep import encode
 from sftprep.backends import GigatokenBackend, HfBackend
 from sftprep.choices import BACKENDS
 from sftprep.encode import Encoder
@@ -326,3 +327,21 @@ def test_piece_model_is_sentencepiece_style() -> None:
     ids = piece_hf("first").encode("a价").ids
     names = {index: name for name, index in piece_hf("first").get_vocab().items()}
     assert [names[i] for i in ids] == ["▁a", "<0xE4>", "<0xBB>", "<0xB7>"]
+
+
+def test_words_are_forgotten_where_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not before all else has taken its memory; the ids stay the same."""
+    encoder = Encoder(piece_tokenizer("first"))
+    expected = encoded(encoder, TEXTS)
+    held, forgotten = [1000], []
+    monkeypatch.setattr(encode, "resident", lambda: held[0])
+    monkeypatch.setattr(encode, "CACHE_BYTES", 100)
+    monkeypatch.setattr(encode, "give_back", lambda: forgotten.append(held[0]))
+    for _ in range(encode.SETTLING):
+        held[0] += 1000  # the pipeline's, and the writer's
+        encoder.trim()
+    for size, times in ((7100, 0), (7101, 1), (7201, 1), (7202, 2)):
+        held[0] = size
+        encoder.trim()
+        assert len(forgotten) == times
+        assert encoded(encoder, TEXTS) == expected

@@ -1,0 +1,131 @@
+"""early, process and pipes: workers that are started before there is work, and how they are told."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from multiprocessing.connection import Pipe
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import pytest
+from toys import SAMPLE_TOKENIZER, write_jsonl
+
+from sftprep import Recipe, UsageError, early, prepare
+from sftprep.engine.pipes import receive, send
+from sftprep.engine.process import Staff, waiting
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["subprocess.Popen[bytes]"]]:
+    """The processes that are started, in order; all of them have ended in the end."""
+    found: list[subprocess.Popen[bytes]] = []
+    start = subprocess.Popen
+
+    def record(*args: Any, **options: Any) -> Any:
+        found.append(start(*args, **options))
+        return found[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", record)
+    yield found
+    assert all(process.returncode is not None for process in found)
+
+
+def recipe(folder: Path, records: int, **options: Any) -> Recipe:
+    """A recipe for a file with so many records."""
+    rows = [{"prompt": f"{n}: what?\n", "completion": f"It is {n}."} for n in range(records)]
+    data = write_jsonl(folder / "in.jsonl", rows)
+    given = {"output": str(folder / "out"), "tokenizer": str(SAMPLE_TOKENIZER), "workers": 2}
+    return Recipe(**{"inputs": (str(data),), **given, **options})
+
+
+def test_much_input_has_workers_early(
+    tmp_path: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are there before the run is planned, do the work, and change no byte."""
+    alone = prepare(recipe(tmp_path, 60_000, workers=1))
+    assert started == []
+    monkeypatch.setattr(early, "LITTLE", 1 << 20)
+    monkeypatch.setattr("sftprep.read.BLOCK_BYTES", 1 << 16)
+    made = prepare(recipe(tmp_path, 60_000, output=str(tmp_path / "other")))
+    assert (made.status, len(started)) == ("written", 2)
+    assert made.manifest.shards == alone.manifest.shards
+
+
+def test_little_input_has_none(tmp_path: Path, started: list[Any]) -> None:
+    """Nor has a single worker, or a run that will be refused."""
+    prepare(recipe(tmp_path, 10))
+    assert started == []
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workers": 1},
+        {"output": None},
+        {"tokenizer": None},
+        {"inputs": ()},
+        {"inputs": ("-",)},
+        {"inputs": (".",)},
+        {"inputs": ("nothing\0",)},
+        {"inputs": ("*.jsonl",)},
+    ],
+)
+def test_what_is_not_known_to_be_much(
+    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only files tell their size."""
+    monkeypatch.setattr(early, "LITTLE", 1)
+    assert early._early_workers(recipe(tmp_path, 10)) == 2
+    assert early._early_workers(recipe(tmp_path, 10, workers=None)) in {
+        0 if (cores := len(os.sched_getaffinity(0))) == 1 else cores
+    }
+    assert early._early_workers(recipe(tmp_path, 10, **options)) == 0
+
+
+def test_workers_end_with_a_run_that_is_refused(
+    tmp_path: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for work that will not come."""
+    monkeypatch.setattr(early, "LITTLE", 1)
+    with pytest.raises(UsageError):
+        prepare(recipe(tmp_path, 10, allow_control=("<nothing>",)))
+    assert len(started) == 2
+
+
+def test_staff(started: list[Any]) -> None:
+    """Those that wait are taken first; who was taken is not ended with them."""
+    with waiting(2) as staff:
+        first, second, third = (staff.hire() for _ in range(3))
+        assert [p.child for p in (first, second, third)] == started
+        first.end()
+        second.end()
+    assert third.child.poll() is None
+    third.end()
+    Staff().dismiss()
+
+
+@pytest.mark.parametrize("buffers", [[], [b""], [b"abc", b"", b"\n" * (3 << 20)]])
+def test_letters(buffers: list[bytes]) -> None:
+    """An object and its buffers come as they were sent, however large."""
+    ours, theirs = Pipe()
+    sender = Thread(target=send, args=(ours, {"a": [1, None]}, buffers))
+    sender.start()
+    letter = receive(theirs)
+    sender.join()
+    assert letter.thing() == {"a": [1, None]}
+    assert [bytes(buffer) for buffer in letter.buffers] == buffers
+
+
+@pytest.mark.parametrize("half", ["nothing", "head", "part of a buffer"])
+def test_the_other_end_is_gone(half: str) -> None:
+    """Whatever came before."""
+    ours, theirs = Pipe()
+    if half != "nothing":
+        ours.send({})
+    if half == "part of a buffer":
+        ours.send([3])
+        os.write(ours.fileno(), b"ab")
+    ours.close()
+    with pytest.raises(EOFError):
+        receive(theirs)
