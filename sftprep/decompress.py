@@ -52,7 +52,7 @@ def decompressed(raw: Counted, path: str, max_expansion: int = MAX_EXPANSION) ->
 
         # closes nothing: the file belongs to the caller
         plain = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), name)
-    return cast(IO[bytes], _Bounded(plain, raw, path, max_expansion))
+    return cast(IO[bytes], Bounded(plain, raw, path, max_expansion))
 
 
 def read_error(path: str, error: OSError, stored: int) -> StorageError | DataError:
@@ -73,7 +73,7 @@ def read_error(path: str, error: OSError, stored: int) -> StorageError | DataErr
     )
 
 
-class _Bounded(io.RawIOBase):
+class Bounded(io.RawIOBase):
     """A decompressor's bytes, as long as they are in proportion to what was stored."""
 
     def __init__(self, plain: IO[bytes], raw: Counted, path: str, most: int) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 from sftprep import encodings
 from sftprep.arrays import array_elements
 from sftprep.choices import MAX_EXPANSION
-from sftprep.decompress import decompressed, read_error
+from sftprep.decompress import Bounded, decompressed, read_error
 from sftprep.errors import DataError, RecordError
 from sftprep.sources import Source, find_sources, opened, size_of
 from sftprep.streams import Counted, Stream
@@ -66,6 +66,7 @@ class Block(NamedTuple):
     elements: tuple[Element, ...] | None = None  # of a JSON array; None for JSON Lines
     schema: str = ""  # set once the source's schema is known
     broken: RecordError | None = None  # the only record is too long, and ``data`` just its start
+    until: str = ""  # SHA-256 of the source's text, uncompressed, to the end of this block
 
     def lines(self) -> list[bytes]:
         """The records' bytes; blank lines included, the line end not."""
@@ -133,14 +134,19 @@ class BlockReader:
                 counted, before = Counted(raw), self.stored
                 try:
                     plain = decompressed(counted, source.path, self._limits.expansion)
-                    for block in self._blocks(index, Stream(plain, source.path)):
+                    stream = Stream(plain, source.path)
+                    counted.hashes = isinstance(
+                        plain, Bounded
+                    )  # else no byte needs to be hashed twice
+                    for block in self._blocks(index, stream):
                         self.stored = before + counted.bytes
-                        yield block
+                        yield block._replace(until=stream.hash.hexdigest())
                     counted.drain()
                 except OSError as error:
                     raise read_error(source.path, error, counted.bytes) from error
             self.stored = before + counted.bytes
-            self.facts[index] = SourceFacts(counted.bytes, counted.hash.hexdigest())
+            stored = counted if counted.hashes else stream
+            self.facts[index] = SourceFacts(counted.bytes, stored.hash.hexdigest())
 
     @property
     def total(self) -> int | None:

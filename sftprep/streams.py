@@ -22,12 +22,14 @@ class Stream:
         path: what it is called in messages.
         offset: of the next byte to be taken.
         buffer: the bytes read and not yet taken; nobody else changes it.
+        hash: SHA-256 of all that was taken.
     """
 
     def __init__(self, raw: IO[bytes], path: str) -> None:
         self.path = path
         self.offset = 0
         self.buffer = bytearray()
+        self.hash = hashlib.sha256()
         self._raw = raw
         self._ended = False
 
@@ -46,6 +48,8 @@ class Stream:
 
     def skip(self, size: int) -> None:
         """Take and forget bytes that are buffered."""
+        with memoryview(self.buffer) as view:
+            self.hash.update(view[:size])
         del self.buffer[:size]
         self.offset += size
 
@@ -111,13 +115,20 @@ class Stream:
 
 
 class Counted(io.RawIOBase):
-    """Count and hash what is read of a file, before decompression."""
+    """Count and hash what is read of a file, before decompression.
+
+    Attributes:
+        bytes: how many were read.
+        hash: SHA-256 of them; no more than its start once ``hashes`` is False.
+        hashes: whether what is read is hashed here, and not by who takes it.
+    """
 
     def __init__(self, raw: IO[bytes]) -> None:
         super().__init__()
         self.raw = raw
         self.bytes = 0
         self.hash = hashlib.sha256()
+        self.hashes = True
         self._pushed = b""
 
     def readable(self) -> bool:
@@ -133,7 +144,8 @@ class Counted(io.RawIOBase):
     def _next(self, size: int) -> bytes:
         data = self.raw.read(size)
         self.bytes += len(data)
-        self.hash.update(data)
+        if self.hashes:
+            self.hash.update(data)
         return data
 
     def read(self, size: int = -1, /) -> bytes:

@@ -1,4 +1,4 @@
-"""early, process and pipes: workers that are started before there is work, and how they are told."""
+"""early, process and pipes: workers that are started before there is work, and told of it."""
 
 import os
 import subprocess

@@ -37,10 +37,12 @@ PARTS = (
 
 def blocks(parts: Iterable[tuple[int, int, str]] = PARTS) -> list[Block]:
     """Blocks, with the line numbers that follow from their data."""
-    lines = {0: 1, 1: 1}
+    lines, texts = {0: 1, 1: 1}, {0: "", 1: ""}
     made = []
     for source, shard, data in parts:
-        made.append(Block(source, shard, lines[source], 0, data.encode()))
+        texts[source] += data
+        until = hashlib.sha256(texts[source].encode()).hexdigest()
+        made.append(Block(source, shard, lines[source], 0, data.encode(), until=until))
         lines[source] += data.count("\n")
     return made
 
@@ -147,25 +149,25 @@ def test_entries(tmp_path: Path) -> None:
     assert lines == [
         {
             "shard": facts(b"a1\na2\na3\n"),
-            "input": sha256(b"source 0\na1\na2\na3\n"),
+            "input": {"0": sha256(b"a1\na2\na3\n")},
             "counts": {"shards": 1},
             "ledgers": {},
         },
         {
             "shard": facts(b"a4\nb1\n"),
-            "input": sha256(b"a4\nsource 1\nb1\n"),
+            "input": {"0": sha256(b"a1\na2\na3\na4\n"), "1": sha256(b"b1\n")},
             "counts": {"shards": 2},
             "ledgers": {"rejects.jsonl": one},
         },
         {
             "shard": None,
-            "input": sha256(b"-\n"),
+            "input": {"1": sha256(b"b1\n-\n")},
             "counts": {"shards": 3},
             "ledgers": {"rejects.jsonl": one},
         },
         {
             "shard": facts(b"b3\nb4\n"),
-            "input": sha256(b"b3\nb4\n"),
+            "input": {"1": sha256(b"b1\n-\nb3\nb4\n")},
             "counts": {"shards": 4},
             "ledgers": {"rejects.jsonl": three},
         },
