@@ -159,13 +159,12 @@ def _size(folder: Path) -> int:
 def _tree(pid: int) -> Iterator[int]:
     """A process and all below it."""
     yield pid
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            below = children.read_text().split()
-        except OSError:  # it ended
-            continue
-        for child in below:
-            yield from _tree(int(child))
+    try:
+        listed = [p.read_text() for p in Path(f"/proc/{pid}/task").glob("*/children")]
+    except OSError:  # it ended, or one of its threads did
+        return
+    for child in " ".join(listed).split():
+        yield from _tree(int(child))
 
 
 def _memory(pid: int) -> int:
