@@ -18,7 +18,9 @@ class Writer(TableWriter):
         """Arrow's writer for the file."""
         import pyarrow as pa
 
-        options = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", 2))
+        # No threads of its own: it is written beside the workers, which use all cores.
+        codec = pa.Codec("zstd", 2)
+        options = pa.ipc.IpcWriteOptions(compression=codec, use_threads=False)
         return pa.ipc.new_file(self._file, schema, options=options)
 
 
