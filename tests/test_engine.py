@@ -391,6 +391,47 @@ def test_workers_do_not_outlive_a_killed_parent() -> None:
     assert [is_alive(pid) for pid in pids] == [False, False]
 
 
+def without_pickles(folder: Path) -> dict[str, str]:
+    """An environment in which workers cannot send a result."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        """
+import sys
+if "engine.pipes" in " ".join(sys.orig_argv):
+    from multiprocessing.reduction import ForkingPickler
+    dumps = ForkingPickler.dumps
+    def refuse(thing, protocol=None):
+        if type(thing).__name__ == "BlockResult":
+            raise TypeError("cannot be sent")
+        return dumps(thing, protocol)
+    ForkingPickler.dumps = refuse
+"""
+    )
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+
+
+def test_a_result_that_cannot_be_sent(tmp_path: Path) -> None:
+    """The run ends with what happened; nobody waits for the result."""
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    data = write_jsonl(tmp_path / "in.jsonl", [{"messages": turns}] * 20)
+    run = subprocess.run(
+        [sys.executable, "-m", "sftprep", "prepare", str(data), "--output", str(tmp_path / "out"),
+         "--tokenizer", str(SAMPLE_TOKENIZER), "--workers", "2", "--template", "tokenizer"],
+        env=without_pickles(tmp_path / "site"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stdout) == (70, "")
+    lines = run.stderr.splitlines()
+    assert lines[0] == (
+        "error: a worker failed with TypeError; this is a bug in sftprep. Nothing was published. "
+        "Please report it with this:"
+    )
+    assert "TypeError: cannot be sent" in lines
+
+
 def test_workers_that_die_at_their_start(tmp_path: Path) -> None:
     """Workers that never get to work end the run with a message; nobody waits for them."""
     site = tmp_path / "site"

@@ -99,8 +99,13 @@ def _send_results(pipe: Connection, results: "queue.Queue[BlockResult]") -> None
         while True:
             _send_result(pipe, results.get())
             results.task_done()
-    except OSError:
+    except OSError:  # the parent is gone
         os._exit(0)
+    except Exception as error:
+        # Said here: the thread that works waits for this one.
+        with contextlib.suppress(OSError):
+            send(pipe, Failed(_bug(error)))
+        os._exit(1)
 
 
 def send_block(pipe: Connection, block: Block) -> None:
