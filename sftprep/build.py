@@ -72,7 +72,6 @@ class RowBuilder:
             count=encoder.count,
         )
         self._numbers: dict[tuple[int, Demoted], int] = {}
-        self._plain: dict[int, int] = {}  # of each shape with no token demoted
         self._layouts: list[Layout] = []
         self._made: Layouts | None = None  # of all layouts; None when one was added
 
@@ -93,7 +92,6 @@ class RowBuilder:
     def forget(self) -> None:
         """Forget all layouts; their shapes may mean something else from now on."""
         self._numbers.clear()
-        self._plain.clear()
         self._layouts.clear()
         self._made = None
 
@@ -106,9 +104,8 @@ class RowBuilder:
     def _which(self, rendered: Sequence[Rendered]) -> Offsets:
         """int64[records]: the layout of each record; it is made where its shape is new."""
         shapes = [record.shape for record in rendered]
-        for shape in set(shapes) - self._plain.keys():
-            self._plain[shape] = self._number(shape, NONE)
-        which: Offsets = np.array([self._plain[shape] for shape in shapes], np.int64)
+        numbers = {shape: self._number(shape, NONE) for shape in set(shapes)}
+        which: Offsets = np.array([numbers[shape] for shape in shapes], np.int64)
         watching = [n for n in np.unique(which).tolist() if self._layouts[n].watches]
         for index in np.flatnonzero(np.isin(which, watching)).tolist():
             which[index] = self._demoting(rendered[index], int(which[index]))

@@ -17,11 +17,11 @@ from typing import Any
 from sftprep.errors import RecordError, shown
 from sftprep.normalize import (
     Fields,
-    choices,
     normalizer,
     optional_text,
     other_schema,
     require_list,
+    require_role,
     require_text,
     train_flag,
     wrong_type,
@@ -92,14 +92,7 @@ def _messages(record: Record, fields: Fields) -> tuple[list[dict[str, Any]], lis
     messages, train = [], []
     for index, turn in enumerate(require_list(record, name)):
         where = f"{name}[{index}]"
-        if not isinstance(turn, dict):
-            raise wrong_type(where, turn, "an object")
-        role = require_text(turn, fields["role"], where)
-        if role not in ROLES:
-            raise RecordError(
-                "unknown_role",
-                f"{where}.{fields['role']} is {shown(role)}; expected {choices(ROLES)}",
-            )
+        role = require_role(turn, where, fields["role"], ROLES)
         messages.append(_message(turn, role, where, fields["content"]))
         train.append(train_flag(turn, where))
     return messages, train
@@ -170,14 +163,7 @@ def _sharegpt(record: Record, fields: Fields) -> tuple[list[dict[str, Any]], lis
         train.append(None)
     for index, turn in enumerate(require_list(record, name)):
         where = f"{name}[{index}]"
-        if not isinstance(turn, dict):
-            raise wrong_type(where, turn, "an object")
-        speaker = require_text(turn, role_field, where)
-        if speaker not in SHAREGPT_ROLES:
-            raise RecordError(
-                "unknown_role",
-                f"{where}.{role_field} is {shown(speaker)}; expected {choices(SHAREGPT_ROLES)}",
-            )
+        speaker = require_role(turn, where, role_field, SHAREGPT_ROLES)
         text = require_text(turn, field, where)
         message: dict[str, Any] = {"role": SHAREGPT_ROLES[speaker], "content": text}
         if speaker == "function_call":

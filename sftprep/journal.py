@@ -45,9 +45,8 @@ class Journal:
         self._staging = staging
         self._dataset = staging / "dataset"
         self._sources = sources
-        self._digests: list[
-            dict[str, str]
-        ] = []  # of each part of the input that was read to its end
+        # Of each part of the input that was read to its end: each source's digest up to there.
+        self._digests: list[dict[str, str]] = []
         self._waiting: deque[tuple[Facts, Future[Facts] | None]] = deque()
 
     def resumable(self) -> bool:

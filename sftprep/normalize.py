@@ -14,7 +14,7 @@ Schemas (``--schema``), each told by the fields it must have:
     sharegpt           conversations: a list of {from, value}; system
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from sftprep.choices import FIELDS
@@ -191,14 +191,7 @@ def _of_turns(
     contents: list[str] = []
     for index, turn in enumerate(require_list(record, name)):
         where = f"{name}[{index}]"
-        if not isinstance(turn, dict):
-            raise wrong_type(where, turn, "an object")
-        role = require_text(turn, role_field, where)
-        if role not in roles:
-            raise RecordError(
-                "unknown_role",
-                f"{where}.{role_field} is {shown(role)}; expected {choices(roles)}",
-            )
+        role = require_role(turn, where, role_field, roles)
         contents += require_text(turn, field, where), ""
         turns.append(TURNS[roles[role], train_flag(turn, where)])
     _check_turns(turns, contents, name)
@@ -211,6 +204,18 @@ SCHEMAS: dict[str, Callable[[Record, Fields], Conversation]] = {
     "messages": _messages,
     "sharegpt": _sharegpt,
 }
+
+
+def require_role(turn: object, where: str, field: str, roles: Collection[str]) -> str:
+    """The role of a turn, which must be an object and its role one of these."""
+    if not isinstance(turn, dict):
+        raise wrong_type(where, turn, "an object")
+    role = require_text(turn, field, where)
+    if role not in roles:
+        raise RecordError(
+            "unknown_role", f"{where}.{field} is {shown(role)}; expected {choices(roles)}"
+        )
+    return role
 
 
 def choices(roles: Iterable[str]) -> str:

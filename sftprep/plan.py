@@ -6,11 +6,9 @@ Raises UsageError, TokenizerError, TemplateError, NoInputError: each before anyt
 """
 
 import hashlib
-import importlib.metadata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from sftprep.manifest import FORMAT_VERSION
 from sftprep.pipeline import Settings
 from sftprep.read import Source, find_sources
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
-from sftprep.resolve import resolve_encoding, resolve_tokenizer
+from sftprep.resolve import resolve_encoding, resolve_tokenizer, versions
 from sftprep.templates import ChatTemplate, Template, load_template, run_texts
 from sftprep.tokenizer import ROLES, Tokenizer, split_role
 
@@ -177,10 +175,9 @@ def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
     )
 
 
-@cache
 def library_versions() -> dict[str, str]:
     """The versions of what decides the bytes."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    return versions(*LIBRARIES)
 
 
 def check_tokens(template: Template, tokenizer: Tokenizer) -> None:

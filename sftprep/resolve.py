@@ -42,7 +42,7 @@ def resolve_tokenizer(
         "contents": contents,
         "revision": revision,
         "add_tokens": list(add_tokens),
-        "libraries": _versions(*LIBRARIES),
+        "libraries": versions(*LIBRARIES),
     }
     if kept := recall("tokenizer", facts):
         return _tokenizer(kept)
@@ -58,7 +58,7 @@ def resolve_encoding(tokenizer: Tokenizer, allowed: Sequence[str], backend: str)
         "tokenizer": tokenizer.sha256,
         "allowed": sorted(allowed),
         "backend": backend,
-        "libraries": _versions(*LIBRARIES, "gigatoken"),
+        "libraries": versions(*LIBRARIES, "gigatoken"),
     }
     if kept := recall("encoding", facts):
         return _encoding(kept)
@@ -67,7 +67,8 @@ def resolve_encoding(tokenizer: Tokenizer, allowed: Sequence[str], backend: str)
     return encoding
 
 
-def _versions(*libraries: str) -> dict[str, str]:
+def versions(*libraries: str) -> dict[str, str]:
+    """The versions of installed libraries."""
     return {name: _version(name) for name in libraries}
 
 

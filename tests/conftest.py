@@ -1,10 +1,15 @@
 """Options and fixtures that every test may use."""
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from toys import Started
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports transformers or datasets
 os.environ["HF_DATASETS_OFFLINE"] = "1"
@@ -37,3 +42,20 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
         return path
 
     return write_file
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator["Started"]:
+    """The worker processes that are started, in order; all of them have ended in the end."""
+    from toys import Started
+
+    found, start = Started(), subprocess.Popen
+
+    def record(command: list[str], **options: Any) -> Any:
+        process = start(found.change(len(found), command), **options)
+        found.append(process)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", record)
+    yield found
+    assert [process.returncode for process in found if process.returncode is None] == []

@@ -1,34 +1,21 @@
 """early, process and pipes: workers that are started before there is work, and told of it."""
 
 import os
-import subprocess
-from collections.abc import Iterator
-from multiprocessing.connection import Pipe
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
-from toys import SAMPLE_TOKENIZER, write_jsonl
+from toys import SAMPLE_TOKENIZER, Started, write_jsonl
 
 from sftprep import Recipe, UsageError, early, prepare
+from sftprep import plan as plans
+from sftprep.engine import worker
 from sftprep.engine.pipes import receive, send
 from sftprep.engine.process import Staff, waiting
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[list["subprocess.Popen[bytes]"]]:
-    """The processes that are started, in order; all of them have ended in the end."""
-    found: list[subprocess.Popen[bytes]] = []
-    start = subprocess.Popen
-
-    def record(*args: Any, **options: Any) -> Any:
-        found.append(start(*args, **options))
-        return found[-1]
-
-    monkeypatch.setattr(subprocess, "Popen", record)
-    yield found
-    assert all(process.returncode is not None for process in found)
+from sftprep.plan import Plan
+from sftprep.read import Block
 
 
 def recipe(folder: Path, records: int, **options: Any) -> Recipe:
@@ -40,19 +27,33 @@ def recipe(folder: Path, records: int, **options: Any) -> Recipe:
 
 
 def test_much_input_has_workers_early(
-    tmp_path: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are there before the run is planned, do the work, and change no byte."""
+    """They are there before the run is planned, do all the work, and change no byte."""
     alone = prepare(recipe(tmp_path, 60_000, workers=1))
     assert started == []
+    planned: list[int] = []
+    given: list[Block] = []
+
+    def plan(found: Recipe) -> Plan:
+        planned.append(len(started))
+        return plans.plan(found)
+
+    def send_block(pipe: Connection, block: Block) -> None:
+        given.append(block)
+        worker.send_block(pipe, block)
+
+    monkeypatch.setattr("sftprep.run.plan", plan)
+    monkeypatch.setattr("sftprep.engine.local.send_block", send_block)
+    monkeypatch.setattr("sftprep.engine.local.FEW", 1)  # blocks that are done without workers
     monkeypatch.setattr(early, "LITTLE", 1 << 20)
-    monkeypatch.setattr("sftprep.read.BLOCK_BYTES", 1 << 16)
     made = prepare(recipe(tmp_path, 60_000, output=str(tmp_path / "other")))
-    assert (made.status, len(started)) == ("written", 2)
+    assert (made.status, planned, len(started)) == ("written", [2], 2)
+    assert sum(len(block.data) for block in given) == (tmp_path / "in.jsonl").stat().st_size
     assert made.manifest.shards == alone.manifest.shards
 
 
-def test_little_input_has_none(tmp_path: Path, started: list[Any]) -> None:
+def test_little_input_has_none(tmp_path: Path, started: Started) -> None:
     """Nor has a single worker, or a run that will be refused."""
     prepare(recipe(tmp_path, 10))
     assert started == []
@@ -84,7 +85,7 @@ def test_what_is_not_known_to_be_much(
 
 
 def test_workers_end_with_a_run_that_is_refused(
-    tmp_path: Path, started: list[Any], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody waits for work that will not come."""
     monkeypatch.setattr(early, "LITTLE", 1)
@@ -93,7 +94,7 @@ def test_workers_end_with_a_run_that_is_refused(
     assert len(started) == 2
 
 
-def test_staff(started: list[Any]) -> None:
+def test_staff(started: Started) -> None:
     """Those that wait are taken first; who was taken is not ended with them."""
     with waiting(2) as staff:
         first, second, third = (staff.hire() for _ in range(3))

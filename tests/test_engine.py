@@ -7,16 +7,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
+from textwrap import indent
 from types import FrameType
 from typing import Any
 
 import pytest
-from toys import SAMPLE_TOKENIZER, byte_tokenizer, write_jsonl
+from toys import SAMPLE_TOKENIZER, Started, byte_tokenizer, write_jsonl
 
 from sftprep.encoding import prove
 from sftprep.engine.local import FEW, IN_FLIGHT, run_blocks
@@ -81,27 +82,6 @@ def _no_hang() -> Iterator[None]:
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
-
-
-class Started(list["subprocess.Popen[bytes]"]):
-    """The worker processes; ``change`` may give the next one another program."""
-
-    change: Callable[[int, list[str]], list[str]] = staticmethod(lambda _, command: command)
-
-
-@pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
-    """The worker processes that are started, in order; all of them have ended in the end."""
-    found, start = Started(), subprocess.Popen
-
-    def record(command: list[str], **options: Any) -> Any:
-        process = start(found.change(len(found), command), **options)
-        found.append(process)
-        return process
-
-    monkeypatch.setattr(subprocess, "Popen", record)
-    yield found
-    assert [process.returncode for process in found if process.returncode is None] == []
 
 
 # --- order --------------------------------------------------------------------------------------
@@ -391,38 +371,40 @@ def test_workers_do_not_outlive_a_killed_parent() -> None:
     assert [is_alive(pid) for pid in pids] == [False, False]
 
 
-def without_pickles(folder: Path) -> dict[str, str]:
-    """An environment in which workers cannot send a result."""
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(
-        """
-import sys
-if "engine.pipes" in " ".join(sys.orig_argv):
-    from multiprocessing.reduction import ForkingPickler
-    dumps = ForkingPickler.dumps
-    def refuse(thing, protocol=None):
-        if type(thing).__name__ == "BlockResult":
-            raise TypeError("cannot be sent")
-        return dumps(thing, protocol)
-    ForkingPickler.dumps = refuse
-"""
+def run_with_workers(folder: Path, code: str) -> "subprocess.CompletedProcess[str]":
+    """A run of 20 chats, in ``folder``, whose workers execute some code before all else."""
+    site = folder / "site"
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(
+        f'import sys\nif "engine.pipes" in " ".join(sys.orig_argv):\n{indent(code, "    ")}\n'
     )
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
-
-
-def test_a_result_that_cannot_be_sent(tmp_path: Path) -> None:
-    """The run ends with what happened; nobody waits for the result."""
     turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    data = write_jsonl(tmp_path / "in.jsonl", [{"messages": turns}] * 20)
-    run = subprocess.run(
-        [sys.executable, "-m", "sftprep", "prepare", str(data), "--output", str(tmp_path / "out"),
+    data = write_jsonl(folder / "in.jsonl", [{"messages": turns}] * 20)
+    return subprocess.run(
+        [sys.executable, "-m", "sftprep", "prepare", str(data), "--output", str(folder / "out"),
          "--tokenizer", str(SAMPLE_TOKENIZER), "--workers", "2", "--template", "tokenizer"],
-        env=without_pickles(tmp_path / "site"),
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )  # fmt: skip
+
+
+UNSENDABLE = """
+from multiprocessing.reduction import ForkingPickler
+dumps = ForkingPickler.dumps
+def refuse(thing, protocol=None):
+    if type(thing).__name__ == "BlockResult":
+        raise TypeError("cannot be sent")
+    return dumps(thing, protocol)
+ForkingPickler.dumps = refuse
+"""
+
+
+def test_a_result_that_cannot_be_sent(tmp_path: Path) -> None:
+    """The run ends with what happened; nobody waits for the result."""
+    run = run_with_workers(tmp_path, UNSENDABLE)
     assert (run.returncode, run.stdout) == (70, "")
     lines = run.stderr.splitlines()
     assert lines[0] == (
@@ -434,26 +416,10 @@ def test_a_result_that_cannot_be_sent(tmp_path: Path) -> None:
 
 def test_workers_that_die_at_their_start(tmp_path: Path) -> None:
     """Workers that never get to work end the run with a message; nobody waits for them."""
-    site = tmp_path / "site"
-    site.mkdir()
-    (site / "sitecustomize.py").write_text(
-        'import os, sys\nif "engine.pipes" in " ".join(sys.orig_argv):\n    os._exit(1)\n'
-    )
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    data = write_jsonl(tmp_path / "in.jsonl", [{"messages": turns}] * 20)
     began = time.monotonic()
-
-    run = subprocess.run(
-        [sys.executable, "-m", "sftprep", "prepare", str(data), "--output", str(tmp_path / "out"),
-         "--tokenizer", str(SAMPLE_TOKENIZER), "--workers", "2", "--template", "tokenizer"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )  # fmt: skip
-
+    run = run_with_workers(tmp_path, "import os; os._exit(1)")
     assert (run.returncode, run.stdout) == (70, "")
+    data = tmp_path / "in.jsonl"
     assert run.stderr == (
         f"error: {data}: the worker process for lines 1 to 20 died twice: it ended with 1. Nothing "
         "was published. If memory is short, run again with fewer --workers; --resume goes on where "

@@ -6,7 +6,8 @@ words with ``▁`` in front, and bytes for what it does not know.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import subprocess
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,3 +201,9 @@ def tree(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
+
+
+class Started(list["subprocess.Popen[bytes]"]):
+    """The worker processes; ``change`` may give the next one another program."""
+
+    change: Callable[[int, list[str]], list[str]] = staticmethod(lambda _, command: command)

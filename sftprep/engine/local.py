@@ -12,15 +12,17 @@ What a pool of the standard library would not tell is which block a dead worker 
 """
 
 import contextlib
+import gc
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from multiprocessing.connection import Connection, wait
 
 from sftprep.engine.pipes import send
 from sftprep.engine.process import Process, Staff
-from sftprep.engine.worker import Failed, receive_result, send_block, without_collection
+from sftprep.engine.worker import Failed, receive_result, send_block
 from sftprep.errors import InternalError, TemplateError, ascii_safe
 from sftprep.memory import keep_freed
 from sftprep.pipeline import BlockResult, Pipeline, Settings
@@ -57,7 +59,7 @@ def run_blocks(
     is_little = is_all and not (settings.is_slow and len(first) > 1)
     if not settings.untrusted and (workers == 1 or is_little):
         pipeline = Pipeline(settings)
-        with without_collection():
+        with _without_collection():
             yield from map(pipeline.run, chain(first, blocks))
         return
     crew = _Crew(settings, min(workers, len(first)) if is_all else workers, names, staff or Staff())
@@ -75,6 +77,18 @@ def _beginning(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
         if len(first) == FEW or sum(len(b.data) for b in first) >= BYTES_IN_FLIGHT:
             return first, False
     return first, True
+
+
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """No search for cycles: records are trees, which counting references frees."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class _Worker:

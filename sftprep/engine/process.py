@@ -45,8 +45,13 @@ class Process:
 class Staff:
     """Processes that were started before there was work for them."""
 
-    def __init__(self, count: int = 0) -> None:
-        self._idle = [Process() for _ in range(count)]
+    def __init__(self) -> None:
+        self._idle: list[Process] = []
+
+    def start(self, count: int) -> None:
+        """Start so many more."""
+        for _ in range(count):
+            self._idle.append(Process())  # one by one: if one fails, the others are known
 
     def hire(self) -> Process:
         """One that waits, or else a new one."""
@@ -62,8 +67,9 @@ class Staff:
 @contextmanager
 def waiting(count: int) -> Iterator[Staff]:
     """So many processes, at hand until the end of the block."""
-    staff = Staff(count)
+    staff = Staff()
     try:
+        staff.start(count)
         yield staff
     finally:
         staff.dismiss()

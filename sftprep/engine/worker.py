@@ -16,8 +16,6 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
@@ -47,7 +45,7 @@ def work(pipe: Connection, letters: "queue.SimpleQueue[Letter]") -> None:
         pipe: to the parent.
         letters: from it, as they came.
     """
-    gc.disable()  # see ``without_collection``
+    gc.disable()  # no search for cycles: records are trees, which counting references frees
     if sys.platform == "linux":
         with contextlib.suppress(OSError):
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -71,18 +69,6 @@ def work(pipe: Connection, letters: "queue.SimpleQueue[Letter]") -> None:
     results.join()  # what was done before is said before
     with contextlib.suppress(OSError):
         send(pipe, last)
-
-
-@contextmanager
-def without_collection() -> Iterator[None]:
-    """No search for cycles: records are trees, which counting references frees."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _bug(error: Exception) -> Exception:
