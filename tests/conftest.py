@@ -46,16 +46,26 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator["Started"]:
-    """The worker processes that are started, in order; all of them have ended in the end."""
+    """The programs that are started for workers, in order; all have ended in the end."""
     from toys import Started
 
-    found, start = Started(), subprocess.Popen
+    from sftprep.engine.process import Process
+
+    found, start, is_ready = Started(), subprocess.Popen, Process.is_ready
 
     def record(command: list[str], **options: Any) -> Any:
         process = start(found.change(len(found), command), **options)
         found.append(process)
         return process
 
+    def hear(worker: Process, pid: int) -> None:
+        found.workers.append(pid)
+        is_ready(worker, pid)
+
     monkeypatch.setattr(subprocess, "Popen", record)
+    monkeypatch.setattr(Process, "is_ready", hear)
     yield found
     assert [process.returncode for process in found if process.returncode is None] == []
+    for pid in found.workers:
+        with pytest.raises(ChildProcessError):  # nor is one left that nobody has waited for
+            os.waitpid(pid, os.WNOHANG)

@@ -82,7 +82,7 @@ ONLY_IN = {
     "awkward": {"backends.py"},
     "subprocess": {"engine/process.py"},
     "multiprocessing": {f"engine/{name}.py" for name in ("local", "pipes", "process", "worker")},
-    "ctypes": {"memory.py", "engine/worker.py", "output.py"},
+    "ctypes": {"memory.py", "engine/linux.py", "output.py"},
     "fcntl": {"output.py"},
 }
 LATE = {

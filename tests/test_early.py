@@ -1,6 +1,7 @@
 """early, process and pipes: workers that are started before there is work, and told of it."""
 
 import os
+import signal
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from threading import Thread
@@ -48,7 +49,7 @@ def test_much_input_has_workers_early(
     monkeypatch.setattr("sftprep.engine.local.FEW", 1)  # blocks that are done without workers
     monkeypatch.setattr(early, "LITTLE", 1 << 20)
     made = prepare(recipe(tmp_path, 60_000, output=str(tmp_path / "other")))
-    assert (made.status, planned, len(started)) == ("written", [2], 2)
+    assert (made.status, planned, len(started.workers)) == ("written", [1], 2)
     assert sum(len(block.data) for block in given) == (tmp_path / "in.jsonl").stat().st_size
     assert made.manifest.shards == alone.manifest.shards
 
@@ -91,18 +92,21 @@ def test_workers_end_with_a_run_that_is_refused(
     monkeypatch.setattr(early, "LITTLE", 1)
     with pytest.raises(UsageError):
         prepare(recipe(tmp_path, 10, allow_control=("<nothing>",)))
-    assert len(started) == 2
+    assert len(started) == 1
 
 
 def test_staff(started: Started) -> None:
     """Those that wait are taken first; who was taken is not ended with them."""
     with waiting(2) as staff:
-        first, second, third = (staff.hire() for _ in range(3))
-        assert [p.child for p in (first, second, third)] == started
-        first.end()
-        second.end()
-    assert third.child.poll() is None
-    third.end()
+        early_ones = staff.hire(1) + staff.hire(1)
+        (late,) = staff.hire(1)
+        assert len(started) == 2
+        assert [process.is_first for process in (*early_ones, late)] == [True, False, True]
+        for process in early_ones:
+            assert process.end() == -signal.SIGKILL
+    assert started[1].poll() is None
+    late.end()
+    assert staff.hire(0) == []
     Staff().dismiss()
 
 

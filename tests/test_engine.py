@@ -21,6 +21,7 @@ from toys import SAMPLE_TOKENIZER, Started, byte_tokenizer, write_jsonl
 
 from sftprep.encoding import prove
 from sftprep.engine.local import FEW, IN_FLIGHT, run_blocks
+from sftprep.engine.process import Process
 from sftprep.errors import DataError, InternalError, TemplateError
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
@@ -91,7 +92,7 @@ def _no_hang() -> Iterator[None]:
 def test_results_are_in_order(started: Started, count: int, workers: int) -> None:
     """Results come in the order of their blocks, with any number of workers."""
     assert rows(count) == texts(run_blocks(map(block, range(count)), SETTINGS, workers))
-    assert len(started) == (workers if count > FEW and workers > 1 else 0)
+    assert len(started.workers) == (workers if count > FEW and workers > 1 else 0)
 
 
 @pytest.mark.parametrize(("count", "backend", "expected"), [
@@ -103,7 +104,7 @@ def test_little_input_needs_no_process(
     """Processes are started where their work takes longer than their start."""
     settings = replace(SETTINGS, encoding=prove(TOKENIZER, (), backend))
     assert rows(count) == texts(run_blocks(map(block, range(count)), settings, 5))
-    assert len(started) == expected
+    assert len(started.workers) == expected
 
 
 def test_no_input_needs_no_process(started: Started) -> None:
@@ -118,7 +119,7 @@ def test_the_same_result_from_a_worker(started: Started) -> None:
     given = [Block(0, n, 1, 7, bad, None, "prompt-completion") for n in range(FEW)]
     ours = [Pipeline(SETTINGS).run(one) for one in given]
     theirs = list(run_blocks(given, SETTINGS, 2))
-    assert len(started) == 2
+    assert (len(started), len(started.workers)) == (1, 2)
     for here, there in zip(ours, theirs, strict=True):
         assert here.batch is not None
         assert there.batch is not None
@@ -152,7 +153,7 @@ def test_few_blocks_are_in_flight(started: Started) -> None:
         next(results)
         assert len(taken) <= number + FEW + 2 * IN_FLIGHT
     results.close()  # type: ignore[attr-defined]
-    assert len(started) == 2
+    assert (len(started), len(started.workers)) == (1, 2)
 
 
 def test_large_blocks_and_large_results(started: Started) -> None:
@@ -162,7 +163,7 @@ def test_large_blocks_and_large_results(started: Started) -> None:
     given = [Block(0, 0, n + 1, 0, data, None, "prompt-completion") for n in range(9)]
     sizes = [len(r.batch.input_ids) for r in run_blocks(given, SETTINGS, 2) if r.batch is not None]
     assert sizes == [3_000_002] * 9
-    assert len(started) == 2
+    assert (len(started), len(started.workers)) == (1, 2)
 
 
 def test_many_rejects(started: Started) -> None:
@@ -171,11 +172,11 @@ def test_many_rejects(started: Started) -> None:
     given = [Block(0, 0, n + 1, 0, data, None, "prompt-completion") for n in range(9)]
     results = list(run_blocks(given, SETTINGS, 2))
     assert [(len(r.rejected), r.batch) for r in results] == [(40, None)] * 9
-    assert len(started) == 2
+    assert (len(started), len(started.workers)) == (1, 2)
 
 
 def test_settings_are_sent_once(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A worker is told once what to do, without the vocabulary twice, and then gets blocks."""
+    """Workers are told once what to do, without the vocabulary twice, and then get blocks."""
     sent: list[Any] = []
     send = Connection.send
 
@@ -186,8 +187,8 @@ def test_settings_are_sent_once(started: Started, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Connection, "send", record)
     assert len(texts(run_blocks(map(block, range(50)), SETTINGS, 2))) == 50
     told = [thing for thing in sent if isinstance(thing, Settings)]
-    assert (len(told), len(started)) == (2, 2)
-    assert [(s.tokenizer.json, s.tokenizer.files) for s in told] == [("", {})] * 2
+    assert (len(told), len(started.workers)) == (1, 2)
+    assert [(s.tokenizer.json, s.tokenizer.files) for s in told] == [("", {})]
     assert sum(isinstance(thing, Block) for thing in sent) == 50
     assert {thing.data for thing in sent if isinstance(thing, Block)} == {b""}  # sent as it is
 
@@ -199,10 +200,10 @@ def test_a_worker_that_is_killed(started: Started) -> None:
     """Its blocks are done again by a new worker; nothing is lost, doubled or out of order."""
     results = run_blocks(map(block, range(100)), SETTINGS, 2)
     found = texts(itertools.islice(results, 3))
-    for process in list(started):
-        process.kill()
+    for pid in list(started.workers):
+        os.kill(pid, signal.SIGKILL)
     assert rows(100) == found + texts(results)
-    assert len(started) == 4
+    assert len(started) == 3
 
 
 DIED_TWICE = (
@@ -212,18 +213,43 @@ DIED_TWICE = (
 )
 
 
-@pytest.mark.parametrize(
+NOT_READY = (
+    "a worker process died twice before it could work: it {}. Nothing was published. If memory is "
+    "short, run again with fewer --workers; --resume goes on where this run ended."
+)
+SPEAKS = """
+import os, socket, sys
+sys.path[:] = {path!r}
+from multiprocessing.connection import Connection
+from sftprep.engine.pipes import Ready, send
+pipes = [Connection(int(descriptor)) for descriptor in sys.argv[1:]]
+def ready():
+    send(pipes[0], Ready(os.getpid()))
+{code}
+"""
+
+
+def instead(command: list[str], code: str) -> list[str]:
+    """A program that gets a worker's pipes, and does something else with them."""
+    descriptors = command[2].rpartition("(")[2].rstrip(")").split(", ")
+    return [command[0], "-c", SPEAKS.format(path=sys.path, code=code), *descriptors]
+
+
+ENDS = pytest.mark.parametrize(
     ("code", "how"),
     [
-        ("import os; os.kill(os.getpid(), 9)", "was killed by signal 9"),
-        ("import os; os.kill(os.getpid(), 11)", "was killed by signal 11"),
+        ("os.kill(os.getpid(), 9)", "was killed by signal 9"),
+        ("os.kill(os.getpid(), 11)", "was killed by signal 11"),
         ("raise SystemExit(3)", "ended with 3"),
         ("pass", "ended with 0"),
     ],
 )
+
+
+@ENDS
 def test_a_block_whose_workers_die(started: Started, code: str, how: str) -> None:
     """A block that two workers died of ends the run, and its records are named."""
-    started.change = lambda _, command: [command[0], "-c", code]
+    started.change = lambda _, command: instead(command, f"ready()\n{code}")
     results = run_blocks([block(0, lines=3)], UNTRUSTED, 5, NAMES)
     with pytest.raises(InternalError) as caught:
         next(results)
@@ -232,40 +258,116 @@ def test_a_block_whose_workers_die(started: Started, code: str, how: str) -> Non
     assert len(started) == 2
 
 
+@ENDS
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_that_are_never_ready(started: Started, code: str, how: str, workers: int) -> None:
+    """No record is blamed when there was none at work."""
+    started.change = lambda _, command: instead(command, code)
+    given = [block(n) for n in range(workers)]
+    with pytest.raises(InternalError) as caught:
+        list(run_blocks(given, UNTRUSTED, workers, NAMES))
+    assert str(caught.value) == NOT_READY.format(how)
+    assert 2 <= len(started) <= 1 + workers
+    assert started.workers == []
+
+
+def test_forked_workers_tell_how_they_died(
+    started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are our children, though another process made them."""
+    hear = Process.is_ready
+
+    def kill(worker: Process, pid: int) -> None:
+        hear(worker, pid)
+        os.kill(pid, signal.SIGTERM)
+
+    monkeypatch.setattr(Process, "is_ready", kill)
+    with pytest.raises(InternalError) as caught:
+        list(run_blocks(map(block, range(100)), SETTINGS, 2, NAMES))
+    assert str(caught.value).endswith(DIED_TWICE.format("was killed by signal 15").split(":")[-1])
+
+
 HALF = """
-import socket, sys, time
-pipe = socket.socket(fileno=int(sys.argv[1]))
-pipe.sendall({!r})
-pipe.shutdown(socket.SHUT_WR)
+for pipe in pipes:
+    pipe = socket.socket(fileno=pipe.fileno())
+    pipe.sendall({!r})
+    pipe.shutdown(socket.SHUT_WR)
+import time
 time.sleep(60)
 """
 
 
+@pytest.mark.parametrize("first", ["", "ready()"])
 @pytest.mark.parametrize(
     "half", [b"\0", b"\0\0\1\0", b"\0\0\1\0" + b"x" * 10], ids=["size", "nothing", "some"]
 )
-def test_killed_in_the_middle_of_an_answer(started: Started, half: bytes) -> None:
+def test_killed_in_the_middle_of_an_answer(started: Started, half: bytes, first: str) -> None:
     """Half an answer is none: the block is done again."""
 
     def change(number: int, command: list[str]) -> list[str]:
-        if number:
-            return command
-        descriptor = command[2].rpartition("(")[2].rstrip(")")
-        return [command[0], "-c", HALF.format(half), descriptor]
+        return command if number else instead(command, first + HALF.format(half))
 
     started.change = change
     assert rows(50) == texts(run_blocks(map(block, range(50)), SETTINGS, 2))
     assert len(started) == 3
 
 
+def test_some_workers_cannot_be_forked(started: Started) -> None:
+    """Where the system has no room for another process, one is started when there is."""
+    code = """
+from sftprep.engine.pipes import Inbox
+from sftprep.engine import worker
+fork, forked = os.fork, []
+def refuse():
+    if forked:
+        raise BlockingIOError(11, "no more")
+    forked.append(1)
+    return fork()
+os.fork = refuse
+worker.work(pipes, Inbox(pipes[0], only=1))
+"""
+    started.change = lambda number, command: command if number else instead(command, code)
+    assert rows(100) == texts(run_blocks(map(block, range(100)), SETTINGS, 3))
+    assert len(started) == 3
+
+
+def test_where_there_is_no_fork(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each worker is a program of its own."""
+    monkeypatch.setattr("sftprep.engine.process.adopt", lambda on: False)
+    assert rows(100) == texts(run_blocks(map(block, range(100)), SETTINGS, 3))
+    assert len(started) == 3
+    assert {process.pid for process in started} >= set(started.workers)
+
+
+@pytest.mark.parametrize("fails", [0, 1])
+@pytest.mark.parametrize("forks", [True, False])
+def test_workers_that_cannot_be_started(
+    started: Started, monkeypatch: pytest.MonkeyPatch, fails: int, forks: bool
+) -> None:
+    """Those that were started before are ended, and the error is the system's."""
+    if not forks:
+        monkeypatch.setattr("sftprep.engine.process.adopt", lambda on: False)
+
+    def change(number: int, command: list[str]) -> list[str]:
+        return ["/nonexistent"] if number == fails else command
+
+    started.change = change
+    if forks and fails:
+        assert rows(50) == texts(run_blocks(map(block, range(50)), SETTINGS, 3))
+        return
+    with pytest.raises(FileNotFoundError):
+        list(run_blocks(map(block, range(50)), SETTINGS, 3))
+    assert len(started) == fails
+
+
 def test_workers_are_deaf_to_the_keyboard(started: Started) -> None:
     """A key press that ends the run reaches all its processes: the parent decides what it means."""
     results = run_blocks(map(block, range(100)), SETTINGS, 2)
     found = texts(itertools.islice(results, 3))
-    for process in started:
-        process.send_signal(signal.SIGINT)
+    for pid in started.workers:
+        os.kill(pid, signal.SIGINT)
     assert rows(100) == found + texts(results)
-    assert len(started) == 2
+    assert (len(started), len(started.workers)) == (1, 2)
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -278,7 +380,7 @@ def test_an_error_of_a_worker(started: Started) -> None:
     with pytest.raises(TemplateError) as here:
         Pipeline(UNTRUSTED)
     assert str(here.value) == str(there.value)
-    assert len(started) == 2
+    assert (len(started), len(started.workers)) == (1, 0)
 
 
 def test_a_bug_in_a_worker(started: Started) -> None:
@@ -297,7 +399,7 @@ def test_a_bug_in_a_worker(started: Started) -> None:
     assert "engine/worker.py" in lines[2]
     assert any("pipeline.py" in line for line in lines)
     assert "AttributeError: 'NoneType' object has no attribute 'start'" in lines
-    assert len(started) == 2
+    assert (len(started), len(started.workers)) == (1, 2)
 
 
 def test_an_error_of_the_reader(started: Started) -> None:
@@ -309,25 +411,24 @@ def test_an_error_of_the_reader(started: Started) -> None:
 
     with pytest.raises(DataError, match=r"^a\.gz: cut off$"):
         list(run_blocks(damaged(), SETTINGS, 2))
-    assert len(started) == 2
+    assert (len(started), len(started.workers)) == (1, 2)
 
 
 # --- whole programs -----------------------------------------------------------------------------
 
 STALLED = """
-import json, os, subprocess, sys, time
+import json, sys, time
 import sftprep.engine.local as local
-import sftprep.engine.process as process
+from sftprep.engine.process import Process
 sys.path.insert(0, sys.argv[1])
 import test_engine
 
-start = subprocess.Popen
+is_ready = Process.is_ready
 pids = []
-def record(*args, **options):
-    worker = start(*args, **options)
-    pids.append(worker.pid)
-    return worker
-process.subprocess.Popen = record
+def record(worker, pid):
+    pids.append(pid)
+    is_ready(worker, pid)
+Process.is_ready = record
 
 results = local.run_blocks(map(test_engine.block, range(1000)), test_engine.SETTINGS, 2)
 for _ in range(20):
@@ -419,11 +520,6 @@ def test_workers_that_die_at_their_start(tmp_path: Path) -> None:
     began = time.monotonic()
     run = run_with_workers(tmp_path, "import os; os._exit(1)")
     assert (run.returncode, run.stdout) == (70, "")
-    data = tmp_path / "in.jsonl"
-    assert run.stderr == (
-        f"error: {data}: the worker process for lines 1 to 20 died twice: it ended with 1. Nothing "
-        "was published. If memory is short, run again with fewer --workers; --resume goes on where "
-        "this run ended.\n"
-    )
+    assert run.stderr == f"error: {NOT_READY.format('ended with 1')}\n"
     assert time.monotonic() - began < 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "site"]

@@ -204,6 +204,10 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 class Started(list["subprocess.Popen[bytes]"]):
-    """The worker processes; ``change`` may give the next one another program."""
+    """The programs that become workers; ``change`` may give the next one another code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.workers: list[int] = []  # the processes that said they were ready
 
     change: Callable[[int, list[str]], list[str]] = staticmethod(lambda _, command: command)

@@ -4,9 +4,10 @@ In     blocks in input order, and the settings to build a ``Pipeline`` from.
 Out    their results in the same order, whatever the number of workers.
 Keeps  a bounded number of blocks in flight, so memory does not follow the input's size. A block
        whose worker died is tried once more, in a new worker: it may have been killed by chance.
-Never  forks (the encoder's threads do not survive it), and never waits for a worker that died or,
-       with a template that is not ours, for one that does not come to an end.
-Raises InternalError: a block's worker died twice; the text names the block's records.
+Never  waits for a worker that died or, with a template that is not ours, for one that does not come
+       to an end.
+Raises InternalError: a block's worker died twice, with the block's records in its text; or a worker
+       died twice before it had loaded what it needs.
 
 What a pool of the standard library would not tell is which block a dead worker had.
 """
@@ -15,13 +16,13 @@ import contextlib
 import gc
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from multiprocessing.connection import Connection, wait
 
-from sftprep.engine.pipes import send
-from sftprep.engine.process import Process, Staff
+from sftprep.engine.pipes import Ready, send
+from sftprep.engine.process import Process, Staff, start
 from sftprep.engine.worker import Failed, receive_result, send_block
 from sftprep.errors import InternalError, TemplateError, ascii_safe
 from sftprep.memory import keep_freed
@@ -92,25 +93,45 @@ def _without_collection() -> Iterator[None]:
 
 
 class _Worker:
-    """A process, and the blocks it was given and has not answered, in order."""
+    """A process, and the blocks it was given and has not answered, in order.
 
-    def __init__(self, process: Process) -> None:
+    Args:
+        process: which may still be loading.
+        settings: what its program is to be told, unless it was told through another's pipe.
+        tries: how often one in its place died before it was ready, and once more.
+    """
+
+    def __init__(self, process: Process, settings: Settings, tries: int = 1) -> None:
         self.process = process
         self.pipe = process.pipe
+        self.is_ready = False
+        self.tries = tries
         self.jobs: deque[int] = deque()
         self.since = time.monotonic()  # when it began the first of them
-        self._knows = False
+        if process.is_first:
+            self._send(lambda: send(self.pipe, settings))
 
-    def give(self, index: int, block: Block, settings: Settings) -> None:
-        """Send a block; that it died is noticed when its answer is waited for."""
+    @property
+    def is_busy(self) -> bool:
+        """Whether it will say something."""
+        return bool(self.jobs) or not self.is_ready
+
+    def ready(self, pid: int) -> None:
+        """It has loaded what it needs."""
+        self.process.is_ready(pid)
+        self.is_ready = True
+
+    def give(self, index: int, block: Block) -> None:
+        """Send a block."""
         if not self.jobs:
             self.since = time.monotonic()
         self.jobs.append(index)
+        self._send(lambda: send_block(self.pipe, block))
+
+    def _send(self, send_it: Callable[[], None]) -> None:
+        """Send; that it died is noticed when its answer is waited for."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            if not self._knows:
-                send(self.pipe, settings)
-                self._knows = True
-            send_block(self.pipe, block)
+            send_it()
 
 
 class _Crew:
@@ -122,7 +143,7 @@ class _Crew:
         keep_freed()
         self._settings = settings.light()
         self._names = names
-        self._workers = [_Worker(staff.hire()) for _ in range(workers)]
+        self._workers = [_Worker(process, self._settings) for process in staff.hire(workers)]
         self._blocks: dict[int, Block] = {}  # in flight, for another try
         self._tries: dict[int, int] = {}
         self._queue: deque[int] = deque()  # in flight, and no worker has it
@@ -162,61 +183,67 @@ class _Crew:
 
     def _hand_out(self) -> None:
         """Give waiting blocks to the workers that have the fewest."""
-        while self._queue:
-            worker = min(self._workers, key=lambda w: len(w.jobs))
+        ready = [worker for worker in self._workers if worker.is_ready]
+        while self._queue and ready:
+            worker = min(ready, key=lambda w: len(w.jobs))
             if len(worker.jobs) >= AHEAD:
                 return
             index = self._queue.popleft()
-            worker.give(index, self._blocks[index], self._settings)
+            worker.give(index, self._blocks[index])
 
     def _collect(self, timeout: float | None) -> None:
         """Take what the workers have to say; wait for it, unless the time is up."""
         if timeout is None and self._settings.untrusted:
             timeout = 1.0
-        pipes = {worker.pipe: worker for worker in self._workers if worker.jobs}
+        pipes = {worker.pipe: worker for worker in self._workers if worker.is_busy}
         for pipe in wait(list(pipes), timeout):
             assert isinstance(pipe, Connection)
-            worker = pipes[pipe]
-            try:
-                answer = receive_result(pipe)
-            except (EOFError, OSError):  # perhaps in the middle of its answer
-                self._died(worker)
-                continue
-            if isinstance(answer, Failed):
-                raise answer.error
-            index = worker.jobs.popleft()
-            worker.since = time.monotonic()
-            del self._blocks[index]
-            self._done[index] = answer
+            self._hear(pipes[pipe])
         if self._settings.untrusted:
             self._check_patience()
         self._hand_out()
 
+    def _hear(self, worker: _Worker) -> None:
+        """Take what one worker has to say."""
+        try:
+            answer = receive_result(worker.pipe)
+        except (EOFError, OSError):  # perhaps in the middle of its answer
+            self._died(worker)
+            return
+        if isinstance(answer, Failed):
+            raise answer.error
+        if isinstance(answer, Ready):
+            worker.ready(answer.pid)
+            return
+        index = worker.jobs.popleft()
+        worker.since = time.monotonic()
+        del self._blocks[index]
+        self._done[index] = answer
+
     def _died(self, worker: _Worker) -> None:
         """Put a dead worker's blocks back in front, and a new worker in its place."""
-        worker.process.end()
-        index = worker.jobs[0]  # it works on them in order
-        self._tries[index] = self._tries.get(index, 1) + 1
-        if self._tries[index] > TRIES:
-            raise InternalError(self._death(worker, self._blocks[index]))
+        code = worker.process.end(is_dying=True)
+        tries = worker.tries + (not worker.is_ready)
+        if tries > TRIES:
+            raise InternalError(_death("a worker process died twice before it could work", code))
+        if worker.is_ready:
+            index = worker.jobs[0]  # it works on them in order
+            self._tries[index] = self._tries.get(index, 1) + 1
+            if self._tries[index] > TRIES:
+                raise InternalError(_death(self._whose(self._blocks[index]), code))
         self._queue.extendleft(reversed(worker.jobs))
-        self._workers[self._workers.index(worker)] = _Worker(Process())
+        new = _Worker(start(1)[0], self._settings, tries)
+        self._workers[self._workers.index(worker)] = new
 
-    def _death(self, worker: _Worker, block: Block) -> str:
-        code = worker.process.child.returncode or 0
-        how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+    def _whose(self, block: Block) -> str:
         records = len(block.lines())
         first, last = block.place(0)[0], block.place(records - 1)[0]
         path = self._names[block.source] if self._names else f"input {block.source}"
-        return (
-            f"{ascii_safe(path)}: the worker process for lines {first:,} to {last:,} died twice: "
-            f"it {how}. Nothing was published. If memory is short, run again with fewer --workers; "
-            "--resume goes on where this run ended."
-        )
+        return f"{ascii_safe(path)}: the worker process for lines {first:,} to {last:,} died twice"
 
     def _check_patience(self) -> None:
         late = time.monotonic() - BLOCK_SECONDS
-        if any(worker.jobs and worker.since < late for worker in self._workers):
+        if any(worker.is_busy and worker.since < late for worker in self._workers):
             raise TemplateError(
                 f"template {self._settings.template.name!r} does not come to an end: a block took "
                 f"more than {BLOCK_SECONDS} seconds. Correct the template."
@@ -226,3 +253,17 @@ class _Crew:
         """End all workers."""
         for worker in self._workers:
             worker.process.end()
+
+
+def _death(what: str, code: int) -> str:
+    """The text for workers that died.
+
+    Args:
+        what: whose worker it was.
+        code: how it ended: its exit code, or minus a signal.
+    """
+    how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
+    return (
+        f"{what}: it {how}. Nothing was published. If memory is short, run again with fewer "
+        "--workers; --resume goes on where this run ended."
+    )

@@ -13,11 +13,18 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
 
 WRITE_AT_ONCE = 1 << 20
+
+
+class Ready(NamedTuple):
+    """A worker's first word."""
+
+    pid: int
 
 
 class Letter(NamedTuple):
@@ -61,24 +68,49 @@ def receive(pipe: Connection, empty: Callable[[int], Any] = bytearray) -> Letter
     return Letter(packed, buffers)
 
 
-def main(descriptor: int) -> None:
+class Inbox:
+    """Takes letters as they come: who sends them never waits for one who loads or works.
+
+    The process ends when the other end is gone, which has no more work then.
+
+    Args:
+        pipe: our end.
+        only: how many to take; all, unless given.
+    """
+
+    def __init__(self, pipe: Connection, only: int | None = None) -> None:
+        self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._listen, args=(pipe, only), daemon=True)
+        self._thread.start()
+
+    def take(self) -> Letter:
+        """The next letter, which is waited for."""
+        return self._letters.get()
+
+    def is_empty(self) -> bool:
+        """Whether none is there now."""
+        return self._letters.empty()
+
+    def close(self) -> None:
+        """All letters were taken: no thread is left, which a fork would not survive."""
+        self._thread.join()
+
+    def _listen(self, pipe: Connection, only: int | None) -> None:
+        try:
+            for _ in count() if only is None else range(only):
+                self._letters.put(receive(pipe))
+        except (EOFError, OSError):
+            os._exit(0)
+
+
+def main(*descriptors: int) -> None:
     """The life of a worker process: it listens, and loads what it needs for its work.
 
     Args:
-        descriptor: of its end of the pipe.
+        descriptors: of its ends of pipes; it becomes as many processes, when it has loaded all.
     """
-    pipe = Connection(descriptor)
-    letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(pipe, letters), daemon=True).start()
+    pipes = [Connection(descriptor) for descriptor in descriptors]
+    settings = Inbox(pipes[0], only=1)
     from sftprep.engine.worker import work
 
-    work(pipe, letters)
-
-
-def _listen(pipe: Connection, letters: "queue.SimpleQueue[Letter]") -> None:
-    """Read ahead: the parent never waits for a worker that is at work."""
-    try:
-        while True:
-            letters.put(receive(pipe))
-    except (EOFError, OSError):
-        os._exit(0)  # the parent is gone, or has no more work
+    work(pipes, settings)

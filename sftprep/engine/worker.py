@@ -7,28 +7,27 @@ Never  outlives its parent: it ends with the pipe, and on Linux with the parent'
 """
 
 import contextlib
-import ctypes
 import gc
 import os
 import queue
 import resource
-import signal
-import sys
 import threading
 import traceback
+import warnings
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import NamedTuple
 
 import numpy as np
 
 from sftprep.backends import preload
-from sftprep.engine.pipes import Letter, receive, send
+from sftprep.engine.linux import die_with_parent
+from sftprep.engine.pipes import Inbox, Letter, Ready, receive, send
 from sftprep.errors import InternalError, SftprepError
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
 from sftprep.records import Batch
 
-PR_SET_PDEATHSIG = 1
 MEMORY_BYTES = 8 << 30  # of address space, for a worker with a template that is not ours
 
 
@@ -38,37 +37,79 @@ class Failed(NamedTuple):
     error: Exception
 
 
-def work(pipe: Connection, letters: "queue.SimpleQueue[Letter]") -> None:
-    """Work on blocks until the parent has no more.
+def work(pipes: Sequence[Connection], first: Inbox) -> None:
+    """Become a worker for each pipe, and work on blocks until the parent has no more.
 
     Args:
-        pipe: to the parent.
-        letters: from it, as they came.
+        pipes: to the parent.
+        first: what comes through the first of them: the settings, which are for all.
     """
     gc.disable()  # no search for cycles: records are trees, which counting references frees
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError):
-            ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
+    program = os.getpid()
+    try:
+        pipeline = _set_up(first)
+    except Exception as error:
+        for pipe in pipes:
+            _say(pipe, _failed(error))
+        return
+    pipe = _one_each(pipes)
+    _say(pipe, Ready(os.getpid()))
+    inbox = Inbox(pipe)
     results: queue.Queue[BlockResult] = queue.Queue(maxsize=1)
     threading.Thread(target=_send_results, args=(pipe, results), daemon=True).start()
+    is_tied = os.getpid() == program
     try:
-        if letters.empty():  # started before there was work
-            preload()
-        settings: Settings = letters.get().thing()
-        if settings.untrusted:
-            _, hard = resource.getrlimit(resource.RLIMIT_AS)
-            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
-        pipeline = Pipeline(settings)
         while True:
-            results.put(pipeline.run(_block(letters.get())))
-    except SftprepError as error:
-        last = Failed(error)
+            letter = inbox.take()
+            if not is_tied and os.getppid() != program:  # our parent's from here on
+                is_tied = die_with_parent()
+            results.put(pipeline.run(_block(letter)))
     except Exception as error:
-        last = Failed(_bug(error))
+        last = _failed(error)
     results.join()  # what was done before is said before
+    _say(pipe, last)
+
+
+def _set_up(first: Inbox) -> Pipeline:
+    """Load what all workers need; no thread is left then."""
+    if first.is_empty():  # started before there was work
+        preload()
+    settings: Settings = first.take().thing()
+    first.close()
+    if settings.untrusted:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
+    if settings.encoding is None or settings.encoding.first.is_fast:
+        preload()
+    return Pipeline(settings)
+
+
+def _one_each(pipes: Sequence[Connection]) -> Connection:
+    """Become as many processes as there are pipes, which share what is loaded; our pipe then."""
+    if len(pipes) == 1:
+        return pipes[0]
+    # Nothing that was loaded has threads but an allocator of Arrow, which knows about forks.
+    with warnings.catch_warnings(), contextlib.suppress(OSError):  # then some will be missed
+        warnings.simplefilter("ignore", DeprecationWarning)
+        for pipe in pipes:
+            if not os.fork():
+                for other in pipes:
+                    if other is not pipe:
+                        other.close()
+                return pipe
+    os._exit(0)
+
+
+def _say(pipe: Connection, word: Ready | Failed) -> None:
+    """Send a word, if the parent is there to hear it."""
     with contextlib.suppress(OSError):
-        send(pipe, last)
+        send(pipe, word)
+
+
+def _failed(error: Exception) -> Failed:
+    return Failed(error if isinstance(error, SftprepError) else _bug(error))
 
 
 def _bug(error: Exception) -> Exception:
@@ -89,8 +130,7 @@ def _send_results(pipe: Connection, results: "queue.Queue[BlockResult]") -> None
         os._exit(0)
     except Exception as error:
         # Said here: the thread that works waits for this one.
-        with contextlib.suppress(OSError):
-            send(pipe, Failed(_bug(error)))
+        _say(pipe, _failed(error))
         os._exit(1)
 
 
@@ -111,14 +151,14 @@ def _send_result(pipe: Connection, result: BlockResult) -> None:
     ])  # fmt: skip
 
 
-def receive_result(pipe: Connection) -> BlockResult | Failed:
+def receive_result(pipe: Connection) -> BlockResult | Ready | Failed:
     """Take an answer.
 
     Raises:
         EOFError: the worker died.
     """
     letter = receive(pipe, lambda size: np.empty(size, np.uint8))
-    answer: BlockResult | Failed = letter.thing()
+    answer: BlockResult | Ready | Failed = letter.thing()
     if isinstance(answer, BlockResult) and letter.buffers:
         ids, mask, offsets, record = letter.buffers
         answer.batch = Batch(

@@ -6,8 +6,7 @@ Out    a file with the columns ``input_ids``, ``attention_mask`` and ``labels``:
        is all ones: rows are not padded.
 Keeps  the same bytes for the same rows, however they were made.
 
-A format is a module with ``ENDING``, ``write(file, groups, ignore_index)``, ``read(path)`` and
-``parts(file)``.
+A format is a module with what ``Format`` lists.
 """
 
 from collections.abc import Iterator
@@ -43,6 +42,10 @@ class Format(Protocol):
     """What a format's module offers."""
 
     ENDING: str
+
+    def load(self) -> None:
+        """Load what a writer needs, before there is something to write."""
+        ...
 
     def Writer(self, file: IO[bytes], ignore_index: int) -> Writer:  # noqa: N802 - a class there
         """Write to an empty file."""

@@ -11,6 +11,11 @@ from sftprep.shards.parts import Part
 ENDING = "arrow"
 
 
+def load() -> None:
+    """Load Arrow."""
+    import pyarrow  # noqa: F401
+
+
 class Writer(TableWriter):
     """Writes to an empty file, a record batch for each group."""
 

@@ -25,6 +25,11 @@ OPTIONS: dict[str, Any] = {
 }
 
 
+def load() -> None:
+    """Load Arrow and its Parquet."""
+    import pyarrow.parquet  # noqa: F401
+
+
 class Writer(TableWriter):
     """Writes to an empty file, a row group for each group."""
 

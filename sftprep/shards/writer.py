@@ -45,6 +45,8 @@ class ShardWriter:
         # A shard has one thread, so that its groups stay in order.
         self._threads = [ThreadPoolExecutor(1) for _ in range(1 + workers // WORKERS_A_THREAD)]
         self._waiting: deque[Future[None]] = deque()
+        if not self._is_alone:  # others load something too, and do not use all cores for that
+            self._waiting.append(self._threads[0].submit(self._format.load))
         self._shards = 0
         self._files: list[_File] = []  # that are not known to be finished
 
