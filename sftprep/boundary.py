@@ -35,6 +35,7 @@ class Encodes(Protocol):
     """The part of ``Encoder`` that is needed here."""
 
     is_local: bool  # whether text may be encoded in the pieces that the two cuts make
+    ends_lines: bool  # and whether white space is always cut behind its last line end
 
     def encode(self, texts: list[str], continued: Mask | None = None) -> Ragged:
         """A row of ids for each text."""
@@ -55,7 +56,11 @@ def unclean_chains(
     """
     unclean = np.zeros(len(chains.first), np.bool_)
     local = encoder.is_local
-    numbers = np.flatnonzero(~_always_clean(texts, chains)) if local else np.arange(len(unclean))
+    numbers = np.arange(len(unclean))
+    if local:
+        numbers = np.flatnonzero(
+            ~_always_clean(texts, chains, LINES if encoder.ends_lines else MEETS)
+        )
     if not len(numbers):
         return unclean
     firsts, lasts = chains.first[numbers], chains.last[numbers]
@@ -85,23 +90,31 @@ def unclean_chains(
 BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
 FIRST = re.compile(BREAK)
 LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
+SEEN = "!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f"  # neither space nor line end
+OPENS = "!-.0-~\u4e00-\u9fa5"  # o200k has a slash in one piece with the line end before it
+HERE = "\ud800"  # the boundary; no text holds half a surrogate pair
 MEETS = re.compile(
-    "[!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f]\n\0[A-Za-z\u4e00-\u9fa5]|"
-    "[\\s\\S][A-Za-z]\0 [A-Za-z]"
+    rf"[\s\S]*?[{SEEN}](?:{HERE}[ \t]|\n{HERE}[{OPENS}])",
 )
-"""Two characters before a boundary (here NUL) and those behind it, where those patterns always cut:
-behind a single line end that follows text, and between a letter and a space with a letter."""
+LINES = re.compile(
+    rf"[\s\S]*?[{SEEN}](?:{HERE}[ \t]|\n+{HERE}(?:[{OPENS}]|[ \t]+[{SEEN}]))",
+)
+"""What meets at a boundary where those patterns always cut: white space behind what is none, and
+text behind a line end. ``LINES`` is for patterns that cut white space behind its last line end:
+then several may come before, and an indentation behind. GPT-2's takes these as one piece."""
+BEFORE, BEHIND = 4, 32
+"""How many characters are looked at for that."""
 NEAR = 64
 """Characters on each side of a boundary in which a cut is looked for."""
 
 
-def _always_clean(texts: Sequence[str], chains: Chains) -> Mask:
+def _always_clean(texts: Sequence[str], chains: Chains, meets: re.Pattern[str]) -> Mask:
     """Which chains have one boundary, and characters around it that say it is clean."""
     meeting = [
-        f"{texts[first][-2:]}\0{texts[last][:2]}"
+        f"{texts[first][-BEFORE:]}{HERE}{texts[last][:BEHIND]}"
         for first, last in zip(chains.first.tolist(), chains.last.tolist(), strict=True)
     ]
-    clean: Mask = np.array([match is not None for match in map(MEETS.match, meeting)], np.bool_)
+    clean: Mask = np.array([match is not None for match in map(meets.match, meeting)], np.bool_)
     clean &= chains.last == chains.first + 1
     return clean
 

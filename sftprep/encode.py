@@ -112,7 +112,7 @@ class Encoder:
         encoding = encoding or prove(tokenizer, allowed, backend)
         self._encoding = encoding
         self.prefix = encoding.prefix
-        self.is_local = encoding.is_local
+        self.is_local, self.ends_lines = encoding.is_local, encoding.ends_lines
         self.why_not_fast = encoding.first.why_not
         self._forbidden = np.zeros(encoding.size, np.bool_)  # ids that text must never become
         self._forbidden[list(encoding.forbidden)] = True

@@ -22,7 +22,7 @@ import numpy as np
 
 from sftprep.backends import GigatokenBackend, HfBackend
 from sftprep.errors import TokenizerError, shown
-from sftprep.exactness import is_local, parts, why_not_exact
+from sftprep.exactness import ends_lines, is_local, parts, why_not_exact
 from sftprep.tokenizer import Tokenizer
 
 SELF_CHECK = (
@@ -66,6 +66,7 @@ class Encoding:
     prefix: str  # where a space is put in front of text; see ``prefix_kind``
     normalizes: bool
     is_local: bool  # ids around a place depend on the text around it alone; see ``exactness``
+    ends_lines: bool  # and white space is always cut behind its last line end
     forbidden: tuple[int, ...]  # the ids of control tokens, which text must never become
     size: int  # one more than the largest id
 
@@ -98,7 +99,16 @@ def prove(tokenizer: Tokenizer, allowed: Iterable[str] = (), backend: str = "aut
         continuing = _variant(other, backend, HfBackend(other))
     normalizes = bool(parts(state.get("normalizer"), "normalizers"))
     local = not why_not_exact(state) and is_local(state)
-    return Encoding(first, continuing, prefix, normalizes, local, forbidden, tokenizer.size)
+    return Encoding(
+        first=first,
+        continuing=continuing,
+        prefix=prefix,
+        normalizes=normalizes,
+        is_local=local,
+        ends_lines=local and ends_lines(state),
+        forbidden=forbidden,
+        size=tokenizer.size,
+    )
 
 
 def _variant(tokenizer_json: str, backend: str, reference: HfBackend) -> Variant:

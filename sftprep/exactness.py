@@ -99,7 +99,8 @@ def _is_space_step(step: State) -> bool:
 
 
 LETTERS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+LINE_END = r"|\s*[\r\n]+|"
+REST = rf"| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*{LINE_END}\s+(?!\S)|\s+"
 UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 LOCAL_PATTERNS = (
     # Llama 3 (and cl100k), Qwen 2, o200k, DeepSeek V3
@@ -128,10 +129,27 @@ def is_local(state: State) -> bool:
         return False
     if nodes[-1].get("add_prefix_space", True):
         return False
-    patterns = [
+    patterns = _patterns(nodes)
+    cuts = ends_lines(state) if patterns else nodes[-1].get("use_regex", True)
+    return bool(cuts) and all(pattern in LOCAL_PATTERNS for pattern in patterns)
+
+
+def ends_lines(state: State) -> bool:
+    """Whether white space is always cut behind its last line end.
+
+    Args:
+        state: a ``tokenizer.json``. GPT-2's pattern, which is not written there, takes a line end
+            and the spaces behind it together.
+    """
+    nodes = parts(state.get("pre_tokenizer"), "pretokenizers")
+    return any(LINE_END in pattern for pattern in _patterns(nodes))
+
+
+def _patterns(nodes: list[State]) -> list[str]:
+    """What the pre-tokenizer splits by before it maps bytes, written alike."""
+    return [
         node["pattern"]["Regex"].replace("\r", r"\r").replace("\n", r"\n") for node in nodes[:-1]
     ]
-    return all(pattern in LOCAL_PATTERNS for pattern in patterns)
 
 
 def parts(node: State | None, key: str) -> list[State]:

@@ -11,11 +11,21 @@ import pytest
 from tokenizers import Tokenizer as HfTokenizer
 from toys import SAMPLE_TOKENIZER, byte_tokenizer, piece_tokenizer
 
-from sftprep.boundary import Chain, Chains, join, unclean_chains
+from sftprep.boundary import (
+    BEFORE,
+    BEHIND,
+    HERE,
+    LINES,
+    MEETS,
+    Chain,
+    Chains,
+    join,
+    unclean_chains,
+)
 from sftprep.encode import Encoder
-from sftprep.exactness import LOCAL_PATTERNS, is_local
+from sftprep.exactness import LOCAL_PATTERNS, ends_lines, is_local
 from sftprep.records import Ragged
-from sftprep.tokenizer import load_tokenizer
+from sftprep.tokenizer import Tokenizer, load_tokenizer
 
 MERGES = [(" ", "b"), (" ", " "), ("\n", "\n"), ("a", "b"), ("ab", "c")]
 BYTES = byte_tokenizer(["</s>"], MERGES)
@@ -151,7 +161,8 @@ PIECES = (
     "!\n", ":\n", "'s", "'", "'S", "1", "12", "123", " 1", "价", "格", " 价", "，", "。", "“",
     "\u3000", "é", "e\u0301", "\u0301", "_", "/", '"', "(", ")", "\u2028", "\xa0", "ſ", "😀", "٣",
     "ー", "\u200b", "-", "I", "ll", "a'", " '", "words and more", ", and", "。\n", "价\n", "x\n",
-    "é\n", "😀\n", " \n",
+    "é\n", "😀\n", " \n", "x\n\n", ")\n\n\n", "    return", "\tx", "\t\t}", "  \n", "/x", " /",
+    "\0 ", "a\0", "            #", " " * 40 + "x", "\n" * 5,
 )  # fmt: skip
 SPLITS = [[], *([pattern] for pattern in LOCAL_PATTERNS[:3]), list(LOCAL_PATTERNS[3:])]
 
@@ -159,16 +170,15 @@ SPLITS = [[], *([pattern] for pattern in LOCAL_PATTERNS[:3]), list(LOCAL_PATTERN
 class Far:
     """An encoder that is not trusted to be local."""
 
-    is_local = False
+    is_local = ends_lines = False
 
     def __init__(self, encoder: Encoder) -> None:
         self.encode = encoder.encode
         self.spans = encoder.spans
 
 
-@pytest.mark.parametrize("splits", SPLITS, ids=["gpt2", "llama3", "qwen2", "o200k", "deepseek"])
-def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
-    """Looking only around a boundary, or not at all, tells the same as encoding the whole text."""
+def splitting(splits: list[str]) -> Tokenizer:
+    """The sample's tokenizer with other patterns; GPT-2's, where there are none."""
     sample = load_tokenizer(str(SAMPLE_TOKENIZER))
     state = json.loads(sample.json)
     state["pre_tokenizer"] = {
@@ -186,7 +196,40 @@ def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
             },
         ],
     }
-    encoder = Encoder(replace(sample, json=json.dumps(state)), backend="hf")
+    return replace(sample, json=json.dumps(state))
+
+
+KINDS = pytest.mark.parametrize(
+    "splits", SPLITS, ids=["gpt2", "llama3", "qwen2", "o200k", "deepseek"]
+)
+
+
+@KINDS
+def test_what_meets_says_that_it_is_cut(splits: list[str]) -> None:
+    """Where the characters at a boundary say that it is clean, the pattern always cuts."""
+    state = json.loads(splitting(splits).json)
+    assert ends_lines(state) == bool(splits)
+    meets = LINES if splits else MEETS
+    cut = HfTokenizer.from_str(json.dumps(state)).pre_tokenizer
+    random = Random(len(splits))
+    seen = [*map(chr, range(33, 127)), *"，。：；？！、价格"]
+    clean = 0
+    for _ in range(10_000):
+        some = ["".join(random.choices(PIECES, k=random.choice((0, 1, 2)))) for _ in range(2)]
+        prompt = some[0] + random.choice(seen) + random.choice(("", "", "\n", "\n\n", " "))
+        completion = random.choice(("", " ", "    ", "\t", "\n")) + random.choice(seen) + some[1]
+        if meets.match(f"{prompt[-BEFORE:]}{HERE}{completion[:BEHIND]}"):
+            clean += 1
+            apart = [*cut.pre_tokenize_str(prompt), *cut.pre_tokenize_str(completion)]
+            whole = cut.pre_tokenize_str(prompt + completion)
+            assert [text for text, _ in apart] == [text for text, _ in whole]
+    assert clean > 2000
+
+
+@KINDS
+def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
+    """Looking only around a boundary, or not at all, tells the same as encoding the whole text."""
+    encoder = Encoder(splitting(splits), backend="hf")
     assert encoder.is_local
     random = Random(len(splits))
     texts: list[str] = []
@@ -210,6 +253,19 @@ def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
         {"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": True, "use_regex": True}},
         {"pre_tokenizer": None},
         {"added_tokens": [{"content": " "}]},
+        {
+            "pre_tokenizer": {
+                "type": "Sequence",
+                "pretokenizers": [
+                    {
+                        "type": "Split",
+                        "pattern": {"Regex": r"\p{N}{1,3}"},
+                        "behavior": "Isolated",
+                    },
+                    {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False},
+                ],
+            }
+        },
         {
             "pre_tokenizer": {
                 "type": "Sequence",
