@@ -19,7 +19,7 @@ import orjson
 from sftprep.errors import DataError, InternalError, NoInputError, shown
 
 MANIFEST = "manifest.json"
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 """Of the shards' bytes and of this file. A change to emitted bytes raises it."""
 
 

@@ -245,10 +245,16 @@ def _chat_templates(hf: Any) -> dict[str, str]:
     return {} if template is None else {"default": str(template)}
 
 
+HOW_LOADED = ("is_local", "local_files_only")
+"""What transformers keeps of the way a tokenizer was loaded: no part of what it is."""
+
+
 def _saved_files(hf: Any) -> dict[str, bytes]:
     """The files of ``save_pretrained``, in memory: they are written with the shards."""
     import tempfile
 
+    for key in HOW_LOADED:
+        hf.init_kwargs.pop(key, None)
     with tempfile.TemporaryDirectory() as folder:
         hf.save_pretrained(folder)
         paths = sorted(p for p in Path(folder).rglob("*") if p.is_file())

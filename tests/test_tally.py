@@ -410,7 +410,7 @@ def test_control_strings(records: list[list[str]], expected: tuple[int, dict[str
 def manifest(**changed: Any) -> Manifest:
     """A small manifest."""
     values: dict[str, Any] = {
-        "format_version": 3, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
+        "format_version": 4, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
         "template": {"name": "价"}, "counts": {}, "shards": [], "ledgers": {}, "libraries": {},
         "fingerprint": "f",
     }  # fmt: skip
@@ -433,7 +433,7 @@ def test_no_manifest(tmp_path: Path) -> None:
     ) == str(caught.value)
 
 
-OTHER_VERSION = "this sftprep reads 3. Use the version that wrote it, or build the dataset again."
+OTHER_VERSION = "this sftprep reads 4. Use the version that wrote it, or build the dataset again."
 
 
 @pytest.mark.parametrize(
@@ -443,8 +443,8 @@ OTHER_VERSION = "this sftprep reads 3. Use the version that wrote it, or build t
         (b"[]", f"has format version null; {OTHER_VERSION}"),
         (b"{}", f"has format version null; {OTHER_VERSION}"),
         (b'{"format_version": 1}', f"has format version 1; {OTHER_VERSION}"),
-        (b'{"format_version": "3"}', f"has format version '3'; {OTHER_VERSION}"),
-        (b'{"format_version": 3}', "has other keys than a manifest. Build the dataset again."),
+        (b'{"format_version": "4"}', f"has format version '4'; {OTHER_VERSION}"),
+        (b'{"format_version": 4}', "has other keys than a manifest. Build the dataset again."),
         (
             manifest().dump().replace(b'"max_length": 9', b'"max_length": 8'),
             "has been changed since it was written: its digest is another. Build the dataset "
@@ -471,7 +471,7 @@ def test_manifest_that_was_cut_off(tmp_path: Path, cut: int) -> None:
 
 
 FACTS: dict[str, Any] = {
-    "format_version": 3,
+    "format_version": 4,
     "recipe": {"max_length": 10, "add_token": [], "system": None, "per_turn": False},
     "tokenizer": "t",
     "template": "u",
@@ -484,7 +484,7 @@ FACTS: dict[str, Any] = {
     ("changed", "expected"),
     [
         ({}, ""),
-        ({"format_version": 1}, "the format version was 3 and is 1"),
+        ({"format_version": 1}, "the format version was 4 and is 1"),
         ({"tokenizer": "x"}, "the tokenizer is another one"),
         ({"template": "x"}, "the template is another one"),
         ({"inputs": ["a", "x"]}, "input 2 of 2 is another one"),
@@ -539,7 +539,7 @@ def test_decisive_facts_of_a_manifest() -> None:
         )
     )
     assert found == {
-        "format_version": 3, "recipe": {"max_length": 9}, "tokenizer": "t", "template": "u",
+        "format_version": 4, "recipe": {"max_length": 9}, "tokenizer": "t", "template": "u",
         "libraries": {"orjson": "3"}, "inputs": ["1", "2"],
     }  # fmt: skip
 
@@ -548,7 +548,7 @@ def test_prepared() -> None:
     """What ``--json`` prints is the manifest as it is written, and the status before it."""
     whole = manifest(counts={"价": 1})
     found = Prepared(whole, "resumed").dump()
-    assert found.startswith(b'{\n  "status": "resumed",\n  "format_version": 3,')
+    assert found.startswith(b'{\n  "status": "resumed",\n  "format_version": 4,')
     assert json.loads(found) == {"status": "resumed", **json.loads(whole.dump())}
     assert found.endswith(b"\n}\n")
 

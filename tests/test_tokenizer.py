@@ -333,6 +333,17 @@ def test_manifest(folder: Path, tmp_path: Path) -> None:
     assert {"tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"} <= set(found["files"])
 
 
+def test_how_it_was_loaded_is_not_saved(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither whether hubs may be asked nor where it lay decides what is written."""
+    online = load_tokenizer(str(folder))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    offline = load_tokenizer(str(folder))
+    assert online.files == offline.files
+    saved = json.loads(online.files["tokenizer_config.json"])
+    assert not {"is_local", "local_files_only"} & set(saved)
+
+
 def test_separator_token(folder: Path, tmp_path: Path) -> None:
     """A sep token that was named stands between prompt and completion as one id."""
     source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}])
