@@ -139,10 +139,6 @@ class Controls:
             {t.content: t for t in tokens if t.normalized == normalized}
             for normalized in (False, True)  # HF looks for normalized tokens in what is left
         ]
-        self._patterns = [
-            re.compile("|".join(map(re.escape, sorted(group, key=len, reverse=True))) or r"(?!)")
-            for group in self._passes
-        ]
 
     def split(self, text: str, level: int = 0) -> list[str | AddedToken]:
         """The text with its control tokens taken out."""
@@ -151,7 +147,9 @@ class Controls:
         found: list[str | AddedToken] = []
         position = 0
         group = self._passes[level]
-        for match in self._patterns[level].finditer(text):
+        # A vocabulary may have a thousand: a pattern of all takes longer than most templates do.
+        present = sorted(filter(text.__contains__, group), key=len, reverse=True)
+        for match in re.finditer("|".join(map(re.escape, present)) or r"(?!)", text):
             found += self.split(text[position : match.start()], level + 1)
             found.append(group[match[0]])
             position = match.end()
