@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sftprep.backends import preload
+from sftprep.backends import FEW, preload
 from sftprep.engine.linux import die_with_parent
 from sftprep.engine.pipes import Inbox, Letter, Ready, receive, send
 from sftprep.errors import InternalError, SftprepError
@@ -83,7 +83,9 @@ def _set_up(first: Inbox) -> Pipeline:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
     if settings.encoding is None or settings.encoding.first.is_fast:
         preload()
-    return Pipeline(settings)
+    pipeline = Pipeline(settings)
+    pipeline.encoder.encode(["a"] * FEW)  # what the fast encoder makes at its first batch
+    return pipeline
 
 
 def _one_each(pipes: Sequence[Connection]) -> Connection:
