@@ -7,12 +7,12 @@ Keeps  rows and order: a chain keeps as many runs as it had; a token that lies a
        the side that is not trained.
 """
 
-import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from sftprep.cuts import Cuts
 from sftprep.records import Ids, Mask, Offsets, Ragged, ends_to_offsets, ragged_index
 
 
@@ -34,8 +34,7 @@ class Chains(NamedTuple):
 class Encodes(Protocol):
     """The part of ``Encoder`` that is needed here."""
 
-    is_local: bool  # whether text may be encoded in the pieces that the two cuts make
-    ends_lines: bool  # and whether white space is always cut behind its last line end
+    cuts: Cuts | None  # finds places where text is always cut, if any are known
 
     def encode(self, texts: list[str], continued: Mask | None = None) -> Ragged:
         """A row of ids for each text."""
@@ -51,93 +50,43 @@ def unclean_chains(
 ) -> Mask:
     """For each chain, whether its text has other ids when it is encoded whole.
 
-    Where the tokenizer never looks far, only what lies around a boundary is encoded again, and
-    nothing where the characters at the boundary say enough.
+    Where it is known where text is always cut, only what lies around a boundary is encoded again,
+    and nothing where the boundary is such a place.
     """
     unclean = np.zeros(len(chains.first), np.bool_)
-    local = encoder.is_local
+    cuts = encoder.cuts
     numbers = np.arange(len(unclean))
-    if local:
-        numbers = np.flatnonzero(
-            ~_always_clean(texts, chains, LINES if encoder.ends_lines else MEETS)
-        )
+    if cuts is not None:
+        befores, behinds = (list(map(texts.__getitem__, c.tolist())) for c in chains)
+        clean = cuts.between(befores, behinds) & (chains.last == chains.first + 1)
+        numbers = np.flatnonzero(~clean)
     if not len(numbers):
         return unclean
     firsts, lasts = chains.first[numbers], chains.last[numbers]
     begins, windows = [], []
     for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
         pieces = list(texts[first : last + 1])
-        if local:
-            pieces[-1] = pieces[-1][: first_cut(pieces[-1])]
-            pieces[0] = pieces[0][last_cut(pieces[0]) :]
+        if cuts is not None:
+            pieces[-1] = pieces[-1][: cuts.first(pieces[-1])]
+            pieces[0] = pieces[0][cuts.last(pieces[0]) :]
         begins.append(pieces[0])
         windows.append("".join(pieces))
-    wholes = encoder.encode(windows, continued[firsts])
+    fresh = continued[firsts]
+    if cuts is not None:  # what begins at a cut continues what was before
+        fresh = fresh | [
+            len(b) < len(texts[f]) for b, f in zip(begins, firsts.tolist(), strict=True)
+        ]
+    wholes = encoder.encode(windows, fresh)
     # The tokens of the window in the runs as they are: from where its left part begins.
     starts = runs.offsets[firsts]
-    if local:
-        starts = runs.offsets[firsts + 1] - encoder.encode(begins).lengths
+    if cuts is not None:
+        starts = runs.offsets[firsts + 1] - encoder.encode(begins, fresh).lengths
     lengths = runs.offsets[lasts + 1] - starts
-    if local:  # a window may end before the chain
+    if cuts is not None:  # a window may end before the chain
         lengths = np.minimum(wholes.lengths, lengths)
     apart = Ragged(runs.values[ragged_index(starts, lengths)], ends_to_offsets(lengths))
     unclean[numbers] = differing(apart, wholes)
     return unclean
-
-
-# Where text is always cut by the pre-tokenizers of ``local_pattern``: a run of letters ends before
-# a space, and what begins there does not depend on what came before.
-BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
-FIRST = re.compile(BREAK)
-LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
-SEEN = "!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f"  # neither space nor line end
-OPENS = "!-.0-~\u4e00-\u9fa5"  # o200k has a slash in one piece with the line end before it
-HERE = "\ud800"  # the boundary; no text holds half a surrogate pair
-MEETS = re.compile(
-    rf"[\s\S]*?[{SEEN}](?:{HERE}[ \t]|\n{HERE}[{OPENS}])",
-)
-LINES = re.compile(
-    rf"[\s\S]*?[{SEEN}](?:{HERE}[ \t]|\n+{HERE}(?:[{OPENS}]|[ \t]+[{SEEN}]))",
-)
-"""What meets at a boundary where those patterns always cut: white space behind what is none, and
-text behind a line end. ``LINES`` is for patterns that cut white space behind its last line end:
-then several may come before, and an indentation behind. GPT-2's takes these as one piece."""
-BEFORE, BEHIND = 4, 32
-"""How many characters are looked at for that."""
-NEAR = 64
-"""Characters on each side of a boundary in which a cut is looked for."""
-
-
-def _always_clean(texts: Sequence[str], chains: Chains, meets: re.Pattern[str]) -> Mask:
-    """Which chains have one boundary, and characters around it that say it is clean."""
-    meeting = [
-        f"{texts[first][-BEFORE:]}{HERE}{texts[last][:BEHIND]}"
-        for first, last in zip(chains.first.tolist(), chains.last.tolist(), strict=True)
-    ]
-    clean: Mask = np.array([match is not None for match in map(meets.match, meeting)], np.bool_)
-    clean &= chains.last == chains.first + 1
-    return clean
-
-
-def last_cut(text: str) -> int:
-    """Where the last piece of a text begins that can be encoded alone; 0 if there is no such cut.
-
-    >>> last_cut("one two three "), last_cut("one")
-    (7, 0)
-    """
-    near = max(0, len(text) - NEAR)
-    found = LAST.match(text, near)
-    return found.end() if found else 0
-
-
-def first_cut(text: str) -> int | None:
-    """Where the first piece of a text ends that can be encoded alone; None for its end.
-
-    >>> first_cut("one two three"), first_cut("one")
-    (3, None)
-    """
-    found = FIRST.search(text, 0, NEAR)
-    return found.end() if found else None
 
 
 def differing(first: Ragged, second: Ragged) -> Mask:

@@ -16,6 +16,7 @@ import numpy as np
 
 from sftprep.backends import GigatokenBackend, HfBackend
 from sftprep.codepoints import divergent_table
+from sftprep.cuts import cuts_of
 from sftprep.encoding import Encoding, Variant, prove
 from sftprep.memory import give_back, resident
 from sftprep.records import Ids, Mask, Offsets, Ragged
@@ -112,7 +113,7 @@ class Encoder:
         encoding = encoding or prove(tokenizer, allowed, backend)
         self._encoding = encoding
         self.prefix = encoding.prefix
-        self.is_local, self.ends_lines = encoding.is_local, encoding.ends_lines
+        self.cuts = cuts_of(encoding.locality, encoding.crossings)
         self.why_not_fast = encoding.first.why_not
         self._forbidden = np.zeros(encoding.size, np.bool_)  # ids that text must never become
         self._forbidden[list(encoding.forbidden)] = True

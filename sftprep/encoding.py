@@ -22,7 +22,7 @@ import numpy as np
 
 from sftprep.backends import GigatokenBackend, HfBackend
 from sftprep.errors import TokenizerError, shown
-from sftprep.exactness import ends_lines, is_local, parts, why_not_exact
+from sftprep.exactness import crossings, locality, parts, why_not_exact
 from sftprep.tokenizer import Tokenizer
 
 SELF_CHECK = (
@@ -65,8 +65,8 @@ class Encoding:
     continuing: Variant | None  # for a text that continues another; None: no different
     prefix: str  # where a space is put in front of text; see ``prefix_kind``
     normalizes: bool
-    is_local: bool  # ids around a place depend on the text around it alone; see ``exactness``
-    ends_lines: bool  # and white space is always cut behind its last line end
+    locality: str  # how it is known where text is always cut; see ``exactness.locality``
+    crossings: str  # and where text is not, if that is known of pairs of characters
     forbidden: tuple[int, ...]  # the ids of control tokens, which text must never become
     size: int  # one more than the largest id
 
@@ -98,14 +98,14 @@ def prove(tokenizer: Tokenizer, allowed: Iterable[str] = (), backend: str = "aut
         other = json.dumps(_without_prefix(json.loads(stripped)))
         continuing = _variant(other, backend, HfBackend(other))
     normalizes = bool(parts(state.get("normalizer"), "normalizers"))
-    local = not why_not_exact(state) and is_local(state)
+    near = "" if why_not_exact(state) else locality(state)
     return Encoding(
         first=first,
         continuing=continuing,
         prefix=prefix,
         normalizes=normalizes,
-        is_local=local,
-        ends_lines=local and ends_lines(state),
+        locality=near,
+        crossings=crossings(state) if near == "pairs" else "",
         forbidden=forbidden,
         size=tokenizer.size,
     )

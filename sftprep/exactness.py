@@ -12,6 +12,7 @@ another; pre-tokenizers behind a known ``Split``, which it leaves out; ``{1,3}+`
 without bound; ``\s*[\r\n]|`` at the end of a text; ``dropout``, suffixes and repeated merges.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -115,41 +116,58 @@ LOCAL_PATTERNS = (
     r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 )
 """Patterns that end a run of letters before a space and before a full-width comma or stop, and that
-never look back: what ``boundary`` needs to encode only what lies around a boundary."""
+never look back: what ``cuts`` needs to say where text is always cut."""
+SPACE = "\u2581"
+BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
 
-def is_local(state: State) -> bool:
-    """Whether ids around a place depend on the text around it alone.
+def locality(state: State) -> str:
+    """How it is known where text is always cut, whatever lies around it.
 
     Args:
         state: a ``tokenizer.json`` that ``why_not_exact`` has nothing against.
+
+    Returns:
+        ``words``: by the pre-tokenizer's pattern, which is GPT-2's. ``lines``: by one that also
+        cuts white space behind its last line end. ``pairs``: by the merges, which join characters.
+        "": it is not known.
     """
+    if state["added_tokens"]:
+        return ""
     nodes = parts(state.get("pre_tokenizer"), "pretokenizers")
-    if state["added_tokens"] or not nodes or nodes[-1]["type"] != "ByteLevel":
-        return False
-    if nodes[-1].get("add_prefix_space", True):
-        return False
-    patterns = _patterns(nodes)
-    cuts = ends_lines(state) if patterns else nodes[-1].get("use_regex", True)
-    return bool(cuts) and all(pattern in LOCAL_PATTERNS for pattern in patterns)
-
-
-def ends_lines(state: State) -> bool:
-    """Whether white space is always cut behind its last line end.
-
-    Args:
-        state: a ``tokenizer.json``. GPT-2's pattern, which is not written there, takes a line end
-            and the spaces behind it together.
-    """
-    nodes = parts(state.get("pre_tokenizer"), "pretokenizers")
-    return any(LINE_END in pattern for pattern in _patterns(nodes))
-
-
-def _patterns(nodes: list[State]) -> list[str]:
-    """What the pre-tokenizer splits by before it maps bytes, written alike."""
-    return [
+    if all(node["type"] == "Metaspace" for node in nodes):
+        return "pairs" if _merges_characters(state) else ""
+    if nodes[-1]["type"] != "ByteLevel" or nodes[-1].get("add_prefix_space", True):
+        return ""
+    patterns = [
         node["pattern"]["Regex"].replace("\r", r"\r").replace("\n", r"\n") for node in nodes[:-1]
     ]
+    if not all(pattern in LOCAL_PATTERNS for pattern in patterns):
+        return ""
+    if any(LINE_END in pattern for pattern in patterns):
+        return "lines"
+    return "words" if not patterns and nodes[-1].get("use_regex", True) else ""
+
+
+def _merges_characters(state: State) -> bool:
+    """Whether nothing but merges of characters makes tokens, in which a space is a ``SPACE``."""
+    steps = parts(state.get("normalizer"), "normalizers")
+    nodes = parts(state.get("pre_tokenizer"), "pretokenizers")
+    written = [step["content"] for step in steps if step["type"] == "Replace"]
+    written += [node["replacement"] for node in nodes]
+    if not all(map(_is_space_step, steps)) or set(written) != {SPACE}:
+        return False
+    return not any(map(BYTE.search, map("".join, _merges(state))))
+
+
+def crossings(state: State) -> str:
+    """The last and the first character of the two sides of each merge, once, one after another."""
+    return "".join(sorted({left[-1] + right[0] for left, right in _merges(state)}))
+
+
+def _merges(state: State) -> list[tuple[str, str]]:
+    merges = state["model"]["merges"]
+    return [tuple(m.split(" ", 1) if isinstance(m, str) else m) for m in merges]
 
 
 def parts(node: State | None, key: str) -> list[State]:

@@ -1,29 +1,22 @@
 """boundary: whether a text that is cut has the ids of the whole, and what ``joint`` makes of it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer as HfTokenizer
-from toys import SAMPLE_TOKENIZER, byte_tokenizer, piece_tokenizer
+from tokenizers import pre_tokenizers, trainers
+from toys import SAMPLE_TOKENIZER, byte_tokenizer, piece_hf, piece_tokenizer
 
-from sftprep.boundary import (
-    BEFORE,
-    BEHIND,
-    HERE,
-    LINES,
-    MEETS,
-    Chain,
-    Chains,
-    join,
-    unclean_chains,
-)
+from sftprep.boundary import Chain, Chains, join, unclean_chains
+from sftprep.cuts import Cuts, PairCuts, PatternCuts
 from sftprep.encode import Encoder
-from sftprep.exactness import LOCAL_PATTERNS, ends_lines, is_local
+from sftprep.exactness import LOCAL_PATTERNS, crossings, locality
 from sftprep.records import Ragged
 from sftprep.tokenizer import Tokenizer, load_tokenizer
 
@@ -170,7 +163,7 @@ SPLITS = [[], *([pattern] for pattern in LOCAL_PATTERNS[:3]), list(LOCAL_PATTERN
 class Far:
     """An encoder that is not trusted to be local."""
 
-    is_local = ends_lines = False
+    cuts: Cuts | None = None
 
     def __init__(self, encoder: Encoder) -> None:
         self.encode = encoder.encode
@@ -207,9 +200,9 @@ KINDS = pytest.mark.parametrize(
 @KINDS
 def test_what_meets_says_that_it_is_cut(splits: list[str]) -> None:
     """Where the characters at a boundary say that it is clean, the pattern always cuts."""
-    state = json.loads(splitting(splits).json)
-    assert ends_lines(state) == bool(splits)
-    meets = LINES if splits else MEETS
+    state = json.loads(splitting(splits).stripped_json())
+    assert locality(state) == ("lines" if splits else "words")
+    cuts = PatternCuts(ends_lines=bool(splits))
     cut = HfTokenizer.from_str(json.dumps(state)).pre_tokenizer
     random = Random(len(splits))
     seen = [*map(chr, range(33, 127)), *"，。：；？！、价格"]
@@ -218,7 +211,7 @@ def test_what_meets_says_that_it_is_cut(splits: list[str]) -> None:
         some = ["".join(random.choices(PIECES, k=random.choice((0, 1, 2)))) for _ in range(2)]
         prompt = some[0] + random.choice(seen) + random.choice(("", "", "\n", "\n\n", " "))
         completion = random.choice(("", " ", "    ", "\t", "\n")) + random.choice(seen) + some[1]
-        if meets.match(f"{prompt[-BEFORE:]}{HERE}{completion[:BEHIND]}"):
+        if cuts.between([prompt], [completion])[0]:
             clean += 1
             apart = [*cut.pre_tokenize_str(prompt), *cut.pre_tokenize_str(completion)]
             whole = cut.pre_tokenize_str(prompt + completion)
@@ -226,12 +219,10 @@ def test_what_meets_says_that_it_is_cut(splits: list[str]) -> None:
     assert clean > 2000
 
 
-@KINDS
-def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
+def assert_near_is_enough(encoder: Encoder, seed: int, unclean: range) -> None:
     """Looking only around a boundary, or not at all, tells the same as encoding the whole text."""
-    encoder = Encoder(splitting(splits), backend="hf")
-    assert encoder.is_local
-    random = Random(len(splits))
+    assert encoder.cuts is not None
+    random = Random(seed)
     texts: list[str] = []
     chains: list[Chain] = []
     for _ in range(3000):
@@ -239,12 +230,77 @@ def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
         chains.append(Chain(len(texts), len(texts) + size - 1, (False, True, False)[:size]))
         sizes = random.choices((1, 2, 3, 6, 40), k=size)
         texts += ["".join(random.choices(PIECES, k=pieces)) for pieces in sizes]
-    runs = encoder.encode(texts)
-    fresh = np.zeros(len(texts), np.bool_)
-    near = unclean_chains(encoder, texts, fresh, runs, columns(chains))
-    far = unclean_chains(Far(encoder), texts, fresh, runs, columns(chains))
+    places = columns(chains)
+    continued = np.ones(len(texts), np.bool_)
+    continued[places.first] = np.array(random.choices((False, True), k=len(chains)))
+    runs = encoder.encode(texts, continued)
+    near = unclean_chains(encoder, texts, continued, runs, places)
+    far = unclean_chains(Far(encoder), texts, continued, runs, places)
     assert near.tolist() == far.tolist()
-    assert 50 < far.sum() < 1500
+    assert int(far.sum()) in unclean
+
+
+@KINDS
+def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
+    """A pattern says where text is always cut."""
+    assert_near_is_enough(Encoder(splitting(splits), backend="hf"), len(splits), range(50, 1500))
+
+
+def learned(scheme: str, *, split: bool = False) -> Tokenizer:
+    """A SentencePiece-style tokenizer whose merges were learned from the pieces and the sample."""
+    random = Random(3)
+    lines = (SAMPLE_TOKENIZER.parent / "prompt_completion.jsonl").read_text().splitlines()
+    lines += ["".join(random.choices(PIECES, k=20)) for _ in range(3000)]
+    hf = piece_hf(scheme)
+    if scheme != "normalizer":
+        hf.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme=scheme, split=split)
+    known = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=2500,
+        special_tokens=["<unk>", "<s>", "</s>", *known],
+        limit_alphabet=150,
+        show_progress=False,
+    )
+    hf.train_from_iterator(lines, trainer)
+    state = json.loads(hf.to_str())
+    state["added_tokens"] = state["added_tokens"][:3]  # bytes are no added tokens
+    return replace(
+        piece_tokenizer(scheme), json=json.dumps(state), size=len(state["model"]["vocab"])
+    )
+
+
+@pytest.mark.parametrize("scheme", ["first", "always", "normalizer", "never"])
+@pytest.mark.parametrize("split", [False, True])
+def test_pairs_of_characters_are_enough(scheme: str, split: bool) -> None:
+    """Where no merge joins two characters, text is always cut between them."""
+    encoder = Encoder(learned(scheme, split=split), backend="hf")
+    assert isinstance(encoder.cuts, PairCuts)
+    assert_near_is_enough(encoder, 5, range(50, 2500))
+
+
+def test_crossings() -> None:
+    """What the two sides of a merge have at their ends, whichever way merges are written."""
+    state = {"model": {"merges": ["a b", "ab c", "b c"]}}
+    assert crossings(state) == "abbc"
+    assert crossings({"model": {"merges": [["▁", "▁"], ["▁▁", "a"]]}}) == "▁a▁▁"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: state["added_tokens"].append({"content": " "}),
+        lambda state: state.update(pre_tokenizer=None, normalizer=None),
+        lambda state: state["pre_tokenizer"].update(replacement="_"),
+        lambda state: state.update(normalizer={"type": "NFKC"}),
+        lambda state: state["model"]["merges"].append(["<0x0A>", "a"]),
+    ],
+)
+def test_merges_of_something_else(change: Callable[[dict[str, Any]], object]) -> None:
+    """Only where tokens are made of characters do pairs of these say anything."""
+    state = json.loads(piece_tokenizer("first").stripped_json())
+    assert locality(state) == "pairs"
+    change(state)
+    assert locality(state) == ""
 
 
 @pytest.mark.parametrize(
@@ -280,5 +336,5 @@ def test_what_lies_around_a_boundary_is_enough(splits: list[str]) -> None:
 def test_not_local(change: dict[str, object]) -> None:
     """What is not known to stay near a boundary is not taken for it."""
     state = json.loads(load_tokenizer(str(SAMPLE_TOKENIZER)).stripped_json())
-    assert is_local(state)
-    assert not is_local(state | change)
+    assert locality(state) == "words"
+    assert locality(state | change) == ""
