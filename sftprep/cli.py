@@ -133,7 +133,9 @@ OnError = Annotated[
 MaxRejects = Annotated[
     str | None, typer.Option(help="With quarantine: the most bad records, as N or P%.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Worker processes. [default: all cores]")]
+Workers = Annotated[
+    int | None, typer.Option(help="Worker processes. [default: the cores it may use]")
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace a dataset, once the new one is whole.")
 ]

@@ -11,7 +11,8 @@ Little input needs no workers, and whether compressed input is little nobody kno
 import os
 from typing import TYPE_CHECKING
 
-from sftprep.engine.process import usable_cores, waiting
+from sftprep.cores import usable_cores
+from sftprep.engine.process import waiting
 
 if TYPE_CHECKING:
     from sftprep.manifest import Prepared

@@ -12,7 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sftprep.engine.process import usable_cores
+from sftprep.cores import usable_cores
 from sftprep.errors import TemplateError, UsageError, shown
 from sftprep.manifest import FORMAT_VERSION
 from sftprep.pipeline import Settings

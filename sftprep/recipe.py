@@ -101,7 +101,7 @@ class Recipe:
     max_rejects: str | None = _option(
         None, "With quarantine: the most bad records, as a number or a percentage."
     )
-    workers: int | None = _option(None, "Worker processes; all cores unless given.")
+    workers: int | None = _option(None, "Worker processes; the cores it may use, unless given.")
     overwrite: bool = _option(
         False, "Replace the dataset in the output folder, once the new is whole."
     )

@@ -200,10 +200,3 @@ def waiting(count: int) -> Iterator[Staff]:
         yield staff
     finally:
         staff.dismiss()
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sftprep.engine.process import usable_cores
+from sftprep.cores import usable_cores
 from sftprep.errors import DataError, UsageError, shown
 from sftprep.inspect.against import compare
 from sftprep.inspect.folder import FILE, Facts, Folder, check_facts, facts_of
