@@ -13,6 +13,8 @@ import io
 import os
 import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ANSWER_SECONDS = 0.1  # until a signal that was not answered is sent again
 _asked: list[int] = []  # the signals that asked this process to end
 
 
@@ -47,6 +50,7 @@ def set_up() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
     _handle_signals()
+    _watch_signals()
 
 
 def show(result: str | bytes) -> None:
@@ -116,6 +120,30 @@ def _handle_signals() -> None:
     for number in ENDING:
         if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
             signal.signal(number, _terminate)
+
+
+def _watch_signals() -> None:
+    """See to it that a signal is answered while the program waits for input.
+
+    Python runs a handler between two steps of its own. A signal that comes just before a call that
+    waits does not end that call, and would be answered when the input goes on. So a thread learns
+    of it too, and sends it again until it was answered: that does end the call.
+    """
+    theirs, ours = os.pipe()
+    os.set_blocking(ours, False)
+    signal.set_wakeup_fd(ours, warn_on_full_buffer=False)
+    threading.Thread(target=_send_again, args=(theirs,), daemon=True).start()
+
+
+def _send_again(pipe: int) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    while True:
+        number = os.read(pipe, 1)[0]
+        while number in ENDING and not _asked:
+            time.sleep(ANSWER_SECONDS)
+            if not _asked:
+                signal.pthread_kill(main, number)
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

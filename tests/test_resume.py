@@ -223,6 +223,37 @@ def test_interrupted(
     assert_resumes(world)
 
 
+LATE = """
+import _thread, os, sys, threading
+from sftprep.cli import main
+
+def come_late():
+    os.read(0, 1)
+    _thread.interrupt_main(int(sys.argv.pop()))  # as a signal that ends no call
+
+threading.Thread(target=come_late, daemon=True).start()
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_interrupted_just_before_it_waits(world: World, number: int, code: int) -> None:
+    """A signal that comes just before a call that waits is answered, not only when that ends."""
+    world.stop_at_b()
+    command = [sys.executable, "-c", LATE, *arguments(world, "--workers", 1), str(int(number))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            until = time.monotonic() + 50
+            while len(world.entries()) < 5 and time.monotonic() < until:
+                time.sleep(0.01)
+            time.sleep(0.3)  # by now it waits for whoever will write the second input
+            _, err = process.communicate(b"!", timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == code
+    assert err.decode().endswith(f"; {GO_ON}\n")
+
+
 def test_interrupted_again(world: World) -> None:
     """A run that was resumed may be interrupted too: nothing that was finished is lost."""
     counts = [0]
