@@ -51,7 +51,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator["Started"]:
 
     from sftprep.engine.process import Process
 
-    found, start, is_ready = Started(), subprocess.Popen, Process.is_ready
+    found, start, born = Started(), subprocess.Popen, Process.born
 
     def record(command: list[str], **options: Any) -> Any:
         process = start(found.change(len(found), command), **options)
@@ -60,12 +60,12 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator["Started"]:
 
     def hear(worker: Process, pid: int) -> None:
         found.workers.append(pid)
-        is_ready(worker, pid)
+        born(worker, pid)
 
     monkeypatch.setattr(subprocess, "Popen", record)
-    monkeypatch.setattr(Process, "is_ready", hear)
+    monkeypatch.setattr(Process, "born", hear)
     yield found
     assert [process.returncode for process in found if process.returncode is None] == []
-    for pid in found.workers:
-        with pytest.raises(ChildProcessError):  # nor is one left that nobody has waited for
-            os.waitpid(pid, os.WNOHANG)
+    for pid in found.workers:  # nor is one left, ours or not, or one that nobody has waited for
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

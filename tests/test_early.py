@@ -49,7 +49,7 @@ def test_much_input_has_workers_early(
     monkeypatch.setattr("sftprep.engine.local.FEW", 1)  # blocks that are done without workers
     monkeypatch.setattr(early, "LITTLE", 1 << 20)
     made = prepare(recipe(tmp_path, 60_000, output=str(tmp_path / "other")))
-    assert (made.status, planned, len(started.workers)) == ("written", [1], 2)
+    assert (made.status, planned, len(started)) == ("written", [1], 1)
     assert sum(len(block.data) for block in given) == (tmp_path / "in.jsonl").stat().st_size
     assert made.manifest.shards == alone.manifest.shards
 
@@ -96,18 +96,15 @@ def test_workers_end_with_a_run_that_is_refused(
 
 
 def test_staff(started: Started) -> None:
-    """Those that wait are taken first; who was taken is not ended with them."""
+    """Those that wait are taken first, and all end together, at work or not."""
     with waiting(2) as staff:
-        early_ones = staff.hire(1) + staff.hire(1)
-        (late,) = staff.hire(1)
+        hired = staff.hire(1) + staff.hire(1) + staff.hire(1)
         assert len(started) == 2
-        assert [process.is_first for process in (*early_ones, late)] == [True, False, True]
-        for process in early_ones:
-            assert process.end() == -signal.SIGKILL
-    assert started[1].poll() is None
-    late.end()
-    assert staff.hire(0) == []
-    Staff().dismiss()
+        assert [process.is_first for process in hired] == [True, False, True]
+        assert [process.poll() for process in started] == [None, None]
+        assert staff.hire(0) == []
+    assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
+    Staff().end()
 
 
 @pytest.mark.parametrize("buffers", [[], [b""], [b"abc", b"", b"\n" * (3 << 20)]])

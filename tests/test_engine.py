@@ -1,5 +1,6 @@
 """engine: results in the order of their blocks, whatever becomes of the workers."""
 
+import ctypes
 import itertools
 import json
 import os
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing.connection import Connection
@@ -20,8 +22,9 @@ import pytest
 from toys import SAMPLE_TOKENIZER, Started, byte_tokenizer, write_jsonl
 
 from sftprep.encoding import prove
+from sftprep.engine.linux import PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER
 from sftprep.engine.local import FEW, IN_FLIGHT, run_blocks
-from sftprep.engine.process import Process
+from sftprep.engine.process import Process, waiting
 from sftprep.errors import DataError, InternalError, TemplateError
 from sftprep.pipeline import BlockResult, Pipeline, Settings
 from sftprep.read import Block
@@ -47,6 +50,11 @@ UNTRUSTED = replace(
     template=ChatTemplate(name="own", source="{% for %}", sha256="", arguments={}, today=None),
 )
 """A template that is a program: even a single block needs a process. This one is wrong."""
+UNTRUSTED_PLAIN = replace(
+    SETTINGS,
+    template=ChatTemplate(name="own", source="a", sha256="", arguments={}, today=None),
+)
+"""One that is not wrong, if of no use."""
 NAMES = ["in/a\x1b.jsonl"]
 
 
@@ -71,6 +79,13 @@ def rows(count: int) -> list[str]:
     return [f"{number}:{number}" for number in range(count)]
 
 
+def is_crew(started: Started, workers: int) -> bool:
+    """Whether one program was started for so many workers; not all need to have been ready."""
+    if not workers:
+        return not started
+    return len(started) == 1 and 0 < len(started.workers) <= workers
+
+
 @pytest.fixture(autouse=True)
 def _no_hang() -> Iterator[None]:
     """What waits for ever fails."""
@@ -92,7 +107,7 @@ def _no_hang() -> Iterator[None]:
 def test_results_are_in_order(started: Started, count: int, workers: int) -> None:
     """Results come in the order of their blocks, with any number of workers."""
     assert rows(count) == texts(run_blocks(map(block, range(count)), SETTINGS, workers))
-    assert len(started.workers) == (workers if count > FEW and workers > 1 else 0)
+    assert is_crew(started, workers if count > FEW and workers > 1 else 0)
 
 
 @pytest.mark.parametrize(("count", "backend", "expected"), [
@@ -104,7 +119,7 @@ def test_little_input_needs_no_process(
     """Processes are started where their work takes longer than their start."""
     settings = replace(SETTINGS, encoding=prove(TOKENIZER, (), backend))
     assert rows(count) == texts(run_blocks(map(block, range(count)), settings, 5))
-    assert len(started.workers) == expected
+    assert is_crew(started, expected)
 
 
 def test_no_input_needs_no_process(started: Started) -> None:
@@ -119,7 +134,7 @@ def test_the_same_result_from_a_worker(started: Started) -> None:
     given = [Block(0, n, 1, 7, bad, None, "prompt-completion") for n in range(FEW)]
     ours = [Pipeline(SETTINGS).run(one) for one in given]
     theirs = list(run_blocks(given, SETTINGS, 2))
-    assert (len(started), len(started.workers)) == (1, 2)
+    assert is_crew(started, 2)
     for here, there in zip(ours, theirs, strict=True):
         assert here.batch is not None
         assert there.batch is not None
@@ -153,7 +168,7 @@ def test_few_blocks_are_in_flight(started: Started) -> None:
         next(results)
         assert len(taken) <= number + FEW + 2 * IN_FLIGHT
     results.close()  # type: ignore[attr-defined]
-    assert (len(started), len(started.workers)) == (1, 2)
+    assert is_crew(started, 2)
 
 
 def test_large_blocks_and_large_results(started: Started) -> None:
@@ -163,7 +178,7 @@ def test_large_blocks_and_large_results(started: Started) -> None:
     given = [Block(0, 0, n + 1, 0, data, None, "prompt-completion") for n in range(9)]
     sizes = [len(r.batch.input_ids) for r in run_blocks(given, SETTINGS, 2) if r.batch is not None]
     assert sizes == [3_000_002] * 9
-    assert (len(started), len(started.workers)) == (1, 2)
+    assert is_crew(started, 2)
 
 
 def test_many_rejects(started: Started) -> None:
@@ -172,7 +187,7 @@ def test_many_rejects(started: Started) -> None:
     given = [Block(0, 0, n + 1, 0, data, None, "prompt-completion") for n in range(9)]
     results = list(run_blocks(given, SETTINGS, 2))
     assert [(len(r.rejected), r.batch) for r in results] == [(40, None)] * 9
-    assert (len(started), len(started.workers)) == (1, 2)
+    assert is_crew(started, 2)
 
 
 def test_settings_are_sent_once(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,7 +202,8 @@ def test_settings_are_sent_once(started: Started, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Connection, "send", record)
     assert len(texts(run_blocks(map(block, range(50)), SETTINGS, 2))) == 50
     told = [thing for thing in sent if isinstance(thing, Settings)]
-    assert (len(told), len(started.workers)) == (1, 2)
+    assert len(told) == 1
+    assert is_crew(started, 2)
     assert [(s.tokenizer.json, s.tokenizer.files) for s in told] == [("", {})]
     assert sum(isinstance(thing, Block) for thing in sent) == 50
     assert {thing.data for thing in sent if isinstance(thing, Block)} == {b""}  # sent as it is
@@ -231,7 +247,7 @@ def ready():
 
 def instead(command: list[str], code: str) -> list[str]:
     """A program that gets a worker's pipes, and does something else with them."""
-    descriptors = command[2].rpartition("(")[2].rstrip(")").split(", ")
+    _, *descriptors = command[2].rpartition("(")[2].rstrip(")").split(", ")
     return [command[0], "-c", SPEAKS.format(path=sys.path, code=code), *descriptors]
 
 
@@ -267,7 +283,7 @@ def test_workers_that_are_never_ready(started: Started, code: str, how: str, wor
     with pytest.raises(InternalError) as caught:
         list(run_blocks(given, UNTRUSTED, workers, NAMES))
     assert str(caught.value) == NOT_READY.format(how)
-    assert 2 <= len(started) <= 1 + workers
+    assert len(started) == 2
     assert started.workers == []
 
 
@@ -275,16 +291,88 @@ def test_forked_workers_tell_how_they_died(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They are our children, though another process made them."""
-    hear = Process.is_ready
+    hear = Process.born
 
     def kill(worker: Process, pid: int) -> None:
         hear(worker, pid)
         os.kill(pid, signal.SIGTERM)
 
-    monkeypatch.setattr(Process, "is_ready", kill)
+    monkeypatch.setattr(Process, "born", kill)
     with pytest.raises(InternalError) as caught:
         list(run_blocks(map(block, range(100)), SETTINGS, 2, NAMES))
     assert str(caught.value).endswith(DIED_TWICE.format("was killed by signal 15").split(":")[-1])
+
+
+SIGNALLED = """
+import itertools, os, signal, sys
+sys.path.insert(0, sys.argv[1])
+import test_engine
+from sftprep.console import command
+from sftprep.engine import local
+from sftprep.engine.process import Process
+
+heard = local.receive_result
+def hear(pipe):
+    answer = heard(pipe)
+    if isinstance(answer, local.Ready) and {before}:
+        signal.raise_signal(signal.SIGTERM)
+    return answer
+local.receive_result = hear
+born = Process.born
+def is_born(process, pid):
+    born(process, pid)
+    signal.raise_signal(signal.SIGTERM)
+Process.born = is_born
+with command():
+    list(local.run_blocks(map(test_engine.block, range(100)), test_engine.SETTINGS, 3))
+"""
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_signal_while_workers_become_ready(before: bool) -> None:
+    """Whether or not it is known by then which processes they are, all end."""
+    here = str(Path(__file__).parent)
+    code = SIGNALLED.format(before=before)
+    with running(sys.executable, "-c", code, here, stderr=subprocess.PIPE) as process:
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+
+
+def test_runs_side_by_side(started: Started) -> None:
+    """Two runs of one process do not take each other's workers, nor change what it was before."""
+    before = subreaper()
+    with ThreadPoolExecutor(3) as threads:
+        runs = [
+            threads.submit(lambda: texts(run_blocks(map(block, range(100)), SETTINGS, 2)))
+            for _ in range(3)
+        ]
+        assert [run.result() for run in runs] == [rows(100)] * 3
+    assert subreaper() == before
+    assert len(started) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux")
+def test_adoption_ends(started: Started) -> None:
+    """A process that adopts orphans by itself goes on to do so; others do not begin to."""
+    for value in (1, 0):
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, value, 0, 0, 0)
+        assert rows(50) == texts(run_blocks(map(block, range(50)), SETTINGS, 2))
+        assert subreaper() == value
+
+
+def subreaper() -> int:
+    """Whether this process adopts orphans."""
+    found = ctypes.c_int()
+    ctypes.CDLL(None).prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(found), 0, 0, 0)
+    return found.value
+
+
+def test_fewer_are_hired_than_were_started(started: Started) -> None:
+    """All end with the run, also those that had nothing to do."""
+    with waiting(4) as staff:
+        results = run_blocks([block(n) for n in range(2)], UNTRUSTED_PLAIN, 4, NAMES, staff)
+        assert len(list(results)) == 2
+    assert len(started) == 1
 
 
 HALF = """
@@ -309,11 +397,11 @@ def test_killed_in_the_middle_of_an_answer(started: Started, half: bytes, first:
 
     started.change = change
     assert rows(50) == texts(run_blocks(map(block, range(50)), SETTINGS, 2))
-    assert len(started) == 3
+    assert len(started) == (3 if first else 2)  # who was not ready is replaced at once
 
 
 def test_some_workers_cannot_be_forked(started: Started) -> None:
-    """Where the system has no room for another process, one is started when there is."""
+    """Those that are missing are started once more."""
     code = """
 from sftprep.engine.pipes import Inbox
 from sftprep.engine import worker
@@ -324,16 +412,16 @@ def refuse():
     forked.append(1)
     return fork()
 os.fork = refuse
-worker.work(pipes, Inbox(pipes[0], only=1))
+worker.work(os.getppid(), pipes, Inbox(pipes[0], only=1))
 """
     started.change = lambda number, command: command if number else instead(command, code)
     assert rows(100) == texts(run_blocks(map(block, range(100)), SETTINGS, 3))
-    assert len(started) == 3
+    assert len(started) == 2
 
 
 def test_where_there_is_no_fork(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each worker is a program of its own."""
-    monkeypatch.setattr("sftprep.engine.process.adopt", lambda on: False)
+    monkeypatch.setattr("sftprep.engine.linux.Adoption.begin", lambda self: False)
     assert rows(100) == texts(run_blocks(map(block, range(100)), SETTINGS, 3))
     assert len(started) == 3
     assert {process.pid for process in started} >= set(started.workers)
@@ -346,7 +434,7 @@ def test_workers_that_cannot_be_started(
 ) -> None:
     """Those that were started before are ended, and the error is the system's."""
     if not forks:
-        monkeypatch.setattr("sftprep.engine.process.adopt", lambda on: False)
+        monkeypatch.setattr("sftprep.engine.linux.Adoption.begin", lambda self: False)
 
     def change(number: int, command: list[str]) -> list[str]:
         return ["/nonexistent"] if number == fails else command
@@ -367,7 +455,7 @@ def test_workers_are_deaf_to_the_keyboard(started: Started) -> None:
     for pid in started.workers:
         os.kill(pid, signal.SIGINT)
     assert rows(100) == found + texts(results)
-    assert (len(started), len(started.workers)) == (1, 2)
+    assert is_crew(started, 2)
 
 
 # --- errors -------------------------------------------------------------------------------------
@@ -380,7 +468,7 @@ def test_an_error_of_a_worker(started: Started) -> None:
     with pytest.raises(TemplateError) as here:
         Pipeline(UNTRUSTED)
     assert str(here.value) == str(there.value)
-    assert (len(started), len(started.workers)) == (1, 0)
+    assert (len(started), started.workers) == (1, [])
 
 
 def test_a_bug_in_a_worker(started: Started) -> None:
@@ -399,7 +487,7 @@ def test_a_bug_in_a_worker(started: Started) -> None:
     assert "engine/worker.py" in lines[2]
     assert any("pipeline.py" in line for line in lines)
     assert "AttributeError: 'NoneType' object has no attribute 'start'" in lines
-    assert (len(started), len(started.workers)) == (1, 2)
+    assert is_crew(started, 2)
 
 
 def test_an_error_of_the_reader(started: Started) -> None:
@@ -411,7 +499,7 @@ def test_an_error_of_the_reader(started: Started) -> None:
 
     with pytest.raises(DataError, match=r"^a\.gz: cut off$"):
         list(run_blocks(damaged(), SETTINGS, 2))
-    assert (len(started), len(started.workers)) == (1, 2)
+    assert is_crew(started, 2)
 
 
 # --- whole programs -----------------------------------------------------------------------------
@@ -423,12 +511,12 @@ from sftprep.engine.process import Process
 sys.path.insert(0, sys.argv[1])
 import test_engine
 
-is_ready = Process.is_ready
+born = Process.born
 pids = []
 def record(worker, pid):
     pids.append(pid)
-    is_ready(worker, pid)
-Process.is_ready = record
+    born(worker, pid)
+Process.born = record
 
 results = local.run_blocks(map(test_engine.block, range(1000)), test_engine.SETTINGS, 2)
 for _ in range(20):

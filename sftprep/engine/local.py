@@ -22,7 +22,7 @@ from itertools import chain
 from multiprocessing.connection import Connection, wait
 
 from sftprep.engine.pipes import Ready, send
-from sftprep.engine.process import Process, Staff, start
+from sftprep.engine.process import Process, Staff
 from sftprep.engine.worker import Failed, receive_result, send_block
 from sftprep.errors import InternalError, TemplateError, ascii_safe
 from sftprep.memory import keep_freed
@@ -63,11 +63,13 @@ def run_blocks(
         with _without_collection():
             yield from map(pipeline.run, chain(first, blocks))
         return
-    crew = _Crew(settings, min(workers, len(first)) if is_all else workers, names, staff or Staff())
+    staff = staff or Staff()
     try:
+        crew = _Crew(settings, names, staff)
+        crew.hire(min(workers, len(first)) if is_all else workers)
         yield from crew.run(chain(first, blocks))
     finally:
-        crew.end()
+        staff.end()
 
 
 def _beginning(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
@@ -98,7 +100,7 @@ class _Worker:
     Args:
         process: which may still be loading.
         settings: what its program is to be told, unless it was told through another's pipe.
-        tries: how often one in its place died before it was ready, and once more.
+        tries: 1, and one more for each that died in its place before it was ready.
     """
 
     def __init__(self, process: Process, settings: Settings, tries: int = 1) -> None:
@@ -118,8 +120,8 @@ class _Worker:
 
     def ready(self, pid: int) -> None:
         """It has loaded what it needs."""
-        self.process.is_ready(pid)
-        self.is_ready = True
+        self.process.born(pid)
+        self.is_ready, self.tries = True, 1
 
     def give(self, index: int, block: Block) -> None:
         """Send a block."""
@@ -137,18 +139,22 @@ class _Worker:
 class _Crew:
     """The workers, the blocks in flight, and the results that wait for their turn."""
 
-    def __init__(
-        self, settings: Settings, workers: int, names: Sequence[str], staff: Staff
-    ) -> None:
+    def __init__(self, settings: Settings, names: Sequence[str], staff: Staff) -> None:
         keep_freed()
         self._settings = settings.light()
         self._names = names
-        self._workers = [_Worker(process, self._settings) for process in staff.hire(workers)]
+        self._staff = staff
+        self._workers: list[_Worker] = []
         self._blocks: dict[int, Block] = {}  # in flight, for another try
         self._tries: dict[int, int] = {}
         self._queue: deque[int] = deque()  # in flight, and no worker has it
         self._done: dict[int, BlockResult] = {}
         self._bytes = 0  # of all blocks whose results were not taken yet
+
+    def hire(self, count: int, tries: int = 1) -> None:
+        """Take on so many more workers."""
+        for process in self._staff.hire(count):
+            self._workers.append(_Worker(process, self._settings, tries))
 
     def run(self, blocks: Iterator[Block]) -> Iterator[BlockResult]:
         """The results, in the order of the blocks."""
@@ -222,18 +228,29 @@ class _Crew:
 
     def _died(self, worker: _Worker) -> None:
         """Put a dead worker's blocks back in front, and a new worker in its place."""
-        code = worker.process.end(is_dying=True)
-        tries = worker.tries + (not worker.is_ready)
-        if tries > TRIES:
-            raise InternalError(_death("a worker process died twice before it could work", code))
-        if worker.is_ready:
-            index = worker.jobs[0]  # it works on them in order
-            self._tries[index] = self._tries.get(index, 1) + 1
-            if self._tries[index] > TRIES:
-                raise InternalError(_death(self._whose(self._blocks[index]), code))
+        if worker not in self._workers:  # it was one of several that died as one
+            return
+        code = worker.process.code()
+        if not worker.is_ready:
+            self._died_early(worker, code)
+            return
+        index = worker.jobs[0]  # it works on them in order
+        self._tries[index] = self._tries.get(index, 1) + 1
+        if self._tries[index] > TRIES:
+            raise InternalError(_death(self._whose(self._blocks[index]), code))
         self._queue.extendleft(reversed(worker.jobs))
-        new = _Worker(start(1)[0], self._settings, tries)
-        self._workers[self._workers.index(worker)] = new
+        self._workers.remove(worker)
+        self.hire(1)
+
+    def _died_early(self, worker: _Worker, code: int) -> None:
+        """Begin again with as many as were not ready: what they all come from has died."""
+        if worker.tries == TRIES:
+            raise InternalError(_death("a worker process died twice before it could work", code))
+        lost = [
+            w for w in self._workers if w.process.team is worker.process.team and not w.is_ready
+        ]
+        self._workers = [w for w in self._workers if w not in lost]
+        self.hire(len(lost), worker.tries + 1)
 
     def _whose(self, block: Block) -> str:
         records = len(block.lines())
@@ -243,16 +260,11 @@ class _Crew:
 
     def _check_patience(self) -> None:
         late = time.monotonic() - BLOCK_SECONDS
-        if any(worker.is_busy and worker.since < late for worker in self._workers):
+        if any(worker.jobs and worker.since < late for worker in self._workers):
             raise TemplateError(
                 f"template {self._settings.template.name!r} does not come to an end: a block took "
                 f"more than {BLOCK_SECONDS} seconds. Correct the template."
             )
-
-    def end(self) -> None:
-        """End all workers."""
-        for worker in self._workers:
-            worker.process.end()
 
 
 def _death(what: str, code: int) -> str:

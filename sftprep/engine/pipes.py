@@ -11,12 +11,15 @@ that its parent need not wait until it has.
 
 import os
 import queue
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
+
+from sftprep.engine.linux import die_with_parent, is_orphan
 
 WRITE_AT_ONCE = 1 << 20
 
@@ -71,7 +74,7 @@ def receive(pipe: Connection, empty: Callable[[int], Any] = bytearray) -> Letter
 class Inbox:
     """Takes letters as they come: who sends them never waits for one who loads or works.
 
-    The process ends when the other end is gone, which has no more work then.
+    The process ends if the other end is gone while more letters are expected: it has no more work.
 
     Args:
         pipe: our end.
@@ -103,14 +106,19 @@ class Inbox:
             os._exit(0)
 
 
-def main(*descriptors: int) -> None:
-    """The life of a worker process: it listens, and loads what it needs for its work.
+def main(parent: int, *descriptors: int) -> None:
+    """The life of a program that becomes workers: it listens, and loads what they need.
 
     Args:
-        descriptors: of its ends of pipes; it becomes as many processes, when it has loaded all.
+        parent: its number. Whoever else is our parent took us from one that has ended.
+        descriptors: of the workers' ends of pipes.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whether it ends the run the parent decides
+    die_with_parent()
+    if is_orphan(parent):
+        os._exit(0)
     pipes = [Connection(descriptor) for descriptor in descriptors]
     settings = Inbox(pipes[0], only=1)
     from sftprep.engine.worker import work
 
-    work(pipes, settings)
+    work(parent, pipes, settings)

@@ -1,7 +1,8 @@
 """What a worker process does with what it is told.
 
 In     letters from the parent: settings, then blocks.
-Out    for each block, in order, its ``BlockResult`` or the error that ends the run.
+Out    ``Ready`` once all is loaded; for each block, in order, its ``BlockResult``; or the error
+       that ends the run.
 Keeps  the last result on its way: a thread writes it while the next block is worked on.
 Never  outlives its parent: it ends with the pipe, and on Linux with the parent's death.
 """
@@ -21,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sftprep.backends import FEW, preload
-from sftprep.engine.linux import die_with_parent
+from sftprep.engine.linux import die_with_parent, is_orphan
 from sftprep.engine.pipes import Inbox, Letter, Ready, receive, send
 from sftprep.errors import InternalError, SftprepError
 from sftprep.pipeline import BlockResult, Pipeline, Settings
@@ -37,17 +38,16 @@ class Failed(NamedTuple):
     error: Exception
 
 
-def work(pipes: Sequence[Connection], first: Inbox) -> None:
+def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
     """Become a worker for each pipe, and work on blocks until the parent has no more.
 
     Args:
+        parent: its number.
         pipes: to the parent.
         first: what comes through the first of them: the settings, which are for all.
     """
     gc.disable()  # no search for cycles: records are trees, which counting references frees
-    die_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the processes are the parallelism
-    program = os.getpid()
     try:
         pipeline = _set_up(first)
     except Exception as error:
@@ -59,11 +59,11 @@ def work(pipes: Sequence[Connection], first: Inbox) -> None:
     inbox = Inbox(pipe)
     results: queue.Queue[BlockResult] = queue.Queue(maxsize=1)
     threading.Thread(target=_send_results, args=(pipe, results), daemon=True).start()
-    is_tied = os.getpid() == program
+    is_tied = False
     try:
         while True:
             letter = inbox.take()
-            if not is_tied and os.getppid() != program:  # our parent's from here on
+            if not (is_tied or is_orphan(parent)):  # adopted by now
                 is_tied = die_with_parent()
             results.put(pipeline.run(_block(letter)))
     except Exception as error:
@@ -81,10 +81,12 @@ def _set_up(first: Inbox) -> Pipeline:
     if settings.untrusted:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
-    if settings.encoding is None or settings.encoding.first.is_fast:
+    is_fast = settings.encoding is None or settings.encoding.first.is_fast
+    if is_fast:
         preload()
     pipeline = Pipeline(settings)
-    pipeline.encoder.encode(["a"] * FEW)  # what the fast encoder makes at its first batch
+    if is_fast:
+        pipeline.encoder.encode([""] * FEW)  # what the encoder makes at its first batch
     return pipeline
 
 

@@ -35,13 +35,21 @@ def long(case: Case) -> Case:
 
 
 def first_workers(run: Run) -> list[int]:
-    """Wait until there are workers."""
+    """Wait until both workers are there, and not just what they will be forked from."""
     until = time.monotonic() + 30
-    while not (found := workers_of(run.pid)):
+    while len(found := [pid for pid in workers_of(run.pid) if is_forked(pid)]) < 2:
         assert run.process.poll() is None, "ended without workers"
         assert time.monotonic() < until, "starts no workers"
         time.sleep(0.005)
     return found
+
+
+def is_forked(pid: int) -> bool:
+    """Whether a process came from the program that leads the workers' group."""
+    try:
+        return os.getpgid(pid) != pid
+    except ProcessLookupError:
+        return False
 
 
 def kill(pid: int) -> bool:
@@ -90,6 +98,7 @@ def test_killed_in_the_middle_of_an_answer(long: Case) -> None:
     long.clear()
     with reaped(long.start()) as run:
         first_workers(run)
+        time.sleep(0.1)  # they have blocks
         os.kill(run.pid, signal.SIGSTOP)
         time.sleep(2)  # the workers fill the pipes, and wait
         killed = [kill(pid) for pid in workers_of(run.pid)]
