@@ -174,7 +174,6 @@ def run_confined(case: Case, group: Path, *, all_of_them: bool) -> tuple[Ran, se
     """Run with the first worker, or every worker, short of memory; and which those were."""
     seen: set[int] = set()
     with reaped(case.start()) as run:
-        first_workers(run)
         while run.process.poll() is None:
             for pid in workers_of(run.pid):
                 if pid not in seen and (all_of_them or not seen):
