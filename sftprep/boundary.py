@@ -1,7 +1,8 @@
 """Where a text is cut because the loss turns on or off: is the cut clean, and what if not.
 
 In     the runs of a block, their ids as encoded apart, and the chains of runs that are one text.
-Out    ``unclean_chains``: the chains that would have other ids if they were encoded whole.
+Out    ``unclean_chains``: the chains that would have other ids if they were encoded whole. (A *cut*
+       is a place where that is known to make no difference; see ``cuts``.)
        ``join``: the ids with just those chains encoded whole instead, for ``--boundary joint``.
 Keeps  rows and order: a chain keeps as many runs as it had; a token that lies across a cut goes to
        the side that is not trained.
@@ -52,6 +53,13 @@ def unclean_chains(
 
     Where it is known where text is always cut, only what lies around a boundary is encoded again,
     and nothing where the boundary is such a place.
+
+    Args:
+        encoder: that encoded the runs.
+        texts: of all runs.
+        continued: which of them continue another: in a chain, all but the first.
+        runs: their ids.
+        chains: of two runs or more.
     """
     unclean = np.zeros(len(chains.first), np.bool_)
     cuts = encoder.cuts
@@ -63,30 +71,46 @@ def unclean_chains(
     if not len(numbers):
         return unclean
     firsts, lasts = chains.first[numbers], chains.last[numbers]
-    begins, windows = [], []
-    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
-        pieces = list(texts[first : last + 1])
-        if cuts is not None:
-            pieces[-1] = pieces[-1][: cuts.first(pieces[-1])]
-            pieces[0] = pieces[0][cuts.last(pieces[0]) :]
-        begins.append(pieces[0])
-        windows.append("".join(pieces))
-    fresh = continued[firsts]
-    if cuts is not None:  # what begins at a cut continues what was before
-        fresh = fresh | [
-            len(b) < len(texts[f]) for b, f in zip(begins, firsts.tolist(), strict=True)
-        ]
-    wholes = encoder.encode(windows, fresh)
+    windows = [
+        _window(texts[first : last + 1], cuts)
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
+    ]
+    # What begins at a cut continues what was before.
+    goes_on = continued[firsts] | [window.begins_late for window in windows]
+    wholes = encoder.encode([window.text for window in windows], goes_on)
     # The tokens of the window in the runs as they are: from where its left part begins.
     starts = runs.offsets[firsts]
-    if cuts is not None:
-        starts = runs.offsets[firsts + 1] - encoder.encode(begins, fresh).lengths
+    if any(window.begins_late for window in windows):
+        lefts = encoder.encode([window.left for window in windows], goes_on)
+        starts = runs.offsets[firsts + 1] - lefts.lengths
     lengths = runs.offsets[lasts + 1] - starts
-    if cuts is not None:  # a window may end before the chain
-        lengths = np.minimum(wholes.lengths, lengths)
+    # Where a window ends before the chain, it is compared with as many tokens: both begin with the
+    # same text, and no more and no fewer tokens can be the same text's.
+    early = [window.ends_early for window in windows]
+    lengths = np.where(early, np.minimum(wholes.lengths, lengths), lengths)
     apart = Ragged(runs.values[ragged_index(starts, lengths)], ends_to_offsets(lengths))
     unclean[numbers] = differing(apart, wholes)
     return unclean
+
+
+class _Window(NamedTuple):
+    """What of a chain is encoded again."""
+
+    text: str
+    left: str  # what of it belongs to the first run
+    begins_late: bool  # not with the chain
+    ends_early: bool
+
+
+def _window(texts: Sequence[str], cuts: Cuts | None) -> _Window:
+    """The text from the last cut before a chain's boundaries to the first behind them."""
+    first, last = texts[0], texts[-1]
+    # Behind an empty text that begins anew the whole may have a space in front, and the runs none.
+    if cuts is None or not first:
+        return _Window("".join(texts), first, begins_late=False, ends_early=False)
+    begin, end = cuts.last(first), cuts.first(last)
+    text = "".join([first[begin:], *texts[1:-1], last[:end]])
+    return _Window(text, first[begin:], begins_late=begin > 0, ends_early=end < len(last))
 
 
 def differing(first: Ragged, second: Ragged) -> Mask:

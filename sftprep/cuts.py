@@ -5,7 +5,8 @@ Out    ``Cuts``, which finds such places; None where nothing is known.
 Never  calls a place a cut where a token might lie across it, or where what comes before changes
        how the text behind is read. That it misses one costs time, no more.
 
-A place is a cut if the ids of the whole are those of the two texts, whatever these are besides.
+A place in a text is a cut if the ids of the whole are those of what is before it and, continuing
+that, of what is behind it; whatever else the two texts hold.
 """
 
 import re
@@ -28,11 +29,11 @@ class Cuts(Protocol):
         ...
 
     def last(self, text: str) -> int:
-        """The last cut in a text; 0 if none is near its end."""
+        """A cut near the end of a text; 0 if none is found."""
         ...
 
     def first(self, text: str) -> int:
-        """The first cut in a text; its length if none is near its begin."""
+        """A cut near the begin of a text; its length if none is found."""
         ...
 
 
@@ -41,18 +42,20 @@ def cuts_of(locality: str, crossings: str) -> Cuts | None:
 
     Args:
         locality: ``words``, ``lines`` or ``pairs``; "" where nothing is known.
-        crossings: for ``pairs``, all pairs of characters that a token may hold, one after another.
+        crossings: for ``pairs``, what ``exactness.crossings`` gives.
     """
     if locality == "pairs":
         return PairCuts({crossings[i : i + 2] for i in range(0, len(crossings), 2)})
     return PatternCuts(ends_lines=locality == "lines") if locality else None
 
 
-# A run of letters ends before a space, and what begins there does not depend on what came before.
+# Inside a text: a run of letters ends before a space, one of Chinese characters before a comma or a
+# stop, and what begins there does not depend on what came before.
 BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
 FIRST = re.compile(BREAK)
 LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
-SEEN = "!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f"  # neither space nor line end
+# Some of what is neither white space nor joined to anything by it.
+SEEN = "!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f"
 OPENS = "!-.0-~\u4e00-\u9fa5"  # o200k has a slash in one piece with the line end before it
 HERE = "\ud800"  # where they meet; no text holds half a surrogate pair
 WORDS = re.compile(rf"[\s\S]*?[{SEEN}](?:{HERE}[ \t]|\n{HERE}[{OPENS}])")
@@ -64,11 +67,11 @@ BEFORE, BEHIND = 4, 32
 class PatternCuts:
     r"""For the pre-tokenizers that ``exactness`` lists, by characters where these always cut.
 
-    These are white space behind what is none, and text behind a line end.
+    Between two texts: a space or tab behind what is none, and text behind a line end.
 
     Args:
-        ends_lines: whether the pattern cuts white space behind its last line end: then several may
-            come before, and an indentation behind. GPT-2's takes these as one piece.
+        ends_lines: whether the pattern cuts white space behind its last line end: then several line
+            ends may come before, and an indentation behind. GPT-2's takes these as one piece.
 
     >>> PatternCuts(ends_lines=True).between(["a:\\n", "a"], ["  b", "b"]).tolist()
     [True, False]
@@ -88,12 +91,12 @@ class PatternCuts:
         return np.array([match is not None for match in map(self._meets.match, meeting)], np.bool_)
 
     def last(self, text: str) -> int:
-        """The last cut in a text; 0 if none is near its end."""
+        """A cut near the end of a text; 0 if none is found."""
         found = LAST.match(text, max(0, len(text) - NEAR))
         return found.end() if found else 0
 
     def first(self, text: str) -> int:
-        """The first cut in a text; its length if none is near its begin."""
+        """A cut near the begin of a text; its length if none is found."""
         found = FIRST.search(text, 0, NEAR)
         return found.end() if found else len(text)
 
@@ -102,7 +105,7 @@ SPACE = "\u2581"
 
 
 class PairCuts:
-    r"""For BPE that merges characters of the whole text: between two that no merge ever joins.
+    r"""For BPE that merges the characters of a text: between two that no merge ever joins.
 
     Merges go from two neighbours to one token, so where no merge joins the last character of one
     with the first of another, the two sides never learn of each other.
@@ -131,7 +134,7 @@ class PairCuts:
         )
 
     def last(self, text: str) -> int:
-        """The last cut in a text; 0 if none is near its end."""
+        """A cut near the end of a text; 0 if none is found."""
         end = text[-NEAR:].replace(" ", SPACE)
         for place in range(len(end) - 1, 0, -1):
             if end[place - 1 : place + 1] not in self._crossings:
@@ -139,7 +142,7 @@ class PairCuts:
         return 0
 
     def first(self, text: str) -> int:
-        """The first cut in a text; its length if none is near its begin."""
+        """A cut near the begin of a text; its length if none is found."""
         begin = text[:NEAR].replace(" ", SPACE)
         for place in range(1, len(begin)):
             if begin[place - 1 : place + 1] not in self._crossings:

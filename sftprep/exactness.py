@@ -3,7 +3,8 @@ r"""For which tokenizers gigatoken gives the ids that HF tokenizers gives: a lis
 In     a ``tokenizer.json``, without its control tokens.
 Out    "" where the two agree on every text without the code points of ``codepoints``; else why they
        may not.
-Never  trusts what was not tried: a configuration that is not known to agree is left to HF.
+Never  trusts what was not tried: a configuration that is not known to agree is left to HF. What
+       gigatoken refuses to load is found when it is tried.
 
 Each line here comes from comparing the two (gigatoken 0.10, tokenizers 0.22 and 0.23) on some fifty
 configurations with 200,000 random texts each. gigatoken refuses many others by itself; these it
@@ -19,6 +20,9 @@ from typing import Any
 from sftprep.errors import shown
 
 State = dict[str, Any]
+SEEN_BYTES = [*range(33, 127), *range(161, 173), *range(174, 256)]
+BYTE_NAMES = {*map(chr, SEEN_BYTES), *(chr(256 + n) for n in range(256 - len(SEEN_BYTES)))}
+"""How byte-level vocabularies write bytes: GPT-2's ``bytes_to_unicode``."""
 
 
 def why_not_exact(state: State) -> str:
@@ -34,9 +38,13 @@ def _reasons(state: State) -> Iterator[str]:
     for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
         if model.get(key):
             yield f"its model has a {key}"
-    merges = [merge if isinstance(merge, str) else tuple(merge) for merge in model["merges"]]
+    merges = _merges(state)
     if len(set(merges)) < len(merges):
         yield "its model has a merge twice"
+    if not all(left and right for left, right in merges):
+        yield "its model merges something with nothing"
+    if len(set(model["vocab"].values())) < len(model["vocab"]):
+        yield "two of its tokens have one id"
     yield from _of_tokens(state)
     nodes = parts(state.get("pre_tokenizer"), "pretokenizers")
     is_byte_level = any(node["type"] == "ByteLevel" for node in nodes)
@@ -61,6 +69,8 @@ def _of_byte_level(state: State, nodes: list[State]) -> Iterator[str]:
     for node in parts(state.get("normalizer"), "normalizers"):
         if node["type"] != "NFC":
             yield f"it normalizes by {node['type']}"
+    if not state["model"]["vocab"].keys() >= BYTE_NAMES:
+        yield "its vocabulary lacks a byte"
     *splits, last = nodes
     if last["type"] != "ByteLevel":
         yield f"its pre-tokenizer ends with {last['type']}"
@@ -115,8 +125,10 @@ LOCAL_PATTERNS = (
     r"""[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"""
     r"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 )
-"""Patterns that end a run of letters before a space and before a full-width comma or stop, and that
-never look back: what ``cuts`` needs to say where text is always cut."""
+"""Patterns that never look back, of which what follows is true (in a sequence, of the last): what
+``cuts`` needs to say where text is always cut. A run of letters ends before a space, and one of
+Chinese characters before a full-width comma or stop. A piece that holds something else than white
+space takes no space or tab behind it, and behind a line end nothing but line ends and slashes."""
 SPACE = "\u2581"
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
@@ -150,24 +162,30 @@ def locality(state: State) -> str:
 
 
 def _merges_characters(state: State) -> bool:
-    """Whether nothing but merges of characters makes tokens, in which a space is a ``SPACE``."""
+    """Whether merges join characters alone, no bytes, and a space is a ``SPACE`` in them."""
     steps = parts(state.get("normalizer"), "normalizers")
     nodes = parts(state.get("pre_tokenizer"), "pretokenizers")
     written = [step["content"] for step in steps if step["type"] == "Replace"]
     written += [node["replacement"] for node in nodes]
-    if not all(map(_is_space_step, steps)) or set(written) != {SPACE}:
+    before = [step["prepend"] for step in steps if step["type"] == "Prepend"]
+    if not all(map(_is_space_step, steps)) or set(written) != {SPACE} or set(before) - {SPACE}:
         return False
     return not any(map(BYTE.search, map("".join, _merges(state))))
 
 
 def crossings(state: State) -> str:
-    """The last and the first character of the two sides of each merge, once, one after another."""
+    """The last and the first character of the two sides of each merge, once, one after another.
+
+    Args:
+        state: a ``tokenizer.json`` whose ``locality`` is ``pairs``.
+    """
     return "".join(sorted({left[-1] + right[0] for left, right in _merges(state)}))
 
 
 def _merges(state: State) -> list[tuple[str, str]]:
     merges = state["model"]["merges"]
-    return [tuple(m.split(" ", 1) if isinstance(m, str) else m) for m in merges]
+    pairs = (m.split(" ", 1) if isinstance(m, str) else m for m in merges)
+    return [(left, right) for left, right in pairs]
 
 
 def parts(node: State | None, key: str) -> list[State]:

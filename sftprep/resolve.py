@@ -25,7 +25,7 @@ from sftprep.tokenizer import AddedToken, Tokenizer, load_tokenizer
 PARTS = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
 """Files that a tokenizer is made of: not weights, not code."""
 LIBRARIES = ("sftprep", "transformers", "tokenizers")
-LAYOUT = 7
+LAYOUT = 8
 """Of the entries: changed with what is kept, or how."""
 
 

@@ -105,12 +105,13 @@ def test_join_keeps_the_other_rows() -> None:
         Encoder(BYTES),
         [("x:", False), ("y", True)],
         [("a ", False), ("b", True)],
-        [("z", False)],
+        [("z", False), ("!", True)],
         [(" ", False), ("b", True), ("c", False)],
         [("w", False), ("v", True)],
     )
     expected = [
-        [*b"x:"], [*b"y"], [97, SPACE_B], [], [*b"z"], [SPACE_B], [], [99], [*b"w"], [*b"v"],
+        [*b"x:"], [*b"y"], [97, SPACE_B], [], [*b"z"], [*b"!"], [SPACE_B], [], [99],
+        [*b"w"], [*b"v"],
     ]  # fmt: skip
     assert expected == rows(ragged)
     assert unclean == [False, True, False, True, False]
@@ -228,7 +229,7 @@ def assert_near_is_enough(encoder: Encoder, seed: int, unclean: range) -> None:
     for _ in range(3000):
         size = 2 if random.random() < 0.9 else 3
         chains.append(Chain(len(texts), len(texts) + size - 1, (False, True, False)[:size]))
-        sizes = random.choices((1, 2, 3, 6, 40), k=size)
+        sizes = random.choices((0, 1, 2, 3, 6, 40), k=size)
         texts += ["".join(random.choices(PIECES, k=pieces)) for pieces in sizes]
     places = columns(chains)
     continued = np.ones(len(texts), np.bool_)
@@ -276,6 +277,24 @@ def test_pairs_of_characters_are_enough(scheme: str, split: bool) -> None:
     encoder = Encoder(learned(scheme, split=split), backend="hf")
     assert isinstance(encoder.cuts, PairCuts)
     assert_near_is_enough(encoder, 5, range(50, 2500))
+
+
+@pytest.mark.parametrize(
+    "texts", [["", "  x"], ["", "   a"], ["", "", "  x"], ["", " ", "  x"], ["", "\u2581 x"]]
+)
+@pytest.mark.parametrize("scheme", ["first", "always", "normalizer", "never"])
+def test_behind_an_empty_text(texts: list[str], scheme: str) -> None:
+    """Where the whole gets a space in front, and the runs none, that is seen."""
+    tokenizer = piece_tokenizer(scheme)
+    state = json.loads(tokenizer.json)
+    state["model"]["merges"] = [m for m in state["model"]["merges"] if m != ["▁", "▁"]]
+    encoder = Encoder(replace(tokenizer, json=json.dumps(state)), backend="hf")
+    assert encoder.cuts is not None
+    continued = np.array([False] + [True] * (len(texts) - 1))
+    runs = encoder.encode(texts, continued)
+    chain = columns([Chain(0, len(texts) - 1, (False, *[True] * (len(texts) - 1)))])
+    near = unclean_chains(encoder, texts, continued, runs, chain)
+    assert near.tolist() == unclean_chains(Far(encoder), texts, continued, runs, chain).tolist()
 
 
 def test_crossings() -> None:

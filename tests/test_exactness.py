@@ -70,6 +70,13 @@ def changed(state: State, change: Callable[[State], object]) -> State:
             lambda s: s["model"]["merges"].append(s["model"]["merges"][0]),
             "its model has a merge twice",
         ),
+        (
+            lambda s: s["model"]["merges"].append(["", "a"]),
+            "its model merges something with nothing",
+        ),
+        (lambda s: s["model"]["merges"].append("a "), "its model merges something with nothing"),
+        (lambda s: s["model"]["vocab"].update(a=0), "two of its tokens have one id"),
+        (lambda s: s["model"]["vocab"].pop("Ċ"), "its vocabulary lacks a byte"),
         (lambda s: s["added_tokens"].append(token(" ", rstrip=True)), "its token ' ' is rstrip"),
         (
             lambda s: s["added_tokens"].extend([token("  "), token("   ", normalized=True)]),
