@@ -227,9 +227,11 @@ LATE = """
 import _thread, os, sys, threading
 from sftprep.cli import main
 
+number = int(sys.argv.pop())
+
 def come_late():
     os.read(0, 1)
-    _thread.interrupt_main(int(sys.argv.pop()))  # as a signal that ends no call
+    _thread.interrupt_main(number)  # as a signal that ends no call
 
 threading.Thread(target=come_late, daemon=True).start()
 main()
@@ -244,7 +246,9 @@ def test_interrupted_just_before_it_waits(world: World, number: int, code: int) 
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             until = time.monotonic() + 50
-            while len(world.entries()) < 5 and time.monotonic() < until:
+            while len(world.entries()) < 5:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < until, "the run does not get on"
                 time.sleep(0.01)
             time.sleep(0.3)  # by now it waits for whoever will write the second input
             _, err = process.communicate(b"!", timeout=20)
