@@ -184,8 +184,7 @@ def crossings(state: State) -> str:
 
 def _merges(state: State) -> list[tuple[str, str]]:
     merges = state["model"]["merges"]
-    pairs = (m.split(" ", 1) if isinstance(m, str) else m for m in merges)
-    return [(left, right) for left, right in pairs]
+    return [m.partition(" ")[::2] if isinstance(m, str) else (m[0], m[1]) for m in merges]
 
 
 def parts(node: State | None, key: str) -> list[State]:
