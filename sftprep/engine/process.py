@@ -77,8 +77,9 @@ class _Team:
             time.sleep(0.001)
             live = self._others_live()
         if live and pid not in self._codes:
-            os.kill(pid, signal.SIGKILL)
-            self._codes[pid] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with contextlib.suppress(ChildProcessError, ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                self._codes[pid] = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         return self._codes.get(pid, code)
 
     def end(self) -> None:
