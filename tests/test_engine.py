@@ -22,6 +22,7 @@ import pytest
 from toys import SAMPLE_TOKENIZER, Started, byte_tokenizer, write_jsonl
 
 from sftprep.encoding import prove
+from sftprep.engine import local
 from sftprep.engine.linux import PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER
 from sftprep.engine.local import FEW, IN_FLIGHT, run_blocks
 from sftprep.engine.process import Process, waiting
@@ -237,10 +238,14 @@ SPEAKS = """
 import os, socket, sys
 sys.path[:] = {path!r}
 from multiprocessing.connection import Connection
-from sftprep.engine.pipes import Ready, send
+from sftprep.engine.pipes import Ready, receive, send
 pipes = [Connection(int(descriptor)) for descriptor in sys.argv[1:]]
 def ready():
     send(pipes[0], Ready(os.getpid()))
+def at_work():
+    receive(pipes[0])  # the settings
+    ready()
+    receive(pipes[0])
 {code}
 """
 
@@ -265,7 +270,7 @@ ENDS = pytest.mark.parametrize(
 @ENDS
 def test_a_block_whose_workers_die(started: Started, code: str, how: str) -> None:
     """A block that two workers died of ends the run, and its records are named."""
-    started.change = lambda _, command: instead(command, f"ready()\n{code}")
+    started.change = lambda _, command: instead(command, f"at_work()\n{code}")
     results = run_blocks([block(0, lines=3)], UNTRUSTED, 5, NAMES)
     with pytest.raises(InternalError) as caught:
         next(results)
@@ -301,6 +306,25 @@ def test_forked_workers_tell_how_they_died(
     with pytest.raises(InternalError) as caught:
         list(run_blocks(map(block, range(100)), SETTINGS, 2, NAMES))
     assert str(caught.value).endswith(DIED_TWICE.format("was killed by signal 15").split(":")[-1])
+
+
+def test_all_are_killed_at_once(started: Started, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No block is blamed for a worker that was dead when it was given."""
+    killed: list[int] = []
+    give = local._Worker.give
+
+    def kill_all(worker: Any, index: int, block: Block) -> None:
+        give(worker, index, block)
+        if not killed and len(started.workers) == 2:
+            time.sleep(0.2)  # they have answered all
+            for pid in started.workers:
+                os.kill(pid, signal.SIGKILL)
+            killed.extend(started.workers)
+            time.sleep(0.1)
+
+    monkeypatch.setattr(local._Worker, "give", kill_all)
+    assert rows(100) == texts(run_blocks(map(block, range(100)), SETTINGS, 2))
+    assert len(killed) == 2
 
 
 SIGNALLED = """

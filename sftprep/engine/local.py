@@ -100,7 +100,7 @@ class _Worker:
     Args:
         process: which may still be loading.
         settings: what its program is to be told, unless it was told through another's pipe.
-        tries: 1, and one more for each that died in its place before it was ready.
+        tries: 1, and one more for each that died in its place before it had any work.
     """
 
     def __init__(self, process: Process, settings: Settings, tries: int = 1) -> None:
@@ -113,15 +113,10 @@ class _Worker:
         if process.is_first:
             self._send(lambda: send(self.pipe, settings))
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether it will say something."""
-        return bool(self.jobs) or not self.is_ready
-
     def ready(self, pid: int) -> None:
         """It has loaded what it needs."""
         self.process.born(pid)
-        self.is_ready, self.tries = True, 1
+        self.is_ready = True
 
     def give(self, index: int, block: Block) -> None:
         """Send a block."""
@@ -201,10 +196,13 @@ class _Crew:
         """Take what the workers have to say; wait for it, unless the time is up."""
         if timeout is None and self._settings.untrusted:
             timeout = 1.0
-        pipes = {worker.pipe: worker for worker in self._workers if worker.is_busy}
+        pipes = {worker.pipe: worker for worker in self._workers}
         for pipe in wait(list(pipes), timeout):
             assert isinstance(pipe, Connection)
             self._hear(pipes[pipe])
+            # All that is there: who is dead gets no more work, and is not blamed for it.
+            while not pipe.closed and pipe.poll():
+                self._hear(pipes[pipe])
         if self._settings.untrusted:
             self._check_patience()
         self._hand_out()
@@ -222,16 +220,16 @@ class _Crew:
             worker.ready(answer.pid)
             return
         index = worker.jobs.popleft()
-        worker.since = time.monotonic()
+        worker.tries, worker.since = 1, time.monotonic()
         del self._blocks[index]
         self._done[index] = answer
 
     def _died(self, worker: _Worker) -> None:
         """Put a dead worker's blocks back in front, and a new worker in its place."""
+        code = worker.process.code()
         if worker not in self._workers:  # it was one of several that died as one
             return
-        code = worker.process.code()
-        if not worker.is_ready:
+        if not worker.jobs:
             self._died_early(worker, code)
             return
         index = worker.jobs[0]  # it works on them in order
@@ -243,12 +241,12 @@ class _Crew:
         self.hire(1)
 
     def _died_early(self, worker: _Worker, code: int) -> None:
-        """Begin again with as many as were not ready: what they all come from has died."""
+        """Begin again: with all that were not ready, where what they come from has died."""
         if worker.tries == TRIES:
             raise InternalError(_death("a worker process died twice before it could work", code))
-        lost = [
-            w for w in self._workers if w.process.team is worker.process.team and not w.is_ready
-        ]
+        team = worker.process.team
+        unborn = [w for w in self._workers if w.process.team is team and not w.is_ready]
+        lost = [worker] if worker.is_ready else unborn
         self._workers = [w for w in self._workers if w not in lost]
         self.hire(len(lost), worker.tries + 1)
 
