@@ -100,11 +100,15 @@ class _Worker:
     Args:
         process: which may still be loading.
         settings: what its program is to be told, unless it was told through another's pipe.
+        number: how many were hired before it.
         tries: 1, and one more for each that died in its place before it had any work.
     """
 
-    def __init__(self, process: Process, settings: Settings, tries: int = 1) -> None:
+    def __init__(
+        self, process: Process, settings: Settings, number: int = 0, tries: int = 1
+    ) -> None:
         self.process = process
+        self.number = number
         self.pipe = process.pipe
         self.is_ready = False
         self.tries = tries
@@ -141,7 +145,8 @@ class _Crew:
         self._staff = staff
         self._workers: list[_Worker] = []
         self._blocks: dict[int, Block] = {}  # in flight, for another try
-        self._tries: dict[int, int] = {}
+        self._suspects: dict[int, int] = {}  # blocks, and how many had been hired when one died
+        self._hired = 0
         self._queue: deque[int] = deque()  # in flight, and no worker has it
         self._done: dict[int, BlockResult] = {}
         self._bytes = 0  # of all blocks whose results were not taken yet
@@ -149,7 +154,8 @@ class _Crew:
     def hire(self, count: int, tries: int = 1) -> None:
         """Take on so many more workers."""
         for process in self._staff.hire(count):
-            self._workers.append(_Worker(process, self._settings, tries))
+            self._workers.append(_Worker(process, self._settings, self._hired, tries))
+            self._hired += 1
 
     def run(self, blocks: Iterator[Block]) -> Iterator[BlockResult]:
         """The results, in the order of the blocks."""
@@ -233,8 +239,8 @@ class _Crew:
             self._died_early(worker, code)
             return
         index = worker.jobs[0]  # it works on them in order
-        self._tries[index] = self._tries.get(index, 1) + 1
-        if self._tries[index] > TRIES:
+        # A second try is a new worker's: several may have been killed at once.
+        if worker.number >= self._suspects.setdefault(index, self._hired):
             raise InternalError(_death(self._whose(self._blocks[index]), code))
         self._queue.extendleft(reversed(worker.jobs))
         self._workers.remove(worker)
