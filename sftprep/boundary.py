@@ -1,11 +1,12 @@
-"""Where a text is cut because the loss turns on or off: is the cut clean, and what if not.
+"""Where the loss turns on or off within a text: is that boundary clean, and what if not.
 
 In     the runs of a block, their ids as encoded apart, and the chains of runs that are one text.
-Out    ``unclean_chains``: the chains that would have other ids if they were encoded whole. (A *cut*
-       is a place where that is known to make no difference; see ``cuts``.)
+Out    ``unclean_chains``: the chains that would have other ids if they were encoded whole.
        ``join``: the ids with just those chains encoded whole instead, for ``--boundary joint``.
-Keeps  rows and order: a chain keeps as many runs as it had; a token that lies across a cut goes to
-       the side that is not trained.
+Keeps  rows and order: a chain keeps as many runs as it had; a token that lies across a boundary
+       goes to the side that is not trained.
+
+A *cut* is something else: a place where it is known that encoding apart makes no difference.
 """
 
 from collections.abc import Sequence

@@ -104,9 +104,7 @@ class _Worker:
         tries: 1, and one more for each that died in its place before it had any work.
     """
 
-    def __init__(
-        self, process: Process, settings: Settings, number: int = 0, tries: int = 1
-    ) -> None:
+    def __init__(self, process: Process, settings: Settings, number: int, tries: int) -> None:
         self.process = process
         self.number = number
         self.pipe = process.pipe

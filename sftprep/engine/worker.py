@@ -81,12 +81,8 @@ def _set_up(first: Inbox) -> Pipeline:
     if settings.untrusted:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
-    is_fast = settings.encoding is None or settings.encoding.first.is_fast
-    if is_fast:
-        preload()
     pipeline = Pipeline(settings)
-    if is_fast:
-        pipeline.encoder.encode([""] * FEW)  # what the encoder makes at its first batch
+    pipeline.encoder.encode([""] * FEW)  # what an encoder loads and makes at its first batch
     return pipeline
 
 
