@@ -21,10 +21,10 @@ from sftprep.errors import (
 )
 
 if TYPE_CHECKING:
+    from sftprep.dataset.manifest import Manifest, Prepared, load_manifest
     from sftprep.early import prepare
-    from sftprep.manifest import Manifest, Prepared, load_manifest
+    from sftprep.formats.table import read_shard
     from sftprep.recipe import Recipe
-    from sftprep.shards import read_shard
 
 __all__ = [
     "DataError",
@@ -48,12 +48,12 @@ __all__ = [
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Manifest": "sftprep.manifest",
-    "Prepared": "sftprep.manifest",
+    "Manifest": "sftprep.dataset.manifest",
+    "Prepared": "sftprep.dataset.manifest",
     "Recipe": "sftprep.recipe",
-    "load_manifest": "sftprep.manifest",
+    "load_manifest": "sftprep.dataset.manifest",
     "prepare": "sftprep.early",
-    "read_shard": "sftprep.shards",
+    "read_shard": "sftprep.formats.table",
 }
 
 

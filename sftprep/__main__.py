@@ -1,5 +1,5 @@
 """``python -m sftprep``."""
 
-from sftprep.cli import main
+from sftprep.cli.app import main
 
 main()

@@ -5,22 +5,6 @@ anything is loaded that takes long. ``test_recipe`` checks that the stages know 
 """
 
 SCHEMAS = ("prompt-completion", "instruction", "messages", "sharegpt")
-FIELDS = (
-    "prompt",
-    "completion",
-    "instruction",
-    "input",
-    "output",
-    "system",
-    "history",
-    "messages",
-    "role",
-    "content",
-    "conversations",
-    "from",
-    "value",
-)
-"""The names that ``--field CANONICAL=ACTUAL`` can map."""
 TRUNCATIONS = (
     "error",
     "drop",

@@ -11,11 +11,11 @@ Little input needs no workers, and whether compressed input is little nobody kno
 import os
 from typing import TYPE_CHECKING
 
-from sftprep.cores import usable_cores
-from sftprep.engine.process import waiting
+from sftprep.engine.local.fork_server import waiting
+from sftprep.system.cores import usable_cores
 
 if TYPE_CHECKING:
-    from sftprep.manifest import Prepared
+    from sftprep.dataset.manifest import Prepared
     from sftprep.progress import Progress
     from sftprep.recipe import Recipe
 

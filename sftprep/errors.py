@@ -113,26 +113,3 @@ class RecordError(Exception):
         if self.column is not None:
             where = f"{where}:{self.column}"
         return f"{where}: {self.problem}. {self.cure}, or pass --on-error quarantine."
-
-
-def shown(value: object, limit: int = 80) -> str:
-    """A found value as it may be printed: quoted, escaped, short.
-
-    Control characters (terminal escapes among them) come out as escapes.
-
-    >>> shown("function")
-    "'function'"
-    >>> shown(None)
-    'null'
-    """
-    if value is None or value is True or value is False:
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
-    text = ascii_safe(repr(value))
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def ascii_safe(text: str) -> str:
-    """``text`` with every character that a terminal could act on written as an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -11,27 +11,32 @@ This is the one place where a ``RecordError`` is caught; what then happens to th
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from sftprep.build import Built, RowBuilder
-from sftprep.controls import ControlStrings
-from sftprep.encode import Encoder
-from sftprep.encoding import Encoding
+from sftprep.data.batch import Batch, DropReason
+from sftprep.data.block import Block
+from sftprep.data.conversation import Dialogue, Record
+from sftprep.data.pieces import Rendered
+from sftprep.data.ragged import Mask
+from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError
-from sftprep.memory import keep_freed
-from sftprep.normalize import Fields, normalizer, output_field
-from sftprep.parse import Parsed, parse_lines
-from sftprep.per_turn import per_turn
-from sftprep.read import Block
-from sftprep.records import Batch, Dialogue, DropReason, Mask, Record
-from sftprep.render import Rendered, Renderer
-from sftprep.shorten import Shorter, fewest_dropped
-from sftprep.templates import ChatTemplate, Template
-from sftprep.tokenizer import Tokenizer
-from sftprep.truncate import NEEDS_PARTS, exchanges, truncate
+from sftprep.rows.builder import Built, RowBuilder
+from sftprep.rows.oldest_turns import Shorter, fewest_dropped
+from sftprep.rows.truncation import NEEDS_SECTIONS, exchanges, truncate
+from sftprep.schemas.fields import Fields
+from sftprep.schemas.per_turn import per_turn
+from sftprep.schemas.plain import normalizer, output_field
+from sftprep.strict_json import Parsed, parse_lines
+from sftprep.system.memory import keep_freed
+from sftprep.templates.renderer import Renderer
+from sftprep.templates.template import ChatTemplate, Template
+from sftprep.tokenization.control_strings import ControlStrings
+from sftprep.tokenization.encoder import Encoder
+from sftprep.tokenization.proof import Encoding
+from sftprep.tokenization.tokenizer import Tokenizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,36 +71,6 @@ class Settings:
     def untrusted(self) -> bool:
         """Whether the template is a program: it then runs in a process that can be ended."""
         return isinstance(self.template, ChatTemplate)
-
-
-class Lost(NamedTuple):
-    """A record that gave no row."""
-
-    source: int
-    line: int
-    offset: int
-    reason: str
-    error: RecordError | None  # None where a good record was dropped by policy
-    raw: bytes
-    tokens: int | None = None  # the record's length before any cut, where it came so far
-
-
-@dataclass
-class BlockResult:
-    """What became of a block's records."""
-
-    source: int
-    shard: int
-    schema: str
-    size: int  # bytes of the block
-    batch: Batch | None = None  # None where no row is left; ``record`` counts the block's lines
-    read: int = 0
-    blank: int = 0
-    rejected: list[Lost] = field(default_factory=list)
-    dropped: list[Lost] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)
-    controls: Counter[str] = field(default_factory=Counter)
-    outputs: Counter[str] = field(default_factory=Counter)  # what instruction records call theirs
 
 
 class _Read(NamedTuple):
@@ -135,7 +110,7 @@ class Pipeline:
             self._renderer.pieces,
             tokenizer.controls,
             joint=settings.boundary == "joint",
-            with_parts=settings.truncation in NEEDS_PARTS,
+            with_sections=settings.truncation in NEEDS_SECTIONS,
         )
         self._fields = Fields(settings.fields)
         self._strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
@@ -201,7 +176,7 @@ class Pipeline:
         if schema not in self._normalizers:
             make: Any = normalizer
             if self._is_chat:
-                from sftprep.chat_normalize import chat_normalizer as make
+                from sftprep.schemas.chat import chat_normalizer as make
             self._normalizers[schema] = make(schema, self._fields, self.settings.system)
         return self._normalizers[schema]
 
@@ -305,7 +280,7 @@ def _renderer(settings: Settings) -> Any:
     tokenizer, template = settings.tokenizer, settings.template
     bos = tokenizer.special.get("bos", "")
     if isinstance(template, ChatTemplate):
-        from sftprep.chat import ChatRenderer  # Jinja is not loaded where it is not needed
+        from sftprep.templates.jinja.renderer import ChatRenderer
 
         return ChatRenderer(
             template,
@@ -325,11 +300,13 @@ def _renderer(settings: Settings) -> Any:
     )
 
 
-def _lost(block: Block, index: int, line: bytes, reason: str, error: RecordError | None) -> Lost:
+def _lost(
+    block: Block, index: int, line: bytes, reason: str, error: RecordError | None
+) -> LostRecord:
     number, offset = block.place(index)
     if error is not None:
         number, error = block.located(index, error)
-    return Lost(block.source, number, offset, reason, error, line)
+    return LostRecord(block.source, number, offset, reason, error, line)
 
 
 def _too_long(tokens: int, max_length: int) -> RecordError:

@@ -12,15 +12,17 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from sftprep.cores import usable_cores
-from sftprep.errors import TemplateError, UsageError, shown
-from sftprep.manifest import FORMAT_VERSION
+from sftprep.data.block import Source
+from sftprep.dataset.identity import Identity, identity
+from sftprep.errors import TemplateError, UsageError
 from sftprep.pipeline import Settings
-from sftprep.read import Source, find_sources
+from sftprep.reading.sources import find_sources
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
-from sftprep.resolve import resolve_encoding, resolve_tokenizer, versions
-from sftprep.templates import ChatTemplate, Template, load_template, run_texts
-from sftprep.tokenizer import ROLES, Tokenizer, split_role
+from sftprep.system.cores import usable_cores
+from sftprep.templates.template import ChatTemplate, Template, load_template, run_texts
+from sftprep.text import shown
+from sftprep.tokenization.cached import resolve_encoding, resolve_tokenizer, versions
+from sftprep.tokenization.tokenizer import ROLES, Tokenizer, split_role
 
 LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")
 
@@ -60,21 +62,20 @@ class Plan:
             "max_rejects": recipe.max_rejects,
         }
 
-    def decisive(self, recipe: Recipe, inputs: Sequence[str]) -> dict[str, Any]:
-        """What decides the bytes, as ``manifest.decisive`` says it of a finished dataset.
+    def identity(self, recipe: Recipe, inputs: Sequence[str]) -> Identity:
+        """What decides the bytes, as ``Manifest.identity`` says it of a finished dataset.
 
         Args:
             recipe: the recipe of this plan.
             inputs: what tells the inputs apart: their SHA-256, or their names.
         """
-        return {
-            "format_version": FORMAT_VERSION,
-            "recipe": self.recipe_facts(recipe),
-            "tokenizer": self.settings.tokenizer.sha256,
-            "template": self.settings.template.sha256,
-            "libraries": library_versions(),
-            "inputs": list(inputs),
-        }
+        return identity(
+            recipe=self.recipe_facts(recipe),
+            tokenizer=self.settings.tokenizer.sha256,
+            template=self.settings.template.sha256,
+            libraries=library_versions(),
+            inputs=inputs,
+        )
 
     @property
     def names(self) -> list[str]:

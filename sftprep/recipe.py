@@ -19,10 +19,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import yaml
 
 from sftprep import choices
-from sftprep.errors import UsageError, shown
+from sftprep.errors import UsageError
+from sftprep.schemas.fields import FIELDS
+from sftprep.text import shown
 
 if TYPE_CHECKING:
-    from sftprep.read import Limits
+    from sftprep.reading.blocks import Limits
 
 DEFAULT_MAX_LENGTH = 2048
 CHOICES: dict[str, tuple[str, ...]] = {
@@ -154,7 +156,7 @@ class Recipe:
     @property
     def limits(self) -> "Limits":
         """What the input may demand."""
-        from sftprep.read import Limits
+        from sftprep.reading.blocks import Limits
 
         return Limits(parse_size(self.max_line_bytes, "max_line_bytes"), self.max_expansion)
 
@@ -258,10 +260,10 @@ def _check_together(recipe: Recipe) -> None:
         )
     for entry in recipe.field:
         canonical, equals, actual = entry.partition("=")
-        if not (equals and actual) or canonical not in choices.FIELDS:
+        if not (equals and actual) or canonical not in FIELDS:
             raise UsageError(
                 f"--field {shown(entry)}: expected CANONICAL=ACTUAL, with CANONICAL one of "
-                f"{', '.join(choices.FIELDS)}."
+                f"{', '.join(FIELDS)}."
             )
     _check_template_options(recipe)
     parse_size(recipe.shard_size)

@@ -13,23 +13,27 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sftprep.engine.local import run_blocks
-from sftprep.engine.process import Staff
+from sftprep.data.block import Block
+from sftprep.data.conversation import Record
+from sftprep.dataset.accounting import Tally
+from sftprep.dataset.durable import write_durably
+from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
+from sftprep.dataset.journal import Journal
+from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared
+from sftprep.dataset.reuse import finished
+from sftprep.dataset.shard_writer import ShardWriter
+from sftprep.dataset.staging import Output
+from sftprep.engine.local.fork_server import Staff
+from sftprep.engine.local.pool import run_blocks
 from sftprep.errors import DataError, NoInputError, RecordError, UsageError
-from sftprep.journal import Journal, write_durably
-from sftprep.manifest import FORMAT_VERSION, MANIFEST, Manifest, Prepared, fingerprint
-from sftprep.normalize import Fields, detect_schema
-from sftprep.output import Output
-from sftprep.parse import parse_line
+from sftprep.formats.table import shard_name
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
-from sftprep.read import Block, BlockReader
+from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
-from sftprep.records import Record
-from sftprep.reuse import finished
-from sftprep.shards import shard_name
-from sftprep.shards.writer import ShardWriter
-from sftprep.tally import Tally
+from sftprep.schemas.fields import Fields
+from sftprep.schemas.plain import detect_schema
+from sftprep.strict_json import parse_line
 
 
 def prepare(
@@ -87,7 +91,7 @@ def prepare(
 
 def _begin(output: Output, journal: Journal, tally: Tally, recipe: Recipe, job: Plan) -> bool:
     """Begin anew, or where an interrupted run ended; whether it was the latter."""
-    todo = job.decisive(recipe, [source.name for source in job.sources])
+    todo = job.identity(recipe, [source.name for source in job.sources])
     if recipe.resume and journal.resumable():
         journal.resume(todo)
     else:
@@ -176,16 +180,16 @@ def _manifest(
         }
         for source, facts, counts in zip(job.sources, reader.facts, tally.sources, strict=True)
     ]
-    decisive = job.decisive(recipe, [facts.sha256 for facts in reader.facts])
+    identity = job.identity(recipe, [facts.sha256 for facts in reader.facts])
     return Manifest(
         format_version=FORMAT_VERSION,
-        recipe=decisive["recipe"],
+        recipe=identity["recipe"],
         inputs=inputs,
         tokenizer=job.tokenizer_facts() | {"files": tokenizer_files},
         template=job.template_facts(),
         counts=tally.totals(),
         shards=shards,
         ledgers=tally.ledgers(),
-        libraries=decisive["libraries"],
-        fingerprint=fingerprint(decisive),
+        libraries=identity["libraries"],
+        fingerprint=fingerprint(identity),
     )

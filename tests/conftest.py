@@ -57,7 +57,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> Iterator["Started"]:
     """The programs that are started for workers, in order; all have ended in the end."""
     from toys import Started
 
-    from sftprep.engine.process import Process
+    from sftprep.engine.local.fork_server import Process
 
     found, start, born = Started(), subprocess.Popen, Process.born
 

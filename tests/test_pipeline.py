@@ -19,9 +19,10 @@ from toys import (
 )
 
 from sftprep import DataError, NoInputError, Recipe, load_manifest, prepare
-from sftprep.pipeline import BlockResult, Pipeline, Settings
-from sftprep.read import Block, Element
-from sftprep.templates import load_template, parse_template
+from sftprep.data.block import Block, Element
+from sftprep.data.result import BlockResult
+from sftprep.pipeline import Pipeline, Settings
+from sftprep.templates.template import load_template, parse_template
 
 CHAT = parse_template(
     {

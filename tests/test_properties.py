@@ -16,13 +16,16 @@ from toys import byte_hf, byte_tokenizer, piece_tokenizer, recipe, save_folder, 
 
 from sftprep import DataError, load_manifest, prepare, read_shard
 from sftprep.choices import TRAIN_ON, TRUNCATIONS
-from sftprep.pipeline import BlockResult, Pipeline, Settings
-from sftprep.read import Block, BlockReader
-from sftprep.records import Batch, Conversation, Message
-from sftprep.render import Renderer, rendered_text
-from sftprep.templates import load_template
-from sftprep.tokenizer import Tokenizer
-from sftprep.truncate import truncate
+from sftprep.data.batch import Batch
+from sftprep.data.block import Block
+from sftprep.data.conversation import Conversation, Message
+from sftprep.data.result import BlockResult
+from sftprep.pipeline import Pipeline, Settings
+from sftprep.reading.blocks import BlockReader
+from sftprep.rows.truncation import truncate
+from sftprep.templates.renderer import Renderer, rendered_text
+from sftprep.templates.template import load_template
+from sftprep.tokenization.tokenizer import Tokenizer
 
 CONTROLS = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|USER|>", "<|ASSISTANT|>", "<|SYSTEM|>")
 MERGES = [(" ", "a"), ("a", "b"), ("\n", "\n"), (" ", " "), ("<", "|"), ("h", "e"), ("<", "/")]

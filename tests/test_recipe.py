@@ -13,12 +13,13 @@ import typer
 import yaml
 
 from sftprep import Recipe, UsageError, choices
-from sftprep.cli import app, prepare
-from sftprep.normalize import SCHEMAS, Fields
+from sftprep.cli.app import app, prepare
+from sftprep.data.batch import Batch
+from sftprep.formats.table import FORMATS
 from sftprep.recipe import CHOICES, flag, parse_size
-from sftprep.records import Batch
-from sftprep.shards import FORMATS
-from sftprep.truncate import NEEDS_PARTS, truncate
+from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
+from sftprep.schemas.fields import FIELDS, Fields
+from sftprep.schemas.plain import SCHEMAS
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -361,11 +362,11 @@ def test_choices_are_what_the_stages_know() -> None:
     """The names that an option takes are those that something is done for."""
     assert tuple(SCHEMAS) == choices.SCHEMAS
     assert tuple(FORMATS) == choices.FORMATS
-    assert set(choices.FIELDS) == set(Fields())
-    assert set(choices.TRUNCATIONS) > NEEDS_PARTS
+    assert set(FIELDS) == set(Fields())
+    assert set(choices.TRUNCATIONS) > NEEDS_SECTIONS
     assert choices.IGNORE_INDEX == -100
     batch = Batch.of([[1, 2]], [[False, True]])
-    for strategy in set(choices.TRUNCATIONS) - NEEDS_PARTS:
+    for strategy in set(choices.TRUNCATIONS) - NEEDS_SECTIONS:
         assert len(truncate(batch, 2, strategy).batch) == 1
 
 

@@ -15,8 +15,9 @@ from tokenizers import AddedToken as HfAddedToken
 from tokenizers import Tokenizer as HfTokenizer
 from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
+from sftprep.data.control_tokens import AddedToken
 from sftprep.recipe import Recipe
-from sftprep.tokenizer import AddedToken, Tokenizer
+from sftprep.tokenization.tokenizer import Tokenizer
 
 SAMPLE_DATA = Path(__file__).resolve().parent.parent / "sample_data"
 SAMPLE_TOKENIZER = SAMPLE_DATA / "tokenizer"

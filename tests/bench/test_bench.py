@@ -14,9 +14,9 @@ import pytest
 from measure import Case, Measured, Ran
 from targets import verdicts
 
-from sftprep.records import Batch
-from sftprep.shards import parquet
-from sftprep.shards.groups import Grouper
+from sftprep.data.batch import Batch
+from sftprep.formats import parquet
+from sftprep.formats.row_groups import Grouper
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "sample_data"

@@ -31,7 +31,7 @@ from typing import Any
 import gigatoken
 from tokenizers import Tokenizer, normalizers
 
-from sftprep.codepoints import CODE_POINTS, divergent_table
+from sftprep.tokenization.unicode_differences import CODE_POINTS, divergent_table
 
 BATCH = 20_000  # texts at a time
 SURROGATES = range(0xD800, 0xE000)  # no characters

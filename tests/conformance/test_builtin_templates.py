@@ -19,9 +19,10 @@ import jinja2
 import jinja2.sandbox
 import pytest
 
-from sftprep.records import IMPLICIT_BOS, LITERAL, Conversation, Message, Piece
-from sftprep.render import Renderer, rendered_text
-from sftprep.templates import builtin_names, load_template
+from sftprep.data.conversation import Conversation, Message
+from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece
+from sftprep.templates.renderer import Renderer, rendered_text
+from sftprep.templates.template import builtin_names, load_template
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "chat_templates"
 

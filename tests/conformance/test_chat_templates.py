@@ -12,15 +12,15 @@ import orjson
 import pytest
 from real_tokenizers import mistral
 
-from sftprep.parse import parse_line
+from sftprep.data.conversation import Chat
 from sftprep.pipeline import Pipeline
 from sftprep.plan import plan
-from sftprep.read import BlockReader
+from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
-from sftprep.records import Chat
 from sftprep.run import with_schemas
-from sftprep.tokenizer import _add_token
-from sftprep.tool_calls import json_text, json_value, map_arguments
+from sftprep.strict_json import parse_line
+from sftprep.templates.jinja.arguments import json_text, json_value, map_arguments
+from sftprep.tokenization.tokenizer import _add_token
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 

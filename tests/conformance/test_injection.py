@@ -16,10 +16,10 @@ from toys import SAMPLE_TOKENIZER
 
 from sftprep.pipeline import Pipeline
 from sftprep.plan import plan
-from sftprep.read import BlockReader
+from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
 from sftprep.run import with_schemas
-from sftprep.skeleton import filled
+from sftprep.templates.jinja.skeleton import filled
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 EVERY = "SFTPREP_EVERY_TOKEN" in os.environ  # all tokens, split at all places: some minutes

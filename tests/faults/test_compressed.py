@@ -13,8 +13,9 @@ import pytest
 import xxhash
 
 from sftprep.errors import DataError, RecordError
-from sftprep.parse import parse_line
-from sftprep.read import BlockReader, find_sources
+from sftprep.reading.blocks import BlockReader
+from sftprep.reading.sources import find_sources
+from sftprep.strict_json import parse_line
 
 pytestmark = pytest.mark.faults
 

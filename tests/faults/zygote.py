@@ -27,7 +27,7 @@ def preload(argv: list[str]) -> None:
     if (pid := os.fork()) == 0:
         os.close(reader)
         become({"argv": argv, "cwd": ".", "out": os.devnull, "err": os.devnull} | PLAIN)
-        from sftprep.cli import main
+        from sftprep.cli.app import main
 
         try:
             main()
@@ -107,6 +107,6 @@ def serve(number: int) -> None:
 
 if __name__ == "__main__":
     serve(int(sys.argv[1]))
-    from sftprep.cli import main
+    from sftprep.cli.app import main
 
     main()

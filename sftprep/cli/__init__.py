@@ -1,0 +1,1 @@
+"""The command line: commands, terminal, progress bars, and words for people. It holds no logic."""

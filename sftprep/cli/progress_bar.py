@@ -1,0 +1,60 @@
+"""How a run tells what it is doing: to nobody, or on a terminal's stderr.
+
+In     notes before the work begins; then, for each block, what has been read and done.
+Out    a bar with records, MB/s and time left where stderr is a terminal; notes in any case.
+Never  writes to stdout.
+"""
+
+import contextlib
+import sys
+import time
+from typing import Any
+
+from sftprep.text import ascii_safe
+
+
+class Bar:
+    """Records, MB/s and time left, by tqdm."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._bar: Any = None
+        self._records = 0
+        self._bytes = 0
+        self._began = 0.0
+
+    def note(self, text: str) -> None:
+        """Say a sentence on stderr."""
+        with contextlib.suppress(OSError):
+            print(f"note: {ascii_safe(text)}", file=sys.stderr)
+
+    def start(self, total: int | None) -> None:
+        """Show the bar."""
+        from tqdm import tqdm
+
+        self._began = time.monotonic()
+        self._bar = tqdm(
+            total=total,
+            unit="B",
+            unit_scale=True,
+            disable=not self._shown,
+            file=sys.stderr,
+            dynamic_ncols=True,
+            bar_format="{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} "
+            "[{elapsed}<{remaining}]{postfix}"
+            if total
+            else None,
+        )
+
+    def advance(self, stored: int, size: int, records: int) -> None:
+        """Move the bar."""
+        self._records += records
+        self._bytes += size
+        rate = self._bytes / 1e6 / max(time.monotonic() - self._began, 1e-3)
+        self._bar.set_postfix_str(f"{self._records:,} records, {rate:.1f} MB/s", refresh=False)
+        self._bar.update(stored - self._bar.n)
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.close()

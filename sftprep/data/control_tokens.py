@@ -1,0 +1,52 @@
+"""The tokenizer's control tokens, and how they are found in a template's text.
+
+A *control token* is every added token that is not plain white space, whether the tokenizer flags it
+as special or not: DeepSeek's ``<｜User｜>`` is not flagged. Only templates place control tokens; the
+text of a record never becomes one.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class AddedToken(NamedTuple):
+    """An entry of the tokenizer's added vocabulary, with the flags that change its surroundings."""
+
+    content: str
+    id: int
+    special: bool
+    lstrip: bool  # takes in the white space before it
+    rstrip: bool  # takes in the white space after it
+    single_word: bool  # stays plain text where it touches a word character
+    normalized: bool  # is searched for in the normalized text
+
+
+class ControlTokens:
+    """Finds control tokens in a template's text as HF tokenizers do: leftmost, then longest.
+
+    Args:
+        tokens: the control tokens to look for.
+    """
+
+    def __init__(self, tokens: Sequence[AddedToken]) -> None:
+        self._passes = [
+            {t.content: t for t in tokens if t.normalized == normalized}
+            for normalized in (False, True)  # HF looks for normalized tokens in what is left
+        ]
+
+    def split(self, text: str, level: int = 0) -> list[str | AddedToken]:
+        """Split a text at its control tokens: the texts between them, and the tokens, in order."""
+        if level == len(self._passes):
+            return [text] if text else []
+        found: list[str | AddedToken] = []
+        position = 0
+        group = self._passes[level]
+        # A vocabulary may hold a thousand tokens: compiling a pattern of all of them would take
+        # longer than most templates take to render.
+        present = sorted(filter(text.__contains__, group), key=len, reverse=True)
+        for match in re.finditer("|".join(map(re.escape, present)) or r"(?!)", text):
+            found += self.split(text[position : match.start()], level + 1)
+            found.append(group[match[0]])
+            position = match.end()
+        return found + self.split(text[position:], level + 1)

@@ -1,0 +1,81 @@
+"""Rows of different lengths in one flat array.
+
+From encoding on, all data is columnar: a flat array of values and the offsets of its rows, so that
+no Python object is made for a token.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int32]
+Offsets = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """Rows of different lengths in a flat array: row i is ``values[offsets[i]:offsets[i + 1]]``."""
+
+    values: Ids  # int32, flat
+    offsets: Offsets  # int64, one more than there are rows, starts with 0
+
+    @classmethod
+    def of(cls, rows: Sequence[Sequence[int]]) -> Self:
+        """Build from lists (for small data and tests)."""
+        lengths = [len(row) for row in rows]
+        flat = [value for row in rows for value in row]
+        return cls(np.array(flat, np.int32), ends_to_offsets(np.array(lengths, np.int64)))
+
+    @classmethod
+    def of_arrays(cls, rows: Sequence[Ids]) -> Self:
+        """Build from arrays."""
+        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+        values = np.concatenate(rows) if rows else np.zeros(0, np.int32)
+        return cls(values, ends_to_offsets(lengths))
+
+    @property
+    def lengths(self) -> Offsets:
+        """How long each row is, int64."""
+        return np.diff(self.offsets)
+
+    def row(self, index: int) -> Ids:
+        """Row ``index`` as a view."""
+        return self.values[self.offsets[index] : self.offsets[index + 1]]
+
+    def take(self, rows: npt.NDArray[np.intp]) -> "Ragged":
+        """The given rows in the given order."""
+        lengths = self.lengths[rows]
+        return Ragged(
+            self.values[ragged_index(self.offsets[:-1][rows], lengths)], ends_to_offsets(lengths)
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence["Ragged"]) -> "Ragged":
+        """All rows of all parts, in order."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        return Ragged(np.concatenate([part.values for part in parts]), ends_to_offsets(lengths))
+
+
+def ends_to_offsets(lengths: Offsets) -> Offsets:
+    """Offsets of rows with these lengths.
+
+    >>> ends_to_offsets(np.array([2, 0, 3])).tolist()
+    [0, 2, 2, 5]
+    """
+    offsets = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=offsets[1:])
+    return offsets
+
+
+def ragged_index(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Offsets:
+    """The flat positions of slices that begin at ``starts`` and are ``lengths`` long.
+
+    >>> ragged_index(np.array([5, 0]), np.array([2, 3])).tolist()
+    [5, 6, 0, 1, 2]
+    """
+    offsets = ends_to_offsets(lengths)
+    return np.arange(offsets[-1], dtype=np.int64) + np.repeat(starts - offsets[:-1], lengths)

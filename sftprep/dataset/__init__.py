@@ -1,0 +1,1 @@
+"""A dataset on disk: staging, journal, commit, manifest, ledgers, accounting and reuse."""

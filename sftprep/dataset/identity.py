@@ -1,0 +1,92 @@
+"""What decides a dataset's bytes: two builds with equal identities give the same dataset.
+
+In     the resolved options that decide bytes, the SHA-256 of tokenizer and template, the versions of
+       the libraries, and the inputs, by content or by name.
+Out    the identity as plain values; its SHA-256, the fingerprint; the first difference between two
+       identities, in words.
+
+The manifest holds the identity of a finished dataset, and the journal that of an unfinished one.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from sftprep.text import shown
+
+FORMAT_VERSION = 4
+"""Of the shards' bytes and of the manifest. A change to emitted bytes raises it."""
+
+Identity = dict[str, Any]
+
+ORDER = ("format_version", "recipe", "tokenizer", "template", "inputs", "libraries")
+"""The order in which two identities are compared."""
+
+
+def identity(
+    *,
+    recipe: Any,
+    tokenizer: Any,
+    template: Any,
+    libraries: Any,
+    inputs: Any,
+    format_version: Any = FORMAT_VERSION,
+) -> Identity:
+    """Collect what decides the bytes. A manifest may hold anything, so no type is relied on.
+
+    Args:
+        recipe: name -> value of each option that decides bytes, resolved.
+        tokenizer: SHA-256 of the resolved tokenizer.
+        template: SHA-256 of the template's text.
+        libraries: name -> version of each library that decides bytes.
+        inputs: a list of what tells the inputs apart: their SHA-256, or their names.
+        format_version: of the dataset.
+    """
+    return {
+        "format_version": format_version,
+        "recipe": recipe,
+        "tokenizer": tokenizer,
+        "template": template,
+        "libraries": libraries,
+        "inputs": inputs,
+    }
+
+
+def fingerprint(facts: Mapping[str, Any]) -> str:
+    """SHA-256 of plain values, whatever the order of their keys."""
+    return hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The first difference between two identities, in words; "" if they are equal.
+
+    >>> difference({"recipe": {"max_length": 10}}, {"recipe": {"max_length": 20}})
+    '--max-length was 10 and is 20'
+    """
+    for key in ORDER:
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if key in ("recipe", "libraries") and isinstance(before, dict) and isinstance(after, dict):
+            name = next(k for k in [*after, *before] if before.get(k) != after.get(k))
+            called = "--" + name.replace("_", "-") if key == "recipe" else f"the version of {name}"
+            return f"{called} was {_words(before.get(name))} and is {_words(after.get(name))}"
+        if key == "inputs" and isinstance(before, list) and isinstance(after, list):
+            return _inputs_difference(before, after)
+        if key == "format_version":
+            return f"the format version was {_words(before)} and is {_words(after)}"
+        return f"the {key} differs"
+    return ""
+
+
+def _inputs_difference(old: list[Any], new: list[Any]) -> str:
+    if len(old) != len(new):
+        return f"there were {len(old):,} inputs and are {len(new):,}"
+    number = next(i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+    return f"input {number + 1} of {len(new):,} differs"
+
+
+def _words(value: Any) -> str:
+    return ", ".join(map(shown, value)) or "none" if isinstance(value, list) else shown(value)

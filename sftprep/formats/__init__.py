@@ -1,0 +1,1 @@
+"""File formats of shards: the writer and the reader of one format share a file."""

@@ -1,0 +1,88 @@
+"""JSON Lines: an object a row, for eyes and for tools without Arrow."""
+
+from collections.abc import Iterator
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+import orjson
+
+from sftprep.data.batch import Batch
+from sftprep.data.ragged import Ids, Ragged, ends_to_offsets
+from sftprep.formats.chunks import COLUMNS, Chunk, ShardError
+from sftprep.text import shown
+
+ENDING = "jsonl"
+CHUNK_BYTES = 1 << 20  # of text, read at a time
+
+
+def load() -> None:
+    """Nothing more."""
+
+
+class Writer:
+    """Writes to an empty file, a line for each row."""
+
+    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
+        self._file = file
+        self._ignore_index = ignore_index
+
+    def write(self, group: Batch) -> None:
+        """Write a group."""
+        option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
+        labels = group.labels(self._ignore_index)
+        for start, end in pairwise(group.offsets.tolist()):
+            row = {
+                "input_ids": group.input_ids[start:end],
+                "attention_mask": np.ones(end - start, np.int8),
+                "labels": labels[start:end],
+            }
+            self._file.write(orjson.dumps(row, option=option))
+
+    def close(self) -> None:
+        """Nothing comes last."""
+
+
+def read(path: Path) -> tuple[Ragged, Ids]:
+    """All rows: ids, and labels of the same shape, flat."""
+    with path.open("rb") as file:
+        rows = [orjson.loads(line) for line in file]
+    labels = Ragged.of([row["labels"] for row in rows])
+    return Ragged.of([row["input_ids"] for row in rows]), labels.values
+
+
+def chunks(file: BinaryIO) -> Iterator[Chunk]:
+    """The rows, about a MiB of text at a time."""
+    first = 0
+    while lines := file.readlines(CHUNK_BYTES):
+        rows = [_row(line, first + index) for index, line in enumerate(lines)]
+        yield Chunk(*(_ragged(name, [row[name] for row in rows], first) for name in COLUMNS))
+        first += len(rows)
+
+
+def _row(line: bytes, number: int) -> dict[str, Any]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ShardError(
+            f"is not valid JSON at column {error.colno}: {error.msg}", number
+        ) from error
+    if not isinstance(row, dict) or tuple(row) != COLUMNS:
+        found = ", ".join(map(shown, row)) if isinstance(row, dict) else shown(row)
+        raise ShardError(f"has {found[:200] or 'no keys'}; expected {', '.join(COLUMNS)}", number)
+    return row
+
+
+def _ragged(name: str, rows: list[Any], first: int) -> Ragged:
+    for index, row in enumerate(rows):
+        # Types are told apart by the set of them, in C: true is no integer here.
+        if not isinstance(row, list) or set(map(type, row)) - {int}:
+            raise ShardError(f"{name} is {shown(row)}; expected a list of integers", first + index)
+    lengths = np.fromiter(map(len, rows), np.int64, len(rows))
+    try:
+        values = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
+    except OverflowError as error:
+        number = next(i for i, row in enumerate(rows) if max(map(abs, row), default=0) >= 1 << 31)
+        raise ShardError(f"{name} holds a number beyond 32 bits", first + number) from error
+    return Ragged(values, ends_to_offsets(lengths))

@@ -1,0 +1,1 @@
+"""Places -> bytes -> blocks of whole records."""

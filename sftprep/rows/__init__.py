@@ -1,0 +1,1 @@
+"""Pieces and ids -> rows: layout, assembly and truncation."""

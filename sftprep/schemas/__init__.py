@@ -1,0 +1,1 @@
+"""Records -> conversations: one file for each schema."""

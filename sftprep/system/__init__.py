@@ -1,0 +1,1 @@
+"""What the operating system knows: cores, memory, processes, files."""

@@ -1,0 +1,1 @@
+"""Where the loss turns on or off inside a text."""

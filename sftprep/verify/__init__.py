@@ -1,0 +1,1 @@
+"""Check a dataset against its manifest, and build it again to compare."""

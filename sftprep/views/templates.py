@@ -1,0 +1,118 @@
+"""Templates for the eye: the list, and one of them rendered with its trained part marked.
+
+In     the name of a built-in template, or the path of a user's own.
+Out    text. Its conversations go through the real renderer, with signs such as ``‹eos›`` where the
+       tokenizer's own tokens would stand: no tokenizer is needed.
+Raises TemplateError: no such template, or a file that is none.
+"""
+
+import re
+from collections.abc import Sequence
+
+from sftprep.data.conversation import Conversation, Message
+from sftprep.templates.renderer import Renderer
+from sftprep.templates.template import Template, builtin_names, load_template, run_texts
+from sftprep.text import ascii_safe
+from sftprep.views.token_text import Unit, legend, paint
+
+SIGNS = {"bos": "‹bos›", "eos": "‹eos›", "separator": "‹separator›"}
+BOS = {
+    "auto": "first, where the tokenizer itself adds one (not shown below)",
+    "always": "always first",
+    "never": "none",
+}
+SYSTEM = Message("system", "Answer in one sentence.")
+EXCHANGES = (
+    Message("user", "Which planet is the largest?"),
+    Message("assistant", "Jupiter is the largest planet."),
+    Message("user", "And the smallest?"),
+    Message("assistant", "Mercury is the smallest."),
+)
+WITH_INPUT = (
+    Message("user", "Translate into French.", "Good morning!"),
+    Message("assistant", "Bonjour !"),
+)
+SYSTEM_ZH = Message("system", "请用一句话回答。")
+EXCHANGES_ZH = (
+    Message("user", "最大的行星是哪一颗？"),
+    Message("assistant", "木星是最大的行星。"),
+    Message("user", "最小的呢？"),
+    Message("assistant", "水星是最小的行星。"),
+)
+WITH_INPUT_ZH = (
+    Message("user", "翻译成英文。", "早上好！"),
+    Message("assistant", "Good morning!"),
+)
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
+
+def list_templates() -> str:
+    """The built-in templates, a line each."""
+    found = [load_template(name) for name in builtin_names()]
+    width = max(len(template.name) for template in found)
+    lines = [f"{template.name:<{width}}  {template.description}" for template in found]
+    return "\n".join([*lines, "", "sftprep templates NAME shows one rendered; NAME may be a file."])
+
+
+def describe_template(name: str, *, colour: bool) -> str:
+    """What a template is and needs, and what it makes of an example conversation."""
+    template = load_template(name)
+    parts = [
+        f"{_facts(template)}\n{legend(colour=colour, boundaries=False)}",
+        paint(_example(template, with_input=False), colour=colour, boundaries=False),
+    ]
+    if template.user_with_input is not None:
+        shown = paint(_example(template, with_input=True), colour=colour, boundaries=False)
+        parts += ["where a record has an input:", shown]
+    return "\n\n".join(parts)
+
+
+def _facts(template: Template) -> str:
+    """Description, source, and what the tokenizer must have."""
+    used = run_texts(template)
+    own = [SIGNS[role] for role in ("bos", "eos") if role in used]
+    needs = [*template.tokens, *([f"the tokenizer's {' and '.join(own)}"] if own else [])]
+    facts = {
+        "source": template.source,
+        "needs": ", ".join(needs) or "no special token",
+        "BOS": BOS[template.bos],
+        "separator": f"{SIGNS['separator']}: nothing, unless given" if "separator" in used else "",
+    }
+    width = max(len(key) for key, value in facts.items() if value)
+    head = f"{template.name}: {template.description}" if template.description else template.name
+    lines = [f"  {key:<{width}}  {value}" for key, value in facts.items() if value]
+    return "\n".join(map(ascii_safe, [head, *lines]))
+
+
+def _example(template: Template, *, with_input: bool) -> list[Unit]:
+    """An example conversation, rendered, in stretches of the same kind."""
+    renderer = Renderer(template, bos=SIGNS["bos"], eos=SIGNS["eos"], separator=SIGNS["separator"])
+    rendered = renderer.render(Conversation.of(*_messages(template, with_input=with_input)))
+    shown: list[Unit] = []
+    for piece in renderer.pieces(rendered.shape):
+        if piece.slot >= 0:
+            shown.append(Unit(rendered.contents[piece.slot], piece.trained))
+        else:
+            shown += _taken_apart(piece.text, piece.trained, template.tokens)
+    return [unit for unit in shown if unit.text]
+
+
+def _messages(template: Template, *, with_input: bool) -> tuple[Message, ...]:
+    """The conversation that suits the template: its language, a system prompt, one turn or two."""
+    chinese = CHINESE.search(template.user) is not None
+    messages: tuple[Message, ...] = EXCHANGES_ZH if chinese else EXCHANGES
+    if with_input:
+        messages = WITH_INPUT_ZH if chinese else WITH_INPUT
+    elif not (template.tokens or template.header):  # no chat format, which marks its answers
+        messages = messages[:2]
+    takes_system = template.system is not None or template.user_with_system is not None
+    if takes_system and template.default_system is None:
+        return (SYSTEM_ZH if chinese else SYSTEM, *messages)
+    return messages
+
+
+def _taken_apart(text: str, trained: bool, tokens: Sequence[str]) -> list[Unit]:
+    """A template's text, with its tokens and signs set off."""
+    controls = sorted([*tokens, *SIGNS.values()], key=len, reverse=True)
+    parts = re.split(f"({'|'.join(map(re.escape, controls))})", text)
+    return [Unit(part, trained, control=part in controls) for part in parts]

@@ -1,0 +1,493 @@
+"""journal: what is finished is taken up again if all of it is still true, and nothing else."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import tree
+
+from sftprep.data.block import Block, Source
+from sftprep.dataset.durable import write_durably
+from sftprep.dataset.journal import Journal
+from sftprep.dataset.ledger import Ledger
+from sftprep.errors import OutputError
+
+SOURCES = [Source("in/a.jsonl", "a.jsonl"), Source("in/b\x1b.jsonl", "b\x1b.jsonl")]
+PLAN = {
+    "format_version": 2,
+    "recipe": {"max_length": 10, "template": "plain"},
+    "tokenizer": "t",
+    "template": "u",
+    "libraries": {"orjson": "3"},
+    "inputs": ["a.jsonl", "b\x1b.jsonl"],
+}
+PARTS = (
+    (0, 0, "a1\na2\n"), (0, 0, "a3\n"),
+    (0, 1, "a4\n"), (1, 1, "b1\n"),
+    (1, 2, "-\n"),
+    (1, 3, "b3\n"), (1, 3, "b4\n"),
+)  # fmt: skip
+"""Source, shard and data of each block; a shard of "-" has no rows. Each b is also rejected."""
+
+
+def blocks(parts: Iterable[tuple[int, int, str]] = PARTS) -> list[Block]:
+    """Blocks, with the line numbers that follow from their data."""
+    lines, texts = {0: 1, 1: 1}, {0: "", 1: ""}
+    made = []
+    for source, shard, data in parts:
+        texts[source] += data
+        until = hashlib.sha256(texts[source].encode()).hexdigest()
+        made.append(Block(source, shard, lines[source], 0, data.encode(), until=until))
+        lines[source] += data.count("\n")
+    return made
+
+
+def sha256(*data: bytes) -> str:
+    """The hash of bytes."""
+    return hashlib.sha256(b"".join(data)).hexdigest()
+
+
+def facts(data: bytes) -> dict[str, Any]:
+    """What is said of a shard."""
+    return {"rows": data.count(b"\n"), "bytes": len(data), "sha256": sha256(data)}
+
+
+def writer(data: bytes) -> Callable[[Path], "Future[dict[str, Any]] | None"]:
+    """Write a shard that is nothing but its input."""
+
+    def write(path: Path) -> "Future[dict[str, Any]] | None":
+        if data == b"-\n":
+            return None
+        with path.open("xb") as file:
+            file.write(data)
+        future: Future[dict[str, Any]] = Future()
+        future.set_result(facts(data))
+        return future
+
+    return write
+
+
+class Run:
+    """A run on a staging folder; it may end early, as if it were killed."""
+
+    def __init__(self, staging: Path, *, resume: bool = False) -> None:
+        self.journal = Journal(staging, SOURCES)
+        self.taken: list[bytes] = []
+        self._ledger = Ledger(staging / "dataset" / "rejects.jsonl")
+        if resume:
+            self.journal.resume(PLAN)
+        else:
+            (staging / "dataset").mkdir(parents=True)
+            self.journal.begin(PLAN)
+
+    def go(self, given: Sequence[Block], stop: int = 99) -> list[dict[str, Any]]:
+        """Work on the blocks, up to the end of shard number ``stop``."""
+        if self.journal.finished:
+            self._ledger.resume()
+        try:
+            self._work(given, stop)
+        finally:
+            self._ledger.close()
+        return [] if stop < 99 else self.journal.close("train-{:05d}-of-{:05d}".format)
+
+    def _work(self, given: Sequence[Block], stop: int) -> None:
+        for shard, group in groupby(self.journal.left(given), attrgetter("shard")):
+            data = [block.data for block in group]
+            self.taken += data
+            for block in data:
+                if block.startswith(b"b"):
+                    self._ledger.add({"lost": block.decode()})
+            known = self._ledger.facts()
+            ledgers = {"rejects.jsonl": known} if known else {}
+            written = writer(b"".join(data))(self.journal.next_shard())
+            self.journal.add({"shards": shard + 1}, ledgers, written)
+            if shard == stop:
+                self._ledger.add({"lost": "of a shard that was not finished"})
+                break
+
+
+def whole(folder: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """What an undisturbed run gives."""
+    shards = Run(folder).go(blocks())
+    return shards, tree(folder)
+
+
+def said(run: Callable[[], object]) -> str:
+    """The error's text."""
+    with pytest.raises(OutputError) as caught:
+        run()
+    assert caught.value.exit_code == 73
+    return str(caught.value)
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def test_begin(tmp_path: Path) -> None:
+    """First the plan is written; with it the run can be resumed."""
+    journal = Journal(tmp_path, SOURCES)
+    assert not journal.resumable()
+    journal.begin(PLAN)
+    assert journal.resumable()
+    assert set(tree(tmp_path)) == {"plan.json", "journal.jsonl"}
+    assert json.loads((tmp_path / "plan.json").read_bytes()) == PLAN
+    assert (tmp_path / "journal.jsonl").read_bytes() == b""
+
+
+def test_entries(tmp_path: Path) -> None:
+    """A line a shard: what it is, the hash of its part of the input, the counts and ledgers."""
+    shards, _ = whole(tmp_path)
+    lines = [json.loads(x) for x in (tmp_path / "journal.jsonl").read_bytes().splitlines()]
+    first, second = b'{"lost":"b1\\n"}\n', b'{"lost":"b3\\n"}\n{"lost":"b4\\n"}\n'
+    one = {"entries": 1, "bytes": len(first), "sha256": sha256(first)}
+    three = {"entries": 3, "bytes": len(first + second), "sha256": sha256(first, second)}
+    assert lines == [
+        {
+            "shard": facts(b"a1\na2\na3\n"),
+            "input": {"0": sha256(b"a1\na2\na3\n")},
+            "counts": {"shards": 1},
+            "ledgers": {},
+        },
+        {
+            "shard": facts(b"a4\nb1\n"),
+            "input": {"0": sha256(b"a1\na2\na3\na4\n"), "1": sha256(b"b1\n")},
+            "counts": {"shards": 2},
+            "ledgers": {"rejects.jsonl": one},
+        },
+        {
+            "shard": None,
+            "input": {"1": sha256(b"b1\n-\n")},
+            "counts": {"shards": 3},
+            "ledgers": {"rejects.jsonl": one},
+        },
+        {
+            "shard": facts(b"b3\nb4\n"),
+            "input": {"1": sha256(b"b1\n-\nb3\nb4\n")},
+            "counts": {"shards": 4},
+            "ledgers": {"rejects.jsonl": three},
+        },
+    ]
+    assert shards == [
+        {"name": "train-00000-of-00003", **facts(b"a1\na2\na3\n")},
+        {"name": "train-00001-of-00003", **facts(b"a4\nb1\n")},
+        {"name": "train-00002-of-00003", **facts(b"b3\nb4\n")},
+    ]
+    assert set(tree(tmp_path / "dataset")) == {"rejects.jsonl", *(x["name"] for x in shards)}
+
+
+def test_entries_are_in_order(tmp_path: Path) -> None:
+    """A shard that is durable before the one in front of it waits for its line."""
+    (tmp_path / "dataset").mkdir()
+    journal = Journal(tmp_path, SOURCES)
+    journal.begin(PLAN)
+    list(journal.left([Block(0, shard, shard + 1, 0, b"x\n") for shard in range(3)]))
+    first: Future[dict[str, Any]] = Future()
+    second: Future[dict[str, Any]] = Future()
+    second.set_result(facts(b"2\n2\n"))
+    asked: list[str] = []
+
+    def begin(
+        path: Path, shard: "Future[dict[str, Any]] | None"
+    ) -> "Future[dict[str, Any]] | None":
+        if shard is not None:
+            asked.append(path.name)
+            path.touch()
+        return shard
+
+    def lines() -> list[bytes]:
+        return (tmp_path / "journal.jsonl").read_bytes().splitlines()
+
+    for number, shard in enumerate([first, second, None], 1):
+        journal.add({"shards": number}, {}, begin(journal.next_shard(), shard))
+    assert (asked, lines()) == (["shard-00000", "shard-00001"], [])
+    first.set_result(facts(b"1\n"))
+    assert [x["rows"] for x in journal.close("{}-{}".format)] == [1, 2]
+    found = [json.loads(line) for line in lines()]
+    assert [(e["counts"]["shards"], e["shard"]) for e in found] == [
+        (1, facts(b"1\n")),
+        (2, facts(b"2\n2\n")),
+        (3, None),
+    ]
+
+
+def test_a_shard_that_fails(tmp_path: Path) -> None:
+    """What could not be written has no line, and the run is told why."""
+    (tmp_path / "dataset").mkdir()
+    journal = Journal(tmp_path, SOURCES)
+    journal.begin(PLAN)
+    list(journal.left(blocks()))
+    failing: Future[dict[str, Any]] = Future()
+    failing.set_exception(OSError(28, "No space left on device"))
+    with pytest.raises(OSError, match="No space left"):
+        journal.add({}, {}, failing)
+    assert (tmp_path / "journal.jsonl").read_bytes() == b""
+
+
+def test_write_durably(tmp_path: Path) -> None:
+    """A file is replaced at once, and nothing is left beside it."""
+    write_durably(tmp_path / "a", b"old")
+    write_durably(tmp_path / "a", b"new")
+    assert tree(tmp_path) == {"a": b"new"}
+
+
+# --- resuming -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stop", [0, 1, 2, 3])
+def test_resume(tmp_path: Path, stop: int) -> None:
+    """Only what is left is worked on, and the result is that of an undisturbed run."""
+    expected = whole(tmp_path / "whole")
+    Run(tmp_path / "cut").go(blocks(), stop)
+    second = Run(tmp_path / "cut", resume=True)
+    finished = len(second.journal.finished)
+    assert finished == stop + 1
+    assert second.journal.finished[-1]["counts"] == {"shards": finished}
+    shards = second.go(blocks())
+    assert second.taken == [b.data for b in blocks() if b.shard >= finished]
+    assert (shards, tree(tmp_path / "cut")) == expected
+
+
+def test_resume_again_and_again(tmp_path: Path) -> None:
+    """Each of several interrupted runs goes on from the one before."""
+    expected = whole(tmp_path / "whole")
+    Run(tmp_path / "cut").go(blocks(), 0)
+    for stop in (1, 2):
+        run = Run(tmp_path / "cut", resume=True)
+        run.go(blocks(), stop)
+        assert run.taken == [b.data for b in blocks() if b.shard == stop]
+    last = Run(tmp_path / "cut", resume=True)
+    assert (last.go(blocks()), tree(tmp_path / "cut")) == expected
+    assert last.taken == [b"b3\n", b"b4\n"]
+
+
+def test_resume_of_nothing(tmp_path: Path) -> None:
+    """A run that was killed right after its plan is resumed from the beginning."""
+    expected = whole(tmp_path / "whole")
+    Run(tmp_path / "cut")
+    (tmp_path / "cut" / "dataset" / "shard-00000").write_bytes(b"half")
+    second = Run(tmp_path / "cut", resume=True)
+    assert second.journal.finished == []
+    assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_resume_between_naming_and_publishing(tmp_path: Path, count: int) -> None:
+    """All is finished, and some shards have their names: no block is worked on again."""
+    expected = whole(tmp_path / "cut")
+    dataset = tmp_path / "cut" / "dataset"
+    for index in range(count, 3):
+        (dataset / f"train-{index:05d}-of-00003").rename(dataset / f"shard-{index:05d}")
+    (dataset / "tokenizer").mkdir()
+    (dataset / "tokenizer" / "tokenizer.json").write_text("{}")
+    (dataset / "manifest.json").write_text("{}")
+    second = Run(tmp_path / "cut", resume=True)
+    assert sorted(path.name for path in dataset.iterdir()) == [
+        "rejects.jsonl",
+        "shard-00000",
+        "shard-00001",
+        "shard-00002",
+    ]
+    assert second.go(blocks()) == expected[0]
+    assert second.taken == []
+    assert tree(tmp_path / "cut") == expected[1]
+
+
+def test_torn_journal(tmp_path: Path) -> None:
+    """A line counts if it was written to its end, line end included."""
+    whole(tmp_path / "whole")
+    data = (tmp_path / "whole" / "journal.jsonl").read_bytes()
+    ends = [index + 1 for index, byte in enumerate(data) if byte == ord("\n")]
+    for size in (0, 1, *(end - back for end in ends for back in (40, 2, 1, 0))):
+        folder = tmp_path / "cut"
+        Run(folder).go(blocks(), 2)
+        (folder / "journal.jsonl").write_bytes(data[:size])
+        second = Run(folder, resume=True)
+        kept = data[: data.rfind(b"\n", 0, size) + 1]
+        lines = kept.splitlines()[:3]  # the fourth shard is not there
+        assert [json.loads(line) for line in lines] == second.journal.finished
+        assert (folder / "journal.jsonl").read_bytes() == b"".join(x + b"\n" for x in lines)
+        for path in (folder / "dataset", folder):
+            for name in tree(path):
+                (path / name).unlink()
+            path.rmdir()
+
+
+@pytest.mark.parametrize("line", [b"{\n", b"\x00\n", b"\n"])
+def test_nonsense_in_the_journal(tmp_path: Path, line: bytes) -> None:
+    """Nothing behind a line that cannot be read is believed."""
+    expected = whole(tmp_path / "whole")
+    Run(tmp_path / "cut").go(blocks(), 2)
+    path = tmp_path / "cut" / "journal.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], line, *lines[1:]]))
+    second = Run(tmp_path / "cut", resume=True)
+    assert len(second.journal.finished) == 1
+    assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed", "shorter", "longer", "empty", "link"])
+@pytest.mark.parametrize("shard", [0, 1])
+def test_changed_shard(tmp_path: Path, damage: str, shard: int) -> None:
+    """A shard that is not what its line says is done again, with all that came after it."""
+    expected = whole(tmp_path / "whole")
+    Run(tmp_path / "cut").go(blocks(), 2)
+    path = tmp_path / "cut" / "dataset" / f"shard-{shard:05d}"
+    data = path.read_bytes()
+    path.unlink()
+    if damage == "link":
+        (tmp_path / "same").write_bytes(data)
+        path.symlink_to(tmp_path / "same")
+    elif damage != "gone":
+        changed = {
+            "changed": b"x" + data[1:],
+            "shorter": data[:-1],
+            "longer": data + b"\n",
+            "empty": b"",
+        }
+        path.write_bytes(changed[damage])
+    second = Run(tmp_path / "cut", resume=True)
+    assert len(second.journal.finished) == shard
+    assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
+
+
+@pytest.mark.parametrize("damage", ["gone", "changed", "shorter"])
+def test_changed_ledger(tmp_path: Path, damage: str) -> None:
+    """A ledger that is not what the lines say is written again from where it is known."""
+    expected = whole(tmp_path / "whole")
+    Run(tmp_path / "cut").go(blocks(), 2)
+    path = tmp_path / "cut" / "dataset" / "rejects.jsonl"
+    data = path.read_bytes()
+    path.unlink()
+    if damage != "gone":
+        path.write_bytes({"changed": b" " + data[1:], "shorter": data[:5]}[damage])
+    second = Run(tmp_path / "cut", resume=True)
+    assert len(second.journal.finished) == 1  # the first shard came before any entry
+    assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
+
+
+def test_what_came_later_is_removed(tmp_path: Path) -> None:
+    """Files and entries of a shard that was not finished do not get into the dataset."""
+    expected = whole(tmp_path / "whole")
+    Run(tmp_path / "cut").go(blocks(), 1)
+    dataset = tmp_path / "cut" / "dataset"
+    assert b"of a shard that was not finished" in (dataset / "rejects.jsonl").read_bytes()
+    (dataset / "shard-00002").write_bytes(b"half")
+    (dataset / "dropped.jsonl").write_bytes(b'{"lost":"later"}\n')
+    (dataset / "link").symlink_to(tmp_path)
+    second = Run(tmp_path / "cut", resume=True)
+    assert set(tree(dataset)) == {"shard-00000", "shard-00001", "rejects.jsonl"}
+    assert (dataset / "rejects.jsonl").read_bytes() == b'{"lost":"b1\\n"}\n'
+    assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
+    assert set(tree(tmp_path)) > {"whole/plan.json"}
+
+
+# --- another plan -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        ({"format_version": 3}, "the format version was 2 and is 3"),
+        (
+            {"recipe": {"max_length": 20, "template": "plain"}},
+            "--max-length was 10 and is 20",
+        ),
+        ({"recipe": {"max_length": 10, "template": "qa"}}, "--template was 'plain' and is 'qa'"),
+        ({"tokenizer": "x"}, "the tokenizer differs"),
+        ({"template": "x"}, "the template differs"),
+        ({"inputs": ["a.jsonl"]}, "there were 2 inputs and are 1"),
+        ({"inputs": ["b\x1b.jsonl", "a.jsonl"]}, "input 1 of 2 differs"),
+        ({"libraries": {"orjson": "4"}}, "the version of orjson was '3' and is '4'"),
+    ],
+)
+def test_another_plan(tmp_path: Path, changed: dict[str, Any], difference: str) -> None:
+    """Another plan is refused with the first difference; what is there stays for the right one."""
+    Run(tmp_path).go(blocks(), 1)
+    before = tree(tmp_path)
+    text = said(lambda: Journal(tmp_path, SOURCES).resume(PLAN | changed))
+    assert text == (
+        f"{tmp_path}: the interrupted run cannot be resumed: {difference}. Run with the same "
+        "options and input, or without --resume to start anew."
+    )
+    assert before == tree(tmp_path)
+
+
+# --- another input ------------------------------------------------------------------------------
+
+CHANGED = "is not what the interrupted run read. The input has changed: restore it, or run without "
+ANEW = "--resume to start anew."
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({0: "A1\na2\n"}, "the part from in/a.jsonl:1 to in/a.jsonl:3"),
+        ({1: "aX\n"}, "the part from in/a.jsonl:1 to in/a.jsonl:3"),
+        ({1: "a3\na3\n"}, "the part from in/a.jsonl:1 to in/a.jsonl:4"),
+        ({1: ""}, "the part from in/a.jsonl:1 to in/a.jsonl:2"),
+        ({2: "aX\n"}, "the part from in/a.jsonl:4 to in/b\\x1b.jsonl:1"),
+        ({3: "bX\n"}, "the part from in/a.jsonl:4 to in/b\\x1b.jsonl:1"),
+        ({2: "a4\nb1\n", 3: ""}, "the part from in/a.jsonl:4 to in/a.jsonl:5"),
+        ({2: "", 3: "a4\nb1\n"}, "the part from in/b\\x1b.jsonl:1 to in/b\\x1b.jsonl:2"),
+        ({4: "+\n"}, "the part from in/b\\x1b.jsonl:2 to in/b\\x1b.jsonl:2"),
+    ],
+)
+def test_changed_input(tmp_path: Path, change: dict[int, str], expected: str) -> None:
+    """Where a finished part of the input has changed the run does not go on."""
+    Run(tmp_path).go(blocks(), 2)
+    before = tree(tmp_path)
+    parts = [(s, n, change.get(i, data)) for i, (s, n, data) in enumerate(PARTS)]
+    second = Run(tmp_path, resume=True)
+    text = said(lambda: second.go(blocks(part for part in parts if part[2])))
+    assert text == f"{expected} {CHANGED}{ANEW}"
+    assert second.taken == []
+    after = tree(tmp_path)
+    assert {name: before[name] for name in after if "rejects" not in name} == {
+        name: data for name, data in after.items() if "rejects" not in name
+    }
+
+
+@pytest.mark.parametrize(
+    "later",
+    [
+        [(1, 3, "other\n")],
+        [(1, 3, "b3\n"), (1, 3, "b4\n"), (1, 4, "more\n")],
+        [],
+    ],
+    ids=["changed", "grown", "shorter"],
+)
+def test_input_changed_after_the_finished_part(
+    tmp_path: Path, later: list[tuple[int, int, str]]
+) -> None:
+    """What was not finished may be other input: the result is that of a run on the new one."""
+    changed = blocks([*PARTS[:5], *later])
+    shards = Run(tmp_path / "whole").go(changed)
+    Run(tmp_path / "cut").go(blocks(), 2)
+    assert Run(tmp_path / "cut", resume=True).go(changed) == shards
+    assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("count", [0, 2, 4])
+def test_input_that_ends_early(tmp_path: Path, count: int) -> None:
+    """Input that ends between two finished parts is told as such."""
+    Run(tmp_path).go(blocks(), 2)
+    second = Run(tmp_path, resume=True)
+    assert said(lambda: second.go(blocks()[:count])) == (
+        "the input ends before part 3. The input has changed: restore it, or run without "
+        "--resume to start anew."
+    )
+
+
+def test_the_same_bytes_in_other_blocks(tmp_path: Path) -> None:
+    """Where blocks are cut does not matter: the hash is of the part."""
+    Run(tmp_path).go(blocks(), 1)
+    other = blocks([(0, 0, "a1\n"), (0, 0, "a2\na3\n"), *PARTS[2:]])
+    second = Run(tmp_path, resume=True)
+    assert len(second.go(other)) == 3
+    assert second.taken == [b"-\n", b"b3\n", b"b4\n"]

@@ -1,0 +1,439 @@
+"""--resume: an interrupted run goes on, and ends with the bytes of a run that nothing disturbed."""
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from toys import byte_hf, save_folder, tree, write_jsonl
+from typer.testing import CliRunner
+
+from sftprep import Recipe, prepare
+from sftprep.cli.app import app
+from sftprep.data.batch import Batch
+from sftprep.data.result import BlockResult
+from sftprep.dataset.accounting import Tally
+from sftprep.dataset.durable import write_durably
+from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.staging import JOURNAL, Output
+from sftprep.engine.local.pool import run_blocks
+from sftprep.errors import DataError, OutputError, StorageError
+from sftprep.formats import jsonl
+
+OPTIONS: dict[str, Any] = {
+    "shard_size": "200B",
+    "max_length": 40,
+    "on_error": "quarantine",
+    "format": "jsonl",
+}
+
+
+def records(letter: str) -> list[object]:
+    """Records of one letter: most are good, some are bad or too long."""
+    return [
+        {"prompt": f"{letter}{n}:", "completion": letter * (60 if n % 7 == 3 else n % 5 + 1)}
+        if n % 5
+        else {"prompt": f"{letter}{n}"}
+        for n in range(80)
+    ]
+
+
+class World(NamedTuple):
+    """A place for a run on two inputs; the second is a pipe that nobody writes to, or a file."""
+
+    folder: Path
+    expected: dict[str, bytes]  # what an undisturbed run gives
+
+    @property
+    def out(self) -> Path:
+        """The output."""
+        return self.folder / "out"
+
+    @property
+    def staging(self) -> Path:
+        """The staging folder."""
+        return self.folder / ".out.sftprep-staging"
+
+    def entries(self) -> list[dict[str, Any]]:
+        """The whole lines of the journal."""
+        path = self.staging / JOURNAL
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
+
+    def recipe(self, **changed: Any) -> Recipe:
+        """What to run."""
+        inputs = tuple(str(self.folder / name) for name in ("a.jsonl", "b.jsonl"))
+        fixed: dict[str, Any] = {"inputs": inputs, "output": str(self.out), "workers": 1}
+        return Recipe(**fixed | {"tokenizer": str(self.folder / "toy")} | OPTIONS | changed)
+
+    def stop_at_b(self) -> None:
+        """Let whoever reads the second input wait for ever."""
+        (self.folder / "b.jsonl").rename(self.folder / "kept")
+        os.mkfifo(self.folder / "b.jsonl")
+
+    def go_on_at_b(self) -> None:
+        """Give the second input back."""
+        (self.folder / "kept").replace(self.folder / "b.jsonl")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """An undisturbed run."""
+    world = World(tmp_path_factory.mktemp("made"), {})
+    write_jsonl(world.folder / "a.jsonl", records("a"))
+    write_jsonl(world.folder / "b.jsonl", records("b"))
+    save_folder(byte_hf(["</s>"]), world.folder / "toy", eos_token="</s>")
+    assert prepare(world.recipe()).status == "written"
+    found = tree(world.out)
+    shutil.rmtree(world.out)
+    assert sum(name.startswith("train-") for name in found) > 20
+    for name in ("rejects.jsonl", "dropped.jsonl"):
+        files = [json.loads(line)["file"] for line in found[name].splitlines()]
+        assert {"a.jsonl", "b.jsonl"} == set(files)
+    return World(world.folder, found)
+
+
+@pytest.fixture
+def world(made: World, tmp_path: Path) -> World:
+    """A place for one test."""
+    shutil.copytree(made.folder, tmp_path / "world")
+    return World(tmp_path / "world", made.expected)
+
+
+class Ran(NamedTuple):
+    """What a command gave."""
+
+    code: int
+    out: str
+    err: str
+
+
+def arguments(world: World, *more: object) -> list[str]:
+    """The command line of the run."""
+    flags = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
+    inputs = [str(world.folder / name) for name in ("a.jsonl", "b.jsonl")]
+    fixed = ["--output", str(world.out), "--tokenizer", str(world.folder / "toy")]
+    return ["prepare", *inputs, *fixed, *flags, *map(str, more)]
+
+
+def run(world: World, *more: object) -> Ran:
+    """Run the command in this process."""
+    result = CliRunner().invoke(app, arguments(world, "--workers", 1, *more))
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Ran(result.exit_code, result.stdout, result.stderr)
+
+
+@contextmanager
+def started(world: World, *more: object) -> Iterator["subprocess.Popen[str]"]:
+    """The command as a process of its own, which does not outlive the test."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "sftprep", *arguments(world, *more)],
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def interrupt(
+    world: World, number: signal.Signals, *more: object, entries: int = 5, workers: int = 1
+) -> Ran:
+    """Run until some shards are finished and the input does not go on; then send a signal."""
+    with started(world, "--workers", workers, *more) as process:
+        until = time.monotonic() + 50
+        while len(world.entries()) < entries:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < until, "the run does not get on"
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=50)
+    return Ran(process.returncode, out, err)
+
+
+def fails(world: World, kind: type[BaseException], **changed: Any) -> str:
+    """Run, and fail."""
+    with pytest.raises(kind) as caught:
+        prepare(world.recipe(**changed))
+    assert not world.out.exists()
+    return str(caught.value)
+
+
+def cut_off(world: World, shard: int = 12, **changed: Any) -> None:
+    """Run in this process, up to a key press before the given shard's first result."""
+
+    def stop(*args: Any) -> Iterator[BlockResult]:
+        for result in run_blocks(*args):
+            if result.shard == shard:
+                raise KeyboardInterrupt
+            yield result
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sftprep.run.run_blocks", stop)
+        fails(world, KeyboardInterrupt, **changed)
+    assert 0 < len(world.entries()) <= shard
+
+
+def assert_resumes(world: World, *more: object) -> None:
+    """The run goes on, says so, and leaves the bytes of an undisturbed one and nothing else."""
+    ran = run(world, "--resume", "--json", *more)
+    assert (ran.code, ran.err) == (0, "")
+    status = '{\n  "status": "resumed",\n'
+    assert ran.out == status + world.expected[MANIFEST].decode().removeprefix("{\n")
+    assert tree(world.out) == world.expected
+    assert not world.staging.exists()
+
+
+# --- killed, and asked to end -------------------------------------------------------------------
+
+GO_ON = "nothing was published. Pass --resume to go on."
+
+
+@pytest.mark.parametrize(
+    ("number", "workers", "code", "text"),
+    [
+        (signal.SIGKILL, 1, -9, ""),
+        (signal.SIGKILL, 2, -9, ""),
+        (signal.SIGINT, 1, 130, f"interrupted; {GO_ON}\n"),
+        (signal.SIGTERM, 1, 143, f"terminated; {GO_ON}\n"),
+        (signal.SIGTERM, 2, 143, f"terminated; {GO_ON}\n"),
+        (signal.SIGHUP, 1, 129, f"terminated; {GO_ON}\n"),
+    ],
+)
+def test_interrupted(
+    world: World, number: signal.Signals, workers: int, code: int, text: str
+) -> None:
+    """However a run was ended, nothing is published, and it can be resumed."""
+    world.stop_at_b()
+    assert Ran(code, "", text) == interrupt(world, number, workers=workers)
+    assert not world.out.exists()
+    before = world.entries()
+    assert 5 <= len(before) < 20
+    world.go_on_at_b()
+    assert_resumes(world)
+
+
+LATE = """
+import _thread, os, sys, threading
+from sftprep.cli.app import main
+
+number = int(sys.argv.pop())
+
+def come_late():
+    os.read(0, 1)
+    _thread.interrupt_main(number)  # as a signal that ends no call
+
+threading.Thread(target=come_late, daemon=True).start()
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_interrupted_just_before_it_waits(world: World, number: int, code: int) -> None:
+    """A signal that comes just before a call that waits is answered, not only when that ends."""
+    world.stop_at_b()
+    command = [sys.executable, "-c", LATE, *arguments(world, "--workers", 1), str(int(number))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            until = time.monotonic() + 50
+            while len(world.entries()) < 5:
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < until, "the run does not get on"
+                time.sleep(0.01)
+            time.sleep(0.3)  # by now it waits for whoever will write the second input
+            _, err = process.communicate(b"!", timeout=20)
+        finally:
+            process.kill()
+    assert process.returncode == code
+    assert err.decode().endswith(f"; {GO_ON}\n")
+
+
+def test_interrupted_again(world: World) -> None:
+    """A run that was resumed may be interrupted too: nothing that was finished is lost."""
+    counts = [0]
+    for shard in (8, 16, 18):
+        before = world.entries()
+        cut_off(world, shard, resume=True)
+        assert world.entries()[: len(before)] == before
+        counts.append(len(world.entries()))
+    assert counts == sorted(counts)
+    assert counts[1] < counts[2]
+    assert_resumes(world)
+
+
+def test_without_resume_a_run_begins_anew(world: World) -> None:
+    """What was finished is forgotten, and the result is the same."""
+    cut_off(world)
+    (world.staging / "dataset" / "shard-00000").write_bytes(b"not to be seen again")
+    assert json.loads(run(world, "--json").out)["status"] == "written"
+    assert tree(world.out) == world.expected
+
+
+def test_resume_with_another_option(world: World) -> None:
+    """Other options are refused with the difference; with the old ones the run still goes on."""
+    cut_off(world)
+    before = tree(world.staging / "dataset")
+    expected = (
+        f"error: {world.staging}: the interrupted run cannot be resumed: --max-length was 40 and "
+        "is 41. Run with the same options and input, or without --resume to start anew.\n"
+    )
+    assert Ran(73, "", expected) == run(world, "--resume", "--max-length", 41)
+    assert before == tree(world.staging / "dataset")
+    assert_resumes(world)
+
+
+def test_resume_with_other_workers_and_backend(world: World) -> None:
+    """What does not decide the bytes may differ."""
+    cut_off(world)
+    assert_resumes(world, "--backend", "hf")
+
+
+def test_resume_of_a_changed_input(world: World) -> None:
+    """Where the finished part of the input has changed the run does not go on."""
+    cut_off(world)
+    path = world.folder / "a.jsonl"
+    data = path.read_bytes()
+    path.write_bytes(data.replace(b"a4", b"A4", 1))
+    ran = run(world, "--resume")
+    assert (ran.code, ran.out) == (73, "")
+    assert ran.err == (
+        f"error: the part from {path}:1 to {path}:5 is not what the interrupted run read. The "
+        "input has changed: restore it, or run without --resume to start anew.\n"
+    )
+    path.write_bytes(data)
+    assert_resumes(world)
+
+
+# --- failures, in this process ------------------------------------------------------------------
+
+
+def test_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shard that cannot be written ends the run with the shards before it finished."""
+    write = jsonl.Writer.write
+
+    def full(self: jsonl.Writer, group: Batch) -> None:
+        if str(self._file.name).endswith("shard-00007"):
+            raise OSError(28, "No space left on device")
+        write(self, group)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(jsonl.Writer, "write", full)
+        assert fails(world, StorageError) == (
+            f"{world.staging}/dataset/shard-00007: cannot be written: No space left on device. "
+            "Nothing was published; free space or mend the rights, and run again with --resume."
+        )
+    assert [e["shard"] is not None for e in world.entries()].count(True) == 7
+    assert_resumes(world)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_interrupted_before_publishing(
+    world: World, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
+) -> None:
+    """All is done and has its name, and only the last step is missing."""
+
+    def stop(_self: Output) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Output, "publish", stop)
+        fails(world, error)
+    assert tree(world.staging / "dataset") == world.expected
+    assert_resumes(world)
+
+
+def test_no_space_for_the_manifest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manifest comes last: without it there is no dataset, but all of its shards."""
+
+    def full(path: Path, data: bytes) -> None:
+        if path.name == MANIFEST:
+            raise OSError(28, "No space left on device", str(path))
+        write_durably(path, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("sftprep.run.write_durably", full)
+        assert fails(world, StorageError).startswith(
+            f"{world.staging}/dataset/manifest.json: cannot be written: "
+        )
+    assert_resumes(world)
+
+
+def test_bad_records_are_listed_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where bad records are an error, a resumed run lists those of an undisturbed one."""
+    expected = fails(world, DataError, on_error="fail")
+    assert not world.staging.exists()
+    assert expected.startswith("32 of 160 records cannot be used; nothing was published.\n")
+
+    def stop(_self: Output) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Tally, "close", stop)
+        fails(world, KeyboardInterrupt, on_error="fail")
+    for entries in (3, 10, len(world.entries())):
+        lines = (world.staging / JOURNAL).read_bytes().splitlines(keepends=True)
+        kept = shutil.copytree(world.staging, world.folder / f"kept-{entries}")
+        (world.staging / JOURNAL).write_bytes(b"".join(lines[:entries]))
+        assert expected == fails(world, DataError, on_error="fail", resume=True)
+        kept.rename(world.staging)
+
+
+def test_stdin(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard input is resumed if it gives the same bytes again."""
+    data = b"".join((world.folder / f"{name}.jsonl").read_bytes() for name in "ab")
+
+    def stop(_self: Output) -> None:
+        raise KeyboardInterrupt
+
+    def prepared(text: bytes, **flags: bool) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+            if not flags:
+                patch.setattr(Output, "publish", stop)
+            return prepare(world.recipe(inputs=("-",), **flags)).status
+
+    with pytest.raises(KeyboardInterrupt):
+        prepared(data)
+    whole = tree(world.staging / "dataset")
+    with pytest.raises(OutputError) as caught:
+        prepared(data.replace(b"a4", b"A4", 1), resume=True)
+    assert str(caught.value) == (
+        "the part from -:1 to -:5 is not what the interrupted run read. The input has changed: "
+        "restore it, or run without --resume to start anew."
+    )
+    assert prepared(data, resume=True) == "resumed"
+    assert tree(world.out) == whole
+
+
+def test_nothing_to_resume(world: World) -> None:
+    """Where no run was interrupted, ``--resume`` is an ordinary run."""
+    assert json.loads(run(world, "--resume", "--json").out)["status"] == "written"
+    assert tree(world.out) == world.expected
+
+
+def test_a_resumed_run_does_not_work_on_what_is_finished(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only what is left is tokenized."""
+    cut_off(world)
+    finished = len(world.entries())
+    done: list[int] = []
+
+    def watched(*args: Any) -> Iterator[BlockResult]:
+        for result in run_blocks(*args):
+            done.append(result.shard)
+            yield result
+
+    monkeypatch.setattr("sftprep.run.run_blocks", watched)
+    assert_resumes(world)
+    assert min(done) == finished

@@ -1,0 +1,320 @@
+"""reuse: an equal and whole dataset is left alone; of any other the difference is named."""
+
+import io
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import byte_hf, save_folder, tree, write_jsonl
+
+import sftprep.plan
+from sftprep import Recipe, prepare
+from sftprep.dataset.manifest import MANIFEST
+from sftprep.errors import OutputError
+
+Build = Callable[..., str]
+TEMPLATE = "user: '{content}:'\nassistant: {body: '{content}{eos}'}\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two inputs, a tokenizer, a template, and the dataset ``out`` made of them."""
+    folder = tmp_path_factory.mktemp("made")
+    good = [{"prompt": f"{n}", "completion": "x" * n} for n in range(1, 9)]
+    write_jsonl(folder / "a.jsonl", [*good, {"prompt": "no completion"}])
+    write_jsonl(folder / "b.jsonl", [{"prompt": "long", "completion": "y" * 99}, *good])
+    save_folder(byte_hf(["</s>"]), folder / "tokenizer", eos_token="</s>")
+    (folder / "own.yaml").write_text(TEMPLATE)
+    prepare(options(folder))
+    assert set(tree(folder / "out")) == {
+        *(f"train-0000{n}-of-00003.jsonl" for n in range(3)),
+        "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json",
+        "rejects.jsonl", "dropped.jsonl", MANIFEST,
+    }  # fmt: skip
+    return folder
+
+
+def options(folder: Path, **changed: Any) -> Recipe:
+    """The recipe of the dataset, with changes."""
+    values: dict[str, Any] = {
+        "inputs": (str(folder / "a.jsonl"), str(folder / "b.jsonl")),
+        "output": str(folder / "out"),
+        "tokenizer": str(folder / "tokenizer"),
+        "template": str(folder / "own.yaml"),
+        "format": "jsonl",
+        "max_length": 50,
+        "on_error": "quarantine",
+        "shard_size": "250B",
+        "workers": 1,
+    }
+    return Recipe(**values | changed)
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path) -> Path:
+    """A copy of it for one test."""
+    shutil.copytree(made, tmp_path / "here", symlinks=True)
+    return tmp_path / "here"
+
+
+def said(recipe: Recipe) -> str:
+    """Why a run is refused; nothing may be changed by it."""
+    output = Path(str(recipe.output))
+    before, inode = tree(output.parent), output.stat().st_ino
+    with pytest.raises(OutputError) as caught:
+        prepare(recipe)
+    assert caught.value.exit_code == 73
+    assert (before, inode) == (tree(output.parent), output.stat().st_ino)
+    return str(caught.value)
+
+
+# --- unchanged ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"resume": True}, {"resume": True, "overwrite": True}, {"workers": 2}, {"backend": "hf"}],
+)
+def test_unchanged(here: Path, changed: dict[str, Any]) -> None:
+    """Nothing is done for an equal dataset, and its manifest is the result."""
+    before, inode = tree(here), (here / "out").stat().st_ino
+    result = prepare(options(here, **changed))
+    assert result.status == "unchanged"
+    assert result.manifest.dump() == before[f"out/{MANIFEST}"]
+    assert (before, inode) == (tree(here), (here / "out").stat().st_ino)
+
+
+def test_unchanged_from_another_folder(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inputs, tokenizer and template count by name and content, not by where they lie."""
+    shutil.copytree(here, tmp_path / "there")
+    monkeypatch.chdir(here)
+    shutil.move("out", tmp_path / "there" / "moved")
+    recipe = options(Path("../there"), output="../there/moved")
+    assert prepare(recipe).status == "unchanged"
+
+
+def test_overwrite_builds_again(here: Path) -> None:
+    """``overwrite`` alone means to build."""
+    before, inode = tree(here), (here / "out").stat().st_ino
+    assert prepare(options(here, overwrite=True)).status == "written"
+    assert before == tree(here)
+    assert inode != (here / "out").stat().st_ino
+
+
+# --- differences --------------------------------------------------------------------------------
+
+OTHER = "made otherwise: {}. Choose another --output, or pass --overwrite to replace it."
+
+
+@pytest.mark.parametrize(
+    ("changed", "difference"),
+    [
+        ({"max_length": 51}, "--max-length was 50 and is 51"),
+        ({"shard_size": "251B"}, "--shard-size was 250 and is 251"),
+        ({"format": "parquet"}, "--format was 'jsonl' and is 'parquet'"),
+        ({"ignore_index": -7}, "--ignore-index was -100 and is -7"),
+        ({"on_error": "fail"}, "--on-error was 'quarantine' and is 'fail'"),
+        ({"max_rejects": "5"}, "--max-rejects was null and is '5'"),
+        ({"system": "Be kind"}, "--system was null and is 'Be kind'"),
+        ({"field": ("prompt=prompt",)}, "--field was none and is 'prompt=prompt'"),
+        ({"truncation": "keep-end"}, "--truncation was 'drop' and is 'keep-end'"),
+        ({"template": "qa"}, "--template was 'own' and is 'qa'"),
+        ({"max_length": 51, "format": "arrow"}, "--max-length was 50 and is 51"),
+        ({"add_token": ("<x>",)}, "--add-token was none and is '<x>'"),
+    ],
+)
+@pytest.mark.parametrize("resume", [False, True])
+def test_other_options(here: Path, changed: dict[str, Any], difference: str, resume: bool) -> None:
+    """The first option that differs is named with both values; resuming does not replace it."""
+    text = said(options(here, resume=resume, **changed))
+    assert text == f"{here}/out: the dataset in it was {OTHER.format(difference)}"
+
+
+def test_another_template(here: Path) -> None:
+    """A template of the same name with another content is another one."""
+    (here / "own.yaml").write_text(TEMPLATE + "# other\n")
+    text = said(options(here))
+    assert text == f"{here}/out: the dataset in it was {OTHER.format('the template differs')}"
+
+
+def test_another_tokenizer(here: Path) -> None:
+    """A tokenizer of the same name with another content is another one."""
+    save_folder(byte_hf(["</s>"], [("x", "x")]), here / "tokenizer", eos_token="</s>")
+    text = said(options(here))
+    assert f"{here}/out: the dataset in it was {OTHER.format('the tokenizer differs')}" == text
+
+
+def test_another_version(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another version of a library may give other bytes."""
+    versions = sftprep.plan.library_versions()
+    monkeypatch.setattr(sftprep.plan, "library_versions", lambda: versions | {"orjson": "0"})
+    expected = OTHER.format(f"the version of orjson was '{versions['orjson']}' and is '0'")
+    assert f"{here}/out: the dataset in it was {expected}" == said(options(here))
+
+
+@pytest.mark.parametrize(
+    ("names", "difference"),
+    [
+        (("a.jsonl",), "there were 2 inputs and are 1"),
+        (("a.jsonl", "b.jsonl", "c.jsonl"), "there were 2 inputs and are 3"),
+        (("b.jsonl", "a.jsonl"), "input a.jsonl is b.jsonl"),
+        (("a.jsonl", "c.jsonl"), "input b.jsonl is c.jsonl"),
+    ],
+)
+def test_other_inputs(here: Path, names: tuple[str, ...], difference: str) -> None:
+    """Inputs are compared by number, order and name."""
+    shutil.copy(here / "b.jsonl", here / "c.jsonl")
+    text = said(options(here, inputs=tuple(str(here / name) for name in names)))
+    assert text == f"{here}/out: the dataset in it was {OTHER.format(difference)}"
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "b.jsonl"])
+@pytest.mark.parametrize("flags", [{}, {"resume": True}])
+@pytest.mark.parametrize("damage", [False, True])
+def test_changed_input(here: Path, name: str, flags: dict[str, bool], damage: bool) -> None:
+    """An input of another content is named; a damaged dataset of other input is not replaced."""
+    with (here / name).open("a") as file:
+        file.write("\n")
+    if damage:
+        (here / "out" / "train-00001-of-00003.jsonl").write_bytes(b"")
+    text = said(options(here, **flags))
+    assert text == (
+        f"{here}/out: the dataset in it was {OTHER.format(f'input {name} has another content')}"
+    )
+
+
+def test_other_settings_are_replaced_if_that_is_said(here: Path) -> None:
+    """With ``overwrite`` another dataset takes its place, also where a run may be resumed."""
+    for number, flags in enumerate(({"overwrite": True}, {"overwrite": True, "resume": True})):
+        result = prepare(options(here, max_length=60 + number, **flags))
+        assert (result.status, result.manifest.recipe["max_length"]) == ("written", 60 + number)
+
+
+# --- damage -------------------------------------------------------------------------------------
+
+SHARD = "train-00001-of-00003.jsonl"
+
+
+def damage(folder: Path, kind: str) -> str:
+    """Damage a dataset; what is said of it."""
+    changed = {"shard": SHARD, "tokenizer": "tokenizer/tokenizer.json", "ledger": "rejects.jsonl"}
+    manifest = folder / MANIFEST
+    if kind in changed:
+        data = (folder / changed[kind]).read_bytes()
+        (folder / changed[kind]).write_bytes(bytes([data[0] ^ 1]) + data[1:])
+        return f"{changed[kind]} has another SHA-256 than manifest.json says"
+    if kind == "longer":
+        with (folder / SHARD).open("ab") as file:
+            file.write(b"\n")
+        return f"{SHARD} has another SHA-256 than manifest.json says"
+    if kind == "gone":
+        (folder / SHARD).unlink()
+        return f"{SHARD}: No such file or directory"
+    if kind == "link":
+        (folder / SHARD).rename(folder.parent / "elsewhere")
+        (folder / SHARD).symlink_to(folder.parent / "elsewhere")
+        return f"{SHARD}: Too many levels of symbolic links"
+    if kind == "edited":
+        value = json.loads(manifest.read_bytes())
+        value["counts"]["written"] += 1
+        manifest.write_text(json.dumps(value, indent=2))
+        return (
+            f"{manifest}: has been changed since it was written: its digest is another. Build the "
+            "dataset again"
+        )
+    data = manifest.read_bytes()
+    manifest.write_bytes(data[:500])
+    return f"{manifest}: is damaged: unexpected end of data: line"
+
+
+KINDS = ["shard", "tokenizer", "ledger", "longer", "gone", "link", "edited", "torn"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_damaged(here: Path, kind: str) -> None:
+    """A dataset that is not whole is told as such, with what is wrong, and not touched."""
+    what = damage(here / "out", kind)
+    text = said(options(here))
+    assert text.startswith(f"{here}/out: the dataset in it is damaged: {what}")
+    assert text.endswith(". Choose another --output, or pass --resume to build it again.")
+    if kind != "torn":
+        assert text == (
+            f"{here}/out: the dataset in it is damaged: {what}. Choose another --output, or pass "
+            "--resume to build it again."
+        )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("flag", ["resume", "overwrite"])
+def test_damaged_is_built_again(made: Path, here: Path, kind: str, flag: str) -> None:
+    """With either flag it is built again, to the same bytes."""
+    damage(here / "out", kind)
+    result = prepare(options(here, **{flag: True}))
+    assert result.status == "written"
+    assert tree(made / "out") == tree(here / "out")
+
+
+# --- streams ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stream(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recipe]:
+    """A recipe that reads standard input, and a dataset made so."""
+
+    def make(text: bytes, **changed: Any) -> Recipe:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
+        return options(here, inputs=("-",), output=str(here / "piped"), **changed)
+
+    prepare(make((here / "a.jsonl").read_bytes()))
+    return make
+
+
+def test_stream_is_compared(here: Path, stream: Callable[..., Recipe]) -> None:
+    """Standard input with the same bytes is the same input."""
+    data = (here / "a.jsonl").read_bytes()
+    for flags in ({}, {"resume": True}):
+        assert prepare(stream(data, **flags)).status == "unchanged"
+    text = said(stream(data + b"\n"))
+    assert text == (
+        f"{here}/piped: the dataset in it was {OTHER.format('input stdin has another content')}"
+    )
+
+
+@pytest.mark.parametrize("flags", [{"overwrite": True}, {"overwrite": True, "resume": True}])
+def test_stream_is_built_from(
+    here: Path, stream: Callable[..., Recipe], flags: dict[str, bool]
+) -> None:
+    """Where a dataset is to be replaced, standard input is kept for that: it comes only once."""
+    before = tree(here)
+    result = prepare(stream((here / "a.jsonl").read_bytes(), **flags))
+    assert (result.status, result.manifest.counts["read"]) == ("written", 9)
+    assert before == tree(here)
+
+
+def test_damaged_and_from_a_stream(here: Path, stream: Callable[..., Recipe]) -> None:
+    """A damaged dataset is built again from standard input, which is not used up by comparing."""
+    before = tree(here)
+    (here / "piped" / "rejects.jsonl").unlink()
+    data = (here / "a.jsonl").read_bytes()
+    assert prepare(stream(data, resume=True)).status == "written"
+    assert before == tree(here)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_options_are_compared_before_a_stream_is_read(
+    here: Path, stream: Callable[..., Recipe]
+) -> None:
+    """Where an option differs nothing is read: nobody may be writing into the pipe."""
+    stream((here / "a.jsonl").read_bytes())
+    os.mkfifo(here / "fifo")
+    recipe = options(here, inputs=(str(here / "fifo"),), output=str(here / "piped"), max_length=7)
+    assert said(recipe) == (
+        f"{here}/piped: the dataset in it was {OTHER.format('--max-length was 50 and is 7')}"
+    )

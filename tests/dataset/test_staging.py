@@ -1,0 +1,624 @@
+"""output: a dataset appears complete or not at all, and nothing else is touched."""
+
+import ctypes
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from toys import SAMPLE_DATA, recipe, tree
+
+from sftprep import prepare
+from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.staging import HOLDER, JOURNAL, Output
+from sftprep.errors import (
+    DataError,
+    InternalError,
+    LockedError,
+    NoInputError,
+    OutputError,
+    SftprepError,
+    StorageError,
+    TemplateError,
+    UsageError,
+)
+
+Write = Callable[[str, str | bytes], Path]
+
+
+def manifest(content: str) -> str:
+    """What passes for a manifest of ours."""
+    return f'{{\n  "format_version": 2,\n  "content": "{content}"\n}}\n'
+
+
+def dataset(folder: Path, content: str) -> Path:
+    """A folder that passes for a dataset of ours."""
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_text(manifest(content))
+    (folder / "train-00000-of-00001.jsonl").write_text(content)
+    return folder
+
+
+def looked(path: Path) -> Output:
+    """An output that was found to be usable."""
+    output = Output(str(path))
+    output.check()
+    return output
+
+
+def fill(output: Output, content: str) -> None:
+    """Begin anew, and write a dataset of one file and a manifest into the staging folder."""
+    output.begin()
+    (output.dataset / "tokenizer").mkdir()
+    (output.dataset / "tokenizer" / "data").write_text(content)
+    (output.dataset / MANIFEST).write_text(manifest(content))
+
+
+def publish(path: Path, content: str) -> None:
+    """Write and publish a dataset."""
+    output = looked(path)
+    with output.staged():
+        fill(output, content)
+        output.publish()
+
+
+def beside(path: Path) -> list[str]:
+    """All names in the folder of a path."""
+    return sorted(entry.name for entry in path.parent.iterdir())
+
+
+WRITTEN = {MANIFEST: manifest("new").encode(), "tokenizer/data": b"new"}
+
+
+# --- publishing ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", ["out", "a/b/out", "out/"])
+def test_publish(tmp_path: Path, path: str) -> None:
+    """The staged files take the output's name, and nothing is left beside them."""
+    publish(tmp_path / path, "new")
+    assert tree(tmp_path / path) == WRITTEN
+    assert beside(tmp_path / path) == ["out"]
+
+
+def test_published_folder_can_be_read(tmp_path: Path) -> None:
+    """The staging folder is private, the published one has the rights of an ordinary folder."""
+    output = Output(str(tmp_path / "out"))
+    before = os.umask(0o027)
+    try:
+        with output.staged() as folder:
+            fill(output, "new")
+            assert folder.stat().st_mode & 0o777 == 0o700
+            output.publish()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "out").stat().st_mode & 0o777 == 0o750
+
+
+def test_nothing_is_there_before_publishing(tmp_path: Path) -> None:
+    """Until it is published the output folder does not exist."""
+    output = Output(str(tmp_path / "out"))
+    with output.staged():
+        fill(output, "new")
+        assert beside(tmp_path / "out") == [".out.sftprep-staging"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_into_an_empty_folder(tmp_path: Path) -> None:
+    """A folder that is there and empty may be taken."""
+    (tmp_path / "out").mkdir()
+    publish(tmp_path / "out", "new")
+    assert tree(tmp_path / "out") == WRITTEN
+
+
+def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative output is below the folder in which the program runs."""
+    monkeypatch.chdir(tmp_path)
+    publish(Path("out"), "new")
+    assert tree(tmp_path / "out") == WRITTEN
+
+
+# --- overwriting --------------------------------------------------------------------------------
+
+
+def test_overwrite_keeps_the_old_until_the_new_is_whole(tmp_path: Path) -> None:
+    """The old dataset is whole while the new one is staged, and gone once it is published."""
+    old = dataset(tmp_path / "out", "old")
+    before = tree(old)
+    output = looked(old)
+    with output.staged():
+        fill(output, "new")
+        assert before == tree(old)
+        output.publish()
+        assert tree(old) == WRITTEN
+    assert tree(old) == WRITTEN
+    assert beside(old) == ["out"]
+
+
+def test_two_names_are_exchanged_at_once(tmp_path: Path) -> None:
+    """The output's name is never free: after the exchange the old dataset has the staged name."""
+    old = dataset(tmp_path / "out", "old")
+    before = tree(old)
+    output = looked(old)
+    with output.staged():
+        fill(output, "new")
+        inode = output.dataset.stat().st_ino
+        output.publish()
+        assert (before, inode) == (tree(output.dataset), old.stat().st_ino)
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["fails", "missing"])
+def test_overwrite_without_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    """Where the system cannot exchange two names, the new dataset still takes the old one's."""
+
+    class Library:
+        """A C library without a working ``renameat2``."""
+
+        if not missing:
+
+            def renameat2(self, *_: object) -> int:
+                """Fail."""
+                return -1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: Library())
+    old = dataset(tmp_path / "out", "old")
+    publish(old, "new")
+    assert tree(old) == WRITTEN
+    assert beside(old) == ["out"]
+
+
+class FailureOfOursError(Exception):
+    """Something goes wrong while a dataset is written."""
+
+
+def fail_while_writing(output: Output) -> None:
+    """Write half of a dataset."""
+    with output.staged():
+        fill(output, "new")
+        raise FailureOfOursError
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_failure_leaves_nothing(tmp_path: Path, there: bool) -> None:
+    """After a failure there is no staging folder, no lock, and what was there is as it was."""
+    path = tmp_path / "out"
+    before = tree(dataset(path, "old")) if there else {}
+    with pytest.raises(FailureOfOursError):
+        fail_while_writing(looked(path))
+    assert before == tree(path)
+    assert (["out"] if there else []) == beside(path)
+
+
+def test_failure_of_the_storage(tmp_path: Path) -> None:
+    """An error of the system while writing is told as one, and leaves nothing."""
+    with (
+        pytest.raises(StorageError) as caught,
+        Output(str(tmp_path / "out")).staged(),
+    ):
+        raise OSError(28, "No space left on device", "shard-00000")
+    assert str(caught.value) == (
+        "shard-00000: cannot be written: No space left on device. Nothing was published; free "
+        "space or mend the rights, and run again with --resume."
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (FailureOfOursError(), True),
+        (KeyboardInterrupt(), True),
+        (SystemExit(143), True),
+        (OSError(5, "Input/output error"), True),
+        (StorageError("x"), True),
+        (InternalError("x"), True),
+        (OutputError("x"), True),
+        (DataError("x"), False),
+        (NoInputError("x"), False),
+        (UsageError("x"), False),
+        (TemplateError("x"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else "",
+)
+@pytest.mark.parametrize("journal", [None, "", "{}\n"])
+def test_what_is_kept_for_resume(
+    tmp_path: Path, error: BaseException, kept: bool, journal: str | None
+) -> None:
+    """Where running again can help and a shard is finished, the staging folder stays."""
+    output = Output(str(tmp_path / "out"))
+
+    def interrupted() -> None:
+        with output.staged() as folder:
+            fill(output, "new")
+            if journal is not None:
+                (folder / JOURNAL).write_text(journal)
+            raise error
+
+    with pytest.raises(StorageError if isinstance(error, OSError) else type(error)):
+        interrupted()
+    expected = {JOURNAL: b"{}\n", HOLDER: str(os.getpid()).encode()}
+    expected |= {f"dataset/{name}": data for name, data in WRITTEN.items()}
+    assert tree(output.staging) == (expected if kept and journal else {})
+    assert output.staging.exists() == (kept and journal == "{}\n")
+    assert not output.path.exists()
+
+
+def test_begin_forgets_what_was_left(tmp_path: Path) -> None:
+    """A run that begins anew finds nothing of the one before, and follows no link of its."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    output = Output(str(tmp_path / "out"))
+    with output.staged() as folder:
+        fill(output, "old")
+        (folder / JOURNAL).write_text("{}\n")
+        (folder / "link").symlink_to(tmp_path / "mine")
+        (folder / "dangling").symlink_to(tmp_path / "nowhere")
+        output.begin()
+        assert {HOLDER: str(os.getpid()).encode()} == tree(folder)
+        assert sorted(path.name for path in folder.iterdir()) == ["dataset", HOLDER]
+    assert tree(tmp_path) == {"mine/thesis.txt": b"mine"}
+
+
+# --- what is refused ----------------------------------------------------------------------------
+
+
+ANOTHER = "Choose another --output."
+
+
+@pytest.mark.parametrize("size", [0, 1, 20, 30])
+def test_a_torn_manifest_is_ours(tmp_path: Path, size: int) -> None:
+    """A dataset whose manifest was cut off may be replaced: it is told as damaged, not foreign."""
+    path = dataset(tmp_path / "out", "old")
+    (path / MANIFEST).write_text(manifest("old")[:size])
+    publish(path, "new")
+    assert tree(path) == WRITTEN
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("foreign", "{}: holds files that sftprep did not write (thesis.txt). " + ANOTHER),
+        ("beside", "{}: holds files that sftprep did not write (thesis.txt). " + ANOTHER),
+        ("manifest", "{}: holds files that sftprep did not write (manifest.json). " + ANOTHER),
+        ("shards", "{}: holds files that sftprep did not write (tokenizer). " + ANOTHER),
+        ("escape", "{}: holds files that sftprep did not write (\\x1b[2J). " + ANOTHER),
+        ("file", "{}: is not a folder. Choose another --output."),
+        ("link", "{}: is not a folder. Choose another --output."),
+        ("dangling", "{}: is not a folder. Choose another --output."),
+    ],
+)
+def test_refused(tmp_path: Path, kind: str, message: str) -> None:
+    """What sftprep did not write is refused, and not touched."""
+    path = tmp_path / "out"
+    if kind == "foreign":
+        path.mkdir()
+        (path / "thesis.txt").write_text("mine")
+    elif kind == "beside":
+        (dataset(path, "old") / "thesis.txt").write_text("mine")
+    elif kind == "escape":
+        (dataset(path, "old") / "\x1b[2J").write_text("mine")
+    elif kind == "manifest":
+        path.mkdir()
+        (path / MANIFEST).write_text('{"name": "of another program"}')
+    elif kind == "shards":
+        (dataset(path, "old") / MANIFEST).unlink()
+        (path / "tokenizer").mkdir()
+    elif kind == "file":
+        path.write_text("mine")
+    elif kind == "link":
+        path.symlink_to(dataset(tmp_path / "elsewhere", "old"))
+    else:
+        path.symlink_to(tmp_path / "nowhere")
+    before = tree(tmp_path)
+    with pytest.raises(OutputError) as caught:
+        Output(str(path)).check()
+    assert message.format(path) == str(caught.value)
+    assert caught.value.exit_code == 73
+    assert before == tree(tmp_path)
+
+
+@pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}])
+def test_a_run_does_not_touch_what_is_not_ours(tmp_path: Path, flags: dict[str, Any]) -> None:
+    """The whole program refuses a foreign folder before it reads, with any flag."""
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="holds files that sftprep did not write"):
+        prepare(recipe(SAMPLE_DATA / "bad.jsonl", tmp_path / "out", **flags))
+    assert tree(tmp_path) == {"out/thesis.txt": b"mine"}
+
+
+def test_mount_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mount point's name cannot be given to another folder: it is refused at once."""
+    path = tmp_path / "out"
+    path.mkdir()
+    monkeypatch.setattr(Path, "is_mount", lambda self: self == path)
+    with pytest.raises(OutputError) as caught:
+        Output(str(path)).check()
+    assert str(caught.value) == (
+        f"{path}: is a mount point, which cannot be replaced in one step. Name a folder inside it."
+    )
+    Output(str(path / "inside")).check()
+
+
+@pytest.mark.parametrize(
+    "place", ["out/a.jsonl", "out/sub/a.jsonl", ".out.sftprep-staging/dataset/a.jsonl", "link"]
+)
+@pytest.mark.parametrize("parent", ["here", "other"])
+def test_inputs_inside_the_output(tmp_path: Path, place: str, parent: str) -> None:
+    """An input that the run would replace or remove is refused, by whatever name it comes."""
+    here = tmp_path / "here"
+    here.mkdir()
+    (tmp_path / "other").symlink_to(here)
+    (here / "out" / "sub").mkdir(parents=True)
+    (here / "link").symlink_to(here / "out" / "a.jsonl")
+    path = str(here / place)
+    with pytest.raises(UsageError) as caught:
+        Output(str(tmp_path / parent / "out")).check_inputs(["-", str(here / "b.jsonl"), path])
+    assert str(caught.value) == (
+        f"{path}: lies in the output folder. Move it, or choose another --output."
+    )
+
+
+@pytest.mark.parametrize("place", [".", "..", "out/.."])
+def test_output_inside_an_input(tmp_path: Path, place: str) -> None:
+    """An output in a folder that is read would be input of the next run."""
+    (tmp_path / "data").mkdir()
+    output, folder = str(tmp_path / "data" / "out"), str(tmp_path / "data" / place)
+    with pytest.raises(UsageError) as caught:
+        Output(output).check_inputs([folder])
+    assert str(caught.value) == (
+        f"{output}: lies in the input folder {folder}, and would be read as input next time. "
+        "Choose another --output."
+    )
+
+
+@pytest.mark.parametrize("place", ["link", "dataset/link"])
+def test_links_in_the_staging_folder(tmp_path: Path, place: str) -> None:
+    """A link that somebody planted is not written through."""
+    output = Output(str(tmp_path / "out"))
+    (tmp_path / "mine").write_text("mine")
+    (output.staging / "dataset").mkdir(parents=True)
+    output.staging.chmod(0o700)
+    (output.staging / place).symlink_to(tmp_path / "mine")
+    with pytest.raises(OutputError) as caught, output.staged():
+        pass
+    assert str(caught.value) == (
+        f"{output.staging / place}: is a symbolic link, which sftprep never makes. Remove the "
+        f"folder {output.staging}."
+    )
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_inputs_beside_the_output(tmp_path: Path) -> None:
+    """An input in a folder whose name only begins as the output's is no matter."""
+    paths = ["-", str(tmp_path / "out.jsonl"), str(tmp_path / "out2" / "a.jsonl")]
+    Output(str(tmp_path / "out")).check_inputs(paths)
+
+
+def test_filled_meanwhile(tmp_path: Path) -> None:
+    """A folder that somebody fills while a run is at work is left to them."""
+    path = tmp_path / "out"
+    output = looked(path)
+
+    def run() -> None:
+        with output.staged() as folder:
+            fill(output, "new")
+            (folder / JOURNAL).write_text("{}\n")
+            path.mkdir()
+            (path / "thesis.txt").write_text("mine")
+            output.publish()
+
+    with pytest.raises(OutputError) as caught:
+        run()
+    assert str(caught.value) == (
+        f"{path}: has been filled by something else meanwhile; nothing was published. Empty it and "
+        "run again with --resume, or choose another --output."
+    )
+    assert tree(path) == {"thesis.txt": b"mine"}
+    assert {f"dataset/{name}" for name in WRITTEN} < set(tree(output.staging))
+
+
+def test_written_meanwhile(tmp_path: Path) -> None:
+    """A dataset that another run published before our lock is not replaced."""
+    path = tmp_path / "out"
+    output = looked(path)
+    publish(path, "theirs")
+    theirs = tree(path)
+    with pytest.raises(LockedError) as caught, output.staged():
+        pass
+    assert str(caught.value) == (
+        f"{path}: another run has written it meanwhile. Run again to see whether it is the same, "
+        "or choose another --output."
+    )
+    assert theirs == tree(path)
+    assert beside(path) == ["out"]
+
+
+def test_removed_meanwhile(tmp_path: Path) -> None:
+    """A dataset that was to be replaced and is gone leaves its place to the new one."""
+    path = dataset(tmp_path / "out", "old")
+    output = looked(path)
+    with output.staged():
+        fill(output, "new")
+        for name in tree(path):
+            (path / name).unlink()
+        path.rmdir()
+        output.publish()
+    assert tree(path) == WRITTEN
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_staging_name_is_taken(tmp_path: Path, kind: str) -> None:
+    """What has the staging folder's name and is none is refused, and not touched."""
+    output = Output(str(tmp_path / "out"))
+    (tmp_path / "mine").mkdir(mode=0o700)
+    if kind == "link":
+        output.staging.symlink_to(tmp_path / "mine")
+    else:
+        output.staging.write_text("mine")
+    with pytest.raises(OutputError) as caught, output.staged():
+        pass
+    reason = {"link": "Not a directory", "file": "File exists"}[kind]
+    assert str(caught.value) == (
+        f"{tmp_path}/out: cannot be created: {reason} ({output.staging}). Choose another --output."
+    )
+    assert list((tmp_path / "mine").iterdir()) == []
+
+
+@pytest.mark.parametrize("planted", ["mode", "owner"])
+def test_planted_staging(tmp_path: Path, planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A staging folder of another user, or one that others may write to, is not used."""
+    output = Output(str(tmp_path / "out"))
+    output.staging.mkdir(mode=0o700)
+    if planted == "mode":
+        output.staging.chmod(0o770)
+    else:
+        owner = os.geteuid()
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    (output.staging / "trap").write_text("theirs")
+    with pytest.raises(OutputError) as caught, output.staged():
+        pass
+    assert str(caught.value) == (
+        f"{output.staging}: was not made by sftprep for this user alone. Remove it, or choose "
+        "another --output."
+    )
+    assert tree(output.staging) == {"trap": b"theirs"}
+
+
+def test_below_a_file(tmp_path: Path, write: Write) -> None:
+    """An output that cannot be created is refused as such."""
+    path = write("file", "x") / "out"
+    with pytest.raises(SftprepError) as caught, Output(str(path)).staged():
+        pass
+    assert caught.value.exit_code == 73
+    assert str(caught.value).startswith(f"{path}: cannot be created: ")
+
+
+# --- one writer ---------------------------------------------------------------------------------
+
+
+def test_one_writer(tmp_path: Path) -> None:
+    """A second run on the same output is refused, and the first is not disturbed."""
+    path = tmp_path / "out"
+    with Output(str(path)).staged() as folder:
+        (folder / "mine").write_text("x")
+        with pytest.raises(LockedError) as caught, Output(str(path)).staged():
+            pass
+        assert tree(folder) == {HOLDER: str(os.getpid()).encode(), "mine": b"x"}
+    assert (
+        f"{path}: another run (process {os.getpid()}) is writing it. Wait for it, or choose "
+        "another --output."
+    ) == str(caught.value)
+    assert caught.value.exit_code == 75
+
+
+@pytest.mark.parametrize("content", [None, "", " \n"])
+def test_one_writer_without_a_name(tmp_path: Path, content: str | None) -> None:
+    """A holder that has not said who it is holds the lock all the same."""
+    output = Output(str(tmp_path / "out"))
+    output.staging.mkdir(mode=0o700)
+    if content is not None:
+        (output.staging / HOLDER).write_text(content)
+    handle = os.open(output.staging, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    with pytest.raises(LockedError) as caught, output.staged():
+        pass
+    os.close(handle)
+    assert str(caught.value) == (
+        f"{tmp_path}/out: another run (process unknown) is writing it. Wait for it, or choose "
+        "another --output."
+    )
+    with output.staged():
+        pass
+
+
+def test_a_staging_folder_that_ends_while_we_ask(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lock on a folder that the run before has just removed is worth nothing: another is made."""
+    output = Output(str(tmp_path / "out"))
+    asked: list[int] = []
+    flock = fcntl.flock
+
+    def late(handle: int, how: int) -> None:
+        if not asked:
+            output.staging.rmdir()
+        asked.append(handle)
+        flock(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with output.staged() as folder:
+        assert folder.is_dir()
+        with pytest.raises(LockedError), Output(str(tmp_path / "out")).staged():
+            pass
+    assert len(asked) == 3
+
+
+def test_two_outputs_side_by_side(tmp_path: Path) -> None:
+    """Runs on two outputs of one folder do not meet."""
+    first, second = (Output(str(tmp_path / name)) for name in ("a", "b"))
+    with first.staged() as one, second.staged() as two:
+        assert one != two
+        for output in (first, second):
+            fill(output, "new")
+            output.publish()
+    assert beside(tmp_path / "a") == ["a", "b"]
+
+
+def test_the_lock_goes_with_the_run(tmp_path: Path) -> None:
+    """After a run, the next may begin."""
+    for content in ("first", "new"):
+        publish(tmp_path / "out", content)
+    assert tree(tmp_path / "out") == WRITTEN
+
+
+KILLED = """
+import os, signal, sys
+from sftprep.dataset.staging import Output
+output = Output(sys.argv[1])
+with output.staged() as folder:
+    output.begin()
+    (folder / "journal.jsonl").write_text("x")
+    (folder / "dataset" / "half").write_text("x")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_after_a_killed_run(tmp_path: Path) -> None:
+    """What a killed run left behind does not hinder the next, and does not get into its output."""
+    path = tmp_path / "out"
+    done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert done.returncode == -9
+    assert beside(path) == [".out.sftprep-staging"]
+    publish(path, "new")
+    assert tree(path) == WRITTEN
+    assert beside(path) == ["out"]
+
+
+# --- the whole program --------------------------------------------------------------------------
+
+
+def test_failed_run_leaves_the_old_dataset(tmp_path: Path) -> None:
+    """A run with bad records publishes nothing, and the dataset of before is as it was."""
+    path = tmp_path / "out"
+    prepare(recipe(SAMPLE_DATA / "prompt_completion.jsonl", path))
+    before = tree(path)
+    with pytest.raises(DataError):
+        prepare(recipe(SAMPLE_DATA / "bad.jsonl", path, template="chatml", overwrite=True))
+    assert before == tree(path)
+    assert beside(path) == ["out"]
+
+
+def test_overwriting_run(tmp_path: Path) -> None:
+    """A run with ``overwrite`` leaves the bytes of a run into a new folder, and no old file."""
+    for name in ("out", "new"):
+        options = {"overwrite": True} if name == "new" else {"format": "jsonl"}
+        prepare(recipe(SAMPLE_DATA / "prompt_completion.jsonl", tmp_path / "out", **options))
+    prepare(recipe(SAMPLE_DATA / "prompt_completion.jsonl", tmp_path / "fresh"))
+    assert tree(tmp_path / "fresh") == tree(tmp_path / "out")
