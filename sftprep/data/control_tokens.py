@@ -1,8 +1,8 @@
 """The tokenizer's control tokens, and how they are found in a template's text.
 
-A *control token* is every added token that is not plain white space, whether the tokenizer flags it
-as special or not: DeepSeek's ``<｜User｜>`` is not flagged. Only templates place control tokens; the
-text of a record never becomes one.
+A *control token* is every added token that is not plain white space, whether the tokenizer flags
+it as special or not: DeepSeek's ``<｜User｜>`` is not flagged. Only templates place control tokens;
+the text of a record never becomes one.
 """
 
 import re

@@ -1,7 +1,7 @@
 """What decides a dataset's bytes: two builds with equal identities give the same dataset.
 
-In     the resolved options that decide bytes, the SHA-256 of tokenizer and template, the versions of
-       the libraries, and the inputs, by content or by name.
+In     the resolved options that decide bytes, the SHA-256 of tokenizer and template, the versions
+       of the libraries, and the inputs, by content or by name.
 Out    the identity as plain values; its SHA-256, the fingerprint; the first difference between two
        identities, in words.
 

@@ -1,7 +1,7 @@
 """Layouts + encoded runs -> Batch: every id with its place in the loss, in one pass of columns.
 
 In     for each record the number of its layout; the ids of all its runs, in order.
-Out    a ``Batch``: int32 ids, bool loss mask, int64 offsets, and (where asked) each token's Section.
+Out    a ``Batch``: int32 ids, bool loss mask, int64 offsets, and (if asked) each token's Section.
 Keeps  ids and loss mask in one object: nothing after this stage touches one without the other.
 Never  builds a Python object per token or per record.
 """
