@@ -86,7 +86,7 @@ class Renderer:
         """The pieces of a shape; slot 2k is the content of message k, slot 2k + 1 its input."""
         return self._pieces[number]
 
-    def rewrites(self, shape: int) -> bool:  # noqa: ARG002 - as the protocol has it
+    def rewrites(self, shape: int) -> bool:
         """Return False: these templates write earlier turns as inference would feed them."""
         return False
 

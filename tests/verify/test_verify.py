@@ -1130,12 +1130,14 @@ def test_versions_are_noted(dataset: Callable[..., Path]) -> None:
         (
             "template_arg",
             ["x=2001-99-99"],
-            "--template-arg 'x=2001-99-99': '2001-99-99' is not a YAML value. Quote it if it is a text",
+            "--template-arg 'x=2001-99-99': '2001-99-99' is not a YAML value. "
+            "Quote it if it is a text",
         ),
         (
             "template_arg",
             ["x=!!int ''"],
-            """--template-arg "x=!!int ''": "!!int ''" is not a YAML value. Quote it if it is a text""",
+            """--template-arg "x=!!int ''": "!!int ''" is not a YAML value. """
+            "Quote it if it is a text",
         ),
         ("field", 7, "--field is 7; expected a list of texts"),
     ],
