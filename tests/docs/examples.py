@@ -13,8 +13,8 @@ A fenced block is run by its language:
              later blocks may use. Without: a picture, which must at least be valid
 
 ``<!-- not run: REASON -->`` before a block says why it is not run. ``<!-- command: run -->`` and
-``<!-- command: test -->`` mark the blocks that ``.ci/run`` runs in a fresh environment. Here, only the
-last command of the former is run.
+``<!-- command: test -->`` mark the blocks that ``.ci/run`` runs in a fresh environment. Here, only
+the last command of the former is run.
 """
 
 import json

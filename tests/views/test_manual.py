@@ -91,7 +91,7 @@ def test_index_is_no_topic() -> None:
 
 
 def test_module_loads_without_rich() -> None:
-    """rich is loaded only for a page that is laid out."""
+    """Rich is loaded only for a page that is laid out."""
     code = "import sys, sftprep.views.manual as m; m.manual_page('data', colour=False); "
     code += "sys.exit('rich' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
