@@ -139,7 +139,7 @@ def check(is_right: bool, problem: str) -> None:
 
 
 def check_keys(record: Json, required: set[str], optional: set[str]) -> None:
-    """Check that an object has all required keys, and no others than these and the optional ones."""
+    """Check that an object has all required keys, and otherwise only optional ones."""
     check(isinstance(record, dict), "not an object")
     check(required <= record.keys() <= required | optional, f"unexpected keys {sorted(record)}")
 

@@ -71,4 +71,4 @@ def _laid_out(text: str) -> str:
     console = Console(file=io.StringIO(), force_terminal=True, width=width, legacy_windows=False)
     with console.capture() as capture:
         console.print(Markdown(text, code_theme="ansi_dark"))
-    return capture.get().rstrip("\n")
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().split("\n"))

@@ -61,6 +61,16 @@ def test_index_lists_every_page() -> None:
         assert f"- [{name}]({name}.md): {description}\n" in index
 
 
+def test_picture_of_the_rooms_is_complete() -> None:
+    """The picture in CONTRIBUTING names every folder and every module at the top of the package."""
+    picture = CONTRIBUTING.read_text(encoding="utf-8").split("```text\nsftprep/\n")[1].split("```")[0]
+    drawn = set(re.findall(r"(?<=\s)([a-z_]+(?:/|\.py))(?=\s)", picture))
+    package = ROOT / "sftprep"
+    folders = {f"{path.name}/" for path in package.iterdir() if path.is_dir()} - {"__pycache__/"}
+    modules = {path.name for path in package.glob("[!_]*.py")}
+    assert folders | modules <= drawn
+
+
 def test_options_page_has_every_option() -> None:
     """The page of options has a line for each option of a recipe, with its default."""
     page = (FOLDER / "options.md").read_text(encoding="utf-8")

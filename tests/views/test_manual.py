@@ -34,7 +34,7 @@ def test_plain_page_is_the_markdown_without_comments() -> None:
     """Without colours, a page is its Markdown; comments for the tests are left out."""
     text = manual_page("options", colour=False)
     source = (FOLDER / "options.md").read_text(encoding="utf-8")
-    assert text.startswith("# Options: every option of `sftprep prepare`\n")
+    assert text.startswith("# Options: every option of sftprep prepare\n")
     assert "<!-- file: recipe.yaml -->" in source
     assert "<!--" not in text
     assert "```yaml\ninputs: [sample_data/messages.jsonl]\n" in text
