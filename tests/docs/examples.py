@@ -33,7 +33,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 ELSEWHERE = ("not run: ", "command: test")
-SECONDS = 120
+SECONDS = 300
 
 
 @dataclass(frozen=True)
