@@ -34,6 +34,8 @@ BLOCK = re.compile(
 )
 ELSEWHERE = ("not run: ", "command: test")
 SECONDS = 300
+MAIN = 'import sys; from sftprep.cli.app import main; sys.argv[0] = "sftprep"; main()'
+"""What the script does that an installer makes for the command."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class Reader:
         (self._folder / "sample_data").symlink_to(sample_data)
         programs = self._folder / ".venv" / "bin"
         programs.mkdir(parents=True)
-        for name, arguments in {"sftprep": "-m sftprep", "python": ""}.items():
+        for name, arguments in {"sftprep": f"-c '{MAIN}'", "python": ""}.items():
             program = programs / name
             program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
             program.chmod(0o755)
@@ -119,6 +121,7 @@ class Reader:
             "HF_HOME": str(folder / "hf"),
             "LC_ALL": "C.UTF-8",
         }
+        self._environment.pop("COLUMNS", None)  # help is 80 columns wide where there is no terminal
 
     def differences(self, name: str, page: str) -> Iterator[Difference]:
         """Run all examples of a page, and yield what is not as the page says."""

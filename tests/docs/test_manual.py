@@ -4,14 +4,12 @@
 """
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from docs.examples import Reader, blocks, corrected, matches
 from toys import SAMPLE_DATA
 
-from sftprep.recipe import Recipe
 from sftprep.views.manual import FOLDER, topics
 
 ROOT = SAMPLE_DATA.parent
@@ -69,19 +67,6 @@ def test_picture_of_the_rooms_is_complete() -> None:
     folders = {f"{path.name}/" for path in package.iterdir() if path.is_dir()} - {"__pycache__/"}
     modules = {path.name for path in package.glob("[!_]*.py")}
     assert folders | modules <= drawn
-
-
-def test_options_page_has_every_option() -> None:
-    """The page of options has a line for each option of a recipe, with its default."""
-    page = (FOLDER / "options.md").read_text(encoding="utf-8")
-    rows = dict(re.findall(r"^\| `--([a-z-]+).*\| (.*?) ?\|$", page, re.MULTILINE))
-    for option in fields(Recipe):
-        if option.name == "inputs":
-            continue
-        default = rows.pop(option.name.replace("_", "-")).strip()
-        if option.default not in (None, (), False):
-            assert default == f"`{option.default}`", option.name
-    assert set(rows) == {"recipe", "print-recipe", "json", "quiet"}
 
 
 def test_readme_links_to_every_page() -> None:
