@@ -61,7 +61,8 @@ def test_index_lists_every_page() -> None:
 
 def test_picture_of_the_rooms_is_complete() -> None:
     """The picture in CONTRIBUTING names every folder and every module at the top of the package."""
-    picture = CONTRIBUTING.read_text(encoding="utf-8").split("```text\nsftprep/\n")[1].split("```")[0]
+    text = CONTRIBUTING.read_text(encoding="utf-8")
+    picture = next(block.body for block in blocks(text) if block.body.startswith("sftprep/\n"))
     drawn = set(re.findall(r"(?<=\s)([a-z_]+(?:/|\.py))(?=\s)", picture))
     package = ROOT / "sftprep"
     folders = {f"{path.name}/" for path in package.iterdir() if path.is_dir()} - {"__pycache__/"}
