@@ -4,6 +4,8 @@ Here, and not with the stages that know what they mean, so that a recipe is read
 anything is loaded that takes long. ``test_recipe`` checks that the stages know these, and no other.
 """
 
+from sftprep.formats.names import FORMAT_NAMES
+
 SCHEMAS = ("prompt-completion", "instruction", "messages", "sharegpt")
 TRUNCATIONS = (
     "error",
@@ -18,7 +20,7 @@ TRUNCATIONS = (
 TRAIN_ON = ("completion", "all", "last")
 BOUNDARIES = ("split", "joint")
 BACKENDS = ("auto", "gigatoken", "hf")
-FORMATS = ("parquet", "arrow", "jsonl")
+FORMATS = FORMAT_NAMES
 ON_INJECTION = ("encode", "reject")
 ON_ERROR = ("fail", "quarantine")
 

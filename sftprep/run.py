@@ -15,18 +15,18 @@ from typing import Any
 
 from sftprep.data.block import Block
 from sftprep.data.conversation import Record
-from sftprep.dataset.accounting import Tally
+from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
 from sftprep.dataset.journal import Journal
 from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared
-from sftprep.dataset.reuse import finished
+from sftprep.dataset.reuse import find_reusable
 from sftprep.dataset.shard_writer import ShardWriter
-from sftprep.dataset.staging import Output
+from sftprep.dataset.staging import OutputFolder
 from sftprep.engine.local.fork_server import Staff
 from sftprep.engine.local.pool import run_blocks
 from sftprep.errors import DataError, NoInputError, RecordError, UsageError
-from sftprep.formats.table import shard_name
+from sftprep.formats.table import FORMATS, shard_name
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BlockReader
@@ -52,54 +52,64 @@ def prepare(
     progress = progress or Silent()
     if recipe.output is None:
         raise UsageError("no output folder. Pass --output DIR.")
-    output = Output(recipe.output)
+    output = OutputFolder(recipe.output)
     output.check()
     job = plan(recipe)
     output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
-    if there := finished(output, job, recipe):
-        output.tidy()
-        return Prepared(there, "unchanged")
+    reusable = find_reusable(
+        output,
+        job.sources,
+        partial(job.identity, recipe),
+        overwrite=recipe.overwrite,
+        resume=recipe.resume,
+    )
+    if reusable is not None:
+        output.remove_leftovers()
+        return Prepared(reusable, "unchanged")
     _tell(job, progress)
     quarantine = recipe.on_error == "quarantine"
     with (
         output.staged() as staging,
-        Tally(job.sources, output.dataset, quarantine=quarantine) as tally,
+        Accounting(job.sources, output.dataset, quarantine=quarantine) as accounting,
     ):
         journal = Journal(staging, job.sources)
-        resumed = _begin(output, journal, tally, recipe, job)
+        resumed = _begin(output, journal, accounting, recipe, job)
         reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)
         progress.start(reader.total)
-        blocks = journal.left(with_schemas(reader, recipe))
-        with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
+        blocks = journal.unfinished(with_schemas(reader, recipe))
+        with ShardWriter(FORMATS[recipe.format], recipe.ignore_index, job.workers) as shards:
             results = run_blocks(blocks, job.settings, job.workers, job.names, staff)
             for _, group in groupby(results, attrgetter("shard")):
-                shard = shards.shard(journal.next_shard())
+                shard = shards.new_shard(journal.next_path())
                 for result in group:
-                    tally.add(result)
+                    accounting.add(result)
                     shard.add(result.batch)
                     progress.advance(reader.stored, result.size, result.read)
-                journal.add(tally.state(), tally.ledgers(), shard.close())
-            facts = journal.close(partial(shard_name, name=recipe.format))
-        tally.close()
-        tally.check(recipe.reject_limit(tally.read))
-        _check_rows(tally)
-        manifest = _manifest(recipe, job, reader, tally, facts, _save_tokenizer(output, job))
+                journal.add(accounting.state(), accounting.ledgers(), shard.close())
+            shard_entries = journal.finish(partial(shard_name, format_name=recipe.format))
+        accounting.close()
+        accounting.check(recipe.reject_limit(accounting.read))
+        _check_rows(accounting)
+        tokenizer_files = _save_tokenizer(output, job)
+        manifest = _manifest(recipe, job, reader, accounting, shard_entries, tokenizer_files)
         write_durably(output.dataset / MANIFEST, manifest.dump())
         output.publish()
     return Prepared(manifest, "resumed" if resumed else "written")
 
 
-def _begin(output: Output, journal: Journal, tally: Tally, recipe: Recipe, job: Plan) -> bool:
+def _begin(
+    output: OutputFolder, journal: Journal, accounting: Accounting, recipe: Recipe, job: Plan
+) -> bool:
     """Begin anew, or where an interrupted run ended; whether it was the latter."""
     todo = job.identity(recipe, [source.name for source in job.sources])
-    if recipe.resume and journal.resumable():
+    if recipe.resume and journal.can_resume():
         journal.resume(todo)
     else:
         output.begin()
         journal.begin(todo)
     if not journal.finished:
         return False
-    tally.restore(journal.finished[-1]["counts"])
+    accounting.restore(journal.finished[-1]["counts"])
     return True
 
 
@@ -137,21 +147,21 @@ def _tell(job: Plan, progress: Progress) -> None:
         progress.note(f"using HF tokenizers, which is slower: {encoding.first.why_not}.")
 
 
-def _check_rows(tally: Tally) -> None:
+def _check_rows(accounting: Accounting) -> None:
     """A dataset has rows."""
-    if not tally.read:
+    if not accounting.read:
         raise NoInputError("the input holds no records. Check the files.")
-    counts = tally.totals()
+    counts = accounting.totals()
     if not counts["written"]:
         lost = {**counts["dropped"], **counts["rejected"]}
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lost.items()))
         raise DataError(
-            f"none of {tally.read:,} records gave a row ({reasons}); nothing was published. "
+            f"none of {accounting.read:,} records gave a row ({reasons}); nothing was published. "
             "Check --max-length and --truncation."
         )
 
 
-def _save_tokenizer(output: Output, job: Plan) -> dict[str, str]:
+def _save_tokenizer(output: OutputFolder, job: Plan) -> dict[str, str]:
     """Save the tokenizer beside the shards; return the files' SHA-256."""
     hashes = {}
     for name, data in job.settings.tokenizer.files.items():
@@ -166,7 +176,7 @@ def _manifest(
     recipe: Recipe,
     job: Plan,
     reader: BlockReader,
-    tally: Tally,
+    accounting: Accounting,
     shards: list[dict[str, Any]],
     tokenizer_files: dict[str, str],
 ) -> Manifest:
@@ -178,7 +188,9 @@ def _manifest(
             "schema": counts.schema,
             **counts.as_dict(),
         }
-        for source, facts, counts in zip(job.sources, reader.facts, tally.sources, strict=True)
+        for source, facts, counts in zip(
+            job.sources, reader.facts, accounting.by_source, strict=True
+        )
     ]
     identity = job.identity(recipe, [facts.sha256 for facts in reader.facts])
     return Manifest(
@@ -187,9 +199,9 @@ def _manifest(
         inputs=inputs,
         tokenizer=job.tokenizer_facts() | {"files": tokenizer_files},
         template=job.template_facts(),
-        counts=tally.totals(),
+        counts=accounting.totals(),
         shards=shards,
-        ledgers=tally.ledgers(),
+        ledgers={name: {**info} for name, info in accounting.ledgers().items()},
         libraries=identity["libraries"],
         fingerprint=fingerprint(identity),
     )

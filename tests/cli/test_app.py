@@ -459,7 +459,7 @@ def test_output_exists(out: Path) -> None:
     assert prepare(GOOD, out, "--quiet").code == 0
     before = tree(out)
     expected = (
-        f"error: {out}: the dataset in it was made otherwise: --max-length was 2048 and is 99. "
+        f"error: {out}: the dataset in it was built with different settings: --max-length was 2048 and is 99. "
         "Choose another --output, or pass --overwrite to replace it.\n"
     )
     assert Ran(73, "", expected) == prepare(GOOD, out, "--max-length", 99)

@@ -1,4 +1,4 @@
-"""tally, manifest and summary: every record is counted once, and every loss is listed."""
+"""accounting, manifest and summary: every record is counted once, and every loss is listed."""
 
 import hashlib
 import json
@@ -16,10 +16,10 @@ from sftprep.data.batch import Batch
 from sftprep.data.block import Source
 from sftprep.data.ragged import ends_to_offsets
 from sftprep.data.result import BlockResult, LostRecord
-from sftprep.dataset.accounting import Tally
+from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.identity import ORDER, difference, fingerprint
 from sftprep.dataset.ledger import Ledger
-from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared, check_identity
+from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared, check_balance
 from sftprep.errors import RecordError
 from sftprep.tokenization.control_strings import ControlStrings
 
@@ -53,10 +53,10 @@ def block(source: int, read: int, written: int, **more: Any) -> BlockResult:
     return BlockResult(source, 0, "messages", 100, batch=batch, read=read, **more)
 
 
-def full(folder: Path, *, quarantine: bool) -> Tally:
-    """A tally of three blocks of two sources."""
-    tally = Tally(SOURCES, folder, quarantine=quarantine)
-    tally.add(
+def full(folder: Path, *, quarantine: bool) -> Accounting:
+    """A accounting of three blocks of two sources."""
+    accounting = Accounting(SOURCES, folder, quarantine=quarantine)
+    accounting.add(
         block(
             0,
             5,
@@ -69,12 +69,12 @@ def full(folder: Path, *, quarantine: bool) -> Tally:
             outputs=Counter(response=2),
         )
     )
-    tally.add(block(0, 1, 1, counts=Counter(tokens=2, unclean_boundaries=1)))
-    tally.add(
+    accounting.add(block(0, 1, 1, counts=Counter(tokens=2, unclean_boundaries=1)))
+    accounting.add(
         block(1, 2, 1, rejected=[rejected(1, 1, b"\xff", RecordError("invalid_utf8", "bad"))])
     )
-    tally.close()
-    return tally
+    accounting.close()
+    return accounting
 
 
 def lines(path: Path) -> list[dict[str, Any]]:
@@ -84,7 +84,7 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 def test_totals(tmp_path: Path) -> None:
     """Counts add up over blocks and sources."""
-    tally = full(tmp_path, quarantine=True)
+    accounting = full(tmp_path, quarantine=True)
     expected = {
         "read": 8,
         "blank_lines": 1,
@@ -99,11 +99,11 @@ def test_totals(tmp_path: Path) -> None:
         "control_strings": {"<s>": 1},
         "output_fields": {"response": 2},
     }
-    found = tally.totals()
+    found = accounting.totals()
     assert expected == {name: found[name] for name in expected}
-    assert (tally.read, tally.rejected) == (8, 3)
-    assert [(source.read, source.written) for source in tally.sources] == [(6, 3), (2, 1)]
-    assert [source.schema for source in tally.sources] == ["messages", "messages"]
+    assert (accounting.read, accounting.rejected) == (8, 3)
+    assert [(source.read, source.written) for source in accounting.by_source] == [(6, 3), (2, 1)]
+    assert [source.schema for source in accounting.by_source] == ["messages", "messages"]
 
 
 def test_ledgers(tmp_path: Path) -> None:
@@ -128,11 +128,11 @@ def test_ledgers(tmp_path: Path) -> None:
 
 def test_ledger_of_a_record_that_came_far(tmp_path: Path) -> None:
     """A loss has its length in tokens and its column where these are known."""
-    tally = Tally(SOURCES, tmp_path, quarantine=True)
+    accounting = Accounting(SOURCES, tmp_path, quarantine=True)
     bad = RecordError("invalid_json", "not valid JSON: x", "Write it otherwise", 7)
-    tally.add(block(0, 1, 0, rejected=[rejected(0, 3, error=bad)._replace(tokens=12)]))
-    tally.add(block(1, 1, 0, dropped=[dropped(1, 2)._replace(tokens=3000)]))
-    tally.close()
+    accounting.add(block(0, 1, 0, rejected=[rejected(0, 3, error=bad)._replace(tokens=12)]))
+    accounting.add(block(1, 1, 0, dropped=[dropped(1, 2)._replace(tokens=3000)]))
+    accounting.close()
     assert lines(tmp_path / "rejects.jsonl") == [
         {
             "file": "a.jsonl", "line": 3, "offset": 30, "reason": "invalid_json", "tokens": 12,
@@ -146,21 +146,21 @@ def test_ledger_of_a_record_that_came_far(tmp_path: Path) -> None:
 
 def test_facts_of_the_ledgers(tmp_path: Path) -> None:
     """Of each ledger that is there the entries, bytes and SHA-256 are known at any time."""
-    tally = Tally(SOURCES, tmp_path, quarantine=True)
-    assert tally.ledgers() == {}
+    accounting = Accounting(SOURCES, tmp_path, quarantine=True)
+    assert accounting.ledgers() == {}
     for count, at in ((1, 3), (2, 4)):
-        tally.add(block(0, 1, 0, rejected=[rejected(0, at)]))
-        found = tally.ledgers()
+        accounting.add(block(0, 1, 0, rejected=[rejected(0, at)]))
+        found = accounting.ledgers()
         data = (tmp_path / "rejects.jsonl").read_bytes()
         sha256 = hashlib.sha256(data).hexdigest()
         assert found == {"rejects.jsonl": {"entries": count, "bytes": len(data), "sha256": sha256}}
-    tally.close()
-    assert found == tally.ledgers()
+    accounting.close()
+    assert found == accounting.ledgers()
 
 
 @pytest.mark.parametrize("quarantine", [False, True])
 def test_restored(tmp_path: Path, quarantine: bool) -> None:
-    """A tally that goes on from another's state ends as one that was never interrupted."""
+    """A accounting that goes on from another's state ends as one that was never interrupted."""
     folders = [tmp_path / name for name in ("whole", "parts")]
     results = [
         block(
@@ -173,17 +173,17 @@ def test_restored(tmp_path: Path, quarantine: bool) -> None:
     ]  # fmt: skip
     for folder in folders:
         folder.mkdir()
-    whole = Tally(SOURCES, folders[0], quarantine=quarantine)
+    whole = Accounting(SOURCES, folders[0], quarantine=quarantine)
     for result in results:
         whole.add(result)
     whole.close()
 
-    first = Tally(SOURCES, folders[1], quarantine=quarantine)
+    first = Accounting(SOURCES, folders[1], quarantine=quarantine)
     for result in results[:2]:
         first.add(result)
     state = json.loads(json.dumps(first.state()))
     first.close()
-    second = Tally(SOURCES, folders[1], quarantine=quarantine)
+    second = Accounting(SOURCES, folders[1], quarantine=quarantine)
     second.restore(state)
     second.add(results[2])
     second.close()
@@ -199,9 +199,9 @@ def test_restored(tmp_path: Path, quarantine: bool) -> None:
 
 def test_restored_error_lists_what_was_first(tmp_path: Path) -> None:
     """The bad records of before an interruption are listed, in their order."""
-    first = Tally(SOURCES, tmp_path, quarantine=False)
+    first = Accounting(SOURCES, tmp_path, quarantine=False)
     first.add(block(0, 2, 1, rejected=[rejected(0, 3)]))
-    second = Tally(SOURCES, tmp_path, quarantine=False)
+    second = Accounting(SOURCES, tmp_path, quarantine=False)
     second.restore(first.state())
     second.add(block(1, 2, 1, rejected=[rejected(1, 9)]))
     with pytest.raises(DataError) as caught:
@@ -215,11 +215,11 @@ def test_restored_error_lists_what_was_first(tmp_path: Path) -> None:
 
 def test_a_state_does_not_change(tmp_path: Path) -> None:
     """A state is of its moment: what is counted later is not in it."""
-    tally = Tally(SOURCES, tmp_path, quarantine=False)
-    tally.add(block(0, 2, 1, rejected=[rejected(0, 3)], controls=Counter({"<s>": 1})))
-    state = tally.state()
+    accounting = Accounting(SOURCES, tmp_path, quarantine=False)
+    accounting.add(block(0, 2, 1, rejected=[rejected(0, 3)], controls=Counter({"<s>": 1})))
+    state = accounting.state()
     before = json.dumps(state)
-    tally.add(block(0, 2, 1, rejected=[rejected(0, 4)], controls=Counter({"<s>": 1})))
+    accounting.add(block(0, 2, 1, rejected=[rejected(0, 4)], controls=Counter({"<s>": 1})))
     assert before == json.dumps(state)
 
 
@@ -230,7 +230,7 @@ def test_ledger(tmp_path: Path) -> None:
     """A line an entry; what is known of the file is true of what is on disk at that time."""
     path = tmp_path / "a.jsonl"
     ledger = Ledger(path)
-    assert ledger.facts() == {}
+    assert ledger.info() == {}
     assert not path.exists()
     for count in (1, 2, 3):
         ledger.add({"价": count, "raw": "a\nb"})
@@ -240,10 +240,10 @@ def test_ledger(tmp_path: Path) -> None:
             "bytes": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
-        assert ledger.facts() == expected
+        assert ledger.info() == expected
         assert path.read_bytes() == data
     ledger.close()
-    assert ledger.facts() == expected
+    assert ledger.info() == expected
     assert path.stat().st_mode & 0o777 == 0o600
 
 
@@ -257,11 +257,11 @@ def test_ledger_resumed(tmp_path: Path) -> None:
     first.abandon()
     again = Ledger(path)
     again.resume()
-    assert again.facts() == whole.facts()
+    assert again.info() == whole.info()
     for ledger in (whole, again):
         ledger.add({"n": 2})
         ledger.close()
-    assert again.facts() == whole.facts()
+    assert again.info() == whole.info()
     assert path.read_bytes() == b'{"n":1}\n{"n":2}\n' == (tmp_path / "whole").read_bytes()
 
 
@@ -269,7 +269,7 @@ def test_ledger_resumed_from_nothing(tmp_path: Path) -> None:
     """Where there was no entry there is no file, before and after."""
     ledger = Ledger(tmp_path / "a.jsonl")
     ledger.resume()
-    assert ledger.facts() == {}
+    assert ledger.info() == {}
     ledger.abandon()
     ledger.close()
     assert list(tmp_path.iterdir()) == []
@@ -292,12 +292,12 @@ def test_ledger_never_over_a_file(tmp_path: Path, kind: str) -> None:
 
 def test_a_tally_that_fails_closes_its_files(tmp_path: Path) -> None:
     """A run that failed writes no more: nothing comes late into the folder of the next one."""
-    with Tally(SOURCES, tmp_path, quarantine=True) as tally:
-        tally.add(block(0, 1, 0, rejected=[rejected(0, 3)]))
+    with Accounting(SOURCES, tmp_path, quarantine=True) as accounting:
+        accounting.add(block(0, 1, 0, rejected=[rejected(0, 3)]))
     before = tree(tmp_path)
     with pytest.raises(ValueError, match="closed file"):
-        tally.add(block(0, 1, 0, rejected=[rejected(0, 4)]))
-    del tally
+        accounting.add(block(0, 1, 0, rejected=[rejected(0, 4)]))
+    del accounting
     assert before == tree(tmp_path)
     assert len(before["rejects.jsonl"].splitlines()) == 1
 
@@ -310,18 +310,18 @@ def test_ledgers_are_private(tmp_path: Path) -> None:
 
 def test_no_ledger_without_losses(tmp_path: Path) -> None:
     """A run that loses nothing writes no ledger."""
-    tally = Tally(SOURCES, tmp_path, quarantine=True)
-    tally.add(block(0, 2, 2))
-    tally.close()
-    tally.check(0)
+    accounting = Accounting(SOURCES, tmp_path, quarantine=True)
+    accounting.add(block(0, 2, 2))
+    accounting.close()
+    accounting.check(0)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_fail(tmp_path: Path) -> None:
     """Without quarantine bad records are an error that lists them, with names made safe."""
-    tally = full(tmp_path, quarantine=False)
+    accounting = full(tmp_path, quarantine=False)
     with pytest.raises(DataError) as caught:
-        tally.check(None)
+        accounting.check(None)
     more = "Fix the record, or pass --on-error quarantine."
     assert [
         "3 of 8 records cannot be used; nothing was published.",
@@ -335,12 +335,12 @@ def test_fail(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("limit", "passes"), [(None, True), (3, True), (2, False), (0, False)])
 def test_limit(tmp_path: Path, limit: int | None, passes: bool) -> None:
     """With quarantine there may be as many bad records as were allowed."""
-    tally = full(tmp_path, quarantine=True)
+    accounting = full(tmp_path, quarantine=True)
     if passes:
-        tally.check(limit)
+        accounting.check(limit)
         return
     with pytest.raises(DataError) as caught:
-        tally.check(limit)
+        accounting.check(limit)
     assert (
         f"3 of 8 records are bad, and --max-rejects allows {limit}; nothing was published. Fix the "
         "data, or raise the limit."
@@ -349,31 +349,31 @@ def test_limit(tmp_path: Path, limit: int | None, passes: bool) -> None:
 
 def test_a_lost_record_is_a_bug(tmp_path: Path) -> None:
     """A record that is nowhere is found by the program itself."""
-    tally = Tally(SOURCES, tmp_path, quarantine=True)
-    tally.add(block(1, 3, 2))
-    tally.close()
+    accounting = Accounting(SOURCES, tmp_path, quarantine=True)
+    accounting.add(block(1, 3, 2))
+    accounting.close()
     with pytest.raises(InternalError) as caught:
-        tally.check(None)
+        accounting.check(None)
     assert caught.value.exit_code == 70
     assert "3 records read, but 2 written + 0 dropped + 0 rejected" in str(caught.value)
 
 
 def test_a_lost_record_is_not_hidden_by_another_source(tmp_path: Path) -> None:
     """The sum is checked for each source: two errors do not cancel out."""
-    tally = Tally(SOURCES, tmp_path, quarantine=True)
-    tally.add(block(0, 3, 2))
-    tally.add(block(1, 2, 3))
-    tally.close()
+    accounting = Accounting(SOURCES, tmp_path, quarantine=True)
+    accounting.add(block(0, 3, 2))
+    accounting.add(block(1, 2, 3))
+    accounting.close()
     with pytest.raises(InternalError, match=r"in/a\.jsonl: 3 records read"):
-        tally.check(None)
+        accounting.check(None)
 
 
-def test_check_identity() -> None:
+def test_check_balance() -> None:
     """Read is written, dropped and rejected together."""
     counts = {"read": 6, "written": 1, "dropped": {"a": 2}, "rejected": {"b": 2, "c": 1}}
-    check_identity("x", counts)
+    check_balance("x", counts)
     with pytest.raises(InternalError):
-        check_identity("x", counts | {"read": 5})
+        check_balance("x", counts | {"read": 5})
 
 
 # --- control strings ----------------------------------------------------------------------------
@@ -482,8 +482,8 @@ FACTS: dict[str, Any] = {
         ({"template": "x"}, "the template differs"),
         ({"inputs": ["a", "x"]}, "input 2 of 2 differs"),
         ({"inputs": ["b", "a"]}, "input 1 of 2 differs"),
-        ({"inputs": ["a"]}, "there were 2 inputs and are 1"),
-        ({"inputs": ["a"] * 1234}, "there were 2 inputs and are 1,234"),
+        ({"inputs": ["a"]}, "the number of inputs was 2 and is 1"),
+        ({"inputs": ["a"] * 1234}, "the number of inputs was 2 and is 1,234"),
         (
             {"libraries": {"orjson": "3.1", "pyarrow": "21"}},
             "the version of pyarrow was '20' and is '21'",

@@ -94,18 +94,18 @@ class Run:
             self._work(given, stop)
         finally:
             self._ledger.close()
-        return [] if stop < 99 else self.journal.close("train-{:05d}-of-{:05d}".format)
+        return [] if stop < 99 else self.journal.finish("train-{:05d}-of-{:05d}".format)
 
     def _work(self, given: Sequence[Block], stop: int) -> None:
-        for shard, group in groupby(self.journal.left(given), attrgetter("shard")):
+        for shard, group in groupby(self.journal.unfinished(given), attrgetter("shard")):
             data = [block.data for block in group]
             self.taken += data
             for block in data:
                 if block.startswith(b"b"):
                     self._ledger.add({"lost": block.decode()})
-            known = self._ledger.facts()
+            known = self._ledger.info()
             ledgers = {"rejects.jsonl": known} if known else {}
-            written = writer(b"".join(data))(self.journal.next_shard())
+            written = writer(b"".join(data))(self.journal.next_path())
             self.journal.add({"shards": shard + 1}, ledgers, written)
             if shard == stop:
                 self._ledger.add({"lost": "of a shard that was not finished"})
@@ -132,11 +132,11 @@ def said(run: Callable[[], object]) -> str:
 def test_begin(tmp_path: Path) -> None:
     """First the plan is written; with it the run can be resumed."""
     journal = Journal(tmp_path, SOURCES)
-    assert not journal.resumable()
+    assert not journal.can_resume()
     journal.begin(PLAN)
-    assert journal.resumable()
-    assert set(tree(tmp_path)) == {"plan.json", "journal.jsonl"}
-    assert json.loads((tmp_path / "plan.json").read_bytes()) == PLAN
+    assert journal.can_resume()
+    assert set(tree(tmp_path)) == {"identity.json", "journal.jsonl"}
+    assert json.loads((tmp_path / "identity.json").read_bytes()) == PLAN
     assert (tmp_path / "journal.jsonl").read_bytes() == b""
 
 
@@ -186,7 +186,7 @@ def test_entries_are_in_order(tmp_path: Path) -> None:
     (tmp_path / "dataset").mkdir()
     journal = Journal(tmp_path, SOURCES)
     journal.begin(PLAN)
-    list(journal.left([Block(0, shard, shard + 1, 0, b"x\n") for shard in range(3)]))
+    list(journal.unfinished([Block(0, shard, shard + 1, 0, b"x\n") for shard in range(3)]))
     first: Future[dict[str, Any]] = Future()
     second: Future[dict[str, Any]] = Future()
     second.set_result(facts(b"2\n2\n"))
@@ -204,10 +204,10 @@ def test_entries_are_in_order(tmp_path: Path) -> None:
         return (tmp_path / "journal.jsonl").read_bytes().splitlines()
 
     for number, shard in enumerate([first, second, None], 1):
-        journal.add({"shards": number}, {}, begin(journal.next_shard(), shard))
+        journal.add({"shards": number}, {}, begin(journal.next_path(), shard))
     assert (asked, lines()) == (["shard-00000", "shard-00001"], [])
     first.set_result(facts(b"1\n"))
-    assert [x["rows"] for x in journal.close("{}-{}".format)] == [1, 2]
+    assert [x["rows"] for x in journal.finish("{}-{}".format)] == [1, 2]
     found = [json.loads(line) for line in lines()]
     assert [(e["counts"]["shards"], e["shard"]) for e in found] == [
         (1, facts(b"1\n")),
@@ -221,7 +221,7 @@ def test_a_shard_that_fails(tmp_path: Path) -> None:
     (tmp_path / "dataset").mkdir()
     journal = Journal(tmp_path, SOURCES)
     journal.begin(PLAN)
-    list(journal.left(blocks()))
+    list(journal.unfinished(blocks()))
     failing: Future[dict[str, Any]] = Future()
     failing.set_exception(OSError(28, "No space left on device"))
     with pytest.raises(OSError, match="No space left"):
@@ -384,7 +384,7 @@ def test_what_came_later_is_removed(tmp_path: Path) -> None:
     assert set(tree(dataset)) == {"shard-00000", "shard-00001", "rejects.jsonl"}
     assert (dataset / "rejects.jsonl").read_bytes() == b'{"lost":"b1\\n"}\n'
     assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
-    assert set(tree(tmp_path)) > {"whole/plan.json"}
+    assert set(tree(tmp_path)) > {"whole/identity.json"}
 
 
 # --- another plan -------------------------------------------------------------------------------
@@ -401,7 +401,7 @@ def test_what_came_later_is_removed(tmp_path: Path) -> None:
         ({"recipe": {"max_length": 10, "template": "qa"}}, "--template was 'plain' and is 'qa'"),
         ({"tokenizer": "x"}, "the tokenizer differs"),
         ({"template": "x"}, "the template differs"),
-        ({"inputs": ["a.jsonl"]}, "there were 2 inputs and are 1"),
+        ({"inputs": ["a.jsonl"]}, "the number of inputs was 2 and is 1"),
         ({"inputs": ["b\x1b.jsonl", "a.jsonl"]}, "input 1 of 2 differs"),
         ({"libraries": {"orjson": "4"}}, "the version of orjson was '3' and is '4'"),
     ],
@@ -413,7 +413,7 @@ def test_another_plan(tmp_path: Path, changed: dict[str, Any], difference: str) 
     text = said(lambda: Journal(tmp_path, SOURCES).resume(PLAN | changed))
     assert text == (
         f"{tmp_path}: the interrupted run cannot be resumed: {difference}. Run with the same "
-        "options and input, or without --resume to start anew."
+        "options and input, or without --resume to start over."
     )
     assert before == tree(tmp_path)
 
@@ -421,7 +421,7 @@ def test_another_plan(tmp_path: Path, changed: dict[str, Any], difference: str) 
 # --- another input ------------------------------------------------------------------------------
 
 CHANGED = "is not what the interrupted run read. The input has changed: restore it, or run without "
-ANEW = "--resume to start anew."
+ANEW = "--resume to start over."
 
 
 @pytest.mark.parametrize(
@@ -480,7 +480,7 @@ def test_input_that_ends_early(tmp_path: Path, count: int) -> None:
     second = Run(tmp_path, resume=True)
     assert said(lambda: second.go(blocks()[:count])) == (
         "the input ends before part 3. The input has changed: restore it, or run without "
-        "--resume to start anew."
+        "--resume to start over."
     )
 
 

@@ -21,10 +21,10 @@ from sftprep import Recipe, prepare
 from sftprep.cli.app import app
 from sftprep.data.batch import Batch
 from sftprep.data.result import BlockResult
-from sftprep.dataset.accounting import Tally
+from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.manifest import MANIFEST
-from sftprep.dataset.staging import JOURNAL, Output
+from sftprep.dataset.staging import JOURNAL, OutputFolder
 from sftprep.engine.local.pool import run_blocks
 from sftprep.errors import DataError, OutputError, StorageError
 from sftprep.formats import jsonl
@@ -285,7 +285,7 @@ def test_resume_with_another_option(world: World) -> None:
     before = tree(world.staging / "dataset")
     expected = (
         f"error: {world.staging}: the interrupted run cannot be resumed: --max-length was 40 and "
-        "is 41. Run with the same options and input, or without --resume to start anew.\n"
+        "is 41. Run with the same options and input, or without --resume to start over.\n"
     )
     assert Ran(73, "", expected) == run(world, "--resume", "--max-length", 41)
     assert before == tree(world.staging / "dataset")
@@ -308,7 +308,7 @@ def test_resume_of_a_changed_input(world: World) -> None:
     assert (ran.code, ran.out) == (73, "")
     assert ran.err == (
         f"error: the part from {path}:1 to {path}:5 is not what the interrupted run read. The "
-        "input has changed: restore it, or run without --resume to start anew.\n"
+        "input has changed: restore it, or run without --resume to start over.\n"
     )
     path.write_bytes(data)
     assert_resumes(world)
@@ -342,11 +342,11 @@ def test_interrupted_before_publishing(
 ) -> None:
     """All is done and has its name, and only the last step is missing."""
 
-    def stop(_self: Output) -> None:
+    def stop(_self: OutputFolder) -> None:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(Output, "publish", stop)
+        patch.setattr(OutputFolder, "publish", stop)
         fails(world, error)
     assert tree(world.staging / "dataset") == world.expected
     assert_resumes(world)
@@ -374,11 +374,11 @@ def test_bad_records_are_listed_once(world: World, monkeypatch: pytest.MonkeyPat
     assert not world.staging.exists()
     assert expected.startswith("32 of 160 records cannot be used; nothing was published.\n")
 
-    def stop(_self: Output) -> None:
+    def stop(_self: OutputFolder) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Tally, "close", stop)
+        patch.setattr(Accounting, "close", stop)
         fails(world, KeyboardInterrupt, on_error="fail")
     for entries in (3, 10, len(world.entries())):
         lines = (world.staging / JOURNAL).read_bytes().splitlines(keepends=True)
@@ -392,14 +392,14 @@ def test_stdin(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Standard input is resumed if it gives the same bytes again."""
     data = b"".join((world.folder / f"{name}.jsonl").read_bytes() for name in "ab")
 
-    def stop(_self: Output) -> None:
+    def stop(_self: OutputFolder) -> None:
         raise KeyboardInterrupt
 
     def prepared(text: bytes, **flags: bool) -> str:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
             if not flags:
-                patch.setattr(Output, "publish", stop)
+                patch.setattr(OutputFolder, "publish", stop)
             return prepare(world.recipe(inputs=("-",), **flags)).status
 
     with pytest.raises(KeyboardInterrupt):
@@ -409,7 +409,7 @@ def test_stdin(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         prepared(data.replace(b"a4", b"A4", 1), resume=True)
     assert str(caught.value) == (
         "the part from -:1 to -:5 is not what the interrupted run read. The input has changed: "
-        "restore it, or run without --resume to start anew."
+        "restore it, or run without --resume to start over."
     )
     assert prepared(data, resume=True) == "resumed"
     assert tree(world.out) == whole

@@ -162,8 +162,8 @@ def test_another_version(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("names", "difference"),
     [
-        (("a.jsonl",), "there were 2 inputs and are 1"),
-        (("a.jsonl", "b.jsonl", "c.jsonl"), "there were 2 inputs and are 3"),
+        (("a.jsonl",), "the number of inputs was 2 and is 1"),
+        (("a.jsonl", "b.jsonl", "c.jsonl"), "the number of inputs was 2 and is 3"),
         (("b.jsonl", "a.jsonl"), "input a.jsonl is b.jsonl"),
         (("a.jsonl", "c.jsonl"), "input b.jsonl is c.jsonl"),
     ],

@@ -14,7 +14,7 @@ from toys import SAMPLE_DATA, recipe, tree
 
 from sftprep import prepare
 from sftprep.dataset.manifest import MANIFEST
-from sftprep.dataset.staging import HOLDER, JOURNAL, Output
+from sftprep.dataset.staging import HOLDER, JOURNAL, OutputFolder
 from sftprep.errors import (
     DataError,
     InternalError,
@@ -43,14 +43,14 @@ def dataset(folder: Path, content: str) -> Path:
     return folder
 
 
-def looked(path: Path) -> Output:
+def looked(path: Path) -> OutputFolder:
     """An output that was found to be usable."""
-    output = Output(str(path))
+    output = OutputFolder(str(path))
     output.check()
     return output
 
 
-def fill(output: Output, content: str) -> None:
+def fill(output: OutputFolder, content: str) -> None:
     """Begin anew, and write a dataset of one file and a manifest into the staging folder."""
     output.begin()
     (output.dataset / "tokenizer").mkdir()
@@ -87,7 +87,7 @@ def test_publish(tmp_path: Path, path: str) -> None:
 
 def test_published_folder_can_be_read(tmp_path: Path) -> None:
     """The staging folder is private, the published one has the rights of an ordinary folder."""
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     before = os.umask(0o027)
     try:
         with output.staged() as folder:
@@ -101,7 +101,7 @@ def test_published_folder_can_be_read(tmp_path: Path) -> None:
 
 def test_nothing_is_there_before_publishing(tmp_path: Path) -> None:
     """Until it is published the output folder does not exist."""
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     with output.staged():
         fill(output, "new")
         assert beside(tmp_path / "out") == [".out.sftprep-staging"]
@@ -177,7 +177,7 @@ class FailureOfOursError(Exception):
     """Something goes wrong while a dataset is written."""
 
 
-def fail_while_writing(output: Output) -> None:
+def fail_while_writing(output: OutputFolder) -> None:
     """Write half of a dataset."""
     with output.staged():
         fill(output, "new")
@@ -199,7 +199,7 @@ def test_failure_of_the_storage(tmp_path: Path) -> None:
     """An error of the system while writing is told as one, and leaves nothing."""
     with (
         pytest.raises(StorageError) as caught,
-        Output(str(tmp_path / "out")).staged(),
+        OutputFolder(str(tmp_path / "out")).staged(),
     ):
         raise OSError(28, "No space left on device", "shard-00000")
     assert str(caught.value) == (
@@ -231,7 +231,7 @@ def test_what_is_kept_for_resume(
     tmp_path: Path, error: BaseException, kept: bool, journal: str | None
 ) -> None:
     """Where running again can help and a shard is finished, the staging folder stays."""
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
 
     def interrupted() -> None:
         with output.staged() as folder:
@@ -253,7 +253,7 @@ def test_begin_forgets_what_was_left(tmp_path: Path) -> None:
     """A run that begins anew finds nothing of the one before, and follows no link of its."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     with output.staged() as folder:
         fill(output, "old")
         (folder / JOURNAL).write_text("{}\n")
@@ -317,7 +317,7 @@ def test_refused(tmp_path: Path, kind: str, message: str) -> None:
         path.symlink_to(tmp_path / "nowhere")
     before = tree(tmp_path)
     with pytest.raises(OutputError) as caught:
-        Output(str(path)).check()
+        OutputFolder(str(path)).check()
     assert message.format(path) == str(caught.value)
     assert caught.value.exit_code == 73
     assert before == tree(tmp_path)
@@ -339,11 +339,11 @@ def test_mount_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path.mkdir()
     monkeypatch.setattr(Path, "is_mount", lambda self: self == path)
     with pytest.raises(OutputError) as caught:
-        Output(str(path)).check()
+        OutputFolder(str(path)).check()
     assert str(caught.value) == (
         f"{path}: is a mount point, which cannot be replaced in one step. Name a folder inside it."
     )
-    Output(str(path / "inside")).check()
+    OutputFolder(str(path / "inside")).check()
 
 
 @pytest.mark.parametrize(
@@ -359,7 +359,7 @@ def test_inputs_inside_the_output(tmp_path: Path, place: str, parent: str) -> No
     (here / "link").symlink_to(here / "out" / "a.jsonl")
     path = str(here / place)
     with pytest.raises(UsageError) as caught:
-        Output(str(tmp_path / parent / "out")).check_inputs(["-", str(here / "b.jsonl"), path])
+        OutputFolder(str(tmp_path / parent / "out")).check_inputs(["-", str(here / "b.jsonl"), path])
     assert str(caught.value) == (
         f"{path}: lies in the output folder. Move it, or choose another --output."
     )
@@ -371,7 +371,7 @@ def test_output_inside_an_input(tmp_path: Path, place: str) -> None:
     (tmp_path / "data").mkdir()
     output, folder = str(tmp_path / "data" / "out"), str(tmp_path / "data" / place)
     with pytest.raises(UsageError) as caught:
-        Output(output).check_inputs([folder])
+        OutputFolder(output).check_inputs([folder])
     assert str(caught.value) == (
         f"{output}: lies in the input folder {folder}, and would be read as input next time. "
         "Choose another --output."
@@ -381,7 +381,7 @@ def test_output_inside_an_input(tmp_path: Path, place: str) -> None:
 @pytest.mark.parametrize("place", ["link", "dataset/link"])
 def test_links_in_the_staging_folder(tmp_path: Path, place: str) -> None:
     """A link that somebody planted is not written through."""
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     (tmp_path / "mine").write_text("mine")
     (output.staging / "dataset").mkdir(parents=True)
     output.staging.chmod(0o700)
@@ -398,7 +398,7 @@ def test_links_in_the_staging_folder(tmp_path: Path, place: str) -> None:
 def test_inputs_beside_the_output(tmp_path: Path) -> None:
     """An input in a folder whose name only begins as the output's is no matter."""
     paths = ["-", str(tmp_path / "out.jsonl"), str(tmp_path / "out2" / "a.jsonl")]
-    Output(str(tmp_path / "out")).check_inputs(paths)
+    OutputFolder(str(tmp_path / "out")).check_inputs(paths)
 
 
 def test_filled_meanwhile(tmp_path: Path) -> None:
@@ -456,7 +456,7 @@ def test_removed_meanwhile(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_staging_name_is_taken(tmp_path: Path, kind: str) -> None:
     """What has the staging folder's name and is none is refused, and not touched."""
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     (tmp_path / "mine").mkdir(mode=0o700)
     if kind == "link":
         output.staging.symlink_to(tmp_path / "mine")
@@ -474,7 +474,7 @@ def test_staging_name_is_taken(tmp_path: Path, kind: str) -> None:
 @pytest.mark.parametrize("planted", ["mode", "owner"])
 def test_planted_staging(tmp_path: Path, planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A staging folder of another user, or one that others may write to, is not used."""
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     output.staging.mkdir(mode=0o700)
     if planted == "mode":
         output.staging.chmod(0o770)
@@ -494,7 +494,7 @@ def test_planted_staging(tmp_path: Path, planted: str, monkeypatch: pytest.Monke
 def test_below_a_file(tmp_path: Path, write: Write) -> None:
     """An output that cannot be created is refused as such."""
     path = write("file", "x") / "out"
-    with pytest.raises(SftprepError) as caught, Output(str(path)).staged():
+    with pytest.raises(SftprepError) as caught, OutputFolder(str(path)).staged():
         pass
     assert caught.value.exit_code == 73
     assert str(caught.value).startswith(f"{path}: cannot be created: ")
@@ -506,9 +506,9 @@ def test_below_a_file(tmp_path: Path, write: Write) -> None:
 def test_one_writer(tmp_path: Path) -> None:
     """A second run on the same output is refused, and the first is not disturbed."""
     path = tmp_path / "out"
-    with Output(str(path)).staged() as folder:
+    with OutputFolder(str(path)).staged() as folder:
         (folder / "mine").write_text("x")
-        with pytest.raises(LockedError) as caught, Output(str(path)).staged():
+        with pytest.raises(LockedError) as caught, OutputFolder(str(path)).staged():
             pass
         assert tree(folder) == {HOLDER: str(os.getpid()).encode(), "mine": b"x"}
     assert (
@@ -521,7 +521,7 @@ def test_one_writer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [None, "", " \n"])
 def test_one_writer_without_a_name(tmp_path: Path, content: str | None) -> None:
     """A holder that has not said who it is holds the lock all the same."""
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     output.staging.mkdir(mode=0o700)
     if content is not None:
         (output.staging / HOLDER).write_text(content)
@@ -542,7 +542,7 @@ def test_a_staging_folder_that_ends_while_we_ask(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A lock on a folder that the run before has just removed is worth nothing: another is made."""
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     asked: list[int] = []
     flock = fcntl.flock
 
@@ -555,14 +555,14 @@ def test_a_staging_folder_that_ends_while_we_ask(
     monkeypatch.setattr(fcntl, "flock", late)
     with output.staged() as folder:
         assert folder.is_dir()
-        with pytest.raises(LockedError), Output(str(tmp_path / "out")).staged():
+        with pytest.raises(LockedError), OutputFolder(str(tmp_path / "out")).staged():
             pass
     assert len(asked) == 3
 
 
 def test_two_outputs_side_by_side(tmp_path: Path) -> None:
     """Runs on two outputs of one folder do not meet."""
-    first, second = (Output(str(tmp_path / name)) for name in ("a", "b"))
+    first, second = (OutputFolder(str(tmp_path / name)) for name in ("a", "b"))
     with first.staged() as one, second.staged() as two:
         assert one != two
         for output in (first, second):
@@ -580,8 +580,8 @@ def test_the_lock_goes_with_the_run(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from sftprep.dataset.staging import Output
-output = Output(sys.argv[1])
+from sftprep.dataset.staging import OutputFolder
+output = OutputFolder(sys.argv[1])
 with output.staged() as folder:
     output.begin()
     (folder / "journal.jsonl").write_text("x")

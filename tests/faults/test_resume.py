@@ -213,9 +213,9 @@ STAGING_DAMAGE: dict[str, Callable[[Path], object]] = {
     "dataset gone": lambda s: shutil.rmtree(s / "dataset"),
     "holder gone": lambda s: (s / "holder").unlink(),
     "extra file": lambda s: (s / "dataset" / "extra").touch(),
-    "plan cut": lambda s: cut(s / "plan.json", 0.5),
-    "plan empty": lambda s: cut(s / "plan.json", 0),
-    "plan gone": lambda s: (s / "plan.json").unlink(),
+    "plan cut": lambda s: cut(s / "identity.json", 0.5),
+    "plan empty": lambda s: cut(s / "identity.json", 0),
+    "plan gone": lambda s: (s / "identity.json").unlink(),
 }
 
 
