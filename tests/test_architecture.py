@@ -22,7 +22,7 @@ ONLY_IN = {
     "multiprocessing": {
         f"engine/local/{name}.py" for name in ("pool", "messages", "fork_server", "worker")
     },
-    "ctypes": {"system/memory.py", "system/linux.py", "dataset/staging.py"},
+    "ctypes": {"system/memory.py", "system/linux.py", "system/rename.py"},
     "fcntl": {"dataset/staging.py"},
 }
 LATE = {

@@ -165,7 +165,7 @@ class Accounting:
         if not self._quarantine and self.rejected:
             more = self.rejected - len(self._first_errors)
             lines = [
-                f"{self.rejected:,} of {number(self.read, 'record')} cannot be used; nothing was "
+                f"{self.rejected:,} of {self.read:,} records cannot be used; nothing was "
                 "published.",
                 *self._first_errors,
                 *([f"... and {more:,} more; --on-error quarantine lists all"] if more else []),
@@ -173,9 +173,8 @@ class Accounting:
             raise DataError("\n".join(lines))
         if limit is not None and self.rejected > limit:
             raise DataError(
-                f"{self.rejected:,} of {number(self.read, 'record')} cannot be used, and "
-                f"--max-rejects allows {limit:,}; nothing was published. Fix the data, or raise "
-                "the limit."
+                f"{self.rejected:,} of {self.read:,} records cannot be used, and --max-rejects "
+                f"allows {limit:,}; nothing was published. Fix the data, or raise the limit."
             )
 
     def totals(self) -> dict[str, Any]:
