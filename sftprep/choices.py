@@ -4,27 +4,7 @@ Here, and not with the stages that know what they mean, so that a recipe is read
 anything is loaded that takes long. ``test_recipe`` checks that the stages know these, and no other.
 """
 
-from sftprep.formats.names import FORMAT_NAMES
-
 SCHEMAS = ("prompt-completion", "instruction", "messages", "sharegpt")
-TRUNCATIONS = (
-    "error",
-    "drop",
-    "keep-start",
-    "keep-end",
-    "prompt-start",
-    "completion-end",
-    "balanced",
-    "oldest-turns",
-)
-TRAIN_ON = ("completion", "all", "last")
-BOUNDARIES = ("split", "joint")
-BACKENDS = ("auto", "gigatoken", "hf")
-FORMATS = FORMAT_NAMES
-ON_INJECTION = ("encode", "reject")
-ON_ERROR = ("fail", "quarantine")
 
-IGNORE_INDEX = -100
-"""The label of a token without loss: PyTorch's ``CrossEntropyLoss`` default."""
 MAX_EXPANSION = 200
 """The most bytes that one stored byte of compressed input may become."""
