@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
-from sftprep.dataset.accounting import DROPPED, REJECTS
+from sftprep.dataset.accounting import DROPPED, REJECTS, imbalance
 from sftprep.dataset.identity import fingerprint
 from sftprep.dataset.manifest import MANIFEST, Manifest
 from sftprep.errors import UsageError
@@ -172,8 +172,8 @@ def _misfits(place: str, value: Any, form: Any) -> Iterator[str]:
 def _sums(manifest: Manifest) -> Iterator[str]:
     counts, inputs, shards = manifest.counts, manifest.inputs, manifest.shards
     for index, entry in enumerate(inputs):
-        yield from _identity(f"inputs[{index}] ({shown(entry['name'])})", entry)
-    yield from _identity("counts", counts)
+        yield from _balance(f"inputs[{index}] ({shown(entry['name'])})", entry)
+    yield from _balance("counts", counts)
     for name in ("read", "extra_examples", "blank_lines", "written"):
         yield from _differ(f"counts.{name}", counts[name], sum(e[name] for e in inputs), "inputs")
     for name in ("dropped", "rejected"):
@@ -197,15 +197,10 @@ def _sums(manifest: Manifest) -> Iterator[str]:
             yield f"ledgers[{shown(name)}] has {entries:,} entries; counts.{kind} says {lost:,}"
 
 
-def _identity(place: str, counts: Mapping[str, Any]) -> Iterator[str]:
+def _balance(place: str, counts: Mapping[str, Any]) -> Iterator[str]:
     """Every record is accounted for."""
-    dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
-    examples = counts["read"] + counts["extra_examples"]
-    if examples != counts["written"] + dropped + rejected:
-        yield (
-            f"{place}: {examples:,} records read, but {counts['written']:,} written + "
-            f"{dropped:,} dropped + {rejected:,} rejected"
-        )
+    if problem := imbalance(counts):
+        yield f"{place}: {problem}"
 
 
 def _differ(place: str, found: int, total: int, parts: str) -> Iterator[str]:

@@ -22,7 +22,7 @@ import yaml
 
 from sftprep.data.block import Block, Source
 from sftprep.data.ragged import Offsets
-from sftprep.dataset.accounting import Tally
+from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.manifest import MANIFEST, Manifest
 from sftprep.engine.local.pool import run_blocks
 from sftprep.errors import StorageError, TemplateError, TokenizerError, UsageError
@@ -105,10 +105,10 @@ class _Comparison:
         stored = StoredRows(self._files, self._manifest)
         whole = True
         with TemporaryDirectory(prefix="sftprep-") as scratch:
-            tally = Tally(self._sources, Path(scratch), quarantine=True)
+            accounting = Accounting(self._sources, Path(scratch), quarantine=True)
             for result in run_blocks(self._fed(blocks), settings, workers):
                 block, batch = self._in_flight.popleft(), result.batch
-                tally.add(result)
+                accounting.add(result)
                 progress.advance(before + reader.stored, result.size, result.read)
                 found = None if batch is None else stored.compare(result.shard, batch)
                 if batch is not None and found is not None:
@@ -116,9 +116,9 @@ class _Comparison:
                     self._finish_input(block.source, blocks, reader)
                     whole = False
                     break
-            tally.close()
+            accounting.close()
             if whole:
-                self._check_end(stored, reader, tally)
+                self._check_end(stored, reader, accounting)
             for name in LEDGERS:
                 listed = name in self._manifest.ledgers
                 compare_ledger(
@@ -147,7 +147,7 @@ class _Comparison:
             who = f", as {self._sources[block.source].name}:{line} gives"
         self._report.add(found.file, found.problem + who, found.row)
 
-    def _check_end(self, stored: StoredRows, reader: BlockReader, tally: Tally) -> None:
+    def _check_end(self, stored: StoredRows, reader: BlockReader, accounting: Accounting) -> None:
         """What can be said once all inputs were read."""
         for index, (source, facts) in enumerate(zip(self._sources, reader.facts, strict=True)):
             _check_input(self._manifest, index, source, facts.sha256, self._report)
@@ -155,13 +155,13 @@ class _Comparison:
         if rest is not None:
             self._report.add(rest.file, rest.problem, rest.row)
         for index, (entry, counts) in enumerate(
-            zip(self._manifest.inputs, tally.sources, strict=True)
+            zip(self._manifest.inputs, accounting.by_source, strict=True)
         ):
             size = reader.facts[index].bytes
             again = {"bytes": size, "schema": counts.schema, **counts.as_dict()}
             place = f"inputs[{index}]"
             self._check_counts(place, {k: v for k, v in entry.items() if k in again}, again)
-        self._check_counts("counts", self._manifest.counts, tally.totals())
+        self._check_counts("counts", self._manifest.counts, accounting.totals())
 
     def _check_counts(
         self, place: str, found: Mapping[str, Any], expected: Mapping[str, Any]

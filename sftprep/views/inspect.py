@@ -13,6 +13,7 @@ from typing import Any
 
 from sftprep.dataset.manifest import load_manifest
 from sftprep.errors import DataError, StorageError, UsageError
+from sftprep.formats.chunks import ShardError
 from sftprep.formats.table import Rows, read_shard
 from sftprep.text import ascii_safe
 from sftprep.views.token_text import Row, legend, show_row
@@ -104,7 +105,7 @@ class Dataset:
             path = self.folder / name
             try:
                 rows = read_shard(path, self.manifest.recipe["format"])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ShardError) as error:
                 raise _unreadable(path, error) from error
             found = len(rows.input_ids.lengths)
             if found != shard["rows"]:
@@ -116,11 +117,10 @@ class Dataset:
         return self._open[1]
 
 
-def _unreadable(path: Path, error: Exception) -> StorageError | DataError:
-    if isinstance(error, OSError) and error.errno is not None:
+def _unreadable(path: Path, error: OSError | ShardError) -> StorageError | DataError:
+    if isinstance(error, OSError):
         return StorageError(f"{path}: cannot be read: {error.strerror}. {REBUILD}")
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return DataError(f"{path}: cannot be read: {reason.rstrip('.')}. {REBUILD}")
+    return DataError(f"{path}: {error}. {REBUILD}")
 
 
 def _number(count: int, noun: str) -> str:
