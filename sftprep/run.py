@@ -23,8 +23,8 @@ from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared
 from sftprep.dataset.reuse import finished
 from sftprep.dataset.shard_writer import ShardWriter
 from sftprep.dataset.staging import Output
-from sftprep.engine.local.fork_server import Staff
-from sftprep.engine.local.pool import run_blocks
+from sftprep.engine.local.engine import run_blocks
+from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, RecordError, UsageError
 from sftprep.formats.table import shard_name
 from sftprep.plan import Plan, plan
@@ -37,14 +37,14 @@ from sftprep.strict_json import parse_line
 
 
 def prepare(
-    recipe: Recipe, *, progress: Progress | None = None, staff: Staff | None = None
+    recipe: Recipe, *, progress: Progress | None = None, early: WorkerPool | None = None
 ) -> Prepared:
     """Turn instruction data into tokenized, label-masked shards.
 
     Args:
         recipe: what to do; ``output`` and ``tokenizer`` must be given.
         progress: told how it goes; nobody, unless given.
-        staff: workers that were started early.
+        early: workers that were started before the rest was loaded; see ``engine.local.early``.
 
     Returns:
         The manifest, and whether the dataset was written now; ``early.prepare`` says more.
@@ -71,7 +71,7 @@ def prepare(
         progress.start(reader.total)
         blocks = journal.left(with_schemas(reader, recipe))
         with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
-            results = run_blocks(blocks, job.settings, job.workers, job.names, staff)
+            results = run_blocks(blocks, job.settings, job.workers, job.names, early)
             for _, group in groupby(results, attrgetter("shard")):
                 shard = shards.shard(journal.next_shard())
                 for result in group:

@@ -20,7 +20,8 @@ ONLY_IN = {
     "awkward": {"tokenization/backends.py"},
     "subprocess": {"engine/local/fork_server.py"},
     "multiprocessing": {
-        f"engine/local/{name}.py" for name in ("pool", "messages", "fork_server", "worker")
+        f"engine/local/{name}.py"
+        for name in ("messages", "payloads", "main", "worker", "fork_server", "scheduler")
     },
     "ctypes": {"system/memory.py", "system/linux.py", "dataset/staging.py"},
     "fcntl": {"dataset/staging.py"},

@@ -18,7 +18,7 @@ from faults.processes import Ran, Run, reaped, workers_of
 pytestmark = pytest.mark.faults
 DEATH_NOTE = re.compile(
     r"(in\.jsonl: the worker process for lines [\d,]+ to [\d,]+ died twice"
-    r"|a worker process died twice before it could work): it was killed by signal 9"
+    r"|a worker process died twice before it was given a block): it was killed by signal 9"
 )
 
 
