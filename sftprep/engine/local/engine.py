@@ -52,7 +52,7 @@ def run_blocks(
     if not settings.untrusted and (workers == 1 or is_little):
         pipeline = Pipeline(settings)
         with _without_cyclic_gc():
-            yield from map(pipeline.run, chain(first, blocks))
+            yield from map(pipeline.process, chain(first, blocks))
         return
     keep_freed()
     with closing(early or WorkerPool()) as pool:

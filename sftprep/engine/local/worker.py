@@ -58,7 +58,7 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
             # A forked worker can ask for this only when the parent has become its parent.
             if not (dies_with_parent or is_orphan(parent)):
                 dies_with_parent = die_with_parent()
-            results.put(pipeline.run(block_of(message)))
+            results.put(pipeline.process(block_of(message)))
     except Exception as error:
         last = _failed(error)
     results.join()  # the results of earlier blocks are sent before the error

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 from toys import SAMPLE_TOKENIZER, Started, write_jsonl
+from typer.testing import CliRunner
 
-from sftprep import Recipe, UsageError, prepare
+from sftprep import Recipe, UsageError
+from sftprep.cli.app import app
 from sftprep.data.block import Block
 from sftprep.engine.local.early import ENOUGH_BYTES, started_early
 from sftprep.engine.local.engine import FEW_BLOCKS
-from sftprep.run import prepare as prepare_with
+from sftprep.run import prepare
 from sftprep.system.cores import usable_cores
 
 
@@ -41,7 +43,7 @@ def test_workers_that_were_started_early_do_all_the_work(
     started: Started, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They change no byte of the dataset."""
-    alone = prepare_with(recipe(large, workers=1))
+    alone = prepare(recipe(large, workers=1))
     assert started == []
     sent: list[Block] = []
     send = Connection.send
@@ -53,7 +55,7 @@ def test_workers_that_were_started_early_do_all_the_work(
     monkeypatch.setattr(Connection, "send", record)
     with started_early([str(large)], 2) as early:
         assert len(started) == 1
-        made = prepare_with(recipe(large, "other"), early=early)
+        made = prepare(recipe(large, "other"), early=early)
     assert (made.status, len(started)) == ("written", 1)
     assert len(sent) >= FEW_BLOCKS
     assert made.manifest.shards == alone.manifest.shards
@@ -96,16 +98,22 @@ def test_workers_end_with_a_run_that_is_refused(started: Started, data: Path) ->
         pytest.raises(UsageError),
         started_early([str(data)], 2, enough_bytes=1) as early,
     ):
-        prepare_with(recipe(data, allow_control=("<nothing>",)), early=early)
+        prepare(recipe(data, allow_control=("<nothing>",)), early=early)
     assert len(started) == 1
 
 
-def test_prepare_starts_workers_only_for_large_input(
+def test_the_command_starts_workers_only_for_large_input(
     started: Started, data: Path, large: Path
 ) -> None:
     """It does so before it knows whether the recipe can work."""
-    prepare(recipe(data))
+    assert command(data) == 0
     assert started == []
-    with pytest.raises(UsageError):
-        prepare(recipe(large, "other", allow_control=("<nothing>",)))
+    assert command(large, "--allow-control", "<nothing>") == 2
     assert len(started) == 1
+
+
+def command(source: Path, *options: str) -> int:
+    """Run ``sftprep prepare`` in this process with two workers; return its exit code."""
+    given = [str(source), "--output", str(source.with_name("out")), "--workers", "2", *options]
+    tokenizer = ["--tokenizer", str(SAMPLE_TOKENIZER)]
+    return CliRunner().invoke(app, ["prepare", *given, *tokenizer]).exit_code

@@ -60,7 +60,7 @@ def test_a_worker_gives_the_same_result_as_this_process(started: Started) -> Non
     """Rows, rejected records and counts."""
     bad = b'{"prompt": 1}\n\n[]\n\xff\n{"prompt": "a", "completion": "</s>"}\n'
     given = [Block(0, n, 1, 7, bad, None, "prompt-completion") for n in range(FEW_BLOCKS)]
-    ours = [Pipeline(SETTINGS).run(one) for one in given]
+    ours = [Pipeline(SETTINGS).process(one) for one in given]
     theirs = list(run_blocks(given, SETTINGS, 2))
     assert is_one_server(started, 2)
     for here, there in zip(ours, theirs, strict=True):
