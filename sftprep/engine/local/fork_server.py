@@ -1,13 +1,16 @@
 """Start worker processes and learn how they ended: the parent's side of one fork server.
 
-Out    ``WorkerProcess``es: the parent's end of each worker's pipe.
+In     How many workers to start.
+Out    One ``WorkerProcess`` per worker, with the parent's end of its pipe.
 Keeps  Loading time and memory low: one fresh interpreter runs ``main``, loads the libraries once,
-       forks into the workers and exits. On Linux the workers then become children of this process.
-       With a single worker the interpreter does not fork but is the worker itself.
-Never  Forks this process, whose caller may have threads. Never imports the caller's main module a
-       second time. Never imports anything heavy: workers are started before numpy is loaded here,
-       and load it at the same time. Never kills a process that is not certainly a child of this
-       one.
+       forks into the workers and exits. The kernel then makes the workers children of this process.
+       With a single worker, the interpreter does not fork but is the worker itself.
+Never  Forks this process: its other threads might hold locks.
+       Imports the caller's main module a second time, as ``multiprocessing`` would.
+       Imports anything heavy: workers are started before numpy is loaded here, and load it at the
+       same time.
+       Kills a process that may not be a child of this one.
+Raises OSError: the interpreter cannot be started.
 """
 
 import contextlib

@@ -89,20 +89,13 @@ def test_only_a_worker_taken_on_after_the_first_death_can_blame_a_block(
     with closing(WorkerPool()) as pool:
         scheduler = Scheduler(SETTINGS, NAMES, pool)
         scheduler.add_workers(2)
-        results = scheduler.run(once_ready([block(0, lines=3)], scheduler))
+        results = scheduler.run(iter([block(0, lines=3)]))
         if blamed:
             with pytest.raises(InternalError) as caught:
                 list(results)
             assert str(caught.value) == BLAMED.format("exited with code 0")
         else:
             assert rows_of(results) == ["0:0"] * 3
-
-
-def once_ready(blocks: list[Block], scheduler: Scheduler) -> Iterator[Block]:
-    """Yield the blocks when all workers of a scheduler are ready."""
-    while not all(worker.is_ready for worker in scheduler._workers):
-        scheduler._receive_answers(None)
-    yield from blocks
 
 
 @DEATHS
