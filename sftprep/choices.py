@@ -4,7 +4,6 @@ Here, and not with the stages that know what they mean, so that a recipe is read
 anything is loaded that takes long. ``test_recipe`` checks that the stages know these, and no other.
 """
 
-SCHEMAS = ("prompt-completion", "instruction", "messages", "sharegpt")
 TRUNCATIONS = (
     "error",
     "drop",
@@ -24,5 +23,3 @@ ON_ERROR = ("fail", "quarantine")
 
 IGNORE_INDEX = -100
 """The label of a token without loss: PyTorch's ``CrossEntropyLoss`` default."""
-MAX_EXPANSION = 200
-"""The most bytes that one stored byte of compressed input may become."""

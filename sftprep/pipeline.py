@@ -28,8 +28,9 @@ from sftprep.rows.oldest_turns import Shorter, fewest_dropped
 from sftprep.rows.truncation import NEEDS_SECTIONS, exchanges, truncate
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.per_turn import per_turn
-from sftprep.schemas.plain import normalizer, output_field
-from sftprep.strict_json import Parsed, parse_lines
+from sftprep.schemas.instruction import output_field
+from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer
+from sftprep.reading.json_lines import Parsed, parse_lines
 from sftprep.system.memory import keep_freed
 from sftprep.templates.renderer import Renderer
 from sftprep.templates.template import ChatTemplate, Template
@@ -133,7 +134,7 @@ class Pipeline:
 
     def _read(self, block: Block, lines: Sequence[bytes], result: BlockResult) -> _Read:
         """Parse, normalize and render all records."""
-        parsed: Parsed = [block.broken] if block.broken else parse_lines(lines)
+        parsed: Parsed = [block.too_long] if block.too_long else parse_lines(lines)
         result.read = len(parsed) - parsed.count(None)
         result.blank = len(parsed) - result.read
         normalize = self._normalizer(block.schema)
@@ -174,9 +175,7 @@ class Pipeline:
 
     def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
         if schema not in self._normalizers:
-            make: Any = normalizer
-            if self._is_chat:
-                from sftprep.schemas.chat import chat_normalizer as make
+            make: Any = chat_normalizer if self._is_chat else conversation_normalizer
             self._normalizers[schema] = make(schema, self._fields, self.settings.system)
         return self._normalizers[schema]
 

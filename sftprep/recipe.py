@@ -8,27 +8,24 @@ Raises UsageError: an unknown key (with the closest known one), a wrong type, an
 """
 
 import datetime
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
 import yaml
 
 from sftprep import choices
 from sftprep.errors import UsageError
-from sftprep.schemas.fields import FIELDS
-from sftprep.text import shown
-
-if TYPE_CHECKING:
-    from sftprep.reading.blocks import Limits
+from sftprep.reading.limits import MAX_EXPANSION, Limits
+from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
+from sftprep.text import did_you_mean, shown
 
 DEFAULT_MAX_LENGTH = 2048
 CHOICES: dict[str, tuple[str, ...]] = {
-    "schema": ("auto", *choices.SCHEMAS),
+    "schema": ("auto", *SCHEMA_NAMES),
     "truncation": choices.TRUNCATIONS,
     "train_on": choices.TRAIN_ON,
     "boundary": choices.BOUNDARIES,
@@ -94,7 +91,7 @@ class Recipe:
     shard_size: str = _option("64MiB", "Input (uncompressed) in one shard, e.g. 500KB or 1GiB.")
     max_line_bytes: str = _option("64MiB", "Longest record in the input; others are bad records.")
     max_expansion: int = _option(
-        choices.MAX_EXPANSION, "Compressed input: the most bytes that one stored byte may become."
+        MAX_EXPANSION, "Compressed input: the most bytes that one stored byte may become."
     )
     on_injection: str = _option(
         "encode", "Records that hold a control token's text: encode it as text, or reject them."
@@ -154,10 +151,8 @@ class Recipe:
         return parse_size(self.shard_size)
 
     @property
-    def limits(self) -> "Limits":
+    def limits(self) -> Limits:
         """What the input may demand."""
-        from sftprep.reading.blocks import Limits
-
         return Limits(parse_size(self.max_line_bytes, "max_line_bytes"), self.max_expansion)
 
     def reject_limit(self, read: int) -> int | None:
@@ -214,8 +209,7 @@ def _load_file(path: str) -> dict[str, Any]:
     for key, entry in value.items():
         name = str(key).replace("-", "_")
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+            hint = did_you_mean(name, known, f"Known: {', '.join(known)}.")
             raise UsageError(f"{path}: unknown option {shown(key)}. {hint}")
         values[name] = entry
     return values
@@ -244,8 +238,7 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
 
 def _no_such_choice(name: str, value: str) -> str:
     choices = CHOICES[name]
-    close = difflib.get_close_matches(value, choices, 1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Choose {', '.join(choices)}."
+    hint = did_you_mean(value, choices, f"Choose {', '.join(choices)}.")
     return f"{flag(name)} is {shown(value)}, which is no choice. {hint}"
 
 

@@ -30,10 +30,10 @@ from sftprep.formats.table import shard_name
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BlockReader
+from sftprep.reading.json_lines import parse_line
 from sftprep.recipe import Recipe
 from sftprep.schemas.fields import Fields
-from sftprep.schemas.plain import detect_schema
-from sftprep.strict_json import parse_line
+from sftprep.schemas.normalizer import detect_schema
 
 
 def prepare(
@@ -68,7 +68,7 @@ def prepare(
         journal = Journal(staging, job.sources)
         resumed = _begin(output, journal, tally, recipe, job)
         reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)
-        progress.start(reader.total)
+        progress.start(reader.total_bytes)
         blocks = journal.left(with_schemas(reader, recipe))
         with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
             results = run_blocks(blocks, job.settings, job.workers, job.names, staff)
@@ -77,7 +77,7 @@ def prepare(
                 for result in group:
                     tally.add(result)
                     shard.add(result.batch)
-                    progress.advance(reader.stored, result.size, result.read)
+                    progress.advance(reader.stored_bytes, result.size, result.read)
                 journal.add(tally.state(), tally.ledgers(), shard.close())
             facts = journal.close(partial(shard_name, name=recipe.format))
         tally.close()
@@ -178,9 +178,9 @@ def _manifest(
             "schema": counts.schema,
             **counts.as_dict(),
         }
-        for source, facts, counts in zip(job.sources, reader.facts, tally.sources, strict=True)
+        for source, facts, counts in zip(job.sources, reader.digests, tally.sources, strict=True)
     ]
-    identity = job.identity(recipe, [facts.sha256 for facts in reader.facts])
+    identity = job.identity(recipe, [facts.sha256 for facts in reader.digests])
     return Manifest(
         format_version=FORMAT_VERSION,
         recipe=identity["recipe"],

@@ -129,7 +129,7 @@ class Journal:
             if first is not None and last is not None and block.shard != last.shard:
                 self._part_ends(ends, first, last)
                 first, ends = None, {}
-            ends[str(block.source)] = block.until
+            ends[str(block.source)] = block.text_sha256
             first, last = first or block, block
             if block.shard >= len(self.finished):
                 yield block

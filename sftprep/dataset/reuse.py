@@ -22,7 +22,7 @@ from sftprep.errors import DataError, OutputError
 from sftprep.plan import Plan
 from sftprep.reading.decompression import read_error
 from sftprep.reading.sources import opened
-from sftprep.reading.streams import Counted
+from sftprep.reading.streams import StoredStream
 from sftprep.recipe import Recipe
 from sftprep.text import ascii_safe
 
@@ -96,10 +96,10 @@ def _inputs_differ(manifest: Manifest, sources: Sequence[Source]) -> str:
 
 
 def _sha256(source: Source) -> str:
-    with opened(source.path) as raw:
-        counted = Counted(raw)
+    with opened(source.path) as file:
+        stored = StoredStream(file)
         try:
-            counted.drain()
+            stored.drain()
         except OSError as error:
-            raise read_error(source.path, error, counted.bytes) from error
-        return counted.hash.hexdigest()
+            raise read_error(source.path, error, stored.bytes) from error
+        return stored.hash.hexdigest()

@@ -18,6 +18,7 @@ from sftprep.schemas.checks import (
 )
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.turns import ROLES, conversation_of_turns, with_system
+from sftprep.strict_json import parse_json_text
 
 SPEAKERS = {"system": "system", "human": "user", "gpt": "assistant"} | ROLES
 CHAT_SPEAKERS = {

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sftprep.errors import RecordError
-from sftprep.schemas.chat import chat_normalizer
+from sftprep.schemas.normalizer import chat_normalizer
 from sftprep.schemas.fields import Fields
 
 USER = {"role": "user", "content": "q"}

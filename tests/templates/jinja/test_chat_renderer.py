@@ -12,7 +12,7 @@ import pytest
 
 from sftprep.data.control_tokens import AddedToken
 from sftprep.errors import RecordError
-from sftprep.schemas.chat import chat_normalizer
+from sftprep.schemas.normalizer import chat_normalizer
 from sftprep.schemas.fields import Fields
 from sftprep.templates.jinja.renderer import ChatRenderer
 from sftprep.templates.template import ChatTemplate

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from templates.jinja.test_chat_renderer import CALLS, CHATML, renderer, shown
 
-from sftprep.schemas.chat import chat_normalizer
+from sftprep.schemas.normalizer import chat_normalizer
 from sftprep.schemas.fields import Fields
 
 TEXTS = st.one_of(
