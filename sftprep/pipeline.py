@@ -23,14 +23,14 @@ from sftprep.data.pieces import Rendered
 from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError
+from sftprep.reading.json_lines import Parsed, parse_lines
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import Shorter, fewest_dropped
 from sftprep.rows.truncation import NEEDS_SECTIONS, exchanges, truncate
 from sftprep.schemas.fields import Fields
-from sftprep.schemas.per_turn import per_turn
 from sftprep.schemas.instruction import output_field
 from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer
-from sftprep.reading.json_lines import Parsed, parse_lines
+from sftprep.schemas.per_turn import per_turn
 from sftprep.system.memory import keep_freed
 from sftprep.templates.renderer import Renderer
 from sftprep.templates.template import ChatTemplate, Template

@@ -28,7 +28,9 @@ class BlockResult:
     shard: int
     schema: str
     size: int  # bytes of the block
-    batch: Batch | None = None  # None without rows; ``batch.record`` holds line numbers in the block
+    batch: Batch | None = (
+        None  # None without rows; ``batch.record`` holds line numbers in the block
+    )
     read: int = 0  # records, blank lines not counted
     blank: int = 0  # blank lines
     rejected: list[LostRecord] = field(default_factory=list)

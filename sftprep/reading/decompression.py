@@ -9,11 +9,11 @@ Raises DataError; OSError, which ``read_error`` turns into a DataError or a Stor
 
 import io
 import lzma
-from typing import IO, cast
+from typing import Any
 
 from sftprep.errors import DataError, StorageError
 from sftprep.reading.limits import Limits
-from sftprep.reading.streams import READ_BYTES, StoredStream
+from sftprep.reading.streams import READ_BYTES, Readable, StoredStream
 
 XZ_MEMORY_BYTES = 192 << 20
 """Twice what the highest level of xz needs. zstd has a limit of its own."""
@@ -32,7 +32,7 @@ def decompressed(
     path: str,
     limits: Limits = Limits(),  # noqa: B008 - it is immutable
     read_bytes: int = READ_BYTES,
-) -> IO[bytes]:
+) -> Readable:
     """Return a stream of the uncompressed bytes.
 
     Args:
@@ -54,15 +54,15 @@ def decompressed(
                 f"{path}: the name says {promised}, but the data is not compressed, or its start "
                 "is damaged. Fetch the file again, or correct its name."
             )
-        return cast(IO[bytes], stored)
+        return stored
     if name == "xz":
-        plain = cast(IO[bytes], _XzStream(stored, read_bytes))  # Arrow does not read xz
+        plain: Any = _XzStream(stored, read_bytes)  # Arrow does not read xz
     else:
         import pyarrow as pa
 
         # PythonFile does not close the file, which belongs to the caller.
         plain = pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), name)
-    return cast(IO[bytes], _ExpansionGuard(plain, stored, path, limits))
+    return _ExpansionGuard(plain, stored, path, limits)
 
 
 def read_error(path: str, error: OSError, stored_bytes: int) -> StorageError | DataError:
@@ -92,7 +92,7 @@ def read_error(path: str, error: OSError, stored_bytes: int) -> StorageError | D
 class _ExpansionGuard(io.RawIOBase):
     """Passes a decompressor's bytes on, as long as they are not too many for what was stored."""
 
-    def __init__(self, plain: IO[bytes], stored: StoredStream, path: str, limits: Limits) -> None:
+    def __init__(self, plain: Readable, stored: StoredStream, path: str, limits: Limits) -> None:
         super().__init__()
         self._plain = plain
         self._stored = stored

@@ -9,13 +9,21 @@ Keeps  linear time, and no more in memory than the longest line that is allowed.
 import hashlib
 import io
 import re
-from typing import IO
+from typing import Protocol
 
 READ_BYTES = 1 << 20
 """How many bytes are read at once, unless the caller says otherwise."""
 MAX_LEADING_SPACE = 1 << 20
 """How many bytes of white space may come before the ``[`` of a JSON array."""
 NOT_SPACE = re.compile(rb"[^ \t\r\n]")
+
+
+class Readable(Protocol):
+    """A binary file or stream, as far as it is used here."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, at most ``size`` of them; b"" at the end."""
+        ...
 
 
 class StoredStream(io.RawIOBase):
@@ -31,7 +39,7 @@ class StoredStream(io.RawIOBase):
         is_hashing: set to False where another object hashes the same bytes.
     """
 
-    def __init__(self, file: IO[bytes], read_bytes: int = READ_BYTES) -> None:
+    def __init__(self, file: Readable, read_bytes: int = READ_BYTES) -> None:
         super().__init__()
         self.file = file
         self.bytes = 0
@@ -86,7 +94,7 @@ class PlainStream:
         hash: SHA-256 of all bytes taken.
     """
 
-    def __init__(self, file: IO[bytes], path: str, read_bytes: int = READ_BYTES) -> None:
+    def __init__(self, file: Readable, path: str, read_bytes: int = READ_BYTES) -> None:
         self.path = path
         self.offset = 0
         self.buffer = bytearray()

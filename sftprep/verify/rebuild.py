@@ -138,7 +138,11 @@ class _Comparison:
             if block.source > source:
                 break
         _check_input(
-            self._manifest, source, self._sources[source], reader.digests[source].sha256, self._report
+            self._manifest,
+            source,
+            self._sources[source],
+            reader.digests[source].sha256,
+            self._report,
         )
 
     def _tell(self, found: Difference, block: Block, records: Offsets) -> None:

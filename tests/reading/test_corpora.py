@@ -15,8 +15,8 @@ from toys import SAMPLE_TOKENIZER, recipe, write_jsonl
 from sftprep import DataError, load_manifest, prepare
 from sftprep.errors import RecordError
 from sftprep.reading.blocks import BlockReader
+from sftprep.reading.json_lines import parse_line
 from sftprep.reading.sources import find_sources
-from sftprep.strict_json import parse_line
 
 CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
 pytestmark = pytest.mark.skipif(
