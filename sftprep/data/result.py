@@ -28,9 +28,7 @@ class BlockResult:
     shard: int
     schema: str
     size: int  # bytes of the block
-    batch: Batch | None = (
-        None  # None without rows; ``batch.record`` holds line numbers in the block
-    )
+    batch: Batch | None = None  # None without rows; ``batch.record`` counts the block's lines
     read: int = 0  # records, blank lines not counted
     blank: int = 0  # blank lines
     rejected: list[LostRecord] = field(default_factory=list)
