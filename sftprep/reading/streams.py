@@ -134,12 +134,12 @@ class PlainStream:
         """Return the first byte that is not white space, without taking anything.
 
         Returns:
-            The byte; b"" at the end, or where more than ``MAX_LEADING_SPACE`` bytes of white space
-            come first.
+            The byte; b"" at the end, or where ``MAX_LEADING_SPACE`` bytes of white space come
+            first.
         """
         position = 0
         while position < MAX_LEADING_SPACE:
-            if found := NOT_SPACE.search(self.buffer, position):
+            if found := NOT_SPACE.search(self.buffer, position, MAX_LEADING_SPACE):
                 return found[0]
             position = len(self.buffer)
             if not self.more():

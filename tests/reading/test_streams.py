@@ -67,8 +67,8 @@ def test_taken_bytes_are_counted_and_hashed() -> None:
         (b"  \n", b""),
         (b"[", b"["),
         (b" \t\r\n{", b"{"),
-        (b" " * (MAX_LEADING_SPACE - 9) + b"[", b"["),
-        (b" " * (MAX_LEADING_SPACE + 9) + b"[", b""),
+        (b" " * (MAX_LEADING_SPACE - 1) + b"[", b"["),
+        (b" " * MAX_LEADING_SPACE + b"[", b""),
     ],
 )
 def test_first_byte(data: bytes, expected: bytes) -> None:
