@@ -20,7 +20,9 @@ def test_a_wide_file_is_recognised_by_its_start(encoding: str, name: str, text: 
     assert guess_file_encoding(text.encode(encoding)[:4]) == name
 
 
-@pytest.mark.parametrize
+@pytest.mark.parametrize(
+    "start", [b"", b"{", b'{"a"', b"\xef\xbb\xbf{", "价格".encode()[:4], b"\0"]
+)
 def test_other_starts_are_not_guessed(start: bytes) -> None:
     """UTF-8 with or without a mark, and starts that are too short, give no guess."""
     assert guess_file_encoding(start) == ""
