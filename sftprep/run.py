@@ -27,12 +27,16 @@ from sftprep.formats.table import shard_name
 from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
-from sftprep.reading.blocks import BlockReader
+from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
 
 
 def prepare(
-    recipe: Recipe, *, progress: Progress | None = None, early: Staff | None = None
+    recipe: Recipe,
+    *,
+    progress: Progress | None = None,
+    early: Staff | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Prepared:
     """Turn instruction data into tokenized, label-masked shards.
 
@@ -40,6 +44,7 @@ def prepare(
         recipe: what to do; it must name ``output`` and ``tokenizer``.
         progress: is told how far the run is.
         early: worker processes that were started before this module was loaded.
+        block_bytes: how much input a worker gets at a time; does not change what is written.
 
     Returns:
         The manifest of the dataset, which is complete in ``recipe.output`` by then, and whether
@@ -67,7 +72,7 @@ def prepare(
     ):
         journal = Journal(staging, job.sources)
         resumed = _begin(output, journal, tally, job)
-        reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)
+        reader = BlockReader(job.sources, recipe.shard_bytes, block_bytes, limits=recipe.limits)
         progress.start(reader.total_bytes)
         blocks = journal.left(with_schemas(reader, recipe.schema, recipe.field_names))
         with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
