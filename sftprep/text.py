@@ -14,12 +14,14 @@ def shown(value: object, limit: int = 80) -> str:
     >>> shown(None)
     'null'
     >>> shown([1, 2])
-    'a list of 2'
+    'a list of 2 items'
     """
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, dict):
+        return f"an object with {number(len(value), 'field')}"
+    if isinstance(value, list):
+        return f"a list of {number(len(value), 'item')}"
     text = ascii_safe(repr(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

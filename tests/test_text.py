@@ -24,11 +24,18 @@ def test_values_are_shown_as_json_has_them(value: object, expected: str) -> None
     assert shown(value) == expected
 
 
-def test_of_an_object_or_a_list_only_the_size_is_shown() -> None:
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({}, "an object with 0 fields"),
+        ({"a": 1}, "an object with 1 field"),
+        ([1], "a list of 1 item"),
+        ([1] * 1234, "a list of 1,234 items"),
+    ],
+)
+def test_of_an_object_or_a_list_only_the_size_is_shown(value: object, expected: str) -> None:
     """The content of an object or a list may be large, so it is not shown."""
-    assert shown({"a": 1, "b": 2}).startswith("an object")
-    assert shown([1]).startswith("a list")
-    assert "2" in shown({"a": 1, "b": 2})
+    assert shown(value) == expected
 
 
 def test_a_long_value_is_shortened() -> None:

@@ -53,7 +53,7 @@ def conversation_of_turns(
     if record.get("tools"):
         raise RecordError(
             "unsupported_tools",
-            "the record offers tools, which built-in and YAML templates cannot write",
+            "the record offers tools, which built-in and YAML templates cannot render",
             "Remove the field tools, or pass --template tokenizer",
         )
     turns: list[Turn] = []

@@ -200,7 +200,7 @@ def test_files_of_a_dataset(out: Path) -> None:
 
 BAD_RECORDS: list[tuple[int, str, str, str]] = [
     (2, "invalid_json", "not valid JSON: unexpected end of data", ""),
-    (3, "not_an_object", "the record is a list of 4; expected a JSON object", ""),
+    (3, "not_an_object", "the record is a list of 4 items; expected a JSON object", ""),
     (5, "missing_field", "messages[1] has no field 'content'; found 'role'", ""),
     (6, "wrong_type", "messages[1].content is null; expected a string", ""),
     (

@@ -15,7 +15,7 @@ from sftprep.reading.json_lines import parse_line, parse_lines
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        (b"[1, 2]", "a list of 2"),
+        (b"[1, 2]", "a list of 2 items"),
         (b'"text"', "'text'"),
         (b"12", "12"),
         (b"null", "null"),

@@ -138,7 +138,7 @@ def test_tools(tools: object, expected: list[Any] | None) -> None:
         (
             ["f"],
             "wrong_type",
-            "tools is a list of 1; expected a list of objects, or JSON text of one",
+            "tools is a list of 1 item; expected a list of objects, or JSON text of one",
         ),
         (
             '[{"name": "f", "name": "g"}]',

@@ -68,7 +68,7 @@ FAULTS: list[tuple[Record, str, str]] = [
     (
         {"instruction": "a", "input": {"x": 1}, "output": "b"},
         "wrong_type",
-        "input is an object of 1; expected a string",
+        "input is an object with 1 field; expected a string",
     ),
     (
         {"instruction": "a", "output": "b", "system": False},
@@ -83,12 +83,12 @@ FAULTS: list[tuple[Record, str, str]] = [
     (
         {"instruction": "a", "output": "b", "history": [["q", "a"], ["q"]]},
         "wrong_type",
-        "history[1] is a list of 1; expected a pair of strings",
+        "history[1] is a list of 1 item; expected a pair of strings",
     ),
     (
         {"instruction": "a", "output": "b", "history": [["q", None]]},
         "wrong_type",
-        "history[0] is a list of 2; expected a pair of strings",
+        "history[0] is a list of 2 items; expected a pair of strings",
     ),
     (
         {"instruction": "a", "output": "b", "history": [["q", ""]]},

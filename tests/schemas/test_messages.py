@@ -41,7 +41,7 @@ FAULTS: list[tuple[Record, str, str]] = [
     ),
     ({"text": "a"}, "missing_field", "the record has no field 'messages'; found 'text'"),
     ({"messages": "user: a"}, "wrong_type", "messages is 'user: a'; expected a list"),
-    ({"messages": {}}, "wrong_type", "messages is an object of 0; expected a list"),
+    ({"messages": {}}, "wrong_type", "messages is an object with 0 fields; expected a list"),
     (of(), "bad_turn_order", "messages is empty; expected a list of messages"),
     (of("a"), "wrong_type", "messages[0] is 'a'; expected an object"),
     (
@@ -119,12 +119,12 @@ FAULTS: list[tuple[Record, str, str]] = [
     (
         of(user("a"), assistant("b", weight=[1])),
         "wrong_type",
-        "messages[1].weight is a list of 1; expected 0 or 1",
+        "messages[1].weight is a list of 1 item; expected 0 or 1",
     ),
     (
         of(user("a"), assistant("b", weight={})),
         "wrong_type",
-        "messages[1].weight is an object of 0; expected 0 or 1",
+        "messages[1].weight is an object with 0 fields; expected 0 or 1",
     ),
     (
         of(user("a"), assistant("b", train=True, weight=0)),
@@ -134,7 +134,7 @@ FAULTS: list[tuple[Record, str, str]] = [
     (
         {"messages": [user("a"), assistant("b")], "tools": [{"name": "f"}]},
         "unsupported_tools",
-        "the record offers tools, which built-in and YAML templates cannot write",
+        "the record offers tools, which built-in and YAML templates cannot render",
     ),
 ]
 """Each record with the reason for which it is refused, and the whole problem."""
@@ -238,7 +238,8 @@ def test_a_call_needs_no_content() -> None:
         (
             {"role": "user", "content": {"text": "x"}},
             "wrong_type",
-            "messages[0].content is an object of 1; expected a string or a list of text parts",
+            "messages[0].content is an object with 1 field; expected a string or a list of text "
+            "parts",
         ),
         (
             {"role": "user", "content": [{"type": "image"}]},
@@ -263,7 +264,7 @@ def test_a_call_needs_no_content() -> None:
         (
             {"role": "assistant", "tool_calls": {}},
             "wrong_type",
-            "messages[0].tool_calls is an object of 0; expected a list",
+            "messages[0].tool_calls is an object with 0 fields; expected a list",
         ),
         (
             {"role": "assistant", "tool_calls": [{"function": {}}]},

@@ -40,7 +40,7 @@ FAULTS: list[tuple[Record, str, str]] = [
     (
         {"prompt": "a", "completion": ["b"]},
         "wrong_type",
-        "completion is a list of 1; expected a string",
+        "completion is a list of 1 item; expected a string",
     ),
     (
         {"prompt": "a", "completion": ""},
