@@ -7,7 +7,7 @@ from dialogues import assistant, chat, conversation, normalize, refused, user
 
 from sftprep.data.conversation import Record
 from sftprep.errors import RecordError, UsageError
-from sftprep.schemas.fields import Fields
+from sftprep.schemas.fields import SCHEMA_NAMES, Fields
 from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer, detect_schema
 
 
@@ -180,6 +180,5 @@ def test_unknown_schema_name(make: Any) -> None:
     """A schema that does not exist is an error of the caller."""
     with pytest.raises(UsageError) as caught:
         make("chat", Fields())
-    assert str(caught.value) == (
-        "unknown schema 'chat'. Choose prompt-completion, instruction, messages, sharegpt or auto."
-    )
+    known = ", ".join(SCHEMA_NAMES)
+    assert str(caught.value) == f"unknown schema 'chat'. Choose {known} or auto."
