@@ -8,7 +8,6 @@ Placeholders: ``{content}``, ``{input}``, ``{system}`` are the record's; ``{bos}
 ``{separator}`` are the run's. A literal brace is doubled.
 """
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sftprep.errors import TemplateError
-from sftprep.text import shown
+from sftprep.text import did_you_mean, shown
 
 FOLDER = Path(__file__).parent / "builtin"
 CONTENTS = ("content", "input", "system")
@@ -87,8 +86,7 @@ def load_template(name: str) -> Template:
     if name not in builtin_names():
         path = Path(name)
         if not path.is_file():
-            close = difflib.get_close_matches(name, builtin_names(), 1)
-            hint = f"Did you mean {close[0]!r}?" if close else "sftprep templates lists them."
+            hint = did_you_mean(name, builtin_names(), "sftprep templates lists them.")
             raise TemplateError(f"no template {shown(name)}, and no such file. {hint}")
     data = path.read_bytes()
     try:
@@ -133,8 +131,7 @@ def parse_template(value: object, *, name: str, where: str, data: bytes = b"") -
 def _check_keys(value: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
     for key in value:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, 1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+            hint = did_you_mean(str(key), known, f"Known: {', '.join(known)}.")
             raise TemplateError(f"{where}: unknown key {shown(key)}. {hint}")
 
 

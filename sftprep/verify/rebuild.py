@@ -109,7 +109,7 @@ class _Comparison:
             for result in run_blocks(self._fed(blocks), settings, workers):
                 block, batch = self._in_flight.popleft(), result.batch
                 accounting.add(result)
-                progress.advance(before + reader.stored, result.size, result.read)
+                progress.advance(before + reader.stored_bytes, result.size, result.read)
                 found = None if batch is None else stored.compare(result.shard, batch)
                 if batch is not None and found is not None:
                     self._tell(found, block, batch.record)
@@ -137,7 +137,11 @@ class _Comparison:
             if block.source > source:
                 break
         _check_input(
-            self._manifest, source, self._sources[source], reader.facts[source].sha256, self._report
+            self._manifest,
+            source,
+            self._sources[source],
+            reader.digests[source].sha256,
+            self._report,
         )
 
     def _tell(self, found: Difference, block: Block, records: Offsets) -> None:
@@ -149,7 +153,7 @@ class _Comparison:
 
     def _check_end(self, stored: StoredRows, reader: BlockReader, accounting: Accounting) -> None:
         """What can be said once all inputs were read."""
-        for index, (source, facts) in enumerate(zip(self._sources, reader.facts, strict=True)):
+        for index, (source, facts) in enumerate(zip(self._sources, reader.digests, strict=True)):
             _check_input(self._manifest, index, source, facts.sha256, self._report)
         rest = stored.rest()
         if rest is not None:
@@ -157,7 +161,7 @@ class _Comparison:
         for index, (entry, counts) in enumerate(
             zip(self._manifest.inputs, accounting.by_source, strict=True)
         ):
-            size = reader.facts[index].bytes
+            size = reader.digests[index].bytes
             again = {"bytes": size, "schema": counts.schema, **counts.as_dict()}
             place = f"inputs[{index}]"
             self._check_counts(place, {k: v for k, v in entry.items() if k in again}, again)

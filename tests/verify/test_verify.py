@@ -467,7 +467,7 @@ GOOD_LINE = b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[-100,2]}\n'
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (b"[1]\n", "has a list of 1; expected input_ids, attention_mask, labels"),
+        (b"[1]\n", "has a list of 1 item; expected input_ids, attention_mask, labels"),
         (b"{}\n", "has no keys; expected input_ids, attention_mask, labels"),
         (
             b'{"input_ids":[1],"labels":[1]}\n',
@@ -475,11 +475,11 @@ GOOD_LINE = b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[-100,2]}\n'
         ),
         (
             b'{"input_ids":[1,true],"attention_mask":[1,1],"labels":[1,1]}\n',
-            "input_ids is a list of 2; expected a list of integers",
+            "input_ids is a list of 2 items; expected a list of integers",
         ),
         (
             b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[1,2.0]}\n',
-            "labels is a list of 2; expected a list of integers",
+            "labels is a list of 2 items; expected a list of integers",
         ),
         (
             b'{"input_ids":7,"attention_mask":[1,1],"labels":[1,2]}\n',
@@ -596,7 +596,7 @@ NEST = "[" * 900 + "]" * 900
         (lambda text: text.replace('"rows": 2', '"rows": 3'), "has been changed since"),
         (lambda text: "[]", "has format version null"),
         (lambda text: "[" * 100_000, "is damaged: depth limit exceeded"),
-        (lambda text: f'{{"format_version": {NEST}}}', "has format version a list of 1"),
+        (lambda text: f'{{"format_version": {NEST}}}', "has format version a list of 1 item"),
         (lambda text: text.replace('"field": []', f'"field": {NEST}'), "has been changed since"),
         (lambda text: text.replace('"shards"', '"parts"'), "does not have exactly the keys"),
         (lambda text: text.replace("data.jsonl", "\ud800"), "is damaged: "),
@@ -641,7 +641,7 @@ def put_in(*keys: str | int, to: Any) -> Callable[[Value], None]:
 
 HASH = "0" * 64
 FORM_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
-    (("shards",), {}, "shards is an object of 0; expected a list"),
+    (("shards",), {}, "shards is an object with 0 fields; expected a list"),
     (("shards", 0), 7, "shards[0] is 7; expected an object"),
     (("shards", 0), {"name": "x"}, "shards[0].rows is missing"),
     (("shards", 0, "rows"), "2", "shards[0].rows is '2'; expected a whole number above 0"),
@@ -650,7 +650,7 @@ FORM_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("shards", 1, "bytes"), 1e30, "shards[1].bytes is 1e+30; expected a whole number above 0"),
     (("shards", 0, "name"), None, "shards[0].name is null; expected a text"),
     (("inputs", 0, "sha256"), "A", "inputs[0].sha256 is 'A'; expected a SHA-256 in hexadecimal"),
-    (("inputs", 0, "dropped"), [], "inputs[0].dropped is a list of 0; expected an object"),
+    (("inputs", 0, "dropped"), [], "inputs[0].dropped is a list of 0 items; expected an object"),
     (
         ("counts", "rejected"),
         {"x": -1},
@@ -665,7 +665,7 @@ FORM_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
     (
         ("recipe", "format"),
         [],
-        "recipe.format is a list of 0; expected one of parquet, arrow, jsonl",
+        "recipe.format is a list of 0 items; expected one of parquet, arrow, jsonl",
     ),
     (("recipe", "ignore_index"), 0, "recipe.ignore_index is 0; expected a whole number below 0"),
     (
@@ -1126,7 +1126,7 @@ def test_versions_are_noted(dataset: Callable[..., Path]) -> None:
             "dro",
             "--truncation is 'dro', which it does not allow. Did you mean 'drop'?",
         ),
-        ("per_turn", [[]], "--per-turn is a list of 1; expected true or false"),
+        ("per_turn", [[]], "--per-turn is a list of 1 item; expected true or false"),
         (
             "template_arg",
             ["x=2001-99-99"],

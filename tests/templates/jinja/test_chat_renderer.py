@@ -12,8 +12,8 @@ import pytest
 
 from sftprep.data.control_tokens import AddedToken
 from sftprep.errors import RecordError
-from sftprep.schemas.chat import chat_normalizer
 from sftprep.schemas.fields import Fields
+from sftprep.schemas.normalizer import chat_normalizer
 from sftprep.templates.jinja.renderer import ChatRenderer
 from sftprep.templates.template import ChatTemplate
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from templates.jinja.test_chat_renderer import CALLS, CHATML, renderer, shown
 
-from sftprep.schemas.chat import chat_normalizer
 from sftprep.schemas.fields import Fields
+from sftprep.schemas.normalizer import chat_normalizer
 
 TEXTS = st.one_of(
     st.text(max_size=12),
