@@ -24,8 +24,8 @@ from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError
 from sftprep.rows.builder import Built, RowBuilder
-from sftprep.rows.oldest_turns import Shorter, fewest_dropped
-from sftprep.rows.truncation import NEEDS_SECTIONS, exchanges, truncate
+from sftprep.rows.oldest_turns import shorten
+from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.per_turn import per_turn
 from sftprep.schemas.plain import normalizer, output_field
@@ -35,7 +35,7 @@ from sftprep.templates.renderer import Renderer
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder
-from sftprep.tokenization.proof import Encoding
+from sftprep.tokenization.proof import ContentEncoding
 from sftprep.tokenization.tokenizer import Tokenizer
 
 
@@ -56,12 +56,12 @@ class Settings:
     per_turn: bool = False
     boundary: str
     backend: str
-    encoding: Encoding | None = None  # what ``prove`` found for tokenizer, allowed and backend
+    encoding: ContentEncoding | None = None  # proven for tokenizer, allowed and backend
 
     @property
     def is_slow(self) -> bool:
         """Whether a block takes much longer than a process takes to start."""
-        return self.untrusted or self.encoding is None or not self.encoding.first.is_fast
+        return self.untrusted or self.encoding is None or not self.encoding.is_fast
 
     def light(self) -> "Settings":
         """Without what only the parent of workers needs."""
@@ -122,7 +122,7 @@ class Pipeline:
         """Take one block from bytes to rows."""
         if self._is_chat and self._renderer.forget():
             self._builder.forget()
-        self.encoder.trim()
+        self.encoder.limit_memory()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         lines = block.lines()
         read = self._read(block, lines, result)
@@ -210,11 +210,14 @@ class Pipeline:
         if self.settings.truncation == "oldest-turns":
             limit = self.settings.max_length
             long = np.flatnonzero(built.batch.lengths > limit).tolist()
-            counts = {i: n for i in long if (n := exchanges(conversations[i])) > 1}
-            shorter = Shorter(conversations, self._renderer.render, refused)
-            gone = fewest_dropped(shorter, counts, limit, lambda r: self._builder.build(r).batch)
-            for index, count in gone.items():
-                rendered[index] = shorter.render(index, count) or rendered[index]
+            shorter, gone, refused = shorten(
+                {index: conversations[index] for index in long},
+                self._renderer.render,
+                lambda records: self._builder.build(records).batch.lengths,
+                limit,
+            )
+            for index, record in shorter.items():
+                rendered[index] = record
             built = self._builder.build(rendered) if gone else built
         rewritten = None
         if self._is_chat:

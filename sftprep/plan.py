@@ -21,8 +21,9 @@ from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
 from sftprep.system.cores import usable_cores
 from sftprep.templates.template import ChatTemplate, Template, load_template, run_texts
 from sftprep.text import shown
-from sftprep.tokenization.cached import resolve_encoding, resolve_tokenizer, versions
-from sftprep.tokenization.tokenizer import ROLES, Tokenizer, split_role
+from sftprep.tokenization.cached import resolve_content_encoding, resolve_tokenizer, versions
+from sftprep.tokenization.loading import ROLES, split_role
+from sftprep.tokenization.tokenizer import Tokenizer
 
 LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")
 
@@ -127,7 +128,7 @@ def plan(recipe: Recipe) -> Plan:
     _check_allowed(recipe, tokenizer)
     settings = Settings(
         tokenizer=tokenizer,
-        encoding=resolve_encoding(tokenizer, recipe.allow_control, recipe.backend),
+        encoding=resolve_content_encoding(tokenizer, recipe.allow_control, recipe.backend),
         template=template,
         fields=recipe.field_names,
         system=recipe.system,

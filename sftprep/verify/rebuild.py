@@ -35,8 +35,9 @@ from sftprep.recipe import Recipe
 from sftprep.run import with_schemas
 from sftprep.templates.template import ChatTemplate, Template, parse_template
 from sftprep.text import ascii_safe, number
-from sftprep.tokenization.proof import prove
-from sftprep.tokenization.tokenizer import Tokenizer, load_tokenizer
+from sftprep.tokenization.loading import load_tokenizer
+from sftprep.tokenization.proof import prove_content_encoding
+from sftprep.tokenization.tokenizer import Tokenizer
 from sftprep.verify.folder import Folder
 from sftprep.verify.ledgers import compare_ledger
 from sftprep.verify.manifest import LEDGERS, stored_recipe
@@ -204,7 +205,7 @@ def _again(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings]:
         per_turn=recipe.per_turn,
         boundary=recipe.boundary,
         backend="hf",
-        encoding=prove(tokenizer, recipe.allow_control, "hf"),
+        encoding=prove_content_encoding(tokenizer, recipe.allow_control, "hf"),
     )
     return recipe, settings
 

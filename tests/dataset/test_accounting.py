@@ -14,14 +14,13 @@ from sftprep import DataError, InternalError, NoInputError, load_manifest
 from sftprep.cli.summary import summarize
 from sftprep.data.batch import Batch
 from sftprep.data.block import Source
-from sftprep.data.ragged import ends_to_offsets
+from sftprep.data.ragged import lengths_to_offsets
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.dataset.accounting import Tally
 from sftprep.dataset.identity import ORDER, difference, fingerprint
 from sftprep.dataset.ledger import Ledger
 from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared, check_identity
 from sftprep.errors import RecordError
-from sftprep.tokenization.control_strings import ControlStrings
 
 SOURCES = [Source("in/a.jsonl", "a.jsonl"), Source("in/b\x1b.jsonl", "b\x1b.jsonl")]
 WRONG = RecordError("wrong_type", "prompt is 5; expected a string")
@@ -32,7 +31,7 @@ def rows(count: int) -> Batch:
     return Batch(
         np.zeros(count, np.int32),
         np.ones(count, np.bool_),
-        ends_to_offsets(np.ones(count, np.int64)),
+        lengths_to_offsets(np.ones(count, np.int64)),
         np.arange(count, dtype=np.int64),
     )
 
@@ -374,27 +373,6 @@ def test_check_identity() -> None:
     check_identity("x", counts)
     with pytest.raises(InternalError):
         check_identity("x", counts | {"read": 5})
-
-
-# --- control strings ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("records", "expected"),
-    [
-        ([], (0, {})),
-        ([["a", "b"]], (0, {})),
-        ([["<s>", "x"], ["<s><s>", "</s>"], ["y"]], (2, {"<s>": 2, "</s>": 1})),
-        ([["<s", ">"], ["<", "s>"], ["<s>"]], (1, {"<s>": 1})),
-        ([["x<|im_end|>"], ["<|im_end"]], (1, {"<|im_end|>": 1})),
-        ([["中<｜User｜>"]], (1, {"<｜User｜>": 1})),
-        ([["[INST]"], ["[/INST]"], ["[INST] [/INST]"]], (3, {"[/INST]": 2, "[INST]": 2})),
-    ],
-)
-def test_control_strings(records: list[list[str]], expected: tuple[int, dict[str, int]]) -> None:
-    """Records are counted, not occurrences; a string never lies across two contents."""
-    strings = ["<s>", "</s>", "<|im_end|>", "<｜User｜>", "[INST]", "[/INST]"]
-    assert expected == ControlStrings(strings).find(records)
 
 
 # --- the manifest -------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from toys import SAMPLE_DATA, byte_hf, recipe, save_folder, write_jsonl
 
 from sftprep import load_manifest, prepare, read_shard
 from sftprep.data.batch import Batch
-from sftprep.data.ragged import ends_to_offsets
+from sftprep.data.ragged import lengths_to_offsets
 from sftprep.dataset.shard_writer import WAITING, ShardWriter
 from sftprep.formats import jsonl
 from sftprep.formats.row_groups import Grouper
@@ -32,7 +32,7 @@ def batch() -> Batch:
     return Batch(
         np.array([1, 2, 3, 70000, 4, 5], np.int32),
         np.array([0, 1, 1, 1, 0, 0], np.bool_),
-        ends_to_offsets(np.array([3, 1, 2])),
+        lengths_to_offsets(np.array([3, 1, 2])),
         np.arange(3, dtype=np.int64),
     )
 
@@ -61,7 +61,7 @@ def many(rows: int) -> Batch:
     return Batch(
         np.arange(size, dtype=np.int32),
         np.arange(size) % 3 == 0,
-        ends_to_offsets(lengths),
+        lengths_to_offsets(lengths),
         np.arange(rows, dtype=np.int64),
     )
 

@@ -28,7 +28,7 @@ from sftprep.engine.local.messages import Inbox, Letter, Ready, receive, send
 from sftprep.errors import InternalError, SftprepError
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.linux import die_with_parent, is_orphan
-from sftprep.tokenization.backends import FEW, preload
+from sftprep.tokenization.backends import preload
 
 MEMORY_BYTES = 8 << 30  # of address space, for a worker with a template that is not ours
 
@@ -83,7 +83,7 @@ def _set_up(first: Inbox) -> Pipeline:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
     pipeline = Pipeline(settings)
-    pipeline.encoder.encode([""] * FEW)  # what an encoder loads and makes at its first batch
+    pipeline.encoder.warm_up()
     return pipeline
 
 

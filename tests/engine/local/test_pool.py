@@ -31,12 +31,12 @@ from sftprep.errors import DataError, InternalError, TemplateError
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.linux import PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER
 from sftprep.templates.template import ChatTemplate, load_template
-from sftprep.tokenization.proof import prove
+from sftprep.tokenization.proof import prove_content_encoding
 
 TOKENIZER = byte_tokenizer()
 SETTINGS = Settings(
     tokenizer=TOKENIZER,
-    encoding=prove(TOKENIZER),
+    encoding=prove_content_encoding(TOKENIZER),
     template=load_template("plain"),
     fields={},
     system=None,
@@ -120,7 +120,7 @@ def test_little_input_needs_no_process(
     started: Started, count: int, backend: str, expected: int
 ) -> None:
     """Processes are started where their work takes longer than their start."""
-    settings = replace(SETTINGS, encoding=prove(TOKENIZER, (), backend))
+    settings = replace(SETTINGS, encoding=prove_content_encoding(TOKENIZER, (), backend))
     assert rows(count) == texts(run_blocks(map(block, range(count)), settings, 5))
     assert is_crew(started, expected)
 
