@@ -81,7 +81,7 @@ def resolve_content_encoding(
     Args:
         tokenizer: the resolved tokenizer.
         allowed: control tokens that text may become.
-        backend: one of ``choices.BACKENDS``.
+        backend: ``auto``, ``gigatoken`` or ``hf``.
         prove: computes what is not in the cache.
 
     Raises:

@@ -37,7 +37,7 @@ class Encoder:
     Args:
         tokenizer: the resolved tokenizer.
         allowed: control tokens that text may become.
-        backend: one of ``choices.BACKENDS``.
+        backend: ``auto``, ``gigatoken`` or ``hf``.
         encoding: what ``prove_content_encoding`` returned for these three; if None, it is called
             now.
         cache_bytes: how much the process may grow before gigatoken's cache of words is dropped.

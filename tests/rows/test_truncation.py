@@ -5,10 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from sftprep.choices import TRUNCATIONS
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.pieces import Section
 from sftprep.data.ragged import lengths_to_offsets
+from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import balanced_lengths, truncate
 
 SECTIONS = {"k": Section.KEPT, "p": Section.PROMPT, "c": Section.COMPLETION}
@@ -70,7 +70,7 @@ def test_strategy(strategy: str, row: str, limit: int, expected: list[int]) -> N
     assert trained == cut.batch.loss_mask.tolist()
 
 
-@pytest.mark.parametrize("strategy", TRUNCATIONS)
+@pytest.mark.parametrize("strategy", allowed_values("truncation"))
 @pytest.mark.parametrize("row", [LONG, "pC", "kkkC", "PPPP"])
 def test_short_rows_stay(strategy: str, row: str) -> None:
     """A row of exactly ``max_length`` tokens is not cut."""
@@ -121,7 +121,7 @@ def test_nothing_is_invented() -> None:
     assert truncate(before, 3, "completion-end").batch.input_ids.tolist() == [10, 11, 12]
 
 
-@pytest.mark.parametrize("strategy", TRUNCATIONS)
+@pytest.mark.parametrize("strategy", allowed_values("truncation"))
 def test_no_rows(strategy: str) -> None:
     """An empty batch stays empty."""
     cut = truncate(batch(), 5, strategy)

@@ -10,9 +10,9 @@ from tokenizers import Tokenizer as HfTokenizer
 from tokenizers import normalizers, pre_tokenizers
 from toys import Token, byte_hf, byte_tokenizer, described, piece_hf, piece_tokenizer
 
-from sftprep.choices import BACKENDS
 from sftprep.data.ragged import Ragged
 from sftprep.data.runs import Chains, TextRuns
+from sftprep.recipe import allowed_values
 from sftprep.tokenization.backends import GigatokenBackend, HfBackend
 from sftprep.tokenization.encoder import SETTLING_BLOCKS, Encoder
 from sftprep.tokenization.proof import SELF_CHECK, prove_content_encoding
@@ -73,7 +73,7 @@ def reference(tokenizer: Tokenizer, *, continued: bool) -> Any:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @pytest.mark.parametrize("continued", [False, True])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_backends_agree(name: str, continued: bool, backend: str) -> None:
     """Every backend gives HF's ids for texts without control strings."""
     hf = reference(TOKENIZERS[name], continued=continued)
@@ -98,7 +98,7 @@ def test_the_fast_backend_is_used(name: str) -> None:
     assert prove_content_encoding(TOKENIZERS[name]).is_fast
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_rows_keep_their_order(backend: str) -> None:
     """Texts of all kinds, with and without divergent characters, come back in their order."""
     encoder = Encoder(piece_tokenizer("first"), backend=backend)
@@ -164,7 +164,7 @@ def test_byte_level_prefix() -> None:
 CONTROLS = ["<s>", "</s>", "<|im_end|>", "<｜User｜>", "[INST]"]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", allowed_values("backend"))
 @pytest.mark.parametrize("special", [True, False])
 @pytest.mark.parametrize("normalized", [True, False])
 def test_control_strings_are_text(backend: str, special: bool, normalized: bool) -> None:
@@ -188,7 +188,7 @@ def test_forbidden_ids() -> None:
         assert encoder.forbidden_in(np.array([5, number, 5, number], np.int32)).tolist() == [1, 3]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_allowed_token(backend: str) -> None:
     """An allowed control token in a text becomes the token; the others stay text."""
     tokenizer = byte_tokenizer(["<s>", "</s>"])
