@@ -34,8 +34,9 @@ from sftprep.reading.sources import find_sources
 from sftprep.recipe import Recipe
 from sftprep.templates.template import ChatTemplate, Template, parse_template
 from sftprep.text import ascii_safe, number
-from sftprep.tokenization.proof import prove
-from sftprep.tokenization.tokenizer import Tokenizer, load_tokenizer
+from sftprep.tokenization.loading import load_tokenizer
+from sftprep.tokenization.proof import prove_content_encoding
+from sftprep.tokenization.tokenizer import Tokenizer
 from sftprep.verify.folder import Folder
 from sftprep.verify.ledgers import compare_ledger
 from sftprep.verify.manifest import LEDGERS, stored_recipe
@@ -193,7 +194,7 @@ def _again(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings]:
             f"it resolves to SHA-256 {tokenizer.sha256}; the manifest says "
             f"{manifest.tokenizer['sha256']} ({versions})"
         )
-    encoding = prove(tokenizer, recipe.allow_control, "hf")
+    encoding = prove_content_encoding(tokenizer, recipe.allow_control, "hf")
     settings = settings_of(recipe, tokenizer, _template(recipe, manifest), encoding)
     return recipe, settings
 

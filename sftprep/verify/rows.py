@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sftprep.data.ragged import Mask, Offsets, Ragged, ends_to_offsets
+from sftprep.data.ragged import Mask, Offsets, Ragged, lengths_to_offsets
 from sftprep.formats.chunks import COLUMNS, Chunk
 from sftprep.text import number
 from sftprep.verify.report import Problem
@@ -119,7 +119,7 @@ class RowCheck:
         filled = ids.lengths > 0
         trained[ids.offsets[:-1][filled]] = False  # nothing predicts a row's first token
         wrong = np.zeros(len(rows), np.bool_)
-        total = ends_to_offsets(trained.astype(np.int64))
+        total = lengths_to_offsets(trained.astype(np.int64))
         wrong[filled] = (total[ids.offsets[1:]] == total[ids.offsets[:-1]])[filled]
         self._find("untrained", wrong, lambda _: "holds no trained token", rows)
 
@@ -152,7 +152,7 @@ class RowCheck:
         """Note the rows with tokens where ``wrong`` is True."""
         if not wrong.any():
             return
-        total = ends_to_offsets(wrong.astype(np.int64))
+        total = lengths_to_offsets(wrong.astype(np.int64))
         at = int(np.argmax(wrong))
         self._find(
             rule,

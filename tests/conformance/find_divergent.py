@@ -3,8 +3,8 @@
     python tests/conformance/find_divergent.py [TOKENIZER.json | FOLDER]...
 
 Run it after an upgrade of gigatoken or tokenizers (some ten minutes on two cores). It tries every
-code point, prints what it found as the two tuples of ``sftprep/codepoints.py``, and exits with 1
-where the tables there lack any of it.
+code point, prints what it found as the two tuples of ``tokenization/unicode_differences.py``, and
+exits with 1 where the tables there lack any of it.
 
 Splitting          Each way to split that gigatoken knows, on a *probe* vocabulary: the 256 bytes,
                    and a merge for each pair of bytes that can meet where two characters do. So two
@@ -261,7 +261,7 @@ def search(paths: Iterable[Path]) -> tuple[set[int], set[int]]:
     """Try everything; return what differs by splitting, and what differs by NFC."""
     with_nfc = load(probe(split_on(SPLITS["qwen2, qwen3"]), {"type": "NFC"}))
     if with_nfc is None:
-        raise SystemExit("gigatoken refuses NFC now: sftprep/codepoints.py needs no table for it")
+        raise SystemExit("gigatoken refuses NFC now: unicode_differences.py needs no table for it")
     nfc = find_nfc(with_nfc)
     print(f"NFC: {len(nfc):,} code points", file=sys.stderr)
     split: set[int] = set()
@@ -300,7 +300,7 @@ def main() -> None:
     print(literal("DIVERGENT_NFC", nfc))
     missing = {point for point in split if not divergent_table(normalizes=False)[point]}
     missing |= {point for point in nfc if not divergent_table(normalizes=True)[point]}
-    print(f"{len(missing):,} of them are not in sftprep/codepoints.py")
+    print(f"{len(missing):,} of them are not in sftprep/tokenization/unicode_differences.py")
     sys.exit(1 if missing else 0)
 
 

@@ -25,7 +25,7 @@ from sftprep.views.inspect import inspect_dataset
 from sftprep.views.preview import preview
 from sftprep.views.templates import describe_template, list_templates
 from sftprep.views.token_text import Row, legend, paint, show_row, units
-from sftprep.views.vocabulary import BYTE_OF, Token, Vocabulary
+from sftprep.views.vocabulary import Token, Vocabulary
 
 SAMPLES = Path(__file__).resolve().parents[2] / "sample_data"
 TOKENIZER = SAMPLES / "tokenizer"
@@ -99,11 +99,6 @@ def test_a_byte_level_token_is_its_bytes() -> None:
         Token(b"\xe4\xb8", False),
         Token(b"\xad", False),
     ]
-
-
-def test_every_byte_has_its_own_character() -> None:
-    """The byte-level alphabet has 256 letters, one for each byte."""
-    assert sorted(BYTE_OF.values()) == list(range(256))
 
 
 def test_a_sentence_piece_token_is_its_text_or_one_byte() -> None:
