@@ -31,7 +31,7 @@ from sftprep.schemas.per_turn import per_turn
 from sftprep.schemas.plain import normalizer, output_field
 from sftprep.strict_json import Parsed, parse_lines
 from sftprep.system.memory import keep_freed
-from sftprep.templates.renderer import Renderer
+from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder
@@ -289,7 +289,7 @@ def _renderer(settings: Settings) -> Any:
             bos=bos,
             train_on=settings.train_on,
         )
-    return Renderer(
+    return TemplateRenderer(
         template,
         bos=bos,
         eos=tokenizer.special.get("eos", ""),

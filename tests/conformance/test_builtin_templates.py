@@ -20,9 +20,9 @@ import jinja2.sandbox
 import pytest
 
 from sftprep.data.conversation import Conversation, Message
-from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece
-from sftprep.templates.renderer import Renderer, rendered_text
-from sftprep.templates.template import builtin_names, load_template
+from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece, filled
+from sftprep.templates.loading import builtin_names, load_template
+from sftprep.templates.renderer import TemplateRenderer
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "chat_templates"
 
@@ -203,7 +203,7 @@ def rendered(
     The tokenizer is one that adds a BOS itself.
     """
     messages = tuple(turn if isinstance(turn, Message) else Message(*turn) for turn in turns)
-    renderer = Renderer(
+    renderer = TemplateRenderer(
         load_template(name), bos=bos, eos=eos, implicit_bos=True, separator=separator
     )
     result = renderer.render(Conversation.of(*messages))
@@ -273,7 +273,7 @@ def test_whole_text_is_what_the_chat_template_renders(model: Model, turns: Turns
         assert expected == jinja(model, turns[1:])
         expected = jinja(model, turns[:-1]) + answer
     found = rendered(model.template, turns, bos=model.bos, eos=model.eos)
-    assert rendered_text(*found) == expected
+    assert filled(*found) == expected
 
 
 @pytest.mark.parametrize(("model", "turns"), CASES)

@@ -19,7 +19,7 @@ from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
 from sftprep.run import with_schemas
 from sftprep.strict_json import parse_line
-from sftprep.templates.jinja.arguments import json_text, map_arguments, parsed_arguments
+from sftprep.templates.jinja.arguments import arguments_as_object, arguments_as_text, map_arguments
 from sftprep.tokenization.tokenizer import _add_token
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -224,9 +224,9 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
             chat = normalize(parse_line(lines[index]))
             assert isinstance(chat, Chat)
             if name == "deepseekv3":
-                chat = map_arguments(chat, lambda a: a if isinstance(a, str) else json_text(a))
+                chat = map_arguments(chat, arguments_as_text)
             else:
-                chat = map_arguments(chat, parsed_arguments)
+                chat = map_arguments(chat, arguments_as_object)
             options: dict[str, Any] = {"tools": chat.tools, "tokenize": True, "return_dict": True}
             ours = slice(*result.batch.offsets[row : row + 2])
             ids = hf.apply_chat_template(chat.messages, chat_template=source, **options)

@@ -14,12 +14,12 @@ import pytest
 from real_tokenizers import deepseek, mistral
 from toys import SAMPLE_TOKENIZER
 
+from sftprep.data.pieces import filled
 from sftprep.pipeline import Pipeline
 from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
 from sftprep.run import with_schemas
-from sftprep.templates.jinja.skeleton import filled
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 EVERY = "SFTPREP_EVERY_TOKEN" in os.environ  # all tokens, split at all places: some minutes

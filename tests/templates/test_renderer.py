@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from sftprep.data.conversation import Conversation, Message
-from sftprep.data.pieces import IMPLICIT_BOS, Piece, Section
+from sftprep.data.pieces import IMPLICIT_BOS, Piece, Section, filled
 from sftprep.errors import RecordError
-from sftprep.templates.renderer import Renderer, rendered_text
-from sftprep.templates.template import Template, load_template, parse_template
+from sftprep.templates.loading import load_template, parse_template
+from sftprep.templates.renderer import TemplateRenderer
+from sftprep.templates.template import Template
 
 U, A, S = "user", "assistant", "system"
 
@@ -31,14 +32,14 @@ def pieces_of(
     template: Template, conversation: Conversation, **options: Any
 ) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
     """The pieces and contents of one conversation."""
-    renderer = Renderer(template, **{"bos": "<s>", "eos": "</s>"} | options)
+    renderer = TemplateRenderer(template, **{"bos": "<s>", "eos": "</s>"} | options)
     rendered = renderer.render(conversation)
     return renderer.pieces(rendered.shape), rendered.contents
 
 
 def text_of(template: Template, conversation: Conversation, **options: Any) -> str:
     """The text of one conversation."""
-    return rendered_text(*pieces_of(template, conversation, **options))
+    return filled(*pieces_of(template, conversation, **options))
 
 
 def marked(template: Template, conversation: Conversation, **options: Any) -> str:
@@ -315,7 +316,7 @@ def test_bos_in_the_data() -> None:
 
 def test_answer_of_nothing_but_a_terminator() -> None:
     """An answer that is only the terminator is an empty one."""
-    with pytest.raises(RecordError, match="an answer is nothing but </s>"):
+    with pytest.raises(RecordError, match="an answer consists only of the terminator </s>"):
         text_of(load_template("plain"), talk((U, "a"), (A, "</s>")), allowed=["</s>"])
 
 
@@ -360,7 +361,7 @@ def test_parts_of_several_exchanges(
 
 def test_shapes_share_their_pieces() -> None:
     """Records of one shape have the very same pieces."""
-    renderer = Renderer(own())
+    renderer = TemplateRenderer(own())
     first = renderer.render(talk((U, "a"), (A, "b")))
     second = renderer.render(talk((U, "longer"), (A, "text")))
     assert first.shape == second.shape

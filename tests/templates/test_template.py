@@ -9,14 +9,8 @@ import pytest
 import yaml
 
 from sftprep.errors import TemplateError
-from sftprep.templates.template import (
-    FOLDER,
-    Template,
-    builtin_names,
-    load_template,
-    parse_template,
-    split_placeholders,
-)
+from sftprep.templates.loading import BUILTIN_FOLDER, builtin_names, load_template, parse_template
+from sftprep.templates.template import Template, split_placeholders
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -41,7 +35,7 @@ def test_builtin_names() -> None:
 def test_builtin(name: str) -> None:
     """Each built-in template loads, says what it is and where it was published."""
     template = load_template(name)
-    data = (FOLDER / f"{name}.yaml").read_bytes()
+    data = (BUILTIN_FOLDER / f"{name}.yaml").read_bytes()
     assert (name, hashlib.sha256(data).hexdigest()) == (template.name, template.sha256)
     assert template.description
     assert template.source
@@ -124,11 +118,11 @@ FAULTS: list[tuple[object, str]] = [
     ),
     (
         LEAST | {"assistant": {"header": ""}},
-        "own.yaml: body is missing. Say how such a turn is written.",
+        "own.yaml: body is missing. Add the text of such a turn.",
     ),
     (
         {"assistant": {"body": "{content}"}},
-        "own.yaml: user is missing. Say how such a turn is written.",
+        "own.yaml: user is missing. Add the text of such a turn.",
     ),
     (LEAST | {"users": "x"}, "own.yaml: unknown key 'users'. Did you mean 'user'?"),
     (
@@ -157,32 +151,32 @@ FAULTS: list[tuple[object, str]] = [
         LEAST | {"system_in": "user"},
         "own.yaml: system_in is 'user'; expected first-user or last-user.",
     ),
-    (LEAST | {"user": "Q:"}, "own.yaml: user has no {content}. Say where it goes."),
+    (LEAST | {"user": "Q:"}, "own.yaml: user has no {content}. Add it where that text belongs."),
     (
         LEAST | {"user_with_input": "{content}"},
-        "own.yaml: user_with_input has no {input}. Say where it goes.",
+        "own.yaml: user_with_input has no {input}. Add it where that text belongs.",
     ),
     (
         LEAST | {"user_with_system": "{content}"},
-        "own.yaml: user_with_system has no {system}. Say where it goes.",
+        "own.yaml: user_with_system has no {system}. Add it where that text belongs.",
     ),
     (
         LEAST | {"user": "{content}{input}"},
         "own.yaml: user has the placeholder {input}; it can have {bos}, {content}, {eos}, "
-        "{separator}. Double a brace that is meant as it stands.",
+        "{separator}. Write a brace twice to get a literal brace.",
     ),
     (
         LEAST | {"end": "{}"},
-        "own.yaml: end has the placeholder {}; it can have {bos}, {eos}, {separator}. Double a "
-        "brace that is meant as it stands.",
+        "own.yaml: end has the placeholder {}; it can have {bos}, {eos}, {separator}. Write a "
+        "brace twice to get a literal brace.",
     ),
     (
         LEAST | {"user": "{content} {"},
-        "own.yaml: user has a single '{'. Double it to mean itself.",
+        "own.yaml: user has a single '{'. Write it twice to get a literal brace.",
     ),
     (
         LEAST | {"assistant": {"body": "{content}}"}},
-        "own.yaml: body has a single '}'. Double it to mean itself.",
+        "own.yaml: body has a single '}'. Write it twice to get a literal brace.",
     ),
     (
         LEAST | {"system": "{content}", "user_with_system": "{system}{content}"},
@@ -192,7 +186,7 @@ FAULTS: list[tuple[object, str]] = [
     (
         LEAST | {"user_with_input": "{content}{input}", "user_with_system": "{system}{content}"},
         "own.yaml: user_with_input and user_with_system are both given, and a turn can need both. "
-        "Leave user_with_input out: the input is then joined to the content.",
+        "Leave user_with_input out: the input then follows the content on a new line.",
     ),
 ]
 """What a template file may not hold, and all of what is said (up to the list of what it may)."""

@@ -30,7 +30,8 @@ from sftprep.engine.local.pool import FEW, IN_FLIGHT, run_blocks
 from sftprep.errors import DataError, InternalError, TemplateError
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.linux import PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER
-from sftprep.templates.template import ChatTemplate, load_template
+from sftprep.templates.loading import load_template
+from sftprep.templates.template import ChatTemplate
 from sftprep.tokenization.proof import prove
 
 TOKENIZER = byte_tokenizer()

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from templates.jinja.test_chat_renderer import CALLS, CHATML, renderer, shown
+from templates.jinja.test_renderer import CALLS, CHATML, renderer, shown
 
 from sftprep.schemas.chat import chat_normalizer
 from sftprep.schemas.fields import Fields

@@ -12,10 +12,9 @@ import pytest
 from toys import SAMPLE_TOKENIZER, write_jsonl
 from typer.testing import CliRunner
 
-import sftprep.templates.jinja.sandbox
 from sftprep.cli.app import app
 from sftprep.errors import RecordError, TemplateError
-from sftprep.templates.jinja.sandbox import Sandbox
+from sftprep.templates.jinja.sandbox import Sandbox, _Environment
 
 CORPUS = Path(__file__).resolve().parents[4] / "shared/corpora/modelaudit_jinja2_samples"
 MESSAGES = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]
@@ -71,17 +70,16 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_endless_templates_are_interrupted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_endless_templates_are_interrupted(name: str) -> None:
     """A record is given up after a while; a template that does it again and again is not run."""
-    monkeypatch.setattr(sftprep.templates.jinja.sandbox, "SECONDS", 0.1)
-    sandbox = Sandbox(ENDLESS[name], name="t.jinja", today=None, variables={})
+    sandbox = Sandbox(ENDLESS[name], name="t.jinja", today=None, variables={}, seconds=0.1)
     reasons = []
     for _ in range(2):
         with pytest.raises(RecordError) as caught:
             sandbox.render(MESSAGES, None, size=10)
         reasons.append(caught.value.reason)
     assert reasons == ["template_limit"] * 2
-    with pytest.raises(TemplateError, match="did not come to an end"):
+    with pytest.raises(TemplateError, match="did not finish"):
         sandbox.render(MESSAGES, None, size=10)
 
 
@@ -90,7 +88,7 @@ def test_constants_are_not_worked_out_by_the_compiler() -> None:
     source = "{{ 'x'" + "|replace('x', '" + "x" * 900 + "')" * 1 + "|length }}"
     sandbox = Sandbox(source, name="t.jinja", today=None, variables={})
     assert sandbox.render(MESSAGES, None, size=10) == "900"
-    compiler = sftprep.templates.jinja.sandbox._Environment(None)
+    compiler = _Environment(None)
     seen: list[str] = []
     compiler.filters["note"] = lambda text: [seen.append(text), text][1]  # type: ignore[func-returns-value]
     template = compiler.compiled("{{ 'a' | note }}")
@@ -169,7 +167,7 @@ def test_what_is_no_template(source: str) -> None:
         pytest.param(
             ENDLESS["loop"],
             2,
-            "did not come to an end",
+            "did not finish",
             marks=pytest.mark.conformance,
             id="endless",
         ),  # it takes its time
@@ -216,7 +214,7 @@ def samples() -> list[tuple[str, str]]:
 
 @pytest.mark.conformance
 @pytest.mark.skipif(not CORPUS.is_dir(), reason="the folder shared is not beside the repository")
-def test_samples_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_of_others() -> None:
     """Malicious samples execute, open and connect to nothing; benign ones render as in Jinja."""
     import sys
 
@@ -228,14 +226,13 @@ def test_samples_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
             watched.append(event)
 
     sys.addaudithook(hook)
-    monkeypatch.setattr(sftprep.templates.jinja.sandbox, "SECONDS", 1.0)
     names = {"bos_token": "<s>", "eos_token": "</s>"}
     compared = 0
     found = samples()
     for name, source in found:
         ours: str | None = None
         try:
-            sandbox = Sandbox(source, name=name, today=date(2026, 1, 1), variables=names)
+            sandbox = Sandbox(source, name=name, today=date(2026, 1, 1), variables=names, seconds=1)
             active = True
             ours = sandbox.render(MESSAGES, None, size=100)
         except (RecordError, TemplateError):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sftprep.templates.jinja.tracing import Event, Marks, Slot, trimmed
+from sftprep.templates.jinja.tracing import Mark, Origin, Tracer, trimmed
 
 
 @pytest.mark.parametrize(
@@ -10,42 +10,41 @@ from sftprep.templates.jinja.tracing import Event, Marks, Slot, trimmed
 )
 def test_unmark_gives_the_text_back(text: str) -> None:
     """Whatever a text holds, it is the same without its marks, outer white space outermost."""
-    marks = Marks()
-    marked = marks.marked(text, ("messages", 0, "content"))
-    assert marks.unmark(marked)[0] == text
-    assert marks.unmark(marked.strip())[0] == text.strip()
+    tracer = Tracer()
+    marked = tracer.marked(text, ("messages", 0, "content"))
+    assert tracer.unmarked(marked).text == text
+    assert tracer.unmarked(marked.strip()).text == text.strip()
 
 
 def test_where_marks_stood() -> None:
     """Events tell the places in the text without marks, inside its outer white space."""
-    marks = Marks()
-    marked = marks.marked({"content": " ab ", "role": "user"}, ("messages", 0))
-    assert marks.unmark(f"x{marked['content']}y{marked['role']}") == (
-        "x ab yuser",
-        [Event(2, 0, True), Event(4, 0, False)],
-    )
-    assert marks.slots == [
-        Slot(("messages", 0, "content")),
-        Slot(("messages", 0), dumped=True),
+    tracer = Tracer()
+    marked = tracer.marked({"content": " ab ", "role": "user"}, ("messages", 0))
+    rendering = tracer.unmarked(f"x{marked['content']}y{marked['role']}")
+    assert rendering.text == "x ab yuser"
+    assert rendering.marks == [Mark(2, 0, True), Mark(4, 0, False)]
+    assert tracer.origins == [
+        Origin(("messages", 0, "content")),
+        Origin(("messages", 0), as_json=True),
     ]
 
 
 def test_what_is_dumped_is_whole() -> None:
     """JSON of an object is that of the object without marks, and one content."""
-    marks = Marks()
+    tracer = Tracer()
     value = {"a": ["é", {"b": 1}]}
-    marked = marks.marked(value, ("tools", 0))
-    text, events = marks.unmark(marks.dump(marked, ensure_ascii=False))
+    marked = tracer.marked(value, ("tools", 0))
+    text, marks, _ = tracer.unmarked(tracer.dump(marked, ensure_ascii=False))
     assert text == '{"a": ["é", {"b": 1}]}'
-    assert [(e.position, e.opens) for e in events] == [(0, True), (len(text), False)]
+    assert [(e.position, e.opens) for e in marks] == [(0, True), (len(text), False)]
 
 
 def test_keys_differ() -> None:
     """No two markings share a mark, so that no data can hold one."""
     path = ("messages", 0, "content")
-    first, second = Marks(), Marks()
+    first, second = Tracer(), Tracer()
     assert first.marked("a", path) != second.marked("a", path)
-    assert second.unmark(first.marked("a", path))[1] == []
+    assert second.unmarked(first.marked("a", path)).marks == []
 
 
 @pytest.mark.parametrize(
