@@ -88,7 +88,7 @@ class TemplateRenderer:
         """Return the pieces of a shape."""
         return self._pieces[shape]
 
-    def rewrites(self, _shape: int) -> bool:
+    def rewrites(self, shape: int) -> bool:
         """Return False: the text before an answer does not depend on the turns after it.
 
         One exception is not counted: with ``system_in: last-user``, the system prompt of a

@@ -15,11 +15,10 @@ from dataclasses import dataclass, field
 from sftprep.data.block import Block, Element, Source
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import DataError, NoInputError, UsageError
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline, Settings, with_schemas
 from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
-from sftprep.run import with_schemas
 from sftprep.text import ascii_safe
 from sftprep.views.token_text import Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
@@ -43,7 +42,7 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
     job = plan(recipe)
     reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits)
     seen = _Seen(job.sources)
-    seen.look(with_schemas(reader, recipe), Pipeline(job.settings), rows)
+    seen.look(with_schemas(reader, recipe.schema, recipe.field_names), Pipeline(job.settings), rows)
     if not seen.read:
         raise NoInputError("the input holds no records. Check the files.")
     if not seen.rows:
@@ -74,7 +73,7 @@ class _Seen:
         """Take records one at a time, until there are rows enough."""
         for block in blocks:
             for single in _singles(block):
-                result = pipeline.run(single)
+                result = pipeline.process(single)
                 self.read += result.read
                 self.lost += result.rejected + result.dropped
                 self.rows += self._rows(single, result)

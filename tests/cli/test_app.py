@@ -117,11 +117,11 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
         "  truncated  1 row by completion-end\n"
         "  tokenizer  1 token added (<x>): call model.resize_token_embeddings(259), and load "
         "tokenizer/ from the output\n"
-        "  padding    the pad token is EOS (</s>): labels are already set, so take a collator that "
+        "  padding    the pad token is EOS (</s>): labels are already set, so use a collator that "
         "does not mask by pad id\n"
         "  fields     read as output: answer in 1, response in 1\n"
-        "  boundary   1 row where prompt and completion do not meet between tokens; end prompts "
-        "without a space, and start completions with it\n"
+        "  boundary   1 row with other ids than if prompt and completion were encoded as one text; "
+        "end prompts without a space, and start completions with it\n"
     )
     assert Ran(0, expected, "") == ran
     dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
@@ -382,19 +382,19 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
         (("--workers", "0"), "--workers is 0; expected 1 or more."),
         (
             ("--ignore-index", "0"),
-            "--ignore-index is 0, which can be a token's id. Use one below 0.",
+            "--ignore-index is 0, which can be a token's id. Use a number below 0.",
         ),
         (
             ("--schema", "message"),
-            "--schema is 'message', which is no choice. Did you mean 'messages'?",
+            "--schema is 'message', which it does not allow. Did you mean 'messages'?",
         ),
         (
             ("--format", "csv"),
-            "--format is 'csv', which is no choice. Choose parquet, arrow, jsonl.",
+            "--format is 'csv', which it does not allow. Choose one of parquet, arrow, jsonl.",
         ),
         (
             ("--max-rejects", "3"),
-            "--max-rejects needs --on-error quarantine: otherwise none is allowed.",
+            "--max-rejects needs --on-error quarantine: without it no bad record is allowed.",
         ),
         (
             ("--field", "question=prompt"),
@@ -474,7 +474,7 @@ def test_already_complete(out: Path, flag: tuple[str, ...]) -> None:
     """A dataset that is there and equal is left as it is, down to its files' times."""
     assert prepare(GOOD, out, "--quiet").code == 0
     before = {path: path.stat() for path in out.rglob("*")}
-    expected = f"{out}: already complete: the same input and options; nothing was done\n"
+    expected = f"{out}: already complete, from the same input and options; nothing was done\n"
     assert Ran(0, expected, "") == prepare(GOOD, out, *flag)
     after = {path: path.stat() for path in out.rglob("*")}
     assert {path: (s.st_ino, s.st_mtime_ns) for path, s in before.items()} == {
