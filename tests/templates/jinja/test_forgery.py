@@ -33,7 +33,8 @@ def pieces(literal: str) -> list[Piece]:
 def test_a_text_without_marks_may_not_look_like_a_control_token(text: str, field: str) -> None:
     """Neither the token nor its name, which the template may put into brackets, is accepted."""
     tracer = Tracer()
-    arguments = {"value": {"k": text}, "key": {text: 1}, "without marks": {}}[field]
+    fields: dict[str, dict[str, Any]] = {"value": {"k": text}, "key": {text: 1}}
+    arguments = fields.get(field, {})
     if field == "without marks":
         tracer.marked({"type": text}, ("messages", 0))
     with pytest.raises(RecordError) as caught:
