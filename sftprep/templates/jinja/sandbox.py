@@ -31,7 +31,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sftprep.errors import RecordError, TemplateError
-from sftprep.text import ascii_safe
+from sftprep.text import ascii_safe, number
 
 SECONDS = 5.0
 """How long a template may take for one record, by default."""
@@ -339,7 +339,7 @@ class Sandbox:
             return _error("template_limit", f"{self._name} did not finish within {limit}")
         return TemplateError(
             f"chat template {ascii_safe(self._name)} did not finish within {limit} for "
-            f"{self._patience} records. Correct the template."
+            f"{number(self._patience, 'record')}. Correct the template."
         )
 
 
