@@ -350,7 +350,7 @@ def _error(reason: str, what: str) -> RecordError:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise ``_TimeLimitReached`` in the code inside after so many seconds.
+    """Raise ``_TimeLimitReached`` in the code inside after this many seconds.
 
     Only a process's main thread receives signals, so there is no limit in other threads.
     """
