@@ -2,21 +2,22 @@
 
     python tests/conformance/find_divergent.py [TOKENIZER.json | FOLDER]...
 
-Run it after an upgrade of gigatoken or tokenizers (some ten minutes on two cores). It tries every
-code point, prints what it found as the two tuples of ``tokenization/unicode_differences.py``, and
-exits with 1 where the tables there lack any of it.
+Run it after an upgrade of gigatoken or tokenizers; it takes about ten minutes on two cores. It
+tries every code point, prints the differences as the two tuples of the module
+``sftprep.tokenization.unicode_differences``, and exits with 1 if the tuples there lack any of them.
 
-Splitting          Each way to split that gigatoken knows, on a *probe* vocabulary: the 256 bytes,
-                   and a merge for each pair of bytes that can meet where two characters do. So two
-                   characters merge unless the splitting parts them, and a different split is a
-                   different id. (With a real vocabulary a difference shows in few surroundings
-                   only: GPT-2's has hardly any token across such a place.)
-Normalizing        NFC, the one Unicode normalizer gigatoken has, by the text that comes out: each
-                   code point among marks of several classes, then every pair that may compose.
-Given tokenizers   Each file named, or found in a folder named, as it is, and its splitting on the
-                   probe vocabulary.
+Pre-tokenizers     Every pre-tokenizer pattern that gigatoken knows is tried with a *probe*
+                   vocabulary: the 256 bytes, and a merge for each pair of bytes that can meet at
+                   the border of two characters. With it, two characters merge unless the pattern
+                   separates them, so a different separation gives different ids. (A real vocabulary
+                   shows few of the differences: GPT-2's has hardly any token across such borders.)
+Normalizers        For NFC, the only Unicode normalizer that gigatoken has, the normalized texts are
+                   compared: each code point among combining marks of several classes, then every
+                   pair that may compose.
+Given tokenizers   Each given file, or each file in a given folder, is tried as it is, and its
+                   pre-tokenizer with the probe vocabulary.
 
-A code point that both sides take for unassigned is no difference, and not in the tables.
+A code point that both libraries treat as unassigned is not a difference, and not in the tuples.
 """
 
 import argparse
@@ -34,10 +35,10 @@ from tokenizers import Tokenizer, normalizers
 from sftprep.tokenization.unicode_differences import CODE_POINTS, divergent_table
 
 BATCH = 20_000  # texts at a time
-SURROGATES = range(0xD800, 0xE000)  # no characters
-COMPOSING = range(0x20000)  # beyond are ideographs and private use: nothing composes there
+SURROGATES = range(0xD800, 0xE000)  # not characters
+COMPOSING = range(0x20000)  # above are ideographs and private use, which do not compose
 
-# --- how texts are split, as the models publish it ----------------------------------------------
+# --- pre-tokenizer patterns, as the models publish them ------------------------------------------
 
 ENGLISH = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 PUNCTUATION = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -76,13 +77,13 @@ SPLITS: dict[str, list[str]] = {
     ],
 }
 
-# --- where a code point is put, in place of the @ -----------------------------------------------
+# --- surroundings in which a code point takes the place of @ -------------------------------------
 
 AMONG_TEXT = (
     "@ @@  @\t@ a@b A@B @Be a@Be A@be 1@2 .@, @'s '@s 'l@ '@e\n@\n \n"
     "@\u00a0漢@字 あ@ん e\u0301@\u0301 /@/\n@.com!@"
 )
-AMONG_LITTLE = "@ a@b 1@.com\n@"  # for planes where nothing but private use is assigned
+AMONG_LITTLE = "@ a@b 1@.com\n@"  # for planes in which only private use is assigned
 MARKS = "\u0334\u093c\u3099\u094d\u05b0\u0e38\u0f71\u0327\u0323\u0301\u0315\u035c\u0345"
 AMONG_MARKS = " ".join(
     ["@", "@@"]
@@ -120,12 +121,12 @@ class Pair:
 
 
 def load(config: dict[str, Any]) -> Pair | None:
-    """Load a tokenizer with both libraries; None where gigatoken refuses it."""
+    """Load a tokenizer with both libraries; return None if gigatoken refuses it."""
     text = json.dumps(config | {"truncation": None, "padding": None}, ensure_ascii=False)
     reference = Tokenizer.from_str(text)
     try:
         return Pair(reference, gigatoken.Tokenizer.from_json(text))
-    except Exception:  # it has no exception of its own
+    except Exception:  # gigatoken has no exception class of its own
         return None
 
 
@@ -133,10 +134,10 @@ def load(config: dict[str, Any]) -> Pair | None:
 
 
 def probe(pre_tokenizer: Any, normalizer: Any = None) -> dict[str, Any]:
-    """Return a tokenizer whose ids show where it splits.
+    """Return a tokenizer whose ids show where its pre-tokenizer separates characters.
 
-    Merges with a byte of a longer character come first, so that what happens beside the code point
-    under test is not hidden by what its ASCII neighbours do among themselves.
+    Merges with a byte of a multi-byte character come first, so that merges of its ASCII neighbours
+    with each other do not hide what happens next to the code point under test.
     """
     name = _byte_names()
     pairs = [(name[x], name[y]) for x in range(0xC0) for y in (*range(0x80), *range(0xC2, 0xF5))]
@@ -155,14 +156,14 @@ def probe(pre_tokenizer: Any, normalizer: Any = None) -> dict[str, Any]:
 
 
 def _byte_names() -> list[str]:
-    """Return the character by which a byte-level vocabulary writes each byte."""
+    """Return the character that stands for each byte in a byte-level vocabulary."""
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     return [chr(byte if byte in visible else next(others)) for byte in range(0x100)]
 
 
 def byte_level(*, use_regex: bool, prefix_space: bool = False) -> dict[str, Any]:
-    """Return the pre-tokenizer entry for bytes."""
+    """Return the byte-level pre-tokenizer entry."""
     return {
         "type": "ByteLevel",
         "add_prefix_space": prefix_space,
@@ -172,7 +173,7 @@ def byte_level(*, use_regex: bool, prefix_space: bool = False) -> dict[str, Any]
 
 
 def split_on(patterns: Iterable[str]) -> dict[str, Any]:
-    """Return the pre-tokenizer entry that applies the patterns one after the other."""
+    """Return the pre-tokenizer entry that applies these patterns in order."""
     steps = [
         {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
         for pattern in patterns
@@ -181,7 +182,7 @@ def split_on(patterns: Iterable[str]) -> dict[str, Any]:
 
 
 def built_in() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each way to split that gigatoken knows."""
+    """Yield a tokenizer for each pre-tokenizer pattern that gigatoken knows."""
     for name, patterns in SPLITS.items():
         yield name, probe(split_on(patterns))
     yield "byte level", probe(byte_level(use_regex=True))
@@ -190,7 +191,7 @@ def built_in() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def given(paths: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each tokenizer named or found in a folder: as it is, and on the probe vocabulary."""
+    """Yield each given tokenizer as it is, and its pre-tokenizer with the probe vocabulary."""
     for path in paths:
         for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
             config = json.loads(file.read_bytes())
@@ -205,7 +206,7 @@ def given(paths: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def find_split(pair: Pair) -> set[int]:
-    """Return the code points that change the ids of some surroundings, or their own."""
+    """Return the code points with different ids, by themselves or in some surroundings."""
     found: set[int] = set()
     populated = [p for p in (*range(0x40000), *range(0xE0000, 0xE1000)) if p not in SURROGATES]
     others = sorted({*range(CODE_POINTS)} - {*SURROGATES} - {*populated})
@@ -216,10 +217,10 @@ def find_split(pair: Pair) -> set[int]:
 
 
 def find_nfc(pair: Pair) -> set[int]:
-    """Return the code points that NFC treats differently, by themselves or as part of a pair."""
+    """Return the code points that NFC treats differently, alone or in a pair."""
     points = [point for point in range(CODE_POINTS) if point not in SURROGATES]
     found: set[int] = set()
-    for start in range(0, len(points), BATCH):  # the texts are long: never all of them at once
+    for start in range(0, len(points), BATCH):  # the texts are long, so not all of them at once
         part = points[start : start + BATCH]
         texts = [AMONG_MARKS.replace("@", chr(point)) for point in part]
         found.update(part[index] for index in pair.differing_nfc(texts))
@@ -227,11 +228,11 @@ def find_nfc(pair: Pair) -> set[int]:
 
 
 def find_composing(pair: Pair, known: set[int]) -> set[int]:
-    """Return the first code point of each pair that composes on one side only.
+    """Return the first code point of each pair that composes in one library only.
 
-    A pair may compose when its second part ends some decomposition; and because this Python's
-    tables may be older than those compared, all pairs within a block of 256 are tried as well.
-    Nothing composes without its first part, so that part is enough in the table.
+    A pair may compose if its second code point is the second of some decomposition. Python's own
+    tables may be older than those compared, so all pairs within a block of 256 are tried as well.
+    Nothing composes without the first code point, so the tuples need only that one.
     """
     seconds = _second_parts()
     found: set[int] = set()
@@ -245,7 +246,7 @@ def find_composing(pair: Pair, known: set[int]) -> set[int]:
 
 
 def _second_parts() -> set[int]:
-    """Return the code points that stand second in a canonical decomposition."""
+    """Return the code points that are second in a canonical decomposition."""
     found = {*range(0x1161, 0x1176), *range(0x11A7, 0x11C3)}  # Hangul is composed by rule
     for point in range(CODE_POINTS):
         match unicodedata.decomposition(chr(point)).split():
@@ -258,10 +259,10 @@ def _second_parts() -> set[int]:
 
 
 def search(paths: Iterable[Path]) -> tuple[set[int], set[int]]:
-    """Try everything; return what differs by splitting, and what differs by NFC."""
+    """Try everything; return the code points that differ in pre-tokenizers, and those in NFC."""
     with_nfc = load(probe(split_on(SPLITS["qwen2, qwen3"]), {"type": "NFC"}))
     if with_nfc is None:
-        raise SystemExit("gigatoken refuses NFC now: unicode_differences.py needs no table for it")
+        raise SystemExit("gigatoken now refuses NFC: no tuple is needed for it any more")
     nfc = find_nfc(with_nfc)
     print(f"NFC: {len(nfc):,} code points", file=sys.stderr)
     split: set[int] = set()
@@ -270,7 +271,7 @@ def search(paths: Iterable[Path]) -> tuple[set[int], set[int]]:
         if pair is None:
             outcome = "gigatoken refuses it"
         elif any(pair.differing([AMONG_TEXT.replace("@", "x")])):
-            outcome = "differs on plain text: gigatoken must not be used for it"
+            outcome = "differs on plain text, so gigatoken must not be used for it"
         else:
             found = find_split(pair)
             split |= found - nfc if config["normalizer"] else found
@@ -292,7 +293,7 @@ def literal(name: str, points: Iterable[int]) -> str:
 
 
 def main() -> None:
-    """Print the tables; exit with 1 where those of sftprep lack something."""
+    """Print the tuples; exit with 1 if those of sftprep lack a code point."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("paths", nargs="*", type=Path, metavar="TOKENIZER.json|FOLDER")
     split, nfc = search(parser.parse_args().paths)
@@ -300,7 +301,7 @@ def main() -> None:
     print(literal("DIVERGENT_NFC", nfc))
     missing = {point for point in split if not divergent_table(normalizes=False)[point]}
     missing |= {point for point in nfc if not divergent_table(normalizes=True)[point]}
-    print(f"{len(missing):,} of them are not in sftprep/tokenization/unicode_differences.py")
+    print(f"{len(missing):,} of them are not in sftprep.tokenization.unicode_differences")
     sys.exit(1 if missing else 0)
 
 
