@@ -249,12 +249,12 @@ def _name_errors(manifest: Manifest) -> Iterator[str]:
 def _token_id_errors(manifest: Manifest) -> Iterator[str]:
     tokenizer = manifest.tokenizer
     size = tokenizer["vocabulary_size"]
-    ids = {f"added_tokens[{shown(key)}]": id_ for key, id_ in tokenizer["added_tokens"].items()}
+    ids = {f"added_tokens[{shown(key)}]": value for key, value in tokenizer["added_tokens"].items()}
     for role, token in tokenizer["special_tokens"].items():
         ids[f"special_tokens[{shown(role)}].id"] = token["id"]
-    for place, id_ in ids.items():
-        if id_ is not None and id_ >= size:
-            yield f"tokenizer.{place} is {id_}; expected 0 to {size - 1}"
+    for place, token_id in ids.items():
+        if token_id is not None and token_id >= size:
+            yield f"tokenizer.{place} is {token_id}; expected 0 to {size - 1}"
 
 
 def _hash_errors(manifest: Manifest) -> Iterator[str]:

@@ -165,9 +165,9 @@ def _first_difference(
     token = int(wrong.argmax()) if wrong.any() else common
     found, wanted = f"the row ends before token {token}", "the row to end before it"
     if token < stored_size:
-        id_, label = stored.values[there + token], stored_labels[there + token]
-        found = f"token {token} is id {id_} with label {label}"
+        token_id, label = stored.values[there + token], stored_labels[there + token]
+        found = f"token {token} is id {token_id} with label {label}"
     if token < size:
-        id_, label = expected.values[here + token], labels[here + token]
-        wanted = f"id {id_} with label {label}"
+        token_id, label = expected.values[here + token], labels[here + token]
+        wanted = f"id {token_id} with label {label}"
     return f"{found}; expected {wanted}"
