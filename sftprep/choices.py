@@ -5,24 +5,7 @@ anything is loaded that takes long. ``test_recipe`` checks that the stages know 
 """
 
 SCHEMAS = ("prompt-completion", "instruction", "messages", "sharegpt")
-TRUNCATIONS = (
-    "error",
-    "drop",
-    "keep-start",
-    "keep-end",
-    "prompt-start",
-    "completion-end",
-    "balanced",
-    "oldest-turns",
-)
-TRAIN_ON = ("completion", "all", "last")
-BOUNDARIES = ("split", "joint")
-BACKENDS = ("auto", "gigatoken", "hf")
 FORMATS = ("parquet", "arrow", "jsonl")
-ON_INJECTION = ("encode", "reject")
-ON_ERROR = ("fail", "quarantine")
 
-IGNORE_INDEX = -100
-"""The label of a token without loss: PyTorch's ``CrossEntropyLoss`` default."""
 MAX_EXPANSION = 200
 """The most bytes that one stored byte of compressed input may become."""

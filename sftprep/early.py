@@ -41,7 +41,7 @@ def prepare(recipe: "Recipe", *, progress: "Progress | None" = None) -> "Prepare
     with waiting(_early_workers(recipe)) as staff:
         from sftprep.run import prepare as run
 
-        return run(recipe, progress=progress, staff=staff)
+        return run(recipe, progress=progress, early=staff)
 
 
 def _early_workers(recipe: "Recipe") -> int:

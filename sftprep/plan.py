@@ -1,8 +1,8 @@
 """Recipe -> settings: load the tokenizer and the template, and refuse what cannot work.
 
 In     a ``Recipe``.
-Out    a ``Plan``: all that is known before the first record is read.
-Raises UsageError, TokenizerError, TemplateError, NoInputError: each before anything is written.
+Out    a ``Plan``: everything that is known before the first record is read.
+Raises UsageError, TokenizerError, TemplateError, NoInputError: all before anything is written.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from sftprep.system.cores import usable_cores
 from sftprep.templates.template import ChatTemplate, Template, load_template, run_texts
 from sftprep.text import shown
 from sftprep.tokenization.cached import resolve_encoding, resolve_tokenizer, versions
+from sftprep.tokenization.proof import Encoding
 from sftprep.tokenization.tokenizer import ROLES, Tokenizer, split_role
 
 LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")
@@ -29,67 +30,44 @@ LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transfo
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do."""
+    """What a run will do: the recipe, resolved."""
 
+    recipe: Recipe
     sources: list[Source]
     settings: Settings
     workers: int
 
-    def recipe_facts(self, recipe: Recipe) -> dict[str, Any]:
-        """The options that decide what is written, resolved: no path, nothing of this machine."""
-        settings = self.settings
-        return {
-            "schema": recipe.schema,
-            "field": list(recipe.field),
-            "template": settings.template.name,
-            "template_arg": list(recipe.template_arg),
-            "date": recipe.date,
-            "system": recipe.system,
-            "separator": settings.separator,
-            "add_token": list(recipe.add_token),
-            "allow_control": list(settings.allowed),
-            "max_length": settings.max_length,
-            "truncation": settings.truncation,
-            "train_on": settings.train_on,
-            "per_turn": settings.per_turn,
-            "ignore_index": recipe.ignore_index,
-            "boundary": settings.boundary,
-            "format": recipe.format,
-            "shard_size": recipe.shard_bytes,
-            "max_line_bytes": recipe.limits.line,
-            "on_injection": recipe.on_injection,
-            "on_error": recipe.on_error,
-            "max_rejects": recipe.max_rejects,
-        }
-
-    def identity(self, recipe: Recipe, inputs: Sequence[str]) -> Identity:
+    def identity(self, inputs: Sequence[str]) -> Identity:
         """What decides the bytes, as ``Manifest.identity`` says it of a finished dataset.
 
         Args:
-            recipe: the recipe of this plan.
             inputs: what tells the inputs apart: their SHA-256, or their names.
         """
+        settings = self.settings
+        resolved = {
+            "template": settings.template.name,
+            "separator": settings.separator,
+            "allow_control": list(settings.allowed),
+            "max_length": settings.max_length,
+            "shard_size": self.recipe.shard_bytes,
+            "max_line_bytes": self.recipe.limits.line,
+        }
         return identity(
-            recipe=self.recipe_facts(recipe),
-            tokenizer=self.settings.tokenizer.sha256,
-            template=self.settings.template.sha256,
+            recipe=self.recipe.deciding(resolved),
+            tokenizer=settings.tokenizer.sha256,
+            template=settings.template.sha256,
             libraries=library_versions(),
-            inputs=inputs,
+            inputs=list(inputs),
         )
 
-    @property
-    def names(self) -> list[str]:
-        """The sources' paths, for messages."""
-        return [source.path for source in self.sources]
-
     def template_facts(self) -> dict[str, str]:
-        """The template, whole: with it and the tokenizer's files all can be done again."""
+        """The manifest's entry on the template, whose whole text it holds."""
         used = self.settings.template
         text = used.source if isinstance(used, ChatTemplate) else used.text
         return {"name": used.name, "sha256": used.sha256, "source": text}
 
     def tokenizer_facts(self) -> dict[str, Any]:
-        """What a trainer must know of the tokenizer."""
+        """The manifest's entry on the tokenizer: what a trainer must know of it."""
         tokenizer = self.settings.tokenizer
         return {
             "name": tokenizer.name,
@@ -107,7 +85,7 @@ class Plan:
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Resolve a recipe; everything that can be refused without reading records is refused here."""
+    """Resolve a recipe; refuse here all that can be refused without reading a record."""
     if not recipe.inputs:
         raise UsageError("no input. Name files, globs or folders, or - for standard input.")
     if recipe.tokenizer is None:
@@ -125,9 +103,25 @@ def plan(recipe: Recipe) -> Plan:
         _check_separator(recipe, plain)
     template = plain or load_chat_template(recipe, tokenizer)
     _check_allowed(recipe, tokenizer)
-    settings = Settings(
+    encoding = resolve_encoding(tokenizer, recipe.allow_control, recipe.backend)
+    settings = settings_of(recipe, tokenizer, template, encoding)
+    return Plan(recipe, sources, settings, recipe.workers or usable_cores())
+
+
+def settings_of(
+    recipe: Recipe, tokenizer: Tokenizer, template: Template | ChatTemplate, encoding: Encoding
+) -> Settings:
+    """The settings of a pipeline.
+
+    Args:
+        recipe: the options.
+        tokenizer: the tokenizer that the recipe names, resolved.
+        template: the template that the recipe names, loaded.
+        encoding: what was proven for this tokenizer, ``allow_control`` and ``backend``.
+    """
+    return Settings(
         tokenizer=tokenizer,
-        encoding=resolve_encoding(tokenizer, recipe.allow_control, recipe.backend),
+        encoding=encoding,
         template=template,
         fields=recipe.field_names,
         system=recipe.system,
@@ -141,11 +135,10 @@ def plan(recipe: Recipe) -> Plan:
         boundary=recipe.boundary,
         backend=recipe.backend,
     )
-    return Plan(sources, settings, recipe.workers or usable_cores())
 
 
 def is_chat_template(name: str) -> bool:
-    """Whether a template's name means a Jinja chat template: the tokenizer's, or a file."""
+    """Whether a template's name stands for a Jinja chat template: the tokenizer's, or a file."""
     return name == "tokenizer" or name.startswith("tokenizer:") or name.endswith(".jinja")
 
 
@@ -177,15 +170,15 @@ def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of what decides the bytes."""
+    """The versions of the libraries that decide bytes."""
     return versions(*LIBRARIES)
 
 
 def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
-    """Every token that the template needs is one of the tokenizer's.
+    """Check that the tokenizer has every token that the template needs.
 
     Raises:
-        TemplateError: naming the flags that would add what is missing.
+        TemplateError: a token is missing; the text names the flags that add it.
     """
     missing = [token for token in template.tokens if token not in tokenizer.ids]
     flags = [f"--add-token '{token}'" for token in missing]
@@ -205,7 +198,7 @@ def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
 
 
 def _separator(recipe: Recipe, tokenizer: Tokenizer) -> str:
-    """The separator: as given, or the sep token where one was named; else none."""
+    """The separator: the one given, else the sep token if ``--add-token`` names one, else none."""
     if recipe.separator is not None:
         return recipe.separator
     named = any(split_role(token)[0] == "sep" for token in recipe.add_token)

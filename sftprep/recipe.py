@@ -1,127 +1,307 @@
-"""Recipe: the one options object, for flags, YAML files and Python callers alike.
+"""Recipe: the one options object, for flags, YAML files and Python callers.
 
-In     flags that were given, and perhaps a YAML file with the same names as keys.
-Out    a ``Recipe``: frozen, every value of its declared type and within its choices.
-Keeps  one order: a flag wins over the file, the file over the default.
-Raises UsageError: an unknown key (with the closest known one), a wrong type, an unknown choice,
-       options that do not go together.
+In     the flags that were given, and perhaps a YAML file with the same names as keys.
+Out    a ``Recipe``: frozen, every value of its declared type and one of its allowed values.
+Keeps  one precedence: a flag overrides the file, and the file overrides the default.
+Raises UsageError: an unknown key (with the closest known one), a wrong type, a value that is not
+       allowed, options that do not go together.
+
+Each option is declared once, in ``Recipe``, with its default, its help, its group, the values it
+allows and whether it decides what bytes are written. The command line, ``--print-recipe``, the
+manifest's recipe and the comparison of two builds follow from that declaration.
+
+Nothing heavy is imported here: a recipe is read, and refused, before numpy is loaded.
 """
 
 import datetime
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
-
-import yaml
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from sftprep import choices
 from sftprep.errors import UsageError
 from sftprep.schemas.fields import FIELDS
+from sftprep.text import choices as choices_in_words
 from sftprep.text import shown
 
 if TYPE_CHECKING:
     from sftprep.reading.blocks import Limits
 
 DEFAULT_MAX_LENGTH = 2048
-CHOICES: dict[str, tuple[str, ...]] = {
-    "schema": ("auto", *choices.SCHEMAS),
-    "truncation": choices.TRUNCATIONS,
-    "train_on": choices.TRAIN_ON,
-    "boundary": choices.BOUNDARIES,
-    "backend": choices.BACKENDS,
-    "format": choices.FORMATS,
-    "on_injection": choices.ON_INJECTION,
-    "on_error": choices.ON_ERROR,
-}
+GROUPS = ("Input", "Template", "Tokenizer", "Length and loss", "Output", "Bad records", "Run")
+"""The headings under which ``--help`` lists the options, in this order."""
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+class Option(NamedTuple):
+    """What is known of one option."""
+
+    name: str
+    type: Any  # as declared: str, int | None, tuple[str, ...], ...
+    default: Any
+    help: str
+    group: str  # one of ``GROUPS``
+    values: tuple[str, ...]  # the values it allows; () where any value of its type will do
+    least: int | None  # the smallest number it allows
+    metavar: str  # what ``--help`` calls its value
+    decides_bytes: bool  # whether the dataset's bytes depend on it
+
+    @property
+    def flag(self) -> str:
+        """The flag on the command line."""
+        return flag(self.name)
+
+
+def _option(
+    default: Any,
+    group: str,
+    help: str,  # noqa: A002 - what it is called everywhere
+    *,
+    values: tuple[str, ...] = (),
+    least: int | None = None,
+    metavar: str = "TEXT",
+    decides_bytes: bool = True,
+) -> Any:
+    """Declare an option: a dataclass field that carries all that ``Option`` holds."""
+    text = help.replace("{values}", choices_in_words(values)) if values else help
+    metadata = {
+        "group": group, "help": text, "values": values, "least": least, "metavar": metavar,
+        "decides_bytes": decides_bytes,
+    }  # fmt: skip
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What to read, how to write it down, tokenize and mask it, and where to put it."""
+    """What to read, how to render, tokenize and mask it, and where to write the dataset."""
 
-    inputs: tuple[str, ...] = _option((), "Files, globs, folders, or - for standard input.")
-    output: str | None = _option(None, "The folder to write the dataset to.")
-    tokenizer: str | None = _option(None, "A folder, a tokenizer.json, or a hub id.")
-    revision: str | None = _option(None, "Branch, tag or commit of a hub id.")
+    inputs: tuple[str, ...] = _option(
+        (),
+        "Input",
+        "Files, globs, folders, or - for standard input.",
+        decides_bytes=False,
+        metavar="INPUT",
+    )
+    output: str | None = _option(
+        None,
+        "Output",
+        "The folder to write the dataset to.",
+        decides_bytes=False,
+        metavar="DIR",
+    )
+    tokenizer: str | None = _option(
+        None,
+        "Tokenizer",
+        "A folder, a tokenizer.json, or a hub id.",
+        decides_bytes=False,
+        metavar="NAME",
+    )
+    revision: str | None = _option(
+        None,
+        "Tokenizer",
+        "Branch, tag or commit of a hub id.",
+        decides_bytes=False,
+        metavar="NAME",
+    )
     schema: str = _option(
-        "auto", "What the records look like; auto tells each file's by its fields."
+        "auto",
+        "Input",
+        "The form of the records: {values}. auto detects each file's form by its fields.",
+        values=("auto", *choices.SCHEMAS),
+        metavar="NAME",
     )
     field: tuple[str, ...] = _option(
-        (), "CANONICAL=ACTUAL: what the data calls a field, e.g. prompt=question. Repeatable."
+        (),
+        "Input",
+        "The name that the data uses for a field, e.g. prompt=question. Repeatable.",
+        metavar="CANONICAL=ACTUAL",
     )
     template: str = _option(
         "plain",
+        "Template",
         "A built-in template's name, a YAML or .jinja file of your own, or tokenizer for the "
         "tokenizer's own chat template (tokenizer:NAME for a named one).",
+        metavar="NAME",
     )
     template_arg: tuple[str, ...] = _option(
-        (), "KEY=VALUE for a chat template, e.g. enable_thinking=false. Repeatable."
+        (),
+        "Template",
+        "An argument for a chat template, e.g. enable_thinking=false. Repeatable.",
+        metavar="KEY=VALUE",
     )
-    date: str | None = _option(None, "YYYY-MM-DD: what a chat template takes for today.")
-    system: str | None = _option(None, "The system prompt where a record has none.")
+    date: str | None = _option(
+        None,
+        "Template",
+        "The date that a chat template writes as today's.",
+        metavar="YYYY-MM-DD",
+    )
+    system: str | None = _option(None, "Template", "The system prompt for records that have none.")
     separator: str | None = _option(
-        None, "Text between prompt and completion (template plain); may be a special token."
+        None,
+        "Template",
+        "Text between prompt and completion (template plain); may be a special token.",
     )
     add_token: tuple[str, ...] = _option(
-        (), "TOKEN to add if it is not there; ROLE=TOKEN also makes it bos, eos, pad or sep. "
-        "Repeatable."
-    )  # fmt: skip
+        (),
+        "Tokenizer",
+        "A token to add if the tokenizer lacks it; ROLE=TOKEN also makes it bos, eos, pad or sep. "
+        "Repeatable.",
+        metavar="TOKEN",
+    )
     allow_control: tuple[str, ...] = _option(
-        (), "A control token that the data may write as text and mean. Repeatable."
+        (),
+        "Tokenizer",
+        "A control token that the data may write as text and that then is this token. Repeatable.",
+        metavar="TOKEN",
     )
     max_length: int | None = _option(
-        None, "Longest row in tokens; 2048, or what the tokenizer allows if that is less."
+        None,
+        "Length and loss",
+        "The longest row, in tokens. [default: 2048, or the tokenizer's limit if that is less]",
+        least=1,
+        metavar="N",
     )
-    truncation: str = _option("drop", "What to do with longer records.")
-    train_on: str = _option("completion", "Which text carries loss: all answers, the last, or all.")
+    truncation: str = _option(
+        "drop",
+        "Length and loss",
+        "What to do with longer records: {values}.",
+        values=(
+            "error",
+            "drop",
+            "keep-start",
+            "keep-end",
+            "prompt-start",
+            "completion-end",
+            "balanced",
+            "oldest-turns",
+        ),
+        metavar="NAME",
+    )
+    train_on: str = _option(
+        "completion",
+        "Length and loss",
+        "Which text carries loss: completion (all answers), all (all text), or last (the last "
+        "answer).",
+        values=("completion", "all", "last"),
+        metavar="NAME",
+    )
     per_turn: bool = _option(
-        False, "One example for each answer, with the prompt that inference would see."
+        False,
+        "Length and loss",
+        "Make one example for each answer, with the prompt that inference would see.",
     )
-    ignore_index: int = _option(choices.IGNORE_INDEX, "The label of tokens without loss.")
+    ignore_index: int = _option(
+        -100,
+        "Length and loss",
+        "The label of tokens without loss.",
+        metavar="N",
+    )
     boundary: str = _option(
-        "split", "Encode the two sides of a loss boundary apart, as inference does, or as one text."
+        "split",
+        "Length and loss",
+        "How to encode the text on both sides of a loss boundary: split, as inference does, or "
+        "joint, as one text.",
+        values=("split", "joint"),
+        metavar="NAME",
     )
-    backend: str = _option("auto", "The encoder; all give the same ids.")
-    format: str = _option("parquet", "The shards' file format.")
-    shard_size: str = _option("64MiB", "Input (uncompressed) in one shard, e.g. 500KB or 1GiB.")
-    max_line_bytes: str = _option("64MiB", "Longest record in the input; others are bad records.")
+    backend: str = _option(
+        "auto",
+        "Tokenizer",
+        "The encoder: {values}. All give the same ids.",
+        values=("auto", "gigatoken", "hf"),
+        decides_bytes=False,
+        metavar="NAME",
+    )
+    format: str = _option(
+        "parquet",
+        "Output",
+        "The file format of the shards: {values}.",
+        values=choices.FORMATS,
+        metavar="NAME",
+    )
+    shard_size: str = _option(
+        "64MiB",
+        "Output",
+        "How much input, uncompressed, goes into one shard, e.g. 500KB or 1GiB.",
+        metavar="SIZE",
+    )
+    max_line_bytes: str = _option(
+        "64MiB",
+        "Input",
+        "The longest record, in bytes; a longer one is a bad record.",
+        metavar="SIZE",
+    )
     max_expansion: int = _option(
-        choices.MAX_EXPANSION, "Compressed input: the most bytes that one stored byte may become."
+        choices.MAX_EXPANSION,
+        "Input",
+        "For compressed input: the most bytes that one stored byte may become.",
+        least=1,
+        decides_bytes=False,
+        metavar="N",
     )
     on_injection: str = _option(
-        "encode", "Records that hold a control token's text: encode it as text, or reject them."
+        "encode",
+        "Bad records",
+        "If a record holds a control token's text: encode it as text, or reject the record.",
+        values=("encode", "reject"),
+        metavar="NAME",
     )
-    on_error: str = _option("fail", "Bad records: publish nothing, or set them aside.")
+    on_error: str = _option(
+        "fail",
+        "Bad records",
+        "If there are bad records: fail and publish nothing, or quarantine them.",
+        values=("fail", "quarantine"),
+        metavar="NAME",
+    )
     max_rejects: str | None = _option(
-        None, "With quarantine: the most bad records, as a number or a percentage."
+        None,
+        "Bad records",
+        "With quarantine: the most bad records that are allowed, as a number or a percentage.",
+        metavar="N|P%",
     )
-    workers: int | None = _option(None, "Worker processes; the cores it may use, unless given.")
+    workers: int | None = _option(
+        None,
+        "Run",
+        "Worker processes. [default: the number of cores that sftprep may use]",
+        least=1,
+        decides_bytes=False,
+        metavar="N",
+    )
     overwrite: bool = _option(
-        False, "Replace the dataset in the output folder, once the new is whole."
+        False,
+        "Run",
+        "Replace the dataset in the output folder once the new one is complete.",
+        decides_bytes=False,
     )
     resume: bool = _option(
-        False, "Go on where an interrupted run ended; build a damaged dataset again."
+        False,
+        "Run",
+        "Continue where an interrupted run with these options stopped; build a damaged dataset "
+        "again.",
+        decides_bytes=False,
     )
 
     def __post_init__(self) -> None:
-        for option in fields(self):
-            value = _typed(option.name, getattr(self, option.name), option.type)
+        for option in options():
+            value = _typed(option, getattr(self, option.name))
             object.__setattr__(self, option.name, value)
-            if option.name in CHOICES and value not in CHOICES[option.name]:
-                raise UsageError(_no_such_choice(option.name, value))
+            if option.values and value not in option.values:
+                raise UsageError(_not_allowed(option, value))
+            if option.least is not None and value is not None and value < option.least:
+                raise UsageError(f"{option.flag} is {value}; expected {option.least} or more.")
         _check_together(self)
 
     @classmethod
     def from_sources(cls, path: str | None, flags: Mapping[str, Any]) -> "Recipe":
-        """Merge a YAML file and the flags that were given (others are None or empty)."""
+        """Merge a YAML file and the flags.
+
+        Args:
+            path: the file; None if there is none.
+            flags: option -> value. A flag that was not given is None, False or an empty list.
+        """
         values = _load_file(path) if path else {}
         given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}
         values.update(given)
@@ -129,13 +309,22 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         """Every option by name, as plain values."""
-        return {
-            f.name: list(value) if isinstance(value := getattr(self, f.name), tuple) else value
-            for f in fields(self)
-        }
+        return {option.name: _plain(getattr(self, option.name)) for option in options()}
+
+    def deciding(self, resolved: Mapping[str, Any]) -> dict[str, Any]:
+        """The options that decide the dataset's bytes, by name, as plain values.
+
+        Args:
+            resolved: the values of options whose effect depends on more than the recipe, such as
+                a ``max_length`` that follows from the tokenizer.
+        """
+        values = self.as_dict() | dict(resolved)
+        return {option.name: values[option.name] for option in options() if option.decides_bytes}
 
     def to_yaml(self) -> str:
-        """The recipe as a file that gives the same result."""
+        """Write the recipe as a YAML file that gives the same result."""
+        import yaml
+
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
 
     @property
@@ -145,7 +334,11 @@ class Recipe:
 
     @property
     def template_arguments(self) -> dict[str, Any]:
-        """The chat template's arguments; true, false, null and numbers are values, not text."""
+        """The chat template's arguments; true, false, null and numbers are values, not texts."""
+        if not self.template_arg:
+            return {}
+        import yaml
+
         return {k: yaml.safe_load(v) for k, v in (a.split("=", 1) for a in self.template_arg)}
 
     @property
@@ -155,7 +348,7 @@ class Recipe:
 
     @property
     def limits(self) -> "Limits":
-        """What the input may demand."""
+        """What the input may demand of the reader."""
         from sftprep.reading.blocks import Limits
 
         return Limits(parse_size(self.max_line_bytes, "max_line_bytes"), self.max_expansion)
@@ -167,6 +360,19 @@ class Recipe:
         if self.max_rejects.endswith("%"):
             return int(read * Fraction(self.max_rejects[:-1]) / 100)
         return int(self.max_rejects)
+
+
+@cache
+def options() -> tuple[Option, ...]:
+    """All options, in the order in which they are declared."""
+    return tuple(
+        Option(name=f.name, type=f.type, default=f.default, **f.metadata) for f in fields(Recipe)
+    )
+
+
+def allowed_values(name: str) -> tuple[str, ...]:
+    """The values that an option allows; () where any value of its type will do."""
+    return next(option.values for option in options() if option.name == name)
 
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -198,22 +404,29 @@ def flag(name: str) -> str:
 
 
 def _load_file(path: str) -> dict[str, Any]:
+    import yaml
+
     try:
         value = yaml.safe_load(Path(path).read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
-    except Exception as error:  # safe_load raises whatever its parts raise: 2001-99-99 is a date
+    except Exception as error:  # PyYAML raises more than YAMLError: 2001-99-99 is a ValueError
         first = " ".join(str(error).split())
         raise UsageError(f"{path}: not valid YAML: {first}. Correct the file.") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise UsageError(f"{path}: a recipe is a mapping of options; found {shown(value)}.")
-    known = [f.name for f in fields(Recipe)]
+        raise UsageError(
+            f"{path}: found {shown(value)}; expected a mapping of options to values. Correct the "
+            "file."
+        )
+    known = [option.name for option in options()]
     values = {}
     for key, entry in value.items():
         name = str(key).replace("-", "_")
         if name not in known:
+            import difflib
+
             close = difflib.get_close_matches(name, known, 1)
             hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
             raise UsageError(f"{path}: unknown option {shown(key)}. {hint}")
@@ -227,10 +440,12 @@ KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
     tuple[str, ...]: ((list, tuple), "a list of texts"),
 }
+"""Declared type -> the types that a value may have, and their name in an error."""
 
 
-def _typed(name: str, value: Any, kind: Any) -> Any:
-    """``value`` if it has the declared type (lists become tuples); nothing is guessed."""
+def _typed(option: Option, value: Any) -> Any:
+    """Return ``value`` if it has the declared type (a list becomes a tuple); guess nothing."""
+    kind = option.type
     if kind not in KINDS:  # X | None
         if value is None:
             return None
@@ -238,25 +453,27 @@ def _typed(name: str, value: Any, kind: Any) -> Any:
     types, words = KINDS[kind]
     wrong = not isinstance(value, types) or (isinstance(value, bool) and bool not in types)
     if wrong or (isinstance(value, list | tuple) and not all(isinstance(x, str) for x in value)):
-        raise UsageError(f"{flag(name)} is {shown(value)}; expected {words}.")
+        raise UsageError(f"{option.flag} is {shown(value)}; expected {words}.")
     return tuple(value) if isinstance(value, list) else value
 
 
-def _no_such_choice(name: str, value: str) -> str:
-    choices = CHOICES[name]
-    close = difflib.get_close_matches(value, choices, 1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Choose {', '.join(choices)}."
-    return f"{flag(name)} is {shown(value)}, which is no choice. {hint}"
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _not_allowed(option: Option, value: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(value, option.values, 1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Choose one of {', '.join(option.values)}."
+    return f"{option.flag} is {shown(value)}, which it does not allow. {hint}"
 
 
 def _check_together(recipe: Recipe) -> None:
-    for name, least in (("max_length", 1), ("max_expansion", 1), ("workers", 1)):
-        value = getattr(recipe, name)
-        if value is not None and value < least:
-            raise UsageError(f"{flag(name)} is {value}; expected {least} or more.")
     if recipe.ignore_index >= 0:
         raise UsageError(
-            f"--ignore-index is {recipe.ignore_index}, which can be a token's id. Use one below 0."
+            f"--ignore-index is {recipe.ignore_index}, which can be a token's id. Use a number "
+            "below 0."
         )
     for entry in recipe.field:
         canonical, equals, actual = entry.partition("=")
@@ -276,7 +493,7 @@ def _check_together(recipe: Recipe) -> None:
             )
         if recipe.on_error != "quarantine":
             raise UsageError(
-                "--max-rejects needs --on-error quarantine: otherwise none is allowed."
+                "--max-rejects needs --on-error quarantine: without it no bad record is allowed."
             )
 
 
@@ -286,10 +503,13 @@ def _check_template_options(recipe: Recipe) -> None:
         if not (equals and key.isidentifier()):
             raise UsageError(f"--template-arg {shown(entry)}: expected KEY=VALUE.")
         try:
+            import yaml
+
             yaml.safe_load(value)
-        except Exception as error:  # as above
+        except Exception as error:  # as in _load_file
             raise UsageError(
-                f"--template-arg {shown(entry)}: {shown(value)} is no value. Quote it to mean text."
+                f"--template-arg {shown(entry)}: {shown(value)} is not a YAML value. Quote it if "
+                "it is a text."
             ) from error
     if recipe.date is not None:
         try:

@@ -1,20 +1,17 @@
-"""The main job, top to bottom.
+"""The run, top to bottom: ``prepare``.
 
     read -> parse -> normalize -> render -> encode -> assemble -> truncate -> write -> manifest
     bytes   dicts    Conversation  pieces    ids       Batch       Batch      shard    manifest.json
 
-What happens to one block is in ``pipeline``; here is what happens to the run.
+``pipeline.py`` shows what happens to one block; this module shows what happens to the run.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sftprep.data.block import Block
-from sftprep.data.conversation import Record
 from sftprep.dataset.accounting import Tally
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
@@ -25,29 +22,32 @@ from sftprep.dataset.shard_writer import ShardWriter
 from sftprep.dataset.staging import Output
 from sftprep.engine.local.fork_server import Staff
 from sftprep.engine.local.pool import run_blocks
-from sftprep.errors import DataError, NoInputError, RecordError, UsageError
+from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.formats.table import shard_name
+from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
-from sftprep.schemas.fields import Fields
-from sftprep.schemas.plain import detect_schema
-from sftprep.strict_json import parse_line
 
 
 def prepare(
-    recipe: Recipe, *, progress: Progress | None = None, staff: Staff | None = None
+    recipe: Recipe, *, progress: Progress | None = None, early: Staff | None = None
 ) -> Prepared:
     """Turn instruction data into tokenized, label-masked shards.
 
     Args:
-        recipe: what to do; ``output`` and ``tokenizer`` must be given.
-        progress: told how it goes; nobody, unless given.
-        staff: workers that were started early.
+        recipe: what to do; it must name ``output`` and ``tokenizer``.
+        progress: is told how far the run is.
+        early: worker processes that were started before this module was loaded.
 
     Returns:
-        The manifest, and whether the dataset was written now; ``early.prepare`` says more.
+        The manifest of the dataset, which is complete in ``recipe.output`` by then, and whether
+        this run wrote it.
+
+    Raises:
+        SftprepError: one of its kinds. Then nothing was published, and a dataset that was in the
+            output folder before is still there.
     """
     progress = progress or Silent()
     if recipe.output is None:
@@ -56,76 +56,56 @@ def prepare(
     output.check()
     job = plan(recipe)
     output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
-    if there := finished(output, job, recipe):
+    if existing := finished(output, job, recipe):
         output.tidy()
-        return Prepared(there, "unchanged")
-    _tell(job, progress)
+        return Prepared(existing, "unchanged")
+    _say_notes(job, progress)
     quarantine = recipe.on_error == "quarantine"
     with (
         output.staged() as staging,
         Tally(job.sources, output.dataset, quarantine=quarantine) as tally,
     ):
         journal = Journal(staging, job.sources)
-        resumed = _begin(output, journal, tally, recipe, job)
+        resumed = _begin(output, journal, tally, job)
         reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)
         progress.start(reader.total)
-        blocks = journal.left(with_schemas(reader, recipe))
+        blocks = journal.left(with_schemas(reader, recipe.schema, recipe.field_names))
         with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
-            results = run_blocks(blocks, job.settings, job.workers, job.names, staff)
-            for _, group in groupby(results, attrgetter("shard")):
+            paths = [source.path for source in job.sources]
+            results = run_blocks(blocks, job.settings, job.workers, paths, early)
+            for _, of_shard in groupby(results, attrgetter("shard")):
                 shard = shards.shard(journal.next_shard())
-                for result in group:
+                for result in of_shard:
                     tally.add(result)
                     shard.add(result.batch)
                     progress.advance(reader.stored, result.size, result.read)
                 journal.add(tally.state(), tally.ledgers(), shard.close())
-            facts = journal.close(partial(shard_name, name=recipe.format))
+            written = journal.close(partial(shard_name, name=recipe.format))
         tally.close()
         tally.check(recipe.reject_limit(tally.read))
         _check_rows(tally)
-        manifest = _manifest(recipe, job, reader, tally, facts, _save_tokenizer(output, job))
+        manifest = _manifest(job, reader, tally, written, _save_tokenizer(output, job))
         write_durably(output.dataset / MANIFEST, manifest.dump())
         output.publish()
     return Prepared(manifest, "resumed" if resumed else "written")
 
 
-def _begin(output: Output, journal: Journal, tally: Tally, recipe: Recipe, job: Plan) -> bool:
-    """Begin anew, or where an interrupted run ended; whether it was the latter."""
-    todo = job.identity(recipe, [source.name for source in job.sources])
-    if recipe.resume and journal.resumable():
-        journal.resume(todo)
+def _begin(output: Output, journal: Journal, tally: Tally, job: Plan) -> bool:
+    """Start from nothing, or continue an interrupted run; return True if it was continued."""
+    identity = job.identity([source.name for source in job.sources])
+    if job.recipe.resume and journal.resumable():
+        journal.resume(identity)
     else:
         output.begin()
-        journal.begin(todo)
+        journal.begin(identity)
     if not journal.finished:
         return False
     tally.restore(journal.finished[-1]["counts"])
     return True
 
 
-def with_schemas(blocks: Iterable[Block], recipe: Recipe) -> Iterator[Block]:
-    """The blocks, each with its source's schema: as given, or told by the first record."""
-    fields = Fields(recipe.field_names)
-    source, schema = -1, ""
-    for block in blocks:
-        if recipe.schema != "auto":
-            schema = recipe.schema
-        elif block.source != source or not schema:
-            schema = detect_schema(_records(block), fields)
-        source = block.source
-        yield block._replace(schema=schema)
-
-
-def _records(block: Block) -> Iterator[Record]:
-    for line in block.lines():
-        try:
-            yield parse_line(line)
-        except RecordError:  # it will be told of when the block is worked on
-            continue
-
-
-def _tell(job: Plan, progress: Progress) -> None:
-    """What to know before the work begins."""
+def _say_notes(job: Plan, progress: Progress) -> None:
+    """Say what the user should know before the work begins."""
     limit = job.settings.tokenizer.model_max_length
     if limit is not None and job.settings.max_length > limit:
         progress.note(
@@ -138,7 +118,7 @@ def _tell(job: Plan, progress: Progress) -> None:
 
 
 def _check_rows(tally: Tally) -> None:
-    """A dataset has rows."""
+    """Refuse to publish a dataset without rows."""
     if not tally.read:
         raise NoInputError("the input holds no records. Check the files.")
     counts = tally.totals()
@@ -152,7 +132,7 @@ def _check_rows(tally: Tally) -> None:
 
 
 def _save_tokenizer(output: Output, job: Plan) -> dict[str, str]:
-    """Save the tokenizer beside the shards; return the files' SHA-256."""
+    """Save the tokenizer beside the shards; return each file's SHA-256."""
     hashes = {}
     for name, data in job.settings.tokenizer.files.items():
         path = output.dataset / "tokenizer" / name
@@ -163,7 +143,6 @@ def _save_tokenizer(output: Output, job: Plan) -> dict[str, str]:
 
 
 def _manifest(
-    recipe: Recipe,
     job: Plan,
     reader: BlockReader,
     tally: Tally,
@@ -180,7 +159,7 @@ def _manifest(
         }
         for source, facts, counts in zip(job.sources, reader.facts, tally.sources, strict=True)
     ]
-    identity = job.identity(recipe, [facts.sha256 for facts in reader.facts])
+    identity = job.identity([facts.sha256 for facts in reader.facts])
     return Manifest(
         format_version=FORMAT_VERSION,
         recipe=identity["recipe"],

@@ -92,6 +92,28 @@ def parse_value(text: str) -> Any:
     return value
 
 
+def parse_json_text(text: str, where: str) -> Any:
+    """Parse JSON that a record holds as text, and name the field in errors.
+
+    Args:
+        text: the JSON text; any JSON value is accepted.
+        where: the field that holds the text, such as ``tools``, for error messages.
+
+    Raises:
+        RecordError: ``wrong_type`` if the text is not JSON at all; otherwise the reason that
+            ``parse_line`` would give, with the field named. It has no column: positions in the
+            text are not positions in the record.
+    """
+    try:
+        return parse_value(text)
+    except RecordError as error:
+        if error.reason == "invalid_json":
+            problem = f"{where} is {shown(text)}; expected JSON text"
+            raise RecordError("wrong_type", problem) from error
+        problem = f"{where} holds JSON text: {error.problem}"
+        raise RecordError(error.reason, problem, error.cure) from error
+
+
 def _loaded(line: bytes) -> Any:
     try:
         return orjson.loads(line)

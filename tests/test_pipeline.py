@@ -71,7 +71,7 @@ def talk(text: str, **train: bool) -> dict[str, Any]:
 def run(records: Sequence[object], schema: str = "messages", **changed: Any) -> BlockResult:
     """What becomes of records."""
     data = b"".join(json.dumps(record).encode() + b"\n" for record in records)
-    return Pipeline(settings(**changed)).run(Block(0, 0, 1, 0, data, None, schema))
+    return Pipeline(settings(**changed)).process(Block(0, 0, 1, 0, data, None, schema))
 
 
 def texts(result: BlockResult) -> list[str]:
@@ -93,7 +93,7 @@ def test_losses_have_their_places() -> None:
     long = b'{"prompt":"a","completion":"' + b"b" * 50 + b'"}'
     lines = [good, b"", b"\xff", long, b"  \r", b'{"prompt":"\xe4\xbb\xb7"}\r', good, b"[1]"]
     block = Block(3, 7, 100, 5000, b"\n".join(lines), None, "prompt-completion")
-    result = Pipeline(settings(template=load_template("plain"), max_length=20)).run(block)
+    result = Pipeline(settings(template=load_template("plain"), max_length=20)).process(block)
     offsets = [5000 + sum(len(line) + 1 for line in lines[:index]) for index in range(len(lines))]
     assert [
         (3, 102, offsets[2], "invalid_utf8", lines[2]),
@@ -117,7 +117,7 @@ def test_losses_of_an_array() -> None:
     data = b'{"prompt":"a","completion":"b"}   {"prompt":1}'
     elements = (Element(0, 31, 4), Element(34, 46, 9))
     block = Block(0, 0, 4, 77, data, elements, "prompt-completion")
-    result = Pipeline(settings(template=load_template("plain"))).run(block)
+    result = Pipeline(settings(template=load_template("plain"))).process(block)
     assert [(x.line, x.offset, x.raw) for x in result.rejected] == [(9, 111, b'{"prompt":1}')]
 
 

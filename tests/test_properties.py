@@ -15,13 +15,13 @@ from tokenizers import Tokenizer as HfTokenizer
 from toys import byte_hf, byte_tokenizer, piece_tokenizer, recipe, save_folder, tree, write_jsonl
 
 from sftprep import DataError, load_manifest, prepare, read_shard
-from sftprep.choices import TRAIN_ON, TRUNCATIONS
 from sftprep.data.batch import Batch
 from sftprep.data.block import Block
 from sftprep.data.conversation import Conversation, Message
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.reading.blocks import BlockReader
+from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import truncate
 from sftprep.templates.renderer import Renderer, rendered_text
 from sftprep.templates.template import load_template
@@ -110,7 +110,7 @@ def run(
     if key not in PIPELINES:
         PIPELINES[key] = Pipeline(settings_of(TOKENIZERS[tokenizer], template, **options))
     data = "".join(json.dumps(record_of(record)) + "\n" for record in records).encode()
-    return PIPELINES[key].run(Block(0, 0, 1, 0, data, None, "messages"))
+    return PIPELINES[key].process(Block(0, 0, 1, 0, data, None, "messages"))
 
 
 def rows_of(batch: Batch | None) -> dict[int, tuple[list[int], list[bool]]]:
@@ -132,7 +132,7 @@ records = st.lists(conversations(), min_size=1, max_size=5)
 
 
 @quickly
-@given(records, a_tokenizer, a_template, st.sampled_from(TRAIN_ON), a_boundary)
+@given(records, a_tokenizer, a_template, st.sampled_from(allowed_values("train_on")), a_boundary)
 def test_columns(
     data: list[Conversation], tokenizer: str, template: str, train_on: str, boundary: str
 ) -> None:
@@ -249,7 +249,7 @@ def test_split_prompt_is_the_encoding_of_the_prompt(
 
 
 @quickly
-@given(records, st.sampled_from(TRUNCATIONS), st.integers(1, 60), a_boundary)
+@given(records, st.sampled_from(allowed_values("truncation")), st.integers(1, 60), a_boundary)
 def test_truncation(data: list[Conversation], strategy: str, limit: int, boundary: str) -> None:
     """A cut row is no longer than the limit and never longer than it was, and trains something."""
     whole = rows_of(run(data, "bytes", "chatml", boundary=boundary).batch)
@@ -272,7 +272,7 @@ def is_subsequence(short: list[int], long: list[int]) -> bool:
 
 
 @quickly
-@given(records, st.sampled_from(TRUNCATIONS), st.integers(2, 60))
+@given(records, st.sampled_from(allowed_values("truncation")), st.integers(2, 60))
 def test_truncation_is_idempotent(data: list[Conversation], strategy: str, limit: int) -> None:
     """What was cut to a limit is not cut again at that limit."""
     batch = run(data, "bytes", "chatml", truncation="prompt-start").batch

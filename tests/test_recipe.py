@@ -1,6 +1,6 @@
 """recipe: one options object for flags, files and Python, strict about every key and type."""
 
-import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,17 +11,21 @@ from typing import Any
 import pytest
 import typer
 import yaml
+from typer.testing import CliRunner
 
-from sftprep import Recipe, UsageError, choices
-from sftprep.cli.app import app, prepare
+from sftprep import Recipe, UsageError
+from sftprep.cli.app import app
 from sftprep.data.batch import Batch
 from sftprep.formats.table import FORMATS
-from sftprep.recipe import CHOICES, flag, parse_size
+from sftprep.recipe import GROUPS, flag, options, parse_size
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import FIELDS, Fields
 from sftprep.schemas.plain import SCHEMAS
 
 Write = Callable[[str, str | bytes], Path]
+
+VALUES = {option.name: option.values for option in options() if option.values}
+"""The options that allow some values only, and these values."""
 
 EVERYTHING: dict[str, Any] = {
     "inputs": ["a.jsonl", "b/*.json"],
@@ -162,8 +166,8 @@ FILES = [
     ("templates: qa", "unknown option 'templates'. Did you mean 'template'?"),
     ("zzzz: 1", f"unknown option 'zzzz'. Known: {KNOWN}."),
     ("1: 2", f"unknown option 1. Known: {KNOWN}."),
-    ("[a, b]", "a recipe is a mapping of options; found a list of 2."),
-    ("text", "a recipe is a mapping of options; found 'text'."),
+    ("[a, b]", "found a list of 2; expected a mapping of options to values. Correct the file."),
+    ("text", "found 'text'; expected a mapping of options to values. Correct the file."),
 ]
 
 
@@ -212,32 +216,38 @@ def test_no_file(tmp_path: Path) -> None:
         ({"workers": -1}, "--workers is -1; expected 1 or more."),
         (
             {"ignore_index": 0},
-            "--ignore-index is 0, which can be a token's id. Use one below 0.",
+            "--ignore-index is 0, which can be a token's id. Use a number below 0.",
         ),
-        ({"schema": "chat"}, "--schema is 'chat', which is no choice."),
+        ({"schema": "chat"}, "--schema is 'chat', which it does not allow."),
         (
             {"truncation": "balance"},
-            "--truncation is 'balance', which is no choice. Did you mean 'balanced'?",
+            "--truncation is 'balance', which it does not allow. Did you mean 'balanced'?",
         ),
         (
             {"train_on": "x"},
-            "--train-on is 'x', which is no choice. Choose completion, all, last.",
+            "--train-on is 'x', which it does not allow. Choose one of completion, all, last.",
         ),
-        ({"boundary": "x"}, "--boundary is 'x', which is no choice. Choose split, joint."),
-        ({"backend": "x"}, "--backend is 'x', which is no choice. Choose auto, gigatoken, hf."),
+        (
+            {"boundary": "x"},
+            "--boundary is 'x', which it does not allow. Choose one of split, joint.",
+        ),
+        (
+            {"backend": "x"},
+            "--backend is 'x', which it does not allow. Choose one of auto, gigatoken, hf.",
+        ),
         (
             {"on_error": "ignore"},
-            "--on-error is 'ignore', which is no choice. Choose fail, quarantine.",
+            "--on-error is 'ignore', which it does not allow. Choose one of fail, quarantine.",
         ),
         (
             {"on_injection": "x"},
-            "--on-injection is 'x', which is no choice. Choose encode, reject.",
+            "--on-injection is 'x', which it does not allow. Choose one of encode, reject.",
         ),
         ({"template_arg": ["a"]}, "--template-arg 'a': expected KEY=VALUE."),
         ({"date": "1.2.2024"}, "--date is '1.2.2024'; expected a date as YYYY-MM-DD."),
         (
             {"max_rejects": "5"},
-            "--max-rejects needs --on-error quarantine: otherwise none is allowed.",
+            "--max-rejects needs --on-error quarantine: without it no bad record is allowed.",
         ),
     ],
 )
@@ -317,56 +327,86 @@ def test_field_names() -> None:
 # --- the command line ---------------------------------------------------------------------------
 
 
+def flags_of(command: str) -> dict[str, Any]:
+    """The parameters of a command, by name."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    return {parameter.name: parameter for parameter in group.commands[command].params}
+
+
 def test_flags_are_the_options() -> None:
-    """The command has a flag for each option, of the same name, and no other but these."""
-    command = typer.main.get_command(app)
-    assert isinstance(command, typer.core.TyperGroup)
-    flags = {p.name: [*p.opts] for p in command.commands["prepare"].params}
-    own = {"recipe", "print_recipe", "json", "quiet", "help"}
-    assert {f.name for f in fields(Recipe)} | own == set(flags) | {"help"}
-    for option in fields(Recipe):
+    """``prepare`` has a flag for each option, of the same name, and a few of its own."""
+    flags = flags_of("prepare")
+    own = {"recipe", "print_recipe", "json", "quiet"}
+    assert {f.name for f in fields(Recipe)} | own == set(flags)
+    for option in options():
         if option.name != "inputs":
-            assert flag(option.name) in flags[option.name]
+            assert [option.flag] == flags[option.name].opts
+
+
+def test_preview_takes_what_decides_rows() -> None:
+    """``preview`` has no flags for what only matters once a dataset is written."""
+    missing = {f.name for f in fields(Recipe)} - set(flags_of("preview"))
+    assert missing == {
+        "output", "format", "shard_size", "max_rejects", "workers", "overwrite", "resume"
+    }  # fmt: skip
 
 
 def test_flags_have_no_defaults_of_their_own() -> None:
-    """A flag that is not given says nothing: defaults are the recipe's alone."""
-    defaults = {p.default for p in inspect.signature(prepare).parameters.values()}
-    assert {None, False} == defaults
+    """A flag that is not given says nothing: the defaults are the recipe's."""
+    flags = flags_of("prepare")
+    assert {flags[f.name].default for f in fields(Recipe)} == {None, False}
 
 
-def test_help_names_every_choice() -> None:
-    """The help of an option with choices names each of them."""
-    command = typer.main.get_command(app)
-    assert isinstance(command, typer.core.TyperGroup)
-    helps = {p.name: getattr(p, "help", "") for p in command.commands["prepare"].params}
+def test_help_names_every_allowed_value() -> None:
+    """The help of an option names each value that it allows."""
+    flags = flags_of("prepare")
     missing = {
-        name: [c for c in choices if c not in helps[name]]
-        for name, choices in CHOICES.items()
-        if any(c not in helps[name] for c in choices)
+        name: [value for value in values if value not in flags[name].help]
+        for name, values in VALUES.items()
     }
-    assert missing == {}
+    assert {name: [] for name in VALUES} == missing
 
 
 def test_help_names_every_default() -> None:
-    """The help of an option names its default."""
-    command = typer.main.get_command(app)
-    assert isinstance(command, typer.core.TyperGroup)
-    helps = {p.name: getattr(p, "help", "") for p in command.commands["prepare"].params}
-    for name in CHOICES:
-        assert f"[default: {getattr(Recipe(), name)}]" in helps[name]
-    assert "[default: -100]" in helps["ignore_index"]
+    """The help of an option names its default, unless it has none or is off."""
+    flags = flags_of("prepare")
+    for option in options():
+        if option.default not in (None, False, ()):
+            assert flags[option.name].help.endswith(f"[default: {option.default}]")
 
 
-def test_choices_are_what_the_stages_know() -> None:
-    """The names that an option takes are those that something is done for."""
-    assert tuple(SCHEMAS) == choices.SCHEMAS
-    assert tuple(FORMATS) == choices.FORMATS
+def test_help_lists_options_by_group() -> None:
+    """The help has a heading for each group, in order, and every option is in one."""
+    text = CliRunner().invoke(app, ["prepare", "--help"]).stdout
+    headings = [line.removesuffix(":") for line in text.splitlines() if re.match(r"\w.*:$", line)]
+    assert headings == ["Arguments", *GROUPS, "Other options"]
+    assert {option.group for option in options()} == set(GROUPS)
+
+
+def test_what_decides_bytes() -> None:
+    """Where data lies and how the work is done decide no byte; all other options do."""
+    assert [option.name for option in options() if not option.decides_bytes] == [
+        "inputs", "output", "tokenizer", "revision", "backend", "max_expansion", "workers",
+        "overwrite", "resume",
+    ]  # fmt: skip
+
+
+def test_deciding_options() -> None:
+    """The options that decide bytes come as plain values; resolved values replace the given."""
+    found = Recipe(add_token=("<a>",), workers=3).deciding({"max_length": 9})
+    assert (found["add_token"], found["max_length"], found["template"]) == (["<a>"], 9, "plain")
+    assert "workers" not in found
+
+
+def test_allowed_values_are_what_the_stages_know() -> None:
+    """An option allows the names that its stage knows, and no others."""
+    assert ("auto", *SCHEMAS) == VALUES["schema"]
+    assert tuple(FORMATS) == VALUES["format"]
     assert set(FIELDS) == set(Fields())
-    assert set(choices.TRUNCATIONS) > NEEDS_SECTIONS
-    assert choices.IGNORE_INDEX == -100
+    assert set(VALUES["truncation"]) > NEEDS_SECTIONS
     batch = Batch.of([[1, 2]], [[False, True]])
-    for strategy in set(choices.TRUNCATIONS) - NEEDS_SECTIONS:
+    for strategy in set(VALUES["truncation"]) - NEEDS_SECTIONS:
         assert len(truncate(batch, 2, strategy).batch) == 1
 
 

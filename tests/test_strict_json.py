@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sftprep import strict_json as parse
 from sftprep.errors import RecordError
-from sftprep.strict_json import parse_line, parse_lines, parse_value
+from sftprep.strict_json import parse_json_text, parse_line, parse_lines, parse_value
 
 
 @pytest.mark.parametrize(
@@ -293,3 +293,34 @@ def test_record_error_crosses_processes() -> None:
         RecordError("reason", "what is wrong").text("a.jsonl:3")
         == "a.jsonl:3: what is wrong. Fix the record, or pass --on-error quarantine."
     )
+
+
+def test_json_inside_text_is_parsed_by_the_same_rules() -> None:
+    """Any JSON value may be written as text."""
+    assert parse_json_text('{"city": "Rome", "days": [1, 2.5, null]}', "tools") == {
+        "city": "Rome",
+        "days": [1, 2.5, None],
+    }
+
+
+def test_text_that_is_not_json_names_its_field() -> None:
+    """Text that is not JSON has the wrong type, and the error says which field holds it."""
+    with pytest.raises(RecordError) as caught:
+        parse_json_text("[{", "tools")
+    assert (caught.value.reason, caught.value.problem, caught.value.column) == (
+        "wrong_type",
+        "tools is '[{'; expected JSON text",
+        None,
+    )
+
+
+def test_unsafe_json_inside_text_keeps_its_reason_and_names_its_field() -> None:
+    """A problem inside valid JSON keeps its own reason and cure."""
+    with pytest.raises(RecordError) as caught:
+        parse_json_text('{"a": 1, "a": 2}', "messages[1].content")
+    assert (caught.value.reason, caught.value.problem, caught.value.column) == (
+        "duplicate_key",
+        "messages[1].content holds JSON text: the key 'a' is there twice in one object",
+        None,
+    )
+    assert caught.value.cure == "Keep one of the two"

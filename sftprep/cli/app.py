@@ -1,15 +1,27 @@
-"""The command line: flags -> Recipe, errors -> stderr and exit code, progress. No logic.
+"""The command line: flags -> a call into the package, errors -> stderr and an exit code. No logic.
 
 Results go to stdout, messages and progress to stderr. Nothing heavy is imported before a command
 runs: ``sftprep --help`` must be quick.
 """
 
 import gc
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftprep.cli.terminal import command, ignore_signals, is_coloured, progress_bar, set_up, show
+from sftprep import __version__
+from sftprep.cli.options import recipe_command
+from sftprep.cli.terminal import (
+    command,
+    ignore_signals,
+    is_coloured,
+    progress_bar,
+    set_up,
+    show,
+)
+
+if TYPE_CHECKING:
+    from sftprep.recipe import Recipe
 
 app = typer.Typer(
     name="sftprep",
@@ -23,238 +35,81 @@ app = typer.Typer(
     "exists or cannot be made, 74 I/O, 75 output in use, 130 and 143 interrupted.",
 )
 
-Inputs = Annotated[
-    list[str] | None, typer.Argument(help="Files, globs, folders, or - for standard input.")
-]
-Output = Annotated[str | None, typer.Option(help="The folder to write the dataset to.")]
-TokenizerName = Annotated[
-    str | None, typer.Option("--tokenizer", help="A folder, a tokenizer.json, or a hub id.")
-]
-Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
-RecipeFile = Annotated[
-    str | None, typer.Option("--recipe", help="A YAML file with any option as a key; flags win.")
-]
-PrintRecipe = Annotated[
-    bool, typer.Option("--print-recipe", help="Print the resolved recipe, and stop.")
-]
-Schema = Annotated[
-    str | None,
-    typer.Option(
-        help="auto, prompt-completion, instruction, messages or sharegpt. [default: auto]"
-    ),
-]
-Field = Annotated[
-    list[str] | None,
-    typer.Option(
-        help="CANONICAL=ACTUAL, what the data calls a field: prompt=question. Repeatable."
-    ),
-]
-TemplateName = Annotated[
-    str | None,
-    typer.Option(
-        "--template", help="Built-in, YAML or .jinja file, or tokenizer. [default: plain]"
-    ),
-]
-TemplateArg = Annotated[
-    list[str] | None,
-    typer.Option(help="KEY=VALUE for a chat template: enable_thinking=false. Repeatable."),
-]
-Date = Annotated[str | None, typer.Option(help="YYYY-MM-DD: what a chat template takes for today.")]
-System = Annotated[str | None, typer.Option(help="The system prompt where a record has none.")]
-Separator = Annotated[
-    str | None,
-    typer.Option(help="Text between prompt and completion (plain); may be a special token."),
-]
-AddToken = Annotated[
-    list[str] | None,
-    typer.Option(help="TOKEN to add if missing; ROLE=TOKEN makes it bos, eos, pad or sep too."),
-]
-AllowControl = Annotated[
-    list[str] | None,
-    typer.Option(help="A control token that the data writes as text and means. Repeatable."),
-]
-MaxLength = Annotated[
-    int | None,
-    typer.Option(help="Longest row in tokens. [default: 2048, or the tokenizer's limit if less]"),
-]
-Truncation = Annotated[
-    str | None,
-    typer.Option(
-        help="error, drop, keep-start, keep-end, prompt-start, completion-end, balanced or "
-        "oldest-turns. [default: drop]"
-    ),
-]
-TrainOn = Annotated[
-    str | None,
-    typer.Option(help="completion (all answers), last, or all. [default: completion]"),
-]
-PerTurn = Annotated[
-    bool, typer.Option("--per-turn", help="One example for each answer, with its own prompt.")
-]
-IgnoreIndex = Annotated[
-    int | None, typer.Option(help="The label of tokens without loss. [default: -100]")
-]
-Boundary = Annotated[
-    str | None,
-    typer.Option(help="Encode both sides of a loss boundary split or joint. [default: split]"),
-]
-BackendName = Annotated[
-    str | None,
-    typer.Option("--backend", help="auto, gigatoken or hf: the same ids. [default: auto]"),
-]
-Format = Annotated[str | None, typer.Option(help="parquet, arrow or jsonl. [default: parquet]")]
-ShardSize = Annotated[
-    str | None, typer.Option(help="Input bytes in one shard, e.g. 500KB. [default: 64MiB]")
-]
-MaxLineBytes = Annotated[
-    str | None, typer.Option(help="Longest record; others are bad records. [default: 64MiB]")
-]
-MaxExpansion = Annotated[
-    int | None,
-    typer.Option(help="Compressed input: bytes that one stored byte may become. [default: 200]"),
-]
-OnInjection = Annotated[
-    str | None,
-    typer.Option(
-        help="A control token's text in a record: encode it, or reject. [default: encode]"
-    ),
-]
-OnError = Annotated[
-    str | None,
-    typer.Option(help="Bad records: fail, or quarantine them. [default: fail]"),
-]
-MaxRejects = Annotated[
-    str | None, typer.Option(help="With quarantine: the most bad records, as N or P%.")
-]
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset.")]
 Workers = Annotated[
-    int | None, typer.Option(help="Worker processes. [default: the cores it may use]")
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace a dataset, once the new one is whole.")
-]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on where an interrupted run with these options ended.")
+    int | None, typer.Option(help="Worker processes. [default: the cores that sftprep may use]")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no summary.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
 
 
-@app.command()
-def prepare(
-    inputs: Inputs = None,
-    output: Output = None,
-    tokenizer: TokenizerName = None,
-    revision: Revision = None,
-    recipe: RecipeFile = None,
-    print_recipe: PrintRecipe = False,
-    schema: Schema = None,
-    field: Field = None,
-    template: TemplateName = None,
-    template_arg: TemplateArg = None,
-    date: Date = None,
-    system: System = None,
-    separator: Separator = None,
-    add_token: AddToken = None,
-    allow_control: AllowControl = None,
-    max_length: MaxLength = None,
-    truncation: Truncation = None,
-    train_on: TrainOn = None,
-    per_turn: PerTurn = False,
-    ignore_index: IgnoreIndex = None,
-    boundary: Boundary = None,
-    backend: BackendName = None,
-    format: Format = None,  # noqa: A002 - the option's name
-    shard_size: ShardSize = None,
-    max_line_bytes: MaxLineBytes = None,
-    max_expansion: MaxExpansion = None,
-    on_injection: OnInjection = None,
-    on_error: OnError = None,
-    max_rejects: MaxRejects = None,
-    workers: Workers = None,
-    overwrite: Overwrite = False,
-    resume: Resume = False,
-    json: Json = False,
-    quiet: Quiet = False,
+def _show_version(asked: bool) -> None:
+    if asked:
+        show(f"sftprep {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and stop.", callback=_show_version, is_eager=True
+        ),
+    ] = False,
 ) -> None:
-    """Write a dataset: read, apply the template, tokenize, cut, mask."""
-    given = dict(locals())
-    with command():
-        from sftprep import prepare as job
-        from sftprep.cli.summary import summarize
-        from sftprep.recipe import Recipe
+    """Turn instruction data into tokenized, label-masked training shards."""
 
-        resolved = Recipe.from_sources(recipe, _options(given))
-        if print_recipe:
-            show(resolved.to_yaml().encode())
-            return
-        with progress_bar(silent=quiet) as progress:
-            result = job(resolved, progress=progress)
-        if json:
-            show(result.dump())
-        elif not quiet:
-            show(summarize(result.manifest, str(resolved.output), result.status))
+
+@recipe_command(app)
+def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
+    """Write a dataset: read, apply the template, tokenize, truncate, mask."""
+    from sftprep.cli.summary import summarize
+
+    with progress_bar(silent=quiet) as progress:
+        from sftprep.run import prepare as run
+
+        result = run(recipe, progress=progress)
+    if json:
+        show(result.dump())
+    elif not quiet:
+        show(summarize(result.manifest, str(recipe.output), result.status))
+
+
+NOT_IN_PREVIEW = (
+    "output", "format", "shard_size", "max_rejects", "workers", "overwrite", "resume"
+)  # fmt: skip
+
+
+@recipe_command(app, without=NOT_IN_PREVIEW)
+def preview(
+    recipe: "Recipe",
+    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 3,
+) -> None:
+    """Show what prepare would train on: every token, trained or not. Writes nothing."""
+    from sftprep.views.preview import preview as view
+
+    show(view(recipe, rows=rows, colour=is_coloured()))
 
 
 @app.command()
 def templates(
     name: Annotated[str | None, typer.Argument(help="Show this one, rendered.")] = None,
 ) -> None:
-    """List the built-in templates, or show one with its trained part marked."""
+    """List the built-in templates, or show one with its trained text marked."""
     with command():
         from sftprep.views.templates import describe_template, list_templates
 
         show(describe_template(name, colour=is_coloured()) if name else list_templates())
 
 
-@app.command()
-def preview(
-    inputs: Inputs = None,
-    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 3,
-    tokenizer: TokenizerName = None,
-    revision: Revision = None,
-    recipe: RecipeFile = None,
-    print_recipe: PrintRecipe = False,
-    schema: Schema = None,
-    field: Field = None,
-    template: TemplateName = None,
-    template_arg: TemplateArg = None,
-    date: Date = None,
-    system: System = None,
-    separator: Separator = None,
-    add_token: AddToken = None,
-    allow_control: AllowControl = None,
-    max_length: MaxLength = None,
-    truncation: Truncation = None,
-    train_on: TrainOn = None,
-    per_turn: PerTurn = False,
-    ignore_index: IgnoreIndex = None,
-    boundary: Boundary = None,
-    backend: BackendName = None,
-    max_line_bytes: MaxLineBytes = None,
-    max_expansion: MaxExpansion = None,
-    on_injection: OnInjection = None,
-    on_error: OnError = None,
-) -> None:
-    """Show what prepare would train on: tokens, trained or not. Nothing is written."""
-    given = dict(locals())
-    with command():
-        from sftprep.recipe import Recipe
-        from sftprep.views.preview import preview as job
-
-        resolved = Recipe.from_sources(recipe, _options(given))
-        if print_recipe:
-            show(resolved.to_yaml().encode())
-            return
-        show(job(resolved, rows=rows, colour=is_coloured()))
-
-
 @app.command("inspect")
 def inspect_(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset.")],
+    folder: Folder,
     row: Annotated[int, typer.Option(help="The first row to show, counted from 0.")] = 0,
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 1,
 ) -> None:
-    """Show rows of a finished dataset: tokens, trained or not."""
+    """Show rows of a finished dataset: every token, trained or not."""
     with command():
         from sftprep.views.inspect import inspect_dataset
 
@@ -263,25 +118,26 @@ def inspect_(
 
 @app.command()
 def verify(
-    folder: Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset.")],
+    folder: Folder,
     more: Annotated[
-        list[str] | None, typer.Argument(metavar="[INPUT]...", help="More of --against.")
+        list[str] | None, typer.Argument(metavar="[INPUT]...", help="More inputs for --against.")
     ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
             metavar="INPUT...",
-            help="What it was made from: rendered and encoded again, record by record.",
+            help="The inputs of the dataset: they are rendered and encoded again, and compared.",
         ),
     ] = None,
     template: Annotated[
-        str | None, typer.Option(help="A file that should be the template it was made with.")
+        str | None,
+        typer.Option(help="A file that must equal the template that the dataset was built with."),
     ] = None,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every file, row and sum of a dataset; with --against, make it again and compare."""
+    """Check every file, row and sum of a dataset; with --against, rebuild it and compare."""
     with command():
         from sftprep.verify.check import against_inputs
         from sftprep.verify.check import verify as job
@@ -298,19 +154,22 @@ def verify(
         report.check()
 
 
-NOT_OPTIONS = frozenset({"recipe", "print_recipe", "json", "quiet", "rows", "row"})
+@app.command("help")
+def help_(
+    topic: Annotated[str | None, typer.Argument(help="A page of the manual.")] = None,
+) -> None:
+    """Show a page of the manual, or list its pages."""
+    with command():
+        from sftprep.views.manual import manual_page
 
-
-def _options(given: dict[str, Any]) -> dict[str, Any]:
-    """The command's parameters that are options of a recipe."""
-    return {name: value for name, value in given.items() if name not in NOT_OPTIONS}
+        show(manual_page(topic, colour=is_coloured()))
 
 
 def main() -> None:
-    """The program."""
+    """Run the program ``sftprep``."""
     set_up()
     try:
         app()
     finally:
         ignore_signals()
-        gc.freeze()  # the interpreter's end need not look for cycles in all that was loaded
+        gc.freeze()  # the interpreter then exits without searching all objects for cycles

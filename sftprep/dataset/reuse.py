@@ -39,7 +39,7 @@ def finished(output: Output, job: Plan, recipe: Recipe) -> Manifest | None:
         manifest, damage = None, str(error)
     if manifest is not None:
         inputs = [entry["sha256"] for entry in manifest.inputs]
-        different = difference(manifest.identity(), job.identity(recipe, inputs))
+        different = difference(manifest.identity(), job.identity(inputs))
         if not different and not (damage and streams):
             different = _inputs_differ(manifest, job.sources)
         if different:

@@ -27,7 +27,7 @@ from sftprep.schemas.plain import (
     train_flag,
     wrong_type,
 )
-from sftprep.strict_json import parse_value
+from sftprep.strict_json import parse_json_text
 from sftprep.text import shown
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -177,7 +177,7 @@ def _sharegpt(record: Record, fields: Fields) -> tuple[list[dict[str, Any]], lis
 
 def _calls_of(text: str, where: str) -> list[dict[str, Any]]:
     """The calls that a ``function_call`` turn writes as JSON: one object, or a list of them."""
-    value = _json(text, where)
+    value = parse_json_text(text, where)
     functions = value if isinstance(value, list) else [value]
     return _tool_calls([{"type": "function", "function": f} for f in functions], where)
 
@@ -185,7 +185,7 @@ def _calls_of(text: str, where: str) -> list[dict[str, Any]]:
 def _tools(value: object) -> list[Any] | None:
     """The tools, each as ``{"type": "function", "function": ...}``; None where there are none."""
     if isinstance(value, str):
-        value = _json(value, "tools") if value.strip() else None
+        value = parse_json_text(value, "tools") if value.strip() else None
     if value is None or value in ([], {}):
         return None
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
@@ -194,17 +194,6 @@ def _tools(value: object) -> list[Any] | None:
         tool if "function" in tool or "name" not in tool else {"type": "function", "function": tool}
         for tool in value
     ]
-
-
-def _json(text: str, where: str) -> Any:
-    try:
-        return parse_value(text)
-    except RecordError as error:
-        if error.reason == "invalid_json":
-            problem = f"{where} is {shown(text)}; expected JSON text"
-            raise RecordError("wrong_type", problem) from error
-        problem = f"{where} holds JSON text: {error.problem}"
-        raise RecordError(error.reason, problem, error.cure) from error
 
 
 def _check(messages: list[dict[str, Any]]) -> None:

@@ -86,6 +86,14 @@ class Renderer:
         """The pieces of a shape; slot 2k is the content of message k, slot 2k + 1 its input."""
         return self._pieces[number]
 
+    def rewrites(self, shape: int) -> bool:
+        """Return False: these templates write earlier turns as inference would feed them."""
+        return False
+
+    def forget(self) -> bool:
+        """Return False: shapes follow from turns alone, so they stay few."""
+        return False
+
     def _form(self, turns: tuple[Turn, ...]) -> _Form:
         """What to do with conversations of these turns."""
         template = self.template

@@ -25,13 +25,12 @@ from sftprep.dataset.accounting import Tally
 from sftprep.dataset.manifest import MANIFEST, Manifest
 from sftprep.engine.local.pool import run_blocks
 from sftprep.errors import StorageError, TemplateError, TokenizerError, UsageError
-from sftprep.pipeline import Settings
-from sftprep.plan import is_chat_template, library_versions
+from sftprep.pipeline import Settings, with_schemas
+from sftprep.plan import is_chat_template, library_versions, settings_of
 from sftprep.progress import Progress
 from sftprep.reading.blocks import BlockReader
 from sftprep.reading.sources import find_sources
 from sftprep.recipe import Recipe
-from sftprep.run import with_schemas
 from sftprep.system.files import sha256_of_path
 from sftprep.templates.template import ChatTemplate, Template, parse_template
 from sftprep.text import ascii_safe, number
@@ -111,7 +110,7 @@ class _Comparison:
     def run(self, recipe: Recipe, settings: Settings, workers: int, progress: Progress) -> None:
         """Rebuild and compare all rows, up to the first difference."""
         reader = BlockReader(self._sources, recipe.shard_bytes, limits=recipe.limits)
-        blocks = with_schemas(reader, recipe)
+        blocks = with_schemas(reader, recipe.schema, recipe.field_names)
         shard_bytes = sum(shard["bytes"] for shard in self._manifest.shards)
         stored = StoredRows(self._folder, self._manifest)
         complete = True
@@ -220,23 +219,9 @@ def _stored_settings(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings
             f"loading it gives SHA-256 {tokenizer.sha256}; the manifest says "
             f"{manifest.tokenizer['sha256']} ({versions})"
         )
-    settings = Settings(
-        tokenizer=tokenizer,
-        template=_stored_template(recipe, manifest),
-        fields=recipe.field_names,
-        system=recipe.system,
-        separator=recipe.separator or "",
-        allowed=recipe.allow_control,
-        rejects_controls=recipe.on_injection == "reject",
-        max_length=manifest.recipe["max_length"],
-        truncation=recipe.truncation,
-        train_on=recipe.train_on,
-        per_turn=recipe.per_turn,
-        boundary=recipe.boundary,
-        backend="hf",
-        encoding=prove(tokenizer, recipe.allow_control, "hf"),
-    )
-    return recipe, settings
+    template = _stored_template(recipe, manifest)
+    encoding = prove(tokenizer, recipe.allow_control, recipe.backend)
+    return recipe, settings_of(recipe, tokenizer, template, encoding)
 
 
 def _stored_template(recipe: Recipe, manifest: Manifest) -> Template | ChatTemplate:

@@ -17,11 +17,10 @@ from itertools import pairwise
 from sftprep.data.block import Block, Element, Source
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import DataError, NoInputError, UsageError
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline, Settings, with_schemas
 from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
-from sftprep.run import with_schemas
 from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
@@ -52,7 +51,8 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
     job = plan(recipe)
     reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits)
     outcome = _Outcome(job.sources)
-    outcome.fill(with_schemas(reader, recipe), Pipeline(job.settings), rows)
+    blocks = with_schemas(reader, recipe.schema, recipe.field_names)
+    outcome.fill(blocks, Pipeline(job.settings), rows)
     if not outcome.read:
         raise NoInputError("the input holds no records. Check the files.")
     if not outcome.rows:
@@ -85,7 +85,7 @@ class _Outcome:
         """Process one record at a time, until there are ``wanted`` rows."""
         for block in blocks:
             for single in _single_records(block):
-                result = pipeline.run(single)
+                result = pipeline.process(single)
                 self.read += result.read
                 self.lost += result.rejected + result.dropped
                 self.rows = [*self.rows, *self._rows(single, result)][:wanted]

@@ -382,19 +382,19 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
         (("--workers", "0"), "--workers is 0; expected 1 or more."),
         (
             ("--ignore-index", "0"),
-            "--ignore-index is 0, which can be a token's id. Use one below 0.",
+            "--ignore-index is 0, which can be a token's id. Use a number below 0.",
         ),
         (
             ("--schema", "message"),
-            "--schema is 'message', which is no choice. Did you mean 'messages'?",
+            "--schema is 'message', which it does not allow. Did you mean 'messages'?",
         ),
         (
             ("--format", "csv"),
-            "--format is 'csv', which is no choice. Choose parquet, arrow, jsonl.",
+            "--format is 'csv', which it does not allow. Choose one of parquet, arrow, jsonl.",
         ),
         (
             ("--max-rejects", "3"),
-            "--max-rejects needs --on-error quarantine: otherwise none is allowed.",
+            "--max-rejects needs --on-error quarantine: without it no bad record is allowed.",
         ),
         (
             ("--field", "question=prompt"),

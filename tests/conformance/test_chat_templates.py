@@ -13,13 +13,12 @@ import pytest
 from real_tokenizers import mistral
 
 from sftprep.data.conversation import Chat
-from sftprep.pipeline import Pipeline
+from sftprep.pipeline import Pipeline, with_schemas
 from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
-from sftprep.run import with_schemas
 from sftprep.strict_json import parse_line
-from sftprep.templates.jinja.arguments import json_text, json_value, map_arguments
+from sftprep.templates.jinja.arguments import json_text, map_arguments, parsed_arguments
 from sftprep.tokenization.tokenizer import _add_token
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -215,8 +214,8 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
         _add_token(hf, token)
     source, marked = job.settings.template.source, marked_by_hand(name)
     compared = masks = 0
-    for block in with_schemas(BlockReader(job.sources, 1 << 30), recipe):
-        result = pipeline.run(block)
+    for block in with_schemas(BlockReader(job.sources, 1 << 30), recipe.schema, recipe.field_names):
+        result = pipeline.process(block)
         normalize = pipeline._normalizer(block.schema)
         assert result.batch is not None
         lines = block.lines()
@@ -226,7 +225,7 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
             if name == "deepseekv3":
                 chat = map_arguments(chat, lambda a: a if isinstance(a, str) else json_text(a))
             else:
-                chat = map_arguments(chat, lambda a: json_value(a) if isinstance(a, str) else a)
+                chat = map_arguments(chat, parsed_arguments)
             options: dict[str, Any] = {"tools": chat.tools, "tokenize": True, "return_dict": True}
             ours = slice(*result.batch.offsets[row : row + 2])
             ids = hf.apply_chat_template(chat.messages, chat_template=source, **options)
@@ -279,8 +278,8 @@ def test_mistrals_golden_ids(tmp_path: Path) -> None:
         boundary="joint",
     )
     job = plan(recipe)
-    (block,) = with_schemas(BlockReader(job.sources, 1 << 30), recipe)
-    batch = Pipeline(job.settings).run(block).batch
+    (block,) = with_schemas(BlockReader(job.sources, 1 << 30), recipe.schema, recipe.field_names)
+    batch = Pipeline(job.settings).process(block).batch
     assert batch is not None
     assert batch.input_ids.tolist() == ids[: len(batch.input_ids)]
     assert batch.input_ids[-1] == job.settings.tokenizer.special_id("eos")

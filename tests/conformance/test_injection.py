@@ -14,12 +14,11 @@ import pytest
 from real_tokenizers import deepseek, mistral
 from toys import SAMPLE_TOKENIZER
 
-from sftprep.pipeline import Pipeline
+from sftprep.data.pieces import filled
+from sftprep.pipeline import Pipeline, with_schemas
 from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
-from sftprep.run import with_schemas
-from sftprep.templates.jinja.skeleton import filled
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 EVERY = "SFTPREP_EVERY_TOKEN" in os.environ  # all tokens, split at all places: some minutes
@@ -105,8 +104,8 @@ def test_no_control_id_comes_from_data(tmp_path: Path, name: str) -> None:
     control_ids = {t.id for t in tokenizer.controls.values()}
     expected: list[int] | None = None
     made = refused = 0
-    for block in with_schemas(BlockReader(plan(recipe()).sources, 1 << 40), recipe()):
-        result = pipeline.run(block)
+    for block in with_schemas(BlockReader(plan(recipe()).sources, 1 << 40), "auto", {}):
+        result = pipeline.process(block)
         assert {entry.reason for entry in result.rejected} <= {"control_in_unmarked_text"}
         assert result.batch is not None
         offsets = result.batch.offsets
@@ -156,8 +155,8 @@ def test_reject(tmp_path: Path) -> None:
         on_injection="reject",
     )
     job = plan(recipe)
-    (block,) = with_schemas(BlockReader(job.sources, 1 << 40), recipe)
-    result = Pipeline(job.settings).run(block)
+    (block,) = with_schemas(BlockReader(job.sources, 1 << 40), recipe.schema, recipe.field_names)
+    result = Pipeline(job.settings).process(block)
     reasons = {entry.reason for entry in result.rejected}
     assert (len(result.rejected), reasons <= {"control_string", "control_in_unmarked_text"}) == (
         PLACES,

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from sftprep.choices import TRUNCATIONS
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.conversation import Conversation, Message
 from sftprep.data.pieces import Section
 from sftprep.data.ragged import ends_to_offsets
+from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import balanced_lengths, drop_oldest, exchanges, truncate
 
 PARTS = {"k": Section.KEPT, "p": Section.PROMPT, "c": Section.COMPLETION}
@@ -72,7 +72,7 @@ def test_strategy(strategy: str, row: str, limit: int, expected: list[int]) -> N
     assert trained == cut.batch.loss_mask.tolist()
 
 
-@pytest.mark.parametrize("strategy", TRUNCATIONS)
+@pytest.mark.parametrize("strategy", allowed_values("truncation"))
 @pytest.mark.parametrize("row", [LONG, "pC", "kkkC", "PPPP"])
 def test_short_rows_stay(strategy: str, row: str) -> None:
     """A row that fits is left alone, right up to the limit."""
@@ -123,7 +123,7 @@ def test_nothing_is_invented() -> None:
     assert truncate(before, 3, "completion-end").batch.input_ids.tolist() == [10, 11, 12]
 
 
-@pytest.mark.parametrize("strategy", TRUNCATIONS)
+@pytest.mark.parametrize("strategy", allowed_values("truncation"))
 def test_no_rows(strategy: str) -> None:
     """An empty batch stays empty."""
     cut = truncate(batch(), 5, strategy)

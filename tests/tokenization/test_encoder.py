@@ -19,8 +19,8 @@ from toys import (
     piece_tokenizer,
 )
 
-from sftprep.choices import BACKENDS
 from sftprep.errors import TokenizerError
+from sftprep.recipe import allowed_values
 from sftprep.tokenization import encoder as encode
 from sftprep.tokenization.backends import GigatokenBackend, HfBackend
 from sftprep.tokenization.encoder import Encoder
@@ -82,7 +82,7 @@ def reference(tokenizer: Tokenizer, *, continued: bool) -> Any:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 @pytest.mark.parametrize("continued", [False, True])
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_backends_agree(name: str, continued: bool, backend: str) -> None:
     """Every backend gives what HF gives for the whole tokenizer, where no control string is met."""
     hf = reference(TOKENIZERS[name], continued=continued)
@@ -107,7 +107,7 @@ def test_the_fast_backend_is_used(name: str) -> None:
     assert Encoder(TOKENIZERS[name]).why_not_fast == ""
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_rows_keep_their_order(backend: str) -> None:
     """Fresh and continuing texts, with and without doubtful characters, come back in order."""
     encoder = Encoder(piece_tokenizer("first"), backend=backend)
@@ -181,7 +181,7 @@ def test_byte_level_prefix() -> None:
 CONTROLS = ["<s>", "</s>", "<|im_end|>", "<｜User｜>", "[INST]"]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", allowed_values("backend"))
 @pytest.mark.parametrize("special", [True, False])
 @pytest.mark.parametrize("normalized", [True, False])
 def test_control_strings_are_text(backend: str, special: bool, normalized: bool) -> None:
@@ -205,7 +205,7 @@ def test_forbidden_ids() -> None:
         assert encoder.forbidden_in(np.array([5, number, 5, number], np.int32)).tolist() == [1, 3]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_allowed_token(backend: str) -> None:
     """An allowed control token in a text is the token, and the others stay text."""
     tokenizer = byte_tokenizer(["<s>", "</s>"])

@@ -179,17 +179,23 @@ def test_a_dataset_without_shards_is_reported(dataset: MakeDataset) -> None:
 @pytest.mark.parametrize(
     ("option", "junk", "expected"),
     [
-        ("truncation", "dro", "--truncation is 'dro', which is no choice. Did you mean 'drop'?"),
+        (
+            "truncation",
+            "dro",
+            "--truncation is 'dro', which it does not allow. Did you mean 'drop'?",
+        ),
         ("per_turn", [[]], "--per-turn is a list of 1; expected true or false"),
         (
             "template_arg",
             ["x=2001-99-99"],
-            "--template-arg 'x=2001-99-99': '2001-99-99' is no value. Quote it to mean text",
+            "--template-arg 'x=2001-99-99': '2001-99-99' is not a YAML value. "
+            "Quote it if it is a text",
         ),
         (
             "template_arg",
             ["x=!!int ''"],
-            """--template-arg "x=!!int ''": "!!int ''" is no value. Quote it to mean text""",
+            """--template-arg "x=!!int ''": "!!int ''" is not a YAML value. """
+            "Quote it if it is a text",
         ),
         ("field", 7, "--field is 7; expected a list of texts"),
     ],

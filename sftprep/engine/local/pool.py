@@ -63,7 +63,7 @@ def run_blocks(
     if not settings.untrusted and (workers == 1 or is_little):
         pipeline = Pipeline(settings)
         with _without_collection():
-            yield from map(pipeline.run, chain(first, blocks))
+            yield from map(pipeline.process, chain(first, blocks))
         return
     staff = staff or Staff()
     try:

@@ -66,7 +66,7 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
             letter = inbox.take()
             if not (is_tied or is_orphan(parent)):  # adopted by now
                 is_tied = die_with_parent()
-            results.put(pipeline.run(_block(letter)))
+            results.put(pipeline.process(_block(letter)))
     except Exception as error:
         last = _failed(error)
     results.join()  # what was done before is said before

@@ -2,7 +2,7 @@
 
 In     a ``Chat`` whose calls have arguments as objects or as JSON text.
 Out    the arguments in order, or the chat with each of them changed.
-Raises RecordError ``wrong_type``: text that is no JSON; or what ``parse`` refuses in JSON.
+Raises RecordError: arguments that are text but not JSON (see ``parse_json_text``).
 """
 
 import json
@@ -10,9 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sftprep.data.conversation import Chat
-from sftprep.errors import RecordError
-from sftprep.strict_json import parse_value
-from sftprep.text import shown
+from sftprep.strict_json import parse_json_text
 
 
 def arguments(chat: Chat) -> list[Any]:
@@ -40,13 +38,8 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def json_value(text: str) -> Any:
-    """What JSON text says."""
-    try:
-        return parse_value(text)
-    except RecordError as error:
-        if error.reason == "invalid_json":
-            problem = f"a call's arguments are {shown(text)}; expected a JSON object"
-            raise RecordError("wrong_type", problem) from error
-        problem = f"a call's arguments are JSON text: {error.problem}"
-        raise RecordError(error.reason, problem, error.cure) from error
+def parsed_arguments(value: Any) -> Any:
+    """The value of arguments given as JSON text; other arguments are returned unchanged."""
+    if not isinstance(value, str):
+        return value
+    return parse_json_text(value, "a tool call's arguments field")

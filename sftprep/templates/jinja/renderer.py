@@ -18,7 +18,7 @@ from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.data.conversation import Chat
 from sftprep.data.pieces import LITERAL, Piece, Rendered, Section
 from sftprep.errors import RecordError
-from sftprep.templates.jinja.arguments import arguments, json_text, json_value, map_arguments
+from sftprep.templates.jinja.arguments import arguments, json_text, map_arguments, parsed_arguments
 from sftprep.templates.jinja.sandbox import Sandbox
 from sftprep.templates.jinja.skeleton import Cut, Extract, Skeleton, contents_of, filled
 from sftprep.templates.jinja.spans import (
@@ -109,7 +109,7 @@ class ChatRenderer:
             return chat, self._rendered(chat, chat.messages)
         if all(argument in text for argument in has_text):
             return chat, text
-        chat = map_arguments(chat, lambda a: json_value(a) if isinstance(a, str) else a)
+        chat = map_arguments(chat, parsed_arguments)
         return chat, self._rendered(chat, chat.messages)
 
     def pieces(self, number: int) -> tuple[Piece, ...]:

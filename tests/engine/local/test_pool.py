@@ -135,7 +135,7 @@ def test_the_same_result_from_a_worker(started: Started) -> None:
     """A result that came through a pipe is the one that this process would have made."""
     bad = b'{"prompt": 1}\n\n[]\n\xff\n{"prompt": "a", "completion": "</s>"}\n'
     given = [Block(0, n, 1, 7, bad, None, "prompt-completion") for n in range(FEW)]
-    ours = [Pipeline(SETTINGS).run(one) for one in given]
+    ours = [Pipeline(SETTINGS).process(one) for one in given]
     theirs = list(run_blocks(given, SETTINGS, 2))
     assert is_crew(started, 2)
     for here, there in zip(ours, theirs, strict=True):

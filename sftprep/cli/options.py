@@ -1,0 +1,118 @@
+"""Recipe options -> command-line flags.
+
+In     a function that does a command's work with a ``Recipe``.
+Out    a Typer command with one flag for each option of the recipe, ``--recipe`` and
+       ``--print-recipe``, and ``--help`` that lists them under their groups.
+Keeps  defaults in one place: a flag that is not given says nothing, and the recipe decides.
+"""
+
+import inspect
+from collections.abc import Callable, Collection
+from typing import Annotated, Any, get_args
+
+import typer
+from typer.core import TyperCommand
+
+from sftprep.cli.terminal import command, show
+from sftprep.recipe import GROUPS, Option, Recipe, options
+
+RECIPE_FILE = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe", metavar="FILE", help="A YAML file with options as keys; flags override it."
+    ),
+]
+PRINT_RECIPE = Annotated[
+    bool, typer.Option("--print-recipe", help="Print the resolved recipe and stop.")
+]
+
+
+def recipe_command(
+    app: typer.Typer, *, without: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command of the app that takes the recipe's options as flags.
+
+    The function's first parameter gets the ``Recipe``; its other parameters stay the command's own.
+
+    Args:
+        app: the application.
+        without: options that the command does not take.
+    """
+    taken = [option for option in options() if option.name not in without]
+
+    def decorate(work: Callable[..., None]) -> Callable[..., None]:
+        def run(**given: Any) -> None:
+            with command():
+                flags = {option.name: given.pop(option.name) for option in taken}
+                recipe = Recipe.from_sources(given.pop("recipe"), flags)
+                if given.pop("print_recipe"):
+                    show(recipe.to_yaml().encode())
+                else:
+                    work(recipe, **given)
+
+        _, *own = inspect.signature(work).parameters.values()
+        parameters = [
+            *map(_parameter, taken),
+            _keyword("recipe", RECIPE_FILE, None),
+            _keyword("print_recipe", PRINT_RECIPE, False),
+            *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own),
+        ]
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        run.__doc__ = work.__doc__
+        return app.command(work.__name__, cls=GroupedHelp)(run)
+
+    return decorate
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """A command's parameter for an option: None, False or nothing where it is not given."""
+    kind: Any = option.type
+    if kind is bool:
+        return _keyword(option.name, Annotated[bool, _flag(option)], False)
+    if kind == tuple[str, ...]:
+        info: Any = _argument(option) if option.name == "inputs" else _flag(option)
+        return _keyword(option.name, Annotated[list[str] | None, info], None)
+    inner = kind if kind in (str, int) else get_args(kind)[0]
+    return _keyword(option.name, Annotated[inner | None, _flag(option)], None)
+
+
+def _argument(option: Option) -> Any:
+    return typer.Argument(help=option.help, metavar=option.metavar)
+
+
+def _flag(option: Option) -> Any:
+    default = f" [default: {option.default}]" if option.default not in (None, False, ()) else ""
+    metavar = None if option.type is bool else option.metavar
+    return typer.Option(
+        option.flag, help=option.help + default, metavar=metavar, rich_help_panel=option.group
+    )
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+class GroupedHelp(TyperCommand):
+    """A command whose help lists the options under the headings of ``GROUPS``."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, the recipe's options by group, and the command's own options."""
+        rows: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        rows |= {group: [] for group in GROUPS}
+        rows["Other options"] = []
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            if parameter.param_type_name == "argument":
+                rows["Arguments"].append(record)
+            else:
+                group = getattr(parameter, "rich_help_panel", None) or "Other options"
+                rows[group].append(record)
+        for heading, entries in rows.items():
+            if entries:
+                with formatter.section(heading):
+                    formatter.write_dl(entries)
