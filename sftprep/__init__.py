@@ -1,8 +1,16 @@
-"""Instruction data in, tokenized and label-masked training shards out.
+"""sftprep: instruction data in, tokenized and loss-masked training shards out.
+
+    prepare(recipe)         build a dataset; returns its manifest
+    Recipe(...)             what to read, how to render, tokenize and mask it, where to write it
+    load_manifest(folder)   what a finished dataset holds, and how it was built
+    read_shard(path, name)  the rows of one shard: input_ids and labels
 
 >>> from sftprep import Recipe, prepare
 >>> recipe = Recipe(inputs=("train.jsonl",), output="out", tokenizer="path/to/tokenizer")
 >>> manifest = prepare(recipe).manifest  # doctest: +SKIP
+
+Every error that these functions raise on purpose is an ``SftprepError``; its text says where, what
+is wrong and what to do. ``sftprep help python`` shows the manual's page on this interface.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,45 +30,51 @@ from sftprep.errors import (
 
 if TYPE_CHECKING:
     from sftprep.dataset.manifest import Manifest, Prepared, load_manifest
-    from sftprep.early import prepare
     from sftprep.formats.table import read_shard
     from sftprep.recipe import Recipe
+    from sftprep.run import prepare
 
-__all__ = [
-    "DataError",
-    "InternalError",
-    "LockedError",
-    "Manifest",
-    "NoInputError",
-    "OutputError",
-    "Prepared",
+__all__ = [  # noqa: RUF022 - the names that a reader looks for come first
+    "prepare",
     "Recipe",
+    "Prepared",
+    "Manifest",
+    "load_manifest",
+    "read_shard",
     "SftprepError",
-    "StorageError",
+    "UsageError",
     "TemplateError",
     "TokenizerError",
-    "UsageError",
-    "load_manifest",
-    "prepare",
-    "read_shard",
+    "DataError",
+    "NoInputError",
+    "InternalError",
+    "OutputError",
+    "StorageError",
+    "LockedError",
 ]
 
 __version__ = "0.1.0"
 
-_HOMES = {
+_LATE = {
     "Manifest": "sftprep.dataset.manifest",
     "Prepared": "sftprep.dataset.manifest",
     "Recipe": "sftprep.recipe",
     "load_manifest": "sftprep.dataset.manifest",
-    "prepare": "sftprep.early",
+    "prepare": "sftprep.run",
     "read_shard": "sftprep.formats.table",
 }
+"""Public names whose modules are imported when the name is first used: some need numpy."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what needs numpy or more only when it is asked for."""
-    if name not in _HOMES:
+    """Import a public name when it is first used."""
+    if name not in _LATE:
         raise AttributeError(f"module 'sftprep' has no attribute {name!r}")
     from importlib import import_module
 
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_LATE[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, those that are imported late included."""
+    return [*__all__, "__version__"]

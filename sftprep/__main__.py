@@ -1,4 +1,4 @@
-"""``python -m sftprep``."""
+"""Run the command line as ``python -m sftprep``."""
 
 from sftprep.cli.app import main
 

@@ -1,7 +1,7 @@
-"""How a run tells what it is doing: to nobody, or on a terminal's stderr.
+"""A run's progress on stderr.
 
-In     notes before the work begins; then, for each block, what has been read and done.
-Out    a bar with records, MB/s and time left where stderr is a terminal; notes in any case.
+In     notes before the work begins; then, after each block, what was read and done so far.
+Out    a bar with records, MB/s and time left if stderr is a terminal; notes in any case.
 Never  writes to stdout.
 """
 
@@ -14,7 +14,11 @@ from sftprep.text import ascii_safe
 
 
 class Bar:
-    """Records, MB/s and time left, by tqdm."""
+    """A tqdm bar that shows records, MB/s and the time left.
+
+    Args:
+        shown: whether to show the bar; notes are written in any case.
+    """
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
@@ -24,7 +28,7 @@ class Bar:
         self._began = 0.0
 
     def note(self, text: str) -> None:
-        """Say a sentence on stderr."""
+        """Write a note to stderr."""
         with contextlib.suppress(OSError):
             print(f"note: {ascii_safe(text)}", file=sys.stderr)
 
@@ -47,7 +51,7 @@ class Bar:
         )
 
     def advance(self, stored: int, size: int, records: int) -> None:
-        """Move the bar."""
+        """Move the bar by one block."""
         self._records += records
         self._bytes += size
         rate = self._bytes / 1e6 / max(time.monotonic() - self._began, 1e-3)
@@ -55,6 +59,6 @@ class Bar:
         self._bar.update(stored - self._bar.n)
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.close()

@@ -1,38 +1,44 @@
-"""A manifest in words: what a person reads when a run is done.
+"""The summary of a run: what a person reads when it is done.
 
 In     a ``Manifest`` and the folder's name.
-Out    text of a few lines; figures with thousands separators, losses by reason, what to do next.
+Out    a few lines of text: figures with thousands separators, losses by reason, and what to do.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 from sftprep.dataset.manifest import Manifest
-from sftprep.text import ascii_safe
+from sftprep.text import ascii_safe, number
 
 
 def summarize(manifest: Manifest, output: str, status: str = "written") -> str:
-    """The summary of a finished dataset; ``status`` as in ``Prepared``."""
+    """Summarize a finished dataset.
+
+    Args:
+        manifest: the dataset's.
+        output: the folder's name.
+        status: as in ``Prepared``.
+    """
     output = ascii_safe(output)
     if status == "unchanged":
-        return f"{output}: already complete: the same input and options; nothing was done"
+        return f"{output}: already complete, from the same input and options; nothing was done"
     lines = [_rows(manifest, output), *_losses(manifest), *_cuts(manifest)]
-    lines += _tokenizer(manifest) + _oddities(manifest)
+    lines += _tokenizer(manifest) + _remarks(manifest)
     return "\n".join(lines)
 
 
 def _rows(manifest: Manifest, output: str) -> str:
     counts = manifest.counts
     share = counts["trained_tokens"] / counts["tokens"]
-    shards = _number(len(manifest.shards), "shard")
+    shards = number(len(manifest.shards), "shard")
     schemas = ", ".join(sorted({i["schema"] for i in manifest.inputs if i["schema"]}))
     examples = ""
     if counts["extra_examples"]:
         examples = f", {counts['read'] + counts['extra_examples']:,} examples"
     return (
-        f"{output}: {_number(counts['written'], 'row')} in {shards}, "
-        f"{_number(counts['tokens'], 'token')}, {share:.1%} of them trained\n"
-        f"  read       {_number(counts['read'], 'record')} ({schemas}){examples}, template "
+        f"{output}: {number(counts['written'], 'row')} in {shards}, "
+        f"{number(counts['tokens'], 'token')}, {share:.1%} of them trained\n"
+        f"  read       {number(counts['read'], 'record')} ({schemas}){examples}, template "
         f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens a row"
     )
 
@@ -51,11 +57,11 @@ def _cuts(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
     if counts["truncated"]:
         how = manifest.recipe["truncation"]
-        lines.append(f"  truncated  {_number(counts['truncated'], 'row')} by {how}")
+        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}")
     if counts["shortened"]:
         lines.append(
-            f"  shortened  {_number(counts['shortened'], 'conversation')} by "
-            f"{_number(counts['exchanges_dropped'], 'exchange')} in all"
+            f"  shortened  {number(counts['shortened'], 'conversation')} by "
+            f"{number(counts['exchanges_dropped'], 'exchange')} in all"
         )
     return lines
 
@@ -67,8 +73,8 @@ def _tokenizer(manifest: Manifest) -> list[str]:
     lines = []
     if added := tokenizer["added_tokens"]:
         lines.append(
-            f"  tokenizer  {_number(len(added), 'token')} added ({', '.join(added)}): call "
-            f"model.resize_token_embeddings({size}), and load {'tokenizer/'} from the output"
+            f"  tokenizer  {number(len(added), 'token')} added ({', '.join(added)}): call "
+            f"model.resize_token_embeddings({size}), and load tokenizer/ from the output"
         )
     else:
         lines.append(f"  tokenizer  {tokenizer['name']}, vocabulary {size:,}, nothing added")
@@ -77,7 +83,7 @@ def _tokenizer(manifest: Manifest) -> list[str]:
     elif tokenizer["pad_is_eos"]:
         lines.append(
             f"  padding    the pad token is EOS ({special['pad']['token']}): labels are already "
-            "set, so take a collator that does not mask by pad id"
+            "set, so use a collator that does not mask by pad id"
         )
     else:
         lines.append(
@@ -86,7 +92,7 @@ def _tokenizer(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _oddities(manifest: Manifest) -> list[str]:
+def _remarks(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
     others = {name: n for name, n in counts["output_fields"].items() if name != "output"}
     if others:
@@ -94,26 +100,23 @@ def _oddities(manifest: Manifest) -> list[str]:
         lines.append(f"  fields     read as output: {names}")
     if rewritten := counts["rewritten_histories"]:
         lines.append(
-            f"  history    {_number(rewritten, 'row')} in which an answer does not follow what "
-            "inference would feed: the template writes history, or its own prompt, otherwise"
+            f"  history    {number(rewritten, 'row')} in which an answer does not follow what "
+            "inference would feed: the template writes earlier turns, or its generation prompt, "
+            "differently there"
         )
     if unclean := counts["unclean_boundaries"]:
         lines.append(
-            f"  boundary   {_number(unclean, 'row')} where prompt and completion do not meet "
-            "between tokens; end prompts without a space, and start completions with it"
+            f"  boundary   {number(unclean, 'row')} with other ids than if prompt and completion "
+            "were encoded as one text; end prompts without a space, and start completions with it"
         )
     if records := counts["records_with_control_strings"]:
         top = sorted(counts["control_strings"].items(), key=lambda item: -item[1])[:3]
         names = ", ".join(f"{token} in {n:,}" for token, n in top)
         lines.append(
-            f"  control    {_number(records, 'record')} with a control token's text ({names}), "
+            f"  control    {number(records, 'record')} with a control token's text ({names}), "
             f"kept as text; if the token is meant, pass --allow-control '{top[0][0]}'"
         )
     return lines
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _reasons(counts: Mapping[str, Any]) -> str:

@@ -1,10 +1,11 @@
-"""How a command speaks, and how it ends: standard streams, signals and exit codes.
+"""What a command writes to the terminal, and how it ends: standard streams, signals, exit codes.
 
 In     results as text or bytes; whatever a command raises.
-Out    results on stdout, whole, or an error; messages on stderr; the exit code of ``errors``.
-Keeps  the exit code where nobody can be told: a stderr that is full or closed changes nothing.
-Never  ends with 0 when a result could not be written; never lets a file take the place of a
-       standard stream that is closed.
+Out    results on stdout, complete, or an error; messages on stderr; the exit code that ``errors``
+       gives for the error.
+Keeps  the exit code when a message cannot be written because stderr is full or closed.
+Never  exits with 0 when a result could not be written; never lets an opened file take the number
+       of a standard stream that is closed.
 """
 
 import contextlib
@@ -29,37 +30,39 @@ if TYPE_CHECKING:
 
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-ANSWER_SECONDS = 0.1  # until a signal that was not answered is sent again
-_asked: list[int] = []  # the signals that asked this process to end
+"""The signals that ask this process to end."""
+ANSWER_SECONDS = 0.1
+"""How long the handler of a signal may take to run before the signal is sent again."""
+_asked: list[int] = []  # the signals of ENDING that were handled
 
 
 def set_up() -> None:
-    """Make the standard streams such that writing to them is safe, and answer signals."""
-    # numpy's threads for linear algebra, which is not done here, would take turns in waiting.
+    """Make the standard streams safe to write to, and install the signal handlers."""
+    # numpy would start threads for linear algebra, which sftprep does not do; they cost time.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(100_000, 20, 100)  # a program's objects live as long as it does
+    gc.set_threshold(100_000, 20, 100)  # most objects of a command live until it ends
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            # Else the first file that is opened takes its number. stdout cannot be written then:
-            # who closed it and asks for a result is told.
+            # The first file that is opened would take the free number. stdout is opened for
+            # reading, so that writing a result to a closed stdout fails and is reported.
             os.open(os.devnull, mode)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8
+            stream.reconfigure(errors="backslashreplace")  # the terminal may not be UTF-8
     _handle_signals()
     _watch_signals()
 
 
 def show(result: str | bytes) -> None:
-    """Write a result to stdout, a text with a line end.
+    """Write a result to stdout; a text gets a line end.
 
     Raises:
         StorageError: it cannot be written.
-        BrokenPipeError: nobody reads it any more.
+        BrokenPipeError: the reader of stdout has closed it.
     """
     try:
         if isinstance(result, bytes):
@@ -72,8 +75,8 @@ def show(result: str | bytes) -> None:
     except OSError as error:
         _forget_stdout()
         raise StorageError(
-            f"standard output: cannot be written: {error.strerror}. What was asked for is done, "
-            "but its result is not shown; write it elsewhere."
+            f"standard output: cannot be written: {error.strerror}. The work is done, but its "
+            "result could not be shown. Redirect the output to another file."
         ) from error
 
 
@@ -91,7 +94,7 @@ def is_coloured() -> bool:
 
 @contextmanager
 def command() -> Iterator[None]:
-    """Every way a command can end early, and its exit code."""
+    """Turn whatever the body raises into a message on stderr and an exit code."""
     _handle_signals()
     try:
         yield
@@ -101,7 +104,7 @@ def command() -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise SystemExit(_ended(signal.SIGINT)) from error
     except BrokenPipeError as error:
-        # Whoever read our results has gone: end as a program killed by SIGPIPE would.
+        # The reader of our output has gone: exit as a program that SIGPIPE killed would.
         _forget_stdout()
         raise SystemExit(141) from error
     except OSError as error:
@@ -109,8 +112,8 @@ def command() -> Iterator[None]:
         raise SystemExit(StorageError.exit_code) from error
     except BaseException as error:
         if isinstance(error, SystemExit) or type(error).__module__.startswith("typer"):
-            raise  # its own way to end
-        if _asked:  # a signal may come out of a library as an error of its own
+            raise  # Typer handles it
+        if _asked:  # a library may turn a signal into an error of its own
             raise SystemExit(_ended(_asked[0])) from error
         say(traceback.format_exc().rstrip())
         say("error: a bug in sftprep; nothing was published. Please report it.")
@@ -119,16 +122,17 @@ def command() -> Iterator[None]:
 
 def _handle_signals() -> None:
     for number in ENDING:
-        if signal.getsignal(number) != signal.SIG_IGN:  # as nohup wants it
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _terminate)
 
 
 def _watch_signals() -> None:
-    """See to it that a signal is answered while the program waits for input.
+    """Make sure that a signal is handled even while the main thread waits for input.
 
-    Python runs a handler between two steps of its own. A signal that comes just before a call that
-    waits does not end that call, and would be answered when the input goes on. So a thread learns
-    of it too, and sends it again until it was answered: that does end the call.
+    Python runs signal handlers between two bytecode instructions. A signal that arrives just before
+    a blocking read does not interrupt that read, so its handler would run only when more input
+    arrives. A thread therefore learns of each signal too, and sends it again until the handler has
+    run: the repeated signal interrupts the read.
     """
     theirs, ours = os.pipe()
     os.set_blocking(ours, False)
@@ -149,25 +153,25 @@ def _send_again(pipe: int) -> None:
 
 def _terminate(number: int, _frame: FrameType | None) -> None:
     _asked.append(number)
-    ignore_signals()  # asked once is enough: the end is not disturbed
+    ignore_signals()  # further signals must not disturb the clean-up
     raise SystemExit(_ended(number))
 
 
 def _ended(number: int) -> int:
-    """Say that a signal ended the command; its exit code."""
+    """Report that a signal ended the command; return the exit code."""
     how = "interrupted" if number == signal.SIGINT else "terminated"
-    say(f"{how}; nothing was published. Pass --resume to go on.")
+    say(f"{how}; nothing was published. Pass --resume to continue.")
     return 128 + number
 
 
 def ignore_signals() -> None:
-    """From here on there is nothing left to end."""
+    """Ignore the signals that would end the process: it is about to end by itself."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 
 
 def _forget_stdout() -> None:
-    """What is still buffered shall not be tried again at the end."""
+    """Send what is still buffered for stdout to /dev/null, so that exiting does not fail on it."""
     with contextlib.suppress(OSError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
@@ -178,7 +182,7 @@ def _lines_safe(text: str) -> str:
 
 @contextmanager
 def progress_bar(*, silent: bool) -> "Iterator[Progress]":
-    """A bar on stderr where that is a terminal; notes are always told, unless silent."""
+    """Report progress: a bar if stderr is a terminal, and notes in any case; nothing if silent."""
     from sftprep.cli.progress_bar import Bar
     from sftprep.progress import Silent
 

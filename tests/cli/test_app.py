@@ -117,11 +117,11 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
         "  truncated  1 row by completion-end\n"
         "  tokenizer  1 token added (<x>): call model.resize_token_embeddings(259), and load "
         "tokenizer/ from the output\n"
-        "  padding    the pad token is EOS (</s>): labels are already set, so take a collator that "
+        "  padding    the pad token is EOS (</s>): labels are already set, so use a collator that "
         "does not mask by pad id\n"
         "  fields     read as output: answer in 1, response in 1\n"
-        "  boundary   1 row where prompt and completion do not meet between tokens; end prompts "
-        "without a space, and start completions with it\n"
+        "  boundary   1 row with other ids than if prompt and completion were encoded as one text; "
+        "end prompts without a space, and start completions with it\n"
     )
     assert Ran(0, expected, "") == ran
     dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
@@ -474,7 +474,7 @@ def test_already_complete(out: Path, flag: tuple[str, ...]) -> None:
     """A dataset that is there and equal is left as it is, down to its files' times."""
     assert prepare(GOOD, out, "--quiet").code == 0
     before = {path: path.stat() for path in out.rglob("*")}
-    expected = f"{out}: already complete: the same input and options; nothing was done\n"
+    expected = f"{out}: already complete, from the same input and options; nothing was done\n"
     assert Ran(0, expected, "") == prepare(GOOD, out, *flag)
     after = {path: path.stat() for path in out.rglob("*")}
     assert {path: (s.st_ino, s.st_mtime_ns) for path, s in before.items()} == {

@@ -579,8 +579,8 @@ def test_summary_shows_names_as_they_are(tmp_path: Path) -> None:
         "  tokenizer  t, vocabulary 50,257, nothing added",
         "  padding    the pad token is <pad>; rows are not padded",
         "  fields     read as output: response in 2",
-        "  boundary   1 row where prompt and completion do not meet between tokens; end prompts "
-        "without a space, and start completions with it",
+        "  boundary   1 row with other ids than if prompt and completion were encoded as one text; "
+        "end prompts without a space, and start completions with it",
         "  control    1 record with a control token's text (<s> in 1), kept as text; if the token "
         "is meant, pass --allow-control '<s>'",
     ]

@@ -196,7 +196,7 @@ def assert_resumes(world: World, *more: object) -> None:
 
 # --- killed, and asked to end -------------------------------------------------------------------
 
-GO_ON = "nothing was published. Pass --resume to go on."
+GO_ON = "nothing was published. Pass --resume to continue."
 
 
 @pytest.mark.parametrize(
