@@ -2,7 +2,7 @@
 
 In     ``rejects.jsonl`` and ``dropped.jsonl``; the counts of the manifest; for a rebuilt dataset,
        the ledgers that the same inputs give now.
-Out    problems: lines that are no entry, counts that differ, the first entry that differs.
+Out    problems: lines that are not entries, counts that differ, the first entry that differs.
 Keeps  one line in memory at a time. Entries are compared by their record and the code of their
        reason only: the messages in a ledger may change from version to version.
 """
@@ -95,8 +95,8 @@ def compare_ledger(
         rebuilt: the ledger that the inputs give now; the file may not exist.
         report: gets the problem.
         listed: True if the dataset has this ledger.
-        complete: True if all inputs were rebuilt. If not, entries that the rebuilt ledger does not
-            have at its end are no problem.
+        complete: True if all inputs were rebuilt. If not, entries that the rebuilt ledger
+            lacks at its end are ignored.
     """
     with ExitStack() as stack:
         old: Iterable[bytes] = stack.enter_context(folder.open(name)) if listed else ()
@@ -112,7 +112,7 @@ def compare_ledger(
 
 
 def _entries(lines: Iterable[bytes]) -> Iterator[LedgerEntry | None]:
-    """Parse the lines of a ledger; a line that is no entry gives None."""
+    """Parse the lines of a ledger; a line that is not an entry gives None."""
     for line in lines:
         try:
             value = orjson.loads(line)

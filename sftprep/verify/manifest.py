@@ -42,7 +42,7 @@ class ObjectOf(NamedTuple):
 
 
 def _integer(least: int, end: int = 1 << 64) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value < end  # True is no integer here
+    return lambda value: type(value) is int and least <= value < end  # True is not an integer here
 
 
 COUNT = Scalar("an integer, 0 or more", _integer(0))

@@ -229,7 +229,7 @@ def _stored_template(recipe: Recipe, manifest: Manifest) -> Template | ChatTempl
     name, source = manifest.template["name"], manifest.template["source"]
     try:
         value = yaml.safe_load(source)
-    except Exception:  # PyYAML may raise anything; then the text is no YAML template
+    except Exception:  # PyYAML may raise anything; then the text is not a YAML template
         value = None
     # The name alone does not tell: a YAML file may be called tokenizer.yaml. No chat template is a
     # YAML mapping with these keys.

@@ -194,7 +194,7 @@ def test_a_removed_row_shows_in_all_counts(dataset: MakeDataset, format_name: st
     ]
 
 
-# --- files that are no shards -------------------------------------------------------------------
+# --- files that are not shards ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_a_removed_row_shows_in_all_counts(dataset: MakeDataset, format_name: st
         ),
     ],
 )
-def test_a_file_of_another_kind_is_no_shard(
+def test_a_file_of_another_kind_is_not_a_shard(
     dataset: MakeDataset, format_name: str, expected: str
 ) -> None:
     """A file that only has the name of a shard is reported, even if the manifest has its hash."""
@@ -221,7 +221,7 @@ def test_a_file_of_another_kind_is_no_shard(
     assert found == [f"{FIRST}.{format_name}: {expected}"]
 
 
-def test_an_empty_file_is_no_shard(dataset: MakeDataset) -> None:
+def test_an_empty_file_is_not_a_shard(dataset: MakeDataset) -> None:
     """An empty file is reported by its size and as unreadable."""
     folder = dataset()
     (folder / f"{FIRST}.parquet").write_bytes(b"")
@@ -309,10 +309,10 @@ GOOD_LINE = b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[-100,2]}\n'
         (b"[" * 5000, "is not valid JSON at column 1026: depth limit exceeded"),
     ],
 )
-def test_a_line_that_is_no_row_is_reported(
+def test_a_line_that_is_not_a_row_is_reported(
     dataset: MakeDataset, line: bytes, expected: str
 ) -> None:
-    """A line of a JSONL shard that is no row is reported with its row number."""
+    """A line of a JSONL shard that is not a row is reported with its row number."""
     folder = dataset(format="jsonl")
     found = replace_first_shard(folder, f"{FIRST}.jsonl", GOOD_LINE + line)
     assert found == [f"{FIRST}.jsonl: row 1: {expected}"]
@@ -393,7 +393,7 @@ def test_a_file_without_permission_is_a_storage_error(
 # --- loading the manifest -----------------------------------------------------------------------
 
 
-def test_a_folder_without_a_manifest_is_no_dataset(tmp_path: Path) -> None:
+def test_a_folder_without_a_manifest_is_not_a_dataset(tmp_path: Path) -> None:
     """Without a manifest there is nothing to check: exit code 66."""
     text = (
         f"{tmp_path}: holds no dataset: there is no manifest.json. Check the path, or run prepare."
@@ -435,7 +435,7 @@ def test_a_damaged_manifest_is_the_only_problem(
     assert json.loads(said.stdout)["problems"][0]["file"] == MANIFEST
 
 
-def test_a_manifest_that_is_no_regular_file_is_not_read(
+def test_a_manifest_that_is_not_a_regular_file_is_not_read(
     dataset: MakeDataset, tmp_path: Path
 ) -> None:
     """A link in place of the manifest is not followed, and a pipe does not block."""

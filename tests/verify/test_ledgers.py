@@ -31,7 +31,7 @@ def test_ledgers_as_written_have_no_problems(dataset: MakeDataset) -> None:
 
 
 def test_a_changed_ledger_is_reported(dataset: MakeDataset) -> None:
-    """A changed reason, a line that is no entry, and a missing ledger are all reported."""
+    """A changed reason, a line that is not an entry, and a missing ledger are all reported."""
     folder = dataset(LOSSY_RECORDS, **LOSSY_OPTIONS)
     path = folder / "dropped.jsonl"
     expected, size = sha256(path), path.stat().st_size
@@ -73,7 +73,7 @@ def test_ledgers_that_the_manifest_does_not_name_are_reported(dataset: MakeDatas
         b'{"file":"a","line":1,"offset":0,"reason":null}',
     ],
 )
-def test_a_line_that_is_no_entry_is_reported(dataset: MakeDataset, line: bytes) -> None:
+def test_a_line_that_is_not_an_entry_is_reported(dataset: MakeDataset, line: bytes) -> None:
     """A line needs a file, a line, an offset and a reason, each of the right type."""
     folder = dataset(LOSSY_RECORDS, **LOSSY_OPTIONS)
     path = folder / "dropped.jsonl"
@@ -159,7 +159,7 @@ def test_ledgers_are_compared_up_to_the_first_difference(
     complete: bool,
     expected: list[str],
 ) -> None:
-    """Entries are compared in order; what an incomplete rebuild did not reach is no problem."""
+    """Entries are compared in order; what an incomplete rebuild did not reach is not a problem."""
     for name, entries in (("l", stored), ("rebuilt", rebuilt)):
         if entries is not None:
             write_jsonl(tmp_path / name, [entry._asdict() for entry in entries])

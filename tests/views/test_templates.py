@@ -158,7 +158,7 @@ tickets: tickets\\x1b[2J
 
 
 def test_an_unknown_template_is_refused() -> None:
-    """A name that is no template and no file is an error that suggests the closest name."""
+    """A name that is neither a template nor a file is an error that suggests the closest name."""
     result = run("templates", "chatlm")
 
     assert (result.exit_code, result.stdout) == (TemplateError.exit_code, "")
