@@ -24,7 +24,7 @@ from sftprep.data.result import BlockResult
 from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.manifest import MANIFEST
 from sftprep.dataset.staging import JOURNAL, OutputFolder
-from sftprep.engine.local.pool import run_blocks
+from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import DataError, OutputError, StorageError
 from sftprep.formats import jsonl
 
