@@ -100,7 +100,7 @@ class OutputFolder:
         """Refuse an output folder that cannot be written, before anything is read.
 
         Raises:
-            OutputError: it is no folder, is a mount point, or holds files that sftprep did not write.
+            OutputError: it is no folder, is a mount point, or holds files of other programs.
         """
         path = self.path
         if path.is_symlink() or (path.exists() and not path.is_dir()):
