@@ -96,7 +96,7 @@ def resolve_content_encoding(
     }
     if parts := recall("encoding", key):
         return _encoding_of(parts)
-    encoding = prove_content_encoding(tokenizer, allowed, backend)
+    encoding = prove(tokenizer, allowed, backend)
     store("encoding", key, _parts_of_encoding(encoding))
     return encoding
 

@@ -23,7 +23,7 @@ from sftprep.verify.manifest import content_problems, stored_recipe, structure_p
 
 POSITIVE = "expected an integer above 0"
 STRUCTURE_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
-    (("shards",), {}, "shards is an object of 0 items; expected a list"),
+    (("shards",), {}, "shards is an object with 0 fields; expected a list"),
     (("shards", 0), 7, "shards[0] is 7; expected an object"),
     (("shards", 0), {"name": "x"}, "shards[0].rows is missing"),
     (("shards", 0, "rows"), "2", f"shards[0].rows is '2'; {POSITIVE}"),
