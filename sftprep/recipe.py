@@ -22,8 +22,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from sftprep import choices
 from sftprep.errors import UsageError
+from sftprep.formats.names import FORMAT_NAMES
 from sftprep.reading.limits import MAX_EXPANSION, Limits
 from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.text import alternatives, did_you_mean, shown
@@ -216,7 +216,7 @@ class Recipe:
         "parquet",
         "Output",
         "The file format of the shards: {values}.",
-        values=choices.FORMATS,
+        values=FORMAT_NAMES,
         metavar="NAME",
     )
     shard_size: str = _option(

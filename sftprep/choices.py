@@ -1,7 +1,0 @@
-"""What an option can be: the names alone.
-
-Here, and not with the stages that know what they mean, so that a recipe is read and refused before
-anything is loaded that takes long. ``test_recipe`` checks that the stages know these, and no other.
-"""
-
-FORMATS = ("parquet", "arrow", "jsonl")
