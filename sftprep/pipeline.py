@@ -32,7 +32,7 @@ from sftprep.schemas.instruction import output_field
 from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer, detect_schema
 from sftprep.schemas.per_turn import per_turn
 from sftprep.system.memory import keep_freed
-from sftprep.templates.renderer import Renderer as TemplateRenderer
+from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder
