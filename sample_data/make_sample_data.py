@@ -1,23 +1,23 @@
-"""Check the sample records and make the sample tokenizer from them.
+"""Check the sample records, and train the sample tokenizer on them.
 
-The records are written by hand, for this project, in English and Chinese; edit them freely:
+The records were written by hand for this project, in English and Chinese. You may edit them:
 
-    prompt_completion.jsonl   prompt and completion; some prompts carry their own role markers
+    prompt_completion.jsonl   prompt and completion; some prompts contain role markers of their own
     instruction.jsonl         instruction, input, output; some with a system prompt or a history
-    instruction_zh.json       the same schema as one JSON array, all Chinese
-    messages.jsonl            chats; some answers are not to be trained on
+    instruction_zh.json       the same schema, as one JSON array, all in Chinese
+    messages.jsonl            chats; some answers are marked as not to be trained
     sharegpt.jsonl            chats as lists of from and value
-    bad.jsonl                 chats, each wrong in one way (BAD_LINES), among a few good ones
+    bad.jsonl                 bad chats, each wrong in one way (BAD_LINES), and a few good ones
 
-`tokenizer/` is generated: a byte-level BPE of 4,096 tokens, trained on all records but those of
-bad.jsonl, with a ChatML template that marks what the assistant writes. To make it again, after
-any edit:
+The folder `tokenizer/` is generated. It holds a byte-level BPE of 4,096 tokens, trained on all
+records except those of bad.jsonl, and a ChatML template that marks the assistant's answers. After
+you edit a record, generate the tokenizer again:
 
     python sample_data/make_sample_data.py [FOLDER]
 
-FOLDER is where the tokenizer goes, `tokenizer/` beside this file unless given. The same records
-give the same bytes. A record that breaks its schema, or that encoding and decoding would change,
-stops the script.
+FOLDER is the folder to write the tokenizer to; the default is `tokenizer/` beside this file. The
+same records give the same bytes. The script stops with an error if a record breaks its schema, or
+if a text changes when it is encoded and decoded.
 """
 
 import json
@@ -37,8 +37,8 @@ VOCAB_SIZE = 4096
 MODEL_MAX_LENGTH = 4096
 END, PAD, TURN_START, TURN_END = "<|endoftext|>", "<|pad|>", "<|im_start|>", "<|im_end|>"
 
-BAD_LINES = {  # line of bad.jsonl: what is wrong there
-    2: "not JSON",  # cut off in the middle of a string
+BAD_LINES = {  # the line's number in bad.jsonl: what is wrong with it
+    2: "not JSON",  # it ends in the middle of a string
     3: "not an object",
     5: "content is missing",
     6: "content is null",
@@ -49,7 +49,7 @@ BAD_LINES = {  # line of bad.jsonl: what is wrong there
     11: "messages is missing",  # a prompt/completion record
     12: "messages is not a list",
     13: "not UTF-8",
-    14: "",  # a blank line is no record and no error
+    14: "",  # a blank line is neither a record nor an error
     15: "a lone surrogate",
 }
 
@@ -99,29 +99,29 @@ def parse(line: bytes) -> Json:
 
 
 def read_lines(path: Path) -> list[bytes]:
-    """Return the lines of a file without their ends; the last one must have an end too."""
+    """Return the lines of a file without their newlines; the last one must have a newline too."""
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
-        raise ValueError("the last line has no end")
+        raise ValueError("the last line does not end with a newline")
     return lines
 
 
 def read_records(path: Path) -> list[Json]:
-    """Return the records of a JSONL file or of a JSON array.
+    """Return the records of a JSON Lines file or of a JSON array.
 
-    Each must be written just as json.dumps writes it, with non-ASCII characters as they are.
+    The file must have the bytes that json.dumps(..., ensure_ascii=False) gives for the records.
     """
     is_array = path.suffix == ".json"
     units = [path.read_bytes().removesuffix(b"\n")] if is_array else read_lines(path)
     values = [parse(unit) for unit in units]
     for number, (unit, value) in enumerate(zip(units, values, strict=True), start=1):
         if unit != json.dumps(value, ensure_ascii=False, indent=2 if is_array else None).encode():
-            raise ValueError(f"record {number} is not written as json.dumps writes it")
+            raise ValueError(f"record {number} is not formatted as json.dumps does it")
     return list(values[0]) if is_array else values
 
 
 def texts(value: Json) -> Iterator[str]:
-    """Yield every string inside a JSON value, in order; keys of objects are left out."""
+    """Yield every string in a JSON value, in order, but not the keys of objects."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, list | dict):
@@ -132,20 +132,20 @@ def texts(value: Json) -> Iterator[str]:
 # --- schemas ---------------------------------------------------------------------------------
 
 
-def check(is_right: bool, otherwise: str) -> None:
-    """Raise ValueError with the reason if a claim about a record does not hold."""
+def check(is_right: bool, problem: str) -> None:
+    """Raise ValueError with the problem if something is not right."""
     if not is_right:
-        raise ValueError(otherwise)
+        raise ValueError(problem)
 
 
 def check_keys(record: Json, required: set[str], optional: set[str]) -> None:
-    """Check the keys of an object."""
+    """Check that an object has all required keys, and otherwise only optional ones."""
     check(isinstance(record, dict), "not an object")
     check(required <= record.keys() <= required | optional, f"unexpected keys {sorted(record)}")
 
 
 def check_prompt_completion(record: Json) -> None:
-    """Check {"prompt", "completion"}: two texts, neither empty."""
+    """Check {"prompt", "completion"}: two texts that are not empty."""
     check_keys(record, {"prompt", "completion"}, set())
     check(all(isinstance(text, str) and text for text in record.values()), "a text is empty")
 
@@ -157,12 +157,12 @@ def check_instruction(record: Json) -> None:
     check(isinstance(history, list) and all(len(pair) == 2 for pair in history), "bad history")
     singles = [value for key, value in record.items() if key != "history"]
     strings = [*singles, *(text for pair in history for text in pair)]
-    check(all(isinstance(text, str) for text in strings), "a text is no string")
+    check(all(isinstance(text, str) for text in strings), "a text is not a string")
     check(bool(record["instruction"] and record["output"]), "a text is empty")
 
 
 def check_messages(record: Json) -> None:
-    """Check {"messages": [...]}: an optional system turn, then user and assistant in turn."""
+    """Check {"messages": [...]}: an optional system turn, then user and assistant alternate."""
     check(isinstance(record, dict), "not an object")
     check("messages" in record, "messages is missing")
     check(isinstance(record["messages"], list), "messages is not a list")
@@ -172,13 +172,13 @@ def check_messages(record: Json) -> None:
 
 
 def check_message(message: Json) -> None:
-    """Check one message by itself."""
+    """Check the fields of one message."""
     check(isinstance(message, dict), "a message is not an object")
     role = message.get("role")
     check(role in {"system", "user", "assistant"}, f"unknown role {role!r}")
     check("content" in message, "content is missing")
     check(message["content"] is not None, "content is null")
-    check(isinstance(message["content"], str), "content is no string")
+    check(isinstance(message["content"], str), "content is not a string")
     check(bool(message["content"]), f"empty {role} content")
     check(type(message.get("train", True)) is bool, "train is neither true nor false")
     check(message.get("weight", 1) in {0, 1}, "weight is neither 0 nor 1")
@@ -194,7 +194,7 @@ def check_turns(roles: list[str]) -> None:
 
 
 def check_sharegpt(record: Json) -> None:
-    """Check {"conversations": [{"from", "value"}, ...]} as the messages it stands for."""
+    """Check {"conversations": [{"from", "value"}, ...]}: translate to messages, and check those."""
     check_keys(record, {"conversations"}, set())
     roles = {"system": "system", "human": "user", "gpt": "assistant"}
     check_messages(
@@ -217,7 +217,7 @@ GOOD_FILES: dict[str, tuple[int, Callable[[Json], None]]] = {  # name: number of
 
 
 def read_good(name: str) -> list[Json]:
-    """Return the records of one of the good files, or raise with the first thing wrong."""
+    """Return the records of a good file; raise ValueError for the first bad record."""
     expected, check_record = GOOD_FILES[name]
     records = read_records(HERE / name)
     for number, record in enumerate(records, start=1):
@@ -225,12 +225,12 @@ def read_good(name: str) -> list[Json]:
             check_record(record)
         except ValueError as e:
             raise ValueError(f"record {number}: {e}") from e
-    check(len(records) == expected, f"{len(records)} records, expected {expected}: see GOOD_FILES")
+    check(len(records) == expected, f"found {len(records)} records; GOOD_FILES says {expected}")
     return records
 
 
 def fault(line: bytes) -> str | None:
-    """Return what is wrong with a line of bad.jsonl, "" for a blank one, None for a good one."""
+    """Return what is wrong with a line of bad.jsonl: "" for a blank line, None for a good one."""
     if not line:
         return ""
     try:
@@ -241,7 +241,7 @@ def fault(line: bytes) -> str | None:
 
 
 def check_bad() -> int:
-    """Check that each line of bad.jsonl is wrong in the way it should be; return their number."""
+    """Check that each line of bad.jsonl is wrong as BAD_LINES says; return the number of lines."""
     lines = read_lines(HERE / "bad.jsonl")
     for number, line in enumerate(lines, start=1):
         found, expected = fault(line), BAD_LINES.get(number)
@@ -253,7 +253,7 @@ def check_bad() -> int:
 
 
 def train(corpus: list[str]) -> Tokenizer:
-    """Train a byte-level BPE. All 256 bytes are in it, so that any text comes back as it was."""
+    """Train a byte-level BPE. It knows all 256 bytes, so that decoding restores every text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -269,7 +269,7 @@ def train(corpus: list[str]) -> Tokenizer:
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Write the folder that AutoTokenizer.from_pretrained reads."""
+    """Write a folder that AutoTokenizer.from_pretrained can load."""
     folder.mkdir(parents=True, exist_ok=True)
     config = json.dumps(TOKENIZER_CONFIG, indent=2, ensure_ascii=False) + "\n"
     (folder / "tokenizer.json").write_bytes(tokenizer.to_str(pretty=True).encode() + b"\n")
@@ -278,13 +278,16 @@ def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def check_tokenizer(folder: Path, corpus: list[str], chats: list[Json]) -> None:
-    """Load the folder as users will; check the round trip and what the template marks."""
-    from transformers import AutoTokenizer  # slow to load: only once the records are good
+    """Load the folder as users do; check the round trip of texts and what the template marks."""
+    from transformers import AutoTokenizer  # slow to import, so not before the records are checked
 
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     check(len(tokenizer) == VOCAB_SIZE, f"{len(tokenizer)} tokens, expected {VOCAB_SIZE}")
     for text in corpus:
-        check(tokenizer.decode(tokenizer.encode(text)) == text, f"does not round-trip: {text[:60]}")
+        check(
+            tokenizer.decode(tokenizer.encode(text)) == text,
+            f"decoding does not restore: {text[:60]}",
+        )
     for chat in chats:
         encoded = tokenizer.apply_chat_template(
             chat["messages"], return_dict=True, return_assistant_tokens_mask=True
@@ -292,12 +295,14 @@ def check_tokenizer(folder: Path, corpus: list[str], chats: list[Json]) -> None:
         pairs = zip(encoded["input_ids"], encoded["assistant_masks"], strict=True)
         marked = tokenizer.decode([token for token, is_marked in pairs if is_marked])
         answers = [m["content"] for m in chat["messages"] if m["role"] == "assistant"]
-        check(marked == "".join(a + TURN_END for a in answers), f"marked: {marked[:60]}")
+        check(
+            marked == "".join(a + TURN_END for a in answers), f"the template marks: {marked[:60]}"
+        )
 
 
 @contextmanager
-def named(what: str) -> Iterator[None]:
-    """End the script with one line that says what is wrong with what."""
+def errors_in(what: str) -> Iterator[None]:
+    """Turn a ValueError into the end of the script, with one line that says where the error is."""
     try:
         yield
     except ValueError as e:
@@ -305,18 +310,18 @@ def named(what: str) -> Iterator[None]:
 
 
 def main(folder: Path) -> None:
-    """Check, train, write, check again; say what is there."""
+    """Check the records, train and write the tokenizer, check it, and print a summary."""
     records = {}
     for name in GOOD_FILES:
-        with named(name):
+        with errors_in(name):
             records[name] = read_good(name)
         print(f"{name}: {len(records[name])} records")
-    with named("bad.jsonl"):
+    with errors_in("bad.jsonl"):
         print(f"bad.jsonl: {check_bad()} lines, {sum(map(bool, BAD_LINES.values()))} bad")
 
     corpus = [text for found in records.values() for text in texts(found)]
     write_tokenizer(train(corpus), folder)
-    with named(str(folder)):
+    with errors_in(str(folder)):
         check_tokenizer(folder, corpus, records["messages.jsonl"])
     print(f"{folder.name}/: {VOCAB_SIZE} tokens, {len(corpus)} texts round-trip")
 

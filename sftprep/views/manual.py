@@ -1,6 +1,74 @@
-"""The manual: placeholder until the pages exist."""
+"""The manual: the pages in ``sftprep/docs``, one Markdown file per topic, shipped with the package.
+
+In     a topic's name, or none for the list of topics.
+Out    the page for a terminal, or the list: one line per topic.
+Keeps  one source for everything: ``index.md`` says which topics there are and in which order; the
+       first line of each page, ``# Title: description``, says what the topic is about.
+Raises UsageError: no such topic.
+"""
+
+import difflib
+import io
+import re
+import shutil
+from pathlib import Path
+
+from sftprep.errors import UsageError
+from sftprep.text import shown
+
+FOLDER = Path(__file__).parent.parent / "docs"
+MOST_COLUMNS = 100
+"""Text in wider lines is hard to read, however wide the terminal is."""
+
+COMMENT = re.compile(r"^<!--.*?-->\n", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[([^\]]+)\]\(([a-z-]+)\.md\)")
+
+
+def topics() -> dict[str, str]:
+    """Return the description of each topic by its name, in the order of the manual."""
+    names = [match[2] for match in LINK.finditer(_read("index"))]
+    return {name: _read(name).split("\n", 1)[0].partition(": ")[2] for name in names}
 
 
 def manual_page(topic: str | None, *, colour: bool) -> str:
-    """A page of the manual."""
-    raise NotImplementedError(topic, colour)
+    """Return a page of the manual, or the list of topics.
+
+    Args:
+        topic: a name from ``topics()``; None for the list.
+        colour: whether the text goes to a terminal that shows colours: then the page is laid out
+            for its width. Otherwise the text is the Markdown of the page.
+
+    Raises:
+        UsageError: the manual has no such topic.
+    """
+    known = topics()
+    if topic is None:
+        return _list(known)
+    if topic not in known:
+        close = difflib.get_close_matches(topic, known, 1)
+        hint = f"Did you mean {close[0]!r}?" if close else f"Choose {', '.join(known)}."
+        raise UsageError(f"the manual has no topic {shown(topic)}. {hint}")
+    text = LINK.sub(r"\1 (`sftprep help \2`)", COMMENT.sub("", _read(topic))).strip()
+    return _laid_out(text) if colour else text
+
+
+def _list(known: dict[str, str]) -> str:
+    width = max(map(len, known))
+    lines = [f"  {name:<{width}}  {description}" for name, description in known.items()]
+    return "\n".join(["The manual:", "", *lines, "", "sftprep help TOPIC shows a page."])
+
+
+def _read(name: str) -> str:
+    return (FOLDER / f"{name}.md").read_text(encoding="utf-8")
+
+
+def _laid_out(text: str) -> str:
+    """Return Markdown as text with ANSI codes, wrapped to the terminal's width."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    width = min(shutil.get_terminal_size().columns, MOST_COLUMNS)
+    console = Console(file=io.StringIO(), force_terminal=True, width=width, legacy_windows=False)
+    with console.capture() as capture:
+        console.print(Markdown(text, code_theme="ansi_dark"))
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().split("\n"))
