@@ -212,10 +212,13 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 class Started(list["subprocess.Popen[bytes]"]):
-    """The programs that become workers; ``change`` may give the next one another code."""
+    """The worker programs that were started, in order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.workers: list[int] = []  # the processes that said they were ready
+        self.workers: list[int] = []  # process ids of the workers that were ready
 
+    # Receives the number of a program and its command; returns the command to run instead.
     change: Callable[[int, list[str]], list[str]] = staticmethod(lambda _, command: command)
+    # Receives the process id of each worker that has become ready.
+    on_ready: Callable[[int], object] = staticmethod(lambda _: None)

@@ -23,7 +23,7 @@ from sftprep.data.block import Block, Source
 from sftprep.data.ragged import Offsets
 from sftprep.dataset.accounting import Tally
 from sftprep.dataset.manifest import MANIFEST, Manifest
-from sftprep.engine.local.pool import run_blocks
+from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import StorageError, TemplateError, TokenizerError, UsageError
 from sftprep.pipeline import Settings, with_schemas
 from sftprep.plan import is_chat_template, library_versions, settings_of
