@@ -227,7 +227,7 @@ def _explain(data: bytes, text: str, error: orjson.JSONDecodeError) -> tuple[str
 def _not_utf8(data: bytes, error: UnicodeDecodeError) -> RecordError:
     before = data[: error.start].decode()
     row, column = _position(before, len(before))
-    guess = f"; it looks like {name}" if (name := guess_line_encoding(data)) else ""
+    guess = f" (it looks like {name})" if (name := guess_line_encoding(data)) else ""
     return RecordError(
         "invalid_utf8",
         f"not valid UTF-8 at byte {error.start + 1}: {error.reason}",

@@ -134,7 +134,7 @@ class RowBuilder:
     def _texts(
         self, contents: Sequence[tuple[str, ...]], layouts: Offsets, run_offsets: Offsets
     ) -> list[str]:
-        """Return the texts of all runs, in order; made for all records of a layout at once."""
+        """Return the texts of all runs, in order, built for all records of a layout at once."""
         numbers: list[int] = np.unique(layouts).tolist()
         if len(numbers) == 1:
             return self._layouts[numbers[0]].texts(contents)

@@ -1,4 +1,4 @@
-"""The two libraries that encode, behind one interface.
+"""The two libraries that encode, with one interface.
 
 In     a ``tokenizer.json`` as it is to be used, and a list of texts.
 Out    ``Ragged``: int32 ids, one row per text.

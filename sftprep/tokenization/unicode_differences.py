@@ -146,7 +146,7 @@ DIVERGENT_NFC: tuple[tuple[int, int], ...] = (
     (0x1E4EC, 0x1E4EF),
     (0x1E5EE, 0x1E5EF),
 )
-"""First and last code point of each range for which NFC differs, besides ``DIVERGENT``."""
+"""First and last code point of each range for which NFC differs, in addition to ``DIVERGENT``."""
 
 
 @cache

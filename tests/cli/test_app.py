@@ -233,7 +233,7 @@ BAD_RECORDS: list[tuple[int, str, str, str]] = [
         13,
         "invalid_utf8",
         "not valid UTF-8 at byte 131: invalid continuation byte",
-        "Convert the file to UTF-8; it looks like Windows-1252",
+        "Convert the file to UTF-8 (it looks like Windows-1252)",
     ),
     (15, "lone_surrogate", "half of a surrogate pair (\\ud800 to \\udfff) is not a character", ""),
 ]

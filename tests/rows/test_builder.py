@@ -98,7 +98,7 @@ def test_each_record_gets_the_row_of_its_shape() -> None:
         ([START, *ids("qr"), END], [False, False, True, True]),
         ([*ids("."), AB, END], [True, False, False]),
         ([START, *ids("s"), END], [False, True, True]),
-        ([*ids("xab"), END], [True, False, False, False]),  # beside a word, ab is plain text
+        ([*ids("xab"), END], [True, False, False, False]),  # next to a word, ab is plain text
         ([START, *ids("tu"), END], [False, False, True, True]),
     ]
     assert batch.record.tolist() == [0, 1, 2, 3, 4]

@@ -79,7 +79,7 @@ def test_tokens_of_the_template(
 
 
 def test_content_is_never_searched() -> None:
-    """The text of a control token in a content stays text: alone, beside a token, across pieces."""
+    """The text of a control token in a content is text: alone, next to a token, across pieces."""
     pieces = [literal("<a>"), slot(0), literal("b>"), slot(1)]
     expected = ["<a>", ("<a>x<ab>y</a>", False)]
     assert expected == laid_out(["<a>", "<ab>"], pieces, "<a>x<a", "y</a>")
@@ -204,7 +204,7 @@ def test_flags(
     expected: list[Any],
     joint: bool,
 ) -> None:
-    """The flags of an added token change the text beside it, in the template and in contents."""
+    """The flags of an added token change the text next to it, template text and contents."""
     assert expected == laid_out(tokens, pieces, *contents, joint=joint)
 
 

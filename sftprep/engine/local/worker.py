@@ -27,7 +27,7 @@ from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.linux import die_with_parent, is_orphan
 from sftprep.tokenization.backends import preload
 
-MEMORY_BYTES = 8 << 30  # address space of a worker whose template comes from a user or a model
+MEMORY_BYTES = 8 << 30  # address space of a worker that runs a chat template
 
 
 def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:

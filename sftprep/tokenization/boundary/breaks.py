@@ -102,7 +102,7 @@ class PatternBreaks:
 class PairBreaks:
     r"""Token breaks of BPE that merges characters: between two characters that no merge joins.
 
-    A merge makes one token of two neighbours. If no merge joins the last character of one side with
+    A merge joins two neighbours. If no merge joins the last character of one side with
     the first character of the other, no token ever lies across that place.
 
     Args:

@@ -1,4 +1,4 @@
-r"""How token breaks can be recognized for a tokenizer, told from its ``tokenizer.json``.
+r"""Find out from a ``tokenizer.json`` how the token breaks of a tokenizer can be recognized.
 
 In     a ``tokenizer.json`` without its control tokens.
 Out    ``KnownBreaks``: plain data, which is stored with what else is known of a tokenizer.
@@ -24,9 +24,9 @@ class KnownBreaks:
     """How the token breaks of a tokenizer can be recognized.
 
     Attributes:
-        rule: ``words``: by the pre-tokenizer's pattern, which is GPT-2's. ``lines``: by a pattern
-            that, besides, ends a piece of white space after its last line end. ``pairs``: by the
-            merges, which join characters. "": no token breaks are known.
+        rule: ``words``: by the pre-tokenizer's pattern, which is GPT-2's. ``lines``: by another
+            pattern, which also ends a piece of white space after its last line end. ``pairs``: by
+            the merges, which join characters. "": no token breaks can be recognized.
         merged_pairs: for ``pairs``, the pairs of characters that some merge joins, one after the
             other; "" for all other rules.
     """

@@ -152,7 +152,7 @@ def test_nothing_to_join() -> None:
 
 
 def assert_windows_are_enough(tokenizer: Tokenizer, seed: int, unclean: range) -> TokenBreaks:
-    """Check that token breaks tell the same as encoding every chain again."""
+    """Check that the same chains are unclean with token breaks as when all are encoded again."""
     breaks = breaks_of(prove_content_encoding(tokenizer, backend="hf").breaks)
     assert breaks is not None
     encoder = Encoder(tokenizer, backend="hf")
@@ -175,14 +175,14 @@ def assert_windows_are_enough(tokenizer: Tokenizer, seed: int, unclean: range) -
 
 @KINDS
 def test_windows_are_enough_for_patterns(splits: list[str]) -> None:
-    """With the token breaks of known patterns the same chains are found to be unclean."""
+    """For known patterns, encoding only the text around a boundary finds the unclean chains."""
     assert_windows_are_enough(splitting(splits), len(splits), range(50, 1500))
 
 
 @pytest.mark.parametrize("scheme", ["first", "always", "normalizer", "never"])
 @pytest.mark.parametrize("split", [False, True])
 def test_windows_are_enough_for_pairs(scheme: str, split: bool) -> None:
-    """With token breaks between characters that no merge joins, it is the same."""
+    """For merges of characters, encoding only the text around a boundary finds them as well."""
     breaks = assert_windows_are_enough(learned(scheme, split=split), 5, range(50, 2500))
     assert isinstance(breaks, PairBreaks)
 
