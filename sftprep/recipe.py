@@ -165,7 +165,7 @@ class Recipe:
     truncation: str = _option(
         "drop",
         "Length and loss",
-        "What to do with records that are longer than --max-length: {values}.",
+        "What to do with a record longer than --max-length: {values}.",
         values=(
             "error",
             "drop",

@@ -192,7 +192,8 @@ def corrected(page: str, differences: list[Difference]) -> str:
     stays as it is.
     """
     for difference in sorted(differences, key=lambda d: d.span or (0, 0), reverse=True):
-        if difference.span and "...\n" not in page[slice(*difference.span)]:
+        # A line that only ends with dots, such as the first one of a help text, leaves nothing out.
+        if difference.span and "..." not in page[slice(*difference.span)].split("\n"):
             start, end = difference.span
             page = page[:start] + difference.found + page[end:]
     return page
