@@ -20,8 +20,8 @@ from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared
 from sftprep.dataset.reuse import finished
 from sftprep.dataset.shard_writer import ShardWriter
 from sftprep.dataset.staging import Output
-from sftprep.engine.local.fork_server import Staff
-from sftprep.engine.local.pool import run_blocks
+from sftprep.engine.local.engine import run_blocks
+from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.formats.table import shard_name
 from sftprep.pipeline import with_schemas
@@ -32,7 +32,7 @@ from sftprep.recipe import Recipe
 
 
 def prepare(
-    recipe: Recipe, *, progress: Progress | None = None, early: Staff | None = None
+    recipe: Recipe, *, progress: Progress | None = None, early: WorkerPool | None = None
 ) -> Prepared:
     """Turn instruction data into tokenized, label-masked shards.
 

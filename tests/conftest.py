@@ -1,4 +1,4 @@
-"""Options and fixtures that every test may use."""
+"""Options and fixtures for all tests."""
 
 import os
 import signal
@@ -18,15 +18,15 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer ``--update-golden``."""
+    """Add the option ``--update-golden``."""
     parser.addoption(
-        "--update-golden", action="store_true", help="write the golden files anew, to be reviewed"
+        "--update-golden", action="store_true", help="rewrite the golden files; review the changes"
     )
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What sftprep keeps between runs goes to a folder of the test run's own."""
+    """Give the test run its own folder for what sftprep caches between runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SFTPREP_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
@@ -34,7 +34,7 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
-    """Write a file below the test's own folder, and return its path."""
+    """Return a function that writes a file below the test's own folder and returns its path."""
 
     def write_file(name: str, content: str | bytes) -> Path:
         path = tmp_path / name
@@ -47,33 +47,34 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _hang_up_counts() -> None:
-    """Programs that are started answer SIGHUP, also where the tests run under ``nohup``."""
+    """Let child processes receive SIGHUP, even if the tests run under ``nohup``."""
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> Iterator["Started"]:
-    """The programs that are started for workers, in order; all have ended in the end."""
+    """The worker programs that are started, in order; none of their processes outlives the test."""
     from toys import Started
 
-    from sftprep.engine.local.fork_server import Process
+    from sftprep.engine.local.fork_server import WorkerProcess
 
-    found, start, born = Started(), subprocess.Popen, Process.born
+    found, start, note_ready = Started(), subprocess.Popen, WorkerProcess.note_ready
 
-    def record(command: list[str], **options: Any) -> Any:
+    def record_start(command: list[str], **options: Any) -> Any:
         process = start(found.change(len(found), command), **options)
         found.append(process)
         return process
 
-    def hear(worker: Process, pid: int) -> None:
+    def record_ready(worker: WorkerProcess, pid: int) -> None:
         found.workers.append(pid)
-        born(worker, pid)
+        note_ready(worker, pid)
+        found.on_ready(pid)
 
-    monkeypatch.setattr(subprocess, "Popen", record)
-    monkeypatch.setattr(Process, "born", hear)
+    monkeypatch.setattr(subprocess, "Popen", record_start)
+    monkeypatch.setattr(WorkerProcess, "note_ready", record_ready)
     yield found
     assert [process.returncode for process in found if process.returncode is None] == []
-    for pid in found.workers:  # nor is one left, ours or not, or one that nobody has waited for
+    for pid in found.workers:  # neither alive nor a zombie
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)

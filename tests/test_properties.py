@@ -1,4 +1,4 @@
-"""What holds for every input, whatever it is: properties, tried on generated records."""
+"""Properties that hold for every input, tested on generated records."""
 
 import json
 import tempfile
@@ -61,7 +61,7 @@ flags = st.sampled_from([None, None, None, True, False])
 
 @st.composite
 def conversations(draw: st.DrawFn) -> Conversation:
-    """A conversation of one to three exchanges, sometimes with a system turn."""
+    """Generate a conversation of one to three exchanges, sometimes with a system turn."""
     messages = []
     if draw(st.booleans()):
         messages.append(Message("system", draw(texts)))
@@ -72,7 +72,7 @@ def conversations(draw: st.DrawFn) -> Conversation:
 
 
 def record_of(conversation: Conversation) -> dict[str, Any]:
-    """A conversation in the schema messages."""
+    """Return a conversation as a record of the schema ``messages``."""
     turns = []
     for message in conversation.messages:
         turn: dict[str, Any] = {"role": message.role, "content": message.content}
@@ -83,7 +83,7 @@ def record_of(conversation: Conversation) -> dict[str, Any]:
 
 
 def settings_of(tokenizer: Tokenizer, template: str = "chatml", **changed: Any) -> Settings:
-    """What a worker is told, for a run with these options."""
+    """Return the settings of a pipeline with these options."""
     options: dict[str, Any] = {
         "fields": {},
         "system": None,
@@ -105,7 +105,7 @@ PIPELINES: dict[Any, Pipeline] = {}
 def run(
     records: Iterable[Conversation], tokenizer: str, template: str, **options: Any
 ) -> BlockResult:
-    """What becomes of records in one block; pipelines are made once."""
+    """Process records as one block; a pipeline with the same options is built only once."""
     key = (tokenizer, template, *sorted(options.items()))
     if key not in PIPELINES:
         PIPELINES[key] = Pipeline(settings_of(TOKENIZERS[tokenizer], template, **options))
@@ -114,7 +114,7 @@ def run(
 
 
 def rows_of(batch: Batch | None) -> dict[int, tuple[list[int], list[bool]]]:
-    """Ids and loss mask of each row, by its record."""
+    """Return the ids and the loss mask of each row, by the number of its record."""
     if batch is None:
         return {}
     ends = batch.offsets.tolist()
@@ -133,10 +133,10 @@ records = st.lists(conversations(), min_size=1, max_size=5)
 
 @quickly
 @given(records, a_tokenizer, a_template, st.sampled_from(allowed_values("train_on")), a_boundary)
-def test_columns(
+def test_columns_are_consistent(
     data: list[Conversation], tokenizer: str, template: str, train_on: str, boundary: str
 ) -> None:
-    """Ids and labels are equally long; a label is its id or the ignore index; every row trains."""
+    """Each id has a label, which is the id or the ignore index; every row has a trained token."""
     result = run(data, tokenizer, template, train_on=train_on, boundary=boundary)
     kept = 0 if result.batch is None else len(result.batch)
     assert len(data) == result.read == kept + len(result.dropped) + len(result.rejected)
@@ -151,8 +151,10 @@ def test_columns(
 
 @quickly
 @given(conversations(), a_template, a_boundary)
-def test_trained_text(conversation: Conversation, template: str, boundary: str) -> None:
-    """The trained ids decode to exactly the answers and their terminators, the row to its text."""
+def test_exactly_the_answers_are_trained(
+    conversation: Conversation, template: str, boundary: str
+) -> None:
+    """Trained ids decode to the answers and their terminators; a whole row to the rendered text."""
     result = run([conversation], "bytes", template, boundary=boundary)
     rows = rows_of(result.batch)
     if not rows:
@@ -174,7 +176,7 @@ def test_trained_text(conversation: Conversation, template: str, boundary: str) 
 
 
 def pipeline_conversation(conversation: Conversation) -> Conversation:
-    """A conversation as it comes back from its record: the schema messages has no inputs."""
+    """Return a conversation as it is read back from its record, which has no separate inputs."""
     return Conversation.of(*(m._replace(input="") for m in conversation.messages))
 
 
@@ -183,7 +185,7 @@ BYTE_OF = {name: byte for byte, name in enumerate(NAMES[i] for i in range(256))}
 
 
 def decode(ids: list[int]) -> bytes:
-    """The bytes that ids of the byte-level tokenizer stand for."""
+    """Return the bytes that ids of the byte-level tokenizer stand for."""
     added = {token.id: token.content for token in BYTES.added}
     return b"".join(
         added[i].encode() if i in added else bytes(BYTE_OF[c] for c in NAMES[i]) for i in ids
@@ -195,7 +197,7 @@ def decode(ids: list[int]) -> bytes:
 def test_content_gives_no_control_ids(
     data: list[Conversation], tokenizer: str, template: str, boundary: str
 ) -> None:
-    """The control ids of a row are those that its template writes, whatever its contents say."""
+    """The control ids of a row are those that the template writes, whatever the contents are."""
     result = run(data, tokenizer, template, boundary=boundary)
     controls = {token.id for token in TOKENIZERS[tokenizer].controls.values()}
     blanks = [
@@ -209,10 +211,10 @@ def test_content_gives_no_control_ids(
 
 @quickly
 @given(answers, texts, a_tokenizer, a_template, st.booleans())
-def test_split_prompt(
+def test_the_prompts_ids_do_not_depend_on_the_answer(
     answer: str, prompt: str, tokenizer: str, template: str, with_system: bool
 ) -> None:
-    """The ids in front of the loss depend on the prompt alone: inference feeds the same."""
+    """In split mode, different answers to one prompt follow the same ids."""
     system = [Message("system", "Be brief.")] if with_system and template != "plain" else []
     rows = rows_of(
         run(
@@ -230,10 +232,10 @@ def test_split_prompt(
 
 @quickly
 @given(texts, answers, st.sampled_from(["bytes", "pieces", "always"]))
-def test_split_prompt_is_the_encoding_of_the_prompt(
+def test_the_prompts_ids_are_the_encoding_of_the_prompt(
     prompt: str, answer: str, tokenizer: str
 ) -> None:
-    """With the template plain the prompt's ids are BOS and what HF gives for the prompt alone."""
+    """With the template plain, the prompt's ids are BOS and what HF gives for the prompt alone."""
     resolved = TOKENIZERS[tokenizer]
     rows = rows_of(
         run(
@@ -250,8 +252,10 @@ def test_split_prompt_is_the_encoding_of_the_prompt(
 
 @quickly
 @given(records, st.sampled_from(allowed_values("truncation")), st.integers(1, 60), a_boundary)
-def test_truncation(data: list[Conversation], strategy: str, limit: int, boundary: str) -> None:
-    """A cut row is no longer than the limit and never longer than it was, and trains something."""
+def test_truncated_rows_fit(
+    data: list[Conversation], strategy: str, limit: int, boundary: str
+) -> None:
+    """A truncated row fits the limit, is a part of the whole row, and has a trained token."""
     whole = rows_of(run(data, "bytes", "chatml", boundary=boundary).batch)
     options = {"truncation": strategy, "max_length": limit, "boundary": boundary}
     result = run(data, "bytes", "chatml", **options)
@@ -266,15 +270,17 @@ def test_truncation(data: list[Conversation], strategy: str, limit: int, boundar
 
 
 def is_subsequence(short: list[int], long: list[int]) -> bool:
-    """Whether a list is another with elements left out."""
+    """Return whether ``short`` is ``long`` with some elements left out."""
     rest = iter(long)
     return all(any(x == y for y in rest) for x in short)
 
 
 @quickly
 @given(records, st.sampled_from(allowed_values("truncation")), st.integers(2, 60))
-def test_truncation_is_idempotent(data: list[Conversation], strategy: str, limit: int) -> None:
-    """What was cut to a limit is not cut again at that limit."""
+def test_a_truncated_row_is_not_truncated_again(
+    data: list[Conversation], strategy: str, limit: int
+) -> None:
+    """Truncating twice with the same limit is the same as truncating once."""
     batch = run(data, "bytes", "chatml", truncation="prompt-start").batch
     if batch is None:
         return
@@ -285,8 +291,10 @@ def test_truncation_is_idempotent(data: list[Conversation], strategy: str, limit
 
 @quickly
 @given(records, a_tokenizer, a_template, a_boundary)
-def test_backends(data: list[Conversation], tokenizer: str, template: str, boundary: str) -> None:
-    """Both backends give the same rows."""
+def test_backends_give_the_same_rows(
+    data: list[Conversation], tokenizer: str, template: str, boundary: str
+) -> None:
+    """The fast backend gives the rows and counts of the reference backend."""
     fast = run(data, tokenizer, template, boundary=boundary, backend="auto")
     slow = run(data, tokenizer, template, boundary=boundary, backend="hf")
     assert rows_of(slow.batch) == rows_of(fast.batch)
@@ -295,10 +303,10 @@ def test_backends(data: list[Conversation], tokenizer: str, template: str, bound
 
 @quickly
 @given(records, a_tokenizer, a_template)
-def test_records_do_not_disturb_each_other(
+def test_a_record_gives_the_same_row_alone(
     data: list[Conversation], tokenizer: str, template: str
 ) -> None:
-    """A record gives the same row alone and among others."""
+    """A record gives the same row in a block of its own as in a block with others."""
     together = run(data, tokenizer, template)
     alone = [run([record], tokenizer, template) for record in data]
     rows = [row for result in alone for row in rows_of(result.batch).values()]
@@ -315,21 +323,20 @@ RECORDS = [
     }
     for n in range(400)
 ] + [{"prompt": 1}, {"completion": ""}]
-LEDGERS = {"dropped": "dropped.jsonl", "rejected": "rejects.jsonl"}
 
 
 @pytest.fixture(scope="module")
 def byte_folder() -> Any:
-    """A byte-level tokenizer's folder."""
+    """The folder of a byte-level tokenizer."""
     with tempfile.TemporaryDirectory() as folder:
         hf = byte_hf(CONTROLS, MERGES)
         yield save_folder(hf, Path(folder) / "t", bos_token="<s>", eos_token="</s>")
 
 
-def test_workers_and_blocks(
+def test_workers_and_block_sizes_change_no_byte(
     tmp_path: Path, byte_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One or two workers, and blocks of any size, give the same bytes."""
+    """Runs with one or two workers, and with blocks of any size, write the same bytes."""
     source = write_jsonl(tmp_path / "a.jsonl", RECORDS)
     options = {"on_error": "quarantine", "shard_size": "9KB", "max_length": 150}
     outputs = {}
@@ -345,8 +352,10 @@ def test_workers_and_blocks(
 
 @pytest.mark.parametrize("template", ["plain", "qa"])
 @pytest.mark.parametrize("truncation", ["drop", "balanced", "keep-start", "error"])
-def test_identity(tmp_path: Path, byte_folder: Path, template: str, truncation: str) -> None:
-    """Read is written and dropped and rejected, in the manifest, the ledgers and the shards."""
+def test_every_record_is_accounted_for(
+    tmp_path: Path, byte_folder: Path, template: str, truncation: str
+) -> None:
+    """Read = written + dropped + rejected, in the manifest, the ledgers and the shards."""
     source = write_jsonl(tmp_path / "a.jsonl", RECORDS)
     prepare(
         recipe(
@@ -366,11 +375,11 @@ def test_identity(tmp_path: Path, byte_folder: Path, template: str, truncation: 
         read_shard(path, "jsonl").input_ids for path in sorted((tmp_path / "out").glob("train-*"))
     ]
     ledgers = {
-        name: len(path.read_bytes().splitlines()) if path.exists() else 0
-        for name in LEDGERS
-        for path in [
-            tmp_path / "out" / {"dropped": "dropped.jsonl", "rejected": "rejects.jsonl"}[name]
-        ]
+        outcome: len(path.read_bytes().splitlines()) if path.exists() else 0
+        for outcome, path in (
+            ("dropped", tmp_path / "out" / "dropped.jsonl"),
+            ("rejected", tmp_path / "out" / "rejects.jsonl"),
+        )
     }
     assert len(RECORDS) == counts["read"]
     assert {name: sum(counts[name].values()) for name in ledgers} == ledgers
@@ -379,8 +388,8 @@ def test_identity(tmp_path: Path, byte_folder: Path, template: str, truncation: 
     assert len(RECORDS) == counts["written"] + sum(ledgers.values())
 
 
-def test_failure_is_total(tmp_path: Path, byte_folder: Path) -> None:
-    """A single bad record among many publishes nothing."""
+def test_bad_records_publish_nothing(tmp_path: Path, byte_folder: Path) -> None:
+    """Two bad records among 400 good ones end the run, and no output folder is left."""
     source = write_jsonl(tmp_path / "a.jsonl", RECORDS)
     with pytest.raises(DataError, match=r"^2 of 402 records cannot be used"):
         prepare(recipe(source, tmp_path / "out", byte_folder))

@@ -414,8 +414,9 @@ def test_a_recipe_is_read_before_anything_that_takes_long_is_loaded() -> None:
     """Neither numpy nor an encoder: workers are started first."""
     code = (
         "import sys; from sftprep import Recipe; Recipe(inputs=('a',)).as_dict();"
-        "import sftprep.early; print(sorted({'numpy', 'pyarrow', 'orjson', 'gigatoken',"
-        "'transformers', 'tokenizers'} & set(sys.modules)))"
+        "import sftprep.engine.local.early;"
+        "print(sorted({'numpy', 'pyarrow', 'orjson', 'gigatoken', 'transformers', 'tokenizers'}"
+        "& set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

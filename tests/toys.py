@@ -1,8 +1,9 @@
-"""Tokenizers made for tests: small, built in memory, with ids that can be read.
+"""Small tokenizers for tests, built in memory, with ids that are easy to read; and other helpers.
 
-``byte_tokenizer`` knows the 256 bytes, and byte ``b`` has the id ``b``: the text "Hi" is
-``[*b"Hi"]``. Merges come next, then the added tokens. ``piece_tokenizer`` is SentencePiece-style:
-words with ``▁`` in front, and bytes for what it does not know.
+``byte_tokenizer`` has one token per byte, and byte ``b`` has the id ``b``: the ids of the text "Hi"
+are ``[*b"Hi"]``. The next ids are those of the merges, then those of the added tokens.
+``piece_tokenizer`` is SentencePiece-style: a space before a word is written ``▁``, and a character
+that it does not know is encoded as bytes.
 """
 
 import json
@@ -24,7 +25,7 @@ SAMPLE_TOKENIZER = SAMPLE_DATA / "tokenizer"
 
 
 class Token(NamedTuple):
-    """An added token and its flags, all of them off unless said otherwise."""
+    """An added token with its flags; by default, only ``special`` is set."""
 
     content: str
     lstrip: bool = False
@@ -34,7 +35,7 @@ class Token(NamedTuple):
     special: bool = True
 
     def hf(self) -> Any:
-        """The same for HF tokenizers."""
+        """Return the same token for HF tokenizers."""
         return HfAddedToken(
             self.content,
             lstrip=self.lstrip,
@@ -46,7 +47,7 @@ class Token(NamedTuple):
 
 
 def byte_names() -> dict[int, str]:
-    """What a byte-level tokenizer calls each byte, as GPT-2 laid it down."""
+    """Map each byte to the character that stands for it in GPT-2's byte-level alphabet."""
     kept = [*range(33, 127), *range(161, 173), *range(174, 256)]
     moved = [byte for byte in range(256) if byte not in kept]
     names = {byte: chr(byte) for byte in kept}
@@ -54,7 +55,7 @@ def byte_names() -> dict[int, str]:
 
 
 def named(text: str | bytes) -> str:
-    """A text in the letters of a byte-level vocabulary: " b" is "Ġb"."""
+    """Write a text in the characters of a byte-level vocabulary: " b" is "Ġb"."""
     names = byte_names()
     return "".join(names[byte] for byte in (text.encode() if isinstance(text, str) else text))
 
@@ -63,7 +64,13 @@ Merges = Sequence[tuple[str, str | bytes]]
 
 
 def byte_hf(tokens: Iterable[Token | str] = (), merges: Merges = (), **options: Any) -> Any:
-    """A byte-level BPE as HF has it; merges are given as texts: (" ", "b"), or as bytes."""
+    """Return a byte-level BPE of HF tokenizers.
+
+    Args:
+        tokens: the added tokens.
+        merges: pairs of texts or bytes: ``(" ", "b")``.
+        options: more for the BPE model.
+    """
     vocabulary = {name: byte for byte, name in byte_names().items()}
     pairs = [(named(left), named(right)) for left, right in merges]
     for left, right in pairs:
@@ -80,11 +87,11 @@ PIECE_MERGES = (("▁", "a"), ("▁", "b"), ("a", "b"), ("▁a", "b"))
 
 
 def piece_hf(scheme: str, tokens: Iterable[Token | str] = (), **options: Any) -> Any:
-    """A SentencePiece-style BPE as HF has it.
+    """Return a SentencePiece-style BPE of HF tokenizers.
 
     Args:
-        scheme: ``first``, ``always`` or ``never`` for a Metaspace pre-tokenizer; ``normalizer`` for
-            the older form that puts ``▁`` in front with a normalizer.
+        scheme: ``first``, ``always`` or ``never`` for a Metaspace pre-tokenizer with this scheme;
+            ``normalizer`` for the older form, in which a normalizer adds the first ``▁``.
         tokens: added tokens besides ``<unk>``, ``<s>`` and ``</s>``.
         options: more for the BPE model.
     """
@@ -113,7 +120,7 @@ def piece_hf(scheme: str, tokens: Iterable[Token | str] = (), **options: Any) ->
 
 
 def add(hf: Any, tokens: Iterable[Token | str]) -> None:
-    """Add tokens to an HF tokenizer, in this order."""
+    """Add tokens to an HF tokenizer, in the given order."""
     for token in tokens:
         made = token if isinstance(token, Token) else Token(token)
         if made.special:
@@ -123,7 +130,7 @@ def add(hf: Any, tokens: Iterable[Token | str]) -> None:
 
 
 def put_bos(hf: Any, token: str = "<s>") -> None:
-    """Let an HF tokenizer put this token in front of a text."""
+    """Make an HF tokenizer add this token before each text."""
     hf.post_processor = processors.TemplateProcessing(
         single=f"{token} $A",
         pair=f"{token} $A $B",
@@ -134,7 +141,7 @@ def put_bos(hf: Any, token: str = "<s>") -> None:
 def described(
     hf: Any, *, special: Mapping[str, str] | None = None, adds_bos: bool = False
 ) -> Tokenizer:
-    """An HF tokenizer as sftprep describes it, without the detour through transformers."""
+    """Return an HF tokenizer as sftprep's ``Tokenizer``, without loading it by transformers."""
     state = json.loads(hf.to_str())
     state.update(post_processor=None, truncation=None, padding=None)
     added = [AddedToken(*(entry[f] for f in AddedToken._fields)) for entry in state["added_tokens"]]
@@ -160,7 +167,7 @@ def byte_tokenizer(
     special: Mapping[str, str] | None = None,
     adds_bos: bool = False,
 ) -> Tokenizer:
-    """A byte-level BPE as sftprep describes it; its EOS is ``</s>`` unless ``special`` differs."""
+    """Return a byte-level BPE as sftprep's ``Tokenizer``; its EOS is ``</s>`` by default."""
     special = {"eos": "</s>"} if special is None else special
     return described(byte_hf(tokens, merges), special=special, adds_bos=adds_bos)
 
@@ -168,13 +175,13 @@ def byte_tokenizer(
 def piece_tokenizer(
     scheme: str, tokens: Iterable[Token | str] = (), *, adds_bos: bool = True
 ) -> Tokenizer:
-    """A SentencePiece-style BPE as sftprep describes it, with its BOS and EOS."""
+    """Return a SentencePiece-style BPE as sftprep's ``Tokenizer``, with BOS and EOS."""
     special = {"bos": "<s>", "eos": "</s>", "unk": "<unk>"}
     return described(piece_hf(scheme, tokens), special=special, adds_bos=adds_bos)
 
 
 def save_folder(hf: Any, folder: Path, **config: Any) -> Path:
-    """Write an HF tokenizer as a folder that transformers can load."""
+    """Save an HF tokenizer in a folder that transformers can load."""
     folder.mkdir(parents=True, exist_ok=True)
     hf.save(str(folder / "tokenizer.json"))
     facts = {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 4096, **config}
@@ -190,13 +197,13 @@ def write_jsonl(path: Path, records: Iterable[object]) -> Path:
 
 
 def recipe(path: Path, output: Path, tokenizer: Path = SAMPLE_TOKENIZER, **options: Any) -> Recipe:
-    """A recipe for one input; one worker unless said otherwise."""
+    """Return a recipe for one input, with one worker unless ``options`` has another number."""
     options = {"workers": 1, **options}
     return Recipe(inputs=(str(path),), output=str(output), tokenizer=str(tokenizer), **options)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by its path from there."""
+    """Return the bytes of every file in a folder and its subfolders, by path from the folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -205,10 +212,13 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 class Started(list["subprocess.Popen[bytes]"]):
-    """The programs that become workers; ``change`` may give the next one another code."""
+    """The worker programs that were started, in order."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.workers: list[int] = []  # the processes that said they were ready
+        self.workers: list[int] = []  # process ids of the workers that were ready
 
+    # Receives the number of a program and its command; returns the command to run instead.
     change: Callable[[int, list[str]], list[str]] = staticmethod(lambda _, command: command)
+    # Receives the process id of each worker that has become ready.
+    on_ready: Callable[[int], object] = staticmethod(lambda _: None)

@@ -64,12 +64,16 @@ def root(
 @recipe_command(app)
 def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
     """Write a dataset: read, apply the template, tokenize, truncate, mask."""
-    from sftprep.cli.summary import summarize
+    from sftprep.engine.local.early import started_early
 
-    with progress_bar(silent=quiet) as progress:
+    with (
+        started_early(recipe.inputs, recipe.workers) as early,
+        progress_bar(silent=quiet) as progress,
+    ):
+        from sftprep.cli.summary import summarize
         from sftprep.run import prepare as run
 
-        result = run(recipe, progress=progress)
+        result = run(recipe, progress=progress, early=early)
     if json:
         show(result.dump())
     elif not quiet:

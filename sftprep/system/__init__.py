@@ -1,1 +1,1 @@
-"""What the operating system knows: cores, memory, processes, files."""
+"""What the program asks of the operating system: cores, memory, processes and files."""

@@ -1,13 +1,12 @@
 """How many cores this process may use.
 
-In     nothing.
-Out    a number, at least 1.
-Keeps  to what a container is given: a machine's other cores are there to be seen, and a worker for
-       each of them would only take memory and wait.
-Never  fails: what cannot be read limits nothing.
+Out    A number of cores, at least 1.
+Keeps  The limits of a container: it sees all cores of the machine, but a worker for each of them
+       would only take memory and wait for its turn.
+Never  Raises: a limit that cannot be read is ignored.
 
-Control groups are described in the kernel's Documentation/admin-guide/cgroup-v2.rst (``cpu.max``)
-and Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``, ``cpu.cfs_period_us``).
+The kernel describes control groups in Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
+Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``, ``cpu.cfs_period_us``).
 """
 
 import contextlib
@@ -15,42 +14,47 @@ import math
 import os
 from collections.abc import Iterator
 
-GROUPS = "/sys/fs/cgroup"
-OWN_GROUPS = "/proc/self/cgroup"
+CGROUP_ROOT = "/sys/fs/cgroup"
+OWN_CGROUPS = "/proc/self/cgroup"
 
 
-def usable_cores() -> int:
-    """The cores that this process may run on, or fewer where its share of time is less."""
+def usable_cores(*, cgroup_root: str = CGROUP_ROOT, own_cgroups: str = OWN_CGROUPS) -> int:
+    """Return the number of cores that affinity and CPU quotas leave to this process.
+
+    Args:
+        cgroup_root: the folder in which the control groups are mounted.
+        own_cgroups: the file that lists the control groups of this process.
+    """
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:
         cores = os.cpu_count() or 1
-    return max(1, min([cores, *map(math.ceil, _limits())]))
+    return max(1, min([cores, *map(math.ceil, _quotas(cgroup_root, own_cgroups))]))
 
 
-def _limits() -> Iterator[float]:
-    """The cores' worth of time that each control group allows of those that we are in."""
-    for folder in _folders():
+def _quotas(cgroup_root: str, own_cgroups: str) -> Iterator[float]:
+    """Yield each CPU quota that applies to this process, in cores."""
+    for folder in _cgroup_folders(cgroup_root, own_cgroups):
         with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
             quota, period = _read(f"{folder}/cpu.max").split()
-            yield int(quota) / int(period)  # "max" is no number
+            yield int(quota) / int(period)  # "max", which means no quota, is a ValueError
         with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
             limit = int(_read(f"{folder}/cpu.cfs_quota_us"))
-            if limit > 0:  # -1 is none
+            if limit > 0:  # -1 means no quota
                 yield limit / int(_read(f"{folder}/cpu.cfs_period_us"))
 
 
-def _folders() -> Iterator[str]:
-    """The folders of our control groups and of all above them.
+def _cgroup_folders(cgroup_root: str, own_cgroups: str) -> Iterator[str]:
+    """Yield the folders of this process's control groups and of all groups above them.
 
-    In a container the file often names what only its host sees; then just the top is there.
+    In a container, the listed path often exists only on the host; then just the root is readable.
     """
     with contextlib.suppress(OSError, ValueError):
-        for line in _read(OWN_GROUPS).splitlines():
+        for line in _read(own_cgroups).splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers and "cpu" not in controllers.split(","):
                 continue
-            top = f"{GROUPS}/{controllers}" if controllers else GROUPS
+            top = f"{cgroup_root}/{controllers}" if controllers else cgroup_root
             while path.strip("/"):
                 yield f"{top}{path}"
                 path = path.rpartition("/")[0]
@@ -58,5 +62,5 @@ def _folders() -> Iterator[str]:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:  # noqa: PTH123 - nothing else needs pathlib so early
+    with open(path, encoding="ascii") as file:  # noqa: PTH123 - runs first: no pathlib yet
         return file.read()

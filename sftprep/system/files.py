@@ -1,4 +1,4 @@
-"""Files: their SHA-256."""
+"""SHA-256 of files, computed in chunks so that a file of any size fits into memory."""
 
 import hashlib
 from pathlib import Path
@@ -6,15 +6,19 @@ from typing import BinaryIO
 
 
 def sha256_of(file: BinaryIO) -> str:
-    """SHA-256 of an open file, from where it stands to its end, in hexadecimal."""
+    """Return the SHA-256 of an open file as hexadecimal text.
+
+    Args:
+        file: open for reading; hashed from its current position to its end.
+    """
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def sha256_of_path(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
+    """Return the SHA-256 of a whole file as hexadecimal text.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     with path.open("rb") as file:
         return sha256_of(file)

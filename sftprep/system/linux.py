@@ -1,9 +1,9 @@
-"""What Linux does for processes that belong together; elsewhere nothing is done, and said so.
+"""Links between parent and child processes that only Linux offers (``prctl``).
 
-In     nothing.
-Out    whether it was done.
-Never  raises. What an adoption changes for the whole process is as it was before when the last of
-       those who asked for it needs it no more.
+Out    Whether the request was granted; on other systems it never is.
+Keeps  The process's own subreaper setting: when the last user of ``subreaper`` has released it,
+       the setting is what it was before the first one acquired it.
+Never  Raises.
 """
 
 import ctypes
@@ -17,43 +17,47 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 1, 36, 37
 
 
 def die_with_parent() -> bool:
-    """From now on this process ends when its parent does."""
+    """Ask the kernel to kill this process when its parent ends."""
     return _prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
 
 
 def is_orphan(parent: int) -> bool:
-    """Whether the parent has ended already."""
+    """Tell whether the parent, given by its process id, has ended already."""
     return os.getppid() != parent
 
 
-class Adoption:
-    """Being the parent of all our descendants whose own parent has ended, for those who ask."""
+class Subreaper:
+    """Makes this process a child subreaper, for as long as anything in it needs that.
+
+    A descendant whose own parent has ended becomes a child of the nearest subreaper above it, which
+    can then wait for it. The setting belongs to the whole process, so its users are counted.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._wanted = 0  # by how many
-        self._before = ctypes.c_int()  # how it was before the first of them
+        self._users = 0
+        self._before = ctypes.c_int()  # the setting before the first user
 
-    def begin(self) -> bool:
-        """Begin; False where that is not possible."""
+    def acquire(self) -> bool:
+        """Become a subreaper; return False where that is not possible."""
         with self._lock:
-            if not self._wanted and not _prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(self._before)):
+            if not self._users and not _prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(self._before)):
                 return False
             if not _prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1)):
                 return False
-            self._wanted += 1
+            self._users += 1
             return True
 
-    def end(self) -> None:
-        """One of those that began needs it no more."""
+    def release(self) -> None:
+        """Undo one successful ``acquire``; the last one restores the setting."""
         with self._lock:
-            self._wanted -= 1
-            if not self._wanted:
+            self._users -= 1
+            if not self._users:
                 _prctl(PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(self._before.value))
 
 
-adoption = Adoption()
-"""Of this process."""
+subreaper = Subreaper()
+"""The one of this process."""
 
 
 def _prctl(option: int, value: object) -> bool:

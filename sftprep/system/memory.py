@@ -1,8 +1,7 @@
-"""How much memory this process holds, and how it gives back what it has freed.
+"""How much memory this process holds, and what the C library does with memory that was freed.
 
-In     nothing.
-Out    bytes.
-Never  fails: where a system does not tell, its nearest figure stands in.
+Never  raises. Where the system does not report the current size, ``resident`` returns the peak
+       instead; where the C library is not glibc, the other functions do nothing.
 """
 
 import contextlib
@@ -10,26 +9,32 @@ import ctypes
 import resource
 import sys
 
-PAGE = resource.getpagesize()
+STATM = "/proc/self/statm"
+PAGE_BYTES = resource.getpagesize()
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-KEPT_BYTES = 32 << 20  # the most that glibc takes for the second
+KEPT_BYTES = 32 << 20  # the largest value that glibc accepts for M_MMAP_THRESHOLD
 
 
-def resident() -> int:
-    """Bytes of memory that this process holds (where the system does not tell: its peak)."""
+def resident(statm: str = STATM) -> int:
+    """Return how many bytes of memory this process holds now.
+
+    Args:
+        statm: the file in which Linux reports it. Where it cannot be read, the result is the most
+            that the process has held so far.
+    """
     try:
-        with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - it is read for every block
-            return int(file.read().split()[1]) * PAGE
+        with open(statm, "rb") as file:  # noqa: PTH123 - called for every block; pathlib is slower
+            return int(file.read().split()[1]) * PAGE_BYTES
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
 
 
 def keep_freed() -> None:
-    """Keep what is freed for what comes next, where the C library would return it (glibc).
+    """Tell glibc to reuse freed memory instead of returning it to the system.
 
-    Blocks are alike, and so are the arrays made of them: to get their pages anew from the system,
-    which clears them, takes longer than most of what is done with them.
+    Blocks are of similar size, and so are the arrays made from them. Fetching fresh pages from the
+    system, which must clear them first, would take longer than most of the work on them.
     """
     with contextlib.suppress(AttributeError, OSError):
         allocator = ctypes.CDLL(None)
@@ -38,6 +43,6 @@ def keep_freed() -> None:
 
 
 def give_back() -> None:
-    """Return freed memory to the system, where the C library keeps it (glibc)."""
+    """Tell glibc to return all freed memory to the system now."""
     with contextlib.suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)

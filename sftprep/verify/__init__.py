@@ -1,1 +1,1 @@
-"""Check a dataset against its manifest, and build it again to compare."""
+"""Check a finished dataset against its manifest, or rebuild it from its inputs and compare."""

@@ -1,114 +1,146 @@
-"""A dataset's files, opened so that nothing outside its folder is ever read.
+"""Open the files of a dataset without ever reading outside its folder.
 
-In     the folder, which may be anybody's.
-Out    what lies in it; plain files, open for reading.
-Never  follows a symbolic link, waits for a pipe, or takes a name from the manifest for a path: only
-       what was found by looking is opened.
-Raises StorageError: the system failed to read.
+In     a folder that may come from anybody.
+Out    the names of all that it contains; its regular files, open for reading.
+Never  follows a symbolic link, blocks on a pipe, or opens a path only because the manifest names
+       it: a file is opened only after it was found by listing the folder.
+Raises StorageError: the operating system failed to read.
 """
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from enum import StrEnum
 from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
 from sftprep.errors import StorageError
+from sftprep.system.files import sha256_of
 from sftprep.verify.report import Report
 
-FILE = "a file"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-class Facts(NamedTuple):
-    """What decides a file."""
+class EntryKind(StrEnum):
+    """What an entry of a folder is, in the words of a message."""
+
+    FILE = "a file"
+    FOLDER = "a folder"
+    LINK = "a symbolic link"
+    SPECIAL = "a special file (a pipe, socket or device)"
+
+
+class FileDigest(NamedTuple):
+    """The size and the hash of a file: what the manifest records of it."""
 
     bytes: int
-    sha256: str
+    sha256: str  # in hexadecimal
 
 
-class Folder:
-    """A folder that is not trusted."""
+class DatasetFolder:
+    """The folder of a dataset, which is not trusted.
+
+    Args:
+        path: where it is. A link in this path is followed, since the caller chose it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def entries(self, names: Set[str]) -> dict[str, str]:
-        """Everything in the folder and its sub-folders, by path from here, and what it is.
+    def entries(self, names: Set[str]) -> dict[str, EntryKind]:
+        """List what the folder and its subfolders contain.
 
         Args:
-            names: the files that are known; other folders than theirs are not looked into.
+            names: paths from the folder. Only subfolders that lead to one of these are listed;
+                any other subfolder is one entry.
+
+        Returns:
+            Path from the folder -> kind of the entry, sorted by path.
         """
-        inside = {str(parent) for name in names for parent in Path(name).parents}
-        found: dict[str, str] = {}
+        parents = {str(parent) for name in names for parent in Path(name).parents}
+        found: dict[str, EntryKind] = {}
         waiting = [""]
         while waiting:
             prefix = waiting.pop()
             with self._opened(prefix, os.O_DIRECTORY) as handle, os.scandir(handle) as entries:
                 kinds = {prefix + entry.name: _kind(entry) for entry in entries}
-            folders = {n for n, kind in kinds.items() if kind == "a folder" and n in inside}
-            waiting += [name + "/" for name in folders]
+            folders = {
+                name for name, kind in kinds.items() if kind is EntryKind.FOLDER and name in parents
+            }
+            waiting += [f"{name}/" for name in folders]
             found |= {name: kind for name, kind in kinds.items() if name not in folders}
         return dict(sorted(found.items()))
 
     @contextmanager
     def open(self, name: str) -> Iterator[BufferedReader]:
-        """Open a file that ``entries`` named."""
+        """Open a file that ``entries`` found."""
         with self._opened(name) as handle:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise StorageError(f"{self.path / name}: is no file any more. Run again.")
+                raise StorageError(
+                    f"{self.path / name}: is no longer a regular file. Run verify again when "
+                    "nothing writes to the dataset."
+                )
             with os.fdopen(os.dup(handle), "rb") as file:
                 yield file
 
-    def facts(self, name: str) -> Facts:
-        """A file's size and SHA-256."""
+    def digest(self, name: str) -> FileDigest:
+        """Return the size and SHA-256 of a file that ``entries`` found."""
         with self.open(name) as file:
-            return facts_of(file)
+            return digest_of(file)
 
     @contextmanager
     def _opened(self, name: str, flags: int = 0) -> Iterator[int]:
-        """A handle, reached by one step after the other so that no link is followed."""
+        """Open a path one folder at a time, so that no link in it is followed."""
         handle = -1
         try:
             handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             steps = [step for step in name.split("/") if step]
             for index, step in enumerate(steps):
-                more = flags if index == len(steps) - 1 else os.O_DIRECTORY
-                above, handle = handle, os.open(step, _FLAGS | more, dir_fd=handle)
-                os.close(above)
+                step_flags = flags if index == len(steps) - 1 else os.O_DIRECTORY
+                parent, handle = handle, os.open(step, _FLAGS | step_flags, dir_fd=handle)
+                os.close(parent)
             yield handle
         except OSError as error:
             raise StorageError(
-                f"{self.path / name}: cannot be read: {error.strerror}. Check its rights, and "
-                "that the disk is sound."
+                f"{self.path / name}: cannot be read: {error.strerror}. Check its permissions and "
+                "the disk."
             ) from error
         finally:
             if handle >= 0:
                 os.close(handle)
 
 
-def facts_of(file: BufferedReader) -> Facts:
-    """Size and SHA-256 of an open file, which is at its start again afterwards."""
-    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+def digest_of(file: BufferedReader) -> FileDigest:
+    """Return the size and SHA-256 of an open file, and go back to its start."""
+    sha256 = sha256_of(file)
     size = file.tell()
     file.seek(0)
-    return Facts(size, sha256)
+    return FileDigest(size, sha256)
 
 
-def check_facts(name: str, found: Facts, expected: Facts, report: Report) -> None:
-    """Note a file that is another than the manifest says."""
-    if found.bytes != expected.bytes:
-        report.add(name, f"has {found.bytes:,} bytes; the manifest says {expected.bytes:,}")
-    elif found.sha256 != expected.sha256:
-        report.add(name, f"SHA-256 is {found.sha256}; the manifest says {expected.sha256}")
+def check_digest(
+    report: Report, name: str, found: FileDigest, sha256: str, size: int | None = None
+) -> None:
+    """Add a problem if a file is not the one that the manifest describes.
+
+    Args:
+        report: gets the problem.
+        name: the file.
+        found: what the file is.
+        sha256: what the manifest says.
+        size: the same, in bytes; None where the manifest does not say it.
+    """
+    if size is not None and found.bytes != size:
+        report.add(name, f"has {found.bytes:,} bytes; the manifest says {size:,}")
+    elif found.sha256 != sha256:
+        report.add(name, f"SHA-256 is {found.sha256}; the manifest says {sha256}")
 
 
-def _kind(entry: "os.DirEntry[str]") -> str:
+def _kind(entry: "os.DirEntry[str]") -> EntryKind:
     if entry.is_symlink():
-        return "a symbolic link"
+        return EntryKind.LINK
     if entry.is_dir(follow_symlinks=False):
-        return "a folder"
-    return FILE if entry.is_file(follow_symlinks=False) else "no file"
+        return EntryKind.FOLDER
+    return EntryKind.FILE if entry.is_file(follow_symlinks=False) else EntryKind.SPECIAL

@@ -1,10 +1,10 @@
-"""The lists of lost records, as they are and as they should be.
+"""Check the ledgers of a dataset: the lists of records that gave no row.
 
-In     ``rejects.jsonl`` and ``dropped.jsonl`` of a dataset; the manifest's counts, or the lists
-       that the same inputs give again.
-Out    problems: entries that are none, counts that differ, the first entry that differs.
-Keeps  one line in memory at a time. What is compared is which record, and the reason's code: its
-       words may change from version to version.
+In     ``rejects.jsonl`` and ``dropped.jsonl``; the counts of the manifest; for a rebuilt dataset,
+       the ledgers that the same inputs give now.
+Out    problems: lines that are not entries, counts that differ, the first entry that differs.
+Keeps  one line in memory at a time. Entries are compared by their record and the code of their
+       reason only: the messages in a ledger may change from version to version.
 """
 
 from collections import Counter
@@ -17,33 +17,43 @@ from typing import NamedTuple
 import orjson
 
 from sftprep.dataset.manifest import Manifest
-from sftprep.verify.folder import Facts, Folder, check_facts, facts_of
+from sftprep.text import number
+from sftprep.verify.folder import DatasetFolder, check_digest, digest_of
 from sftprep.verify.manifest import LEDGERS
 from sftprep.verify.report import Report
 
 
-class Entry(NamedTuple):
-    """A lost record."""
+class LedgerEntry(NamedTuple):
+    """Which record gave no row, and why."""
 
     file: str
     line: int
-    offset: int
-    reason: str
+    offset: int  # of the record's first byte in the file
+    reason: str  # a code, such as too_long
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} ({self.reason})"
 
 
-def check_ledgers(files: Folder, manifest: Manifest, there: set[str], report: Report) -> None:
-    """Check the ledgers that are there: their bytes, their form and what they count."""
-    for name in sorted(LEDGERS.keys() & manifest.ledgers.keys() & there):
-        facts = manifest.ledgers[name]
-        with files.open(name) as file:
-            check_facts(name, facts_of(file), Facts(facts["bytes"], facts["sha256"]), report)
+def check_ledgers(
+    folder: DatasetFolder, manifest: Manifest, present: set[str], report: Report
+) -> None:
+    """Check the ledgers of a dataset against its manifest: hashes, entries and counts.
+
+    Args:
+        folder: the dataset's.
+        manifest: the dataset's.
+        present: the files that exist; other ledgers are skipped.
+        report: gets the problems.
+    """
+    for name in sorted(LEDGERS.keys() & manifest.ledgers.keys() & present):
+        expected = manifest.ledgers[name]
+        with folder.open(name) as file:
+            check_digest(report, name, digest_of(file), expected["sha256"], expected["bytes"])
             listed: Counter[tuple[str, str]] = Counter()
             for row, entry in enumerate(_entries(file)):
                 if entry is None:
-                    report.add(name, "is no entry with file, line, offset and reason", row)
+                    report.add(name, "is not an entry with file, line, offset and reason", row)
                     break
                 listed[entry.file, entry.reason] += 1
             else:
@@ -53,52 +63,60 @@ def check_ledgers(files: Folder, manifest: Manifest, there: set[str], report: Re
 def _check_counts(
     name: str, listed: Counter[tuple[str, str]], manifest: Manifest, report: Report
 ) -> None:
-    wanted: Counter[tuple[str, str]] = Counter()
+    """Compare how often each reason is listed for each input with the counts of the manifest."""
+    expected: Counter[tuple[str, str]] = Counter()
     for source in manifest.inputs:
         for reason, count in source[LEDGERS[name]].items():
-            wanted[source["name"], reason] += count
-    for key in sorted(listed.keys() | wanted.keys()):
-        if listed[key] != wanted[key]:
+            expected[source["name"], reason] += count
+    for file, reason in sorted(listed.keys() | expected.keys()):
+        found, wanted = listed[file, reason], expected[file, reason]
+        if found != wanted:
             report.add(
                 name,
-                f"lists {listed[key]:,} records of {key[0]} as {key[1]}; the manifest says "
-                f"{wanted[key]:,}",
+                f"lists {number(found, 'record')} of {file} as {reason}; the manifest says "
+                f"{wanted:,}",
             )
 
 
 def compare_ledger(
-    files: Folder, name: str, again: Path, report: Report, *, listed: bool, whole: bool
+    folder: DatasetFolder,
+    name: str,
+    rebuilt: Path,
+    report: Report,
+    *,
+    listed: bool,
+    complete: bool,
 ) -> None:
-    """Note the first entry that differs from those that the inputs give again.
+    """Compare a ledger with the one that the inputs give now, up to the first difference.
 
     Args:
-        files: the dataset's.
+        folder: the dataset's.
         name: of the ledger.
-        again: the folder with the ledgers of the inputs' records.
-        report: for the problem.
-        listed: whether the dataset has this ledger.
-        whole: whether all inputs were gone through; if not, later entries are not missed.
+        rebuilt: the ledger that the inputs give now; the file may not exist.
+        report: gets the problem.
+        listed: True if the dataset has this ledger.
+        complete: True if all inputs were rebuilt. If not, entries that the rebuilt ledger
+            lacks at its end are ignored.
     """
     with ExitStack() as stack:
-        old: Iterable[bytes] = stack.enter_context(files.open(name)) if listed else ()
-        path = again / name
-        new: Iterable[bytes] = stack.enter_context(path.open("rb")) if path.exists() else ()
+        old: Iterable[bytes] = stack.enter_context(folder.open(name)) if listed else ()
+        new: Iterable[bytes] = stack.enter_context(rebuilt.open("rb")) if rebuilt.exists() else ()
         for row, (found, expected) in enumerate(zip_longest(_entries(old), _entries(new))):
-            if expected is None and not whole:
+            if expected is None and not complete:
                 return
             if found != expected:
-                words = [f"lists {found}" if found else "lists no more"]
-                words.append(f"the inputs give {expected}" if expected else "the inputs do not")
-                report.add(name, "; ".join(words), row)
+                stored = f"lists {found}" if found else "lists no more records"
+                given = f"give {expected}" if expected else "give no more records"
+                report.add(name, f"{stored}; the inputs {given}", row)
                 return
 
 
-def _entries(lines: Iterable[bytes]) -> Iterator[Entry | None]:
-    """The entries; None for a line that is none."""
+def _entries(lines: Iterable[bytes]) -> Iterator[LedgerEntry | None]:
+    """Parse the lines of a ledger; a line that is not an entry gives None."""
     for line in lines:
         try:
             value = orjson.loads(line)
-            entry = Entry(*(value[key] for key in Entry._fields))
+            entry = LedgerEntry(*(value[key] for key in LedgerEntry._fields))
         except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
             yield None
             continue

@@ -1,10 +1,10 @@
-"""What a manifest must be by itself, before any other file is looked at.
+"""Check a manifest by itself, before any other file of the dataset is looked at.
 
-In     a ``Manifest`` as loaded: its top-level keys are there, and nothing else is known of it.
-Out    problems: parts of another form than ``prepare`` writes; sums that do not add up; names and
-       hashes that do not follow from the rest.
-Never  fails on a manifest, however hostile: ``content_problems`` may be asked once
-       ``form_problems`` found none.
+In     a ``Manifest`` as loaded: its top-level keys exist, and nothing else is known about it.
+Out    problems: values of another type than ``prepare`` writes; counts that do not add up; names
+       and hashes that do not follow from the rest of the manifest.
+Never  fails on any manifest, however hostile. ``content_problems`` may only be called once
+       ``structure_problems`` found none.
 """
 
 import hashlib
@@ -25,37 +25,39 @@ from sftprep.text import shown
 from sftprep.verify.report import Problem
 
 LEDGERS = {DROPPED: "dropped", REJECTS: "rejected"}
-"""Each ledger and the counts that it lists."""
+"""Name of a ledger -> key of the counts that it lists."""
 
 
-class Kind(NamedTuple):
-    """A plain value: what it is called, and how it is told."""
+class Scalar(NamedTuple):
+    """A JSON value that is neither a list nor an object."""
 
-    words: str
-    holds: Callable[[Any], bool]
-
-
-class Each(NamedTuple):
-    """An object with any keys, and what each value is."""
-
-    form: Any
+    description: str  # for messages
+    accepts: Callable[[Any], bool]
 
 
-def _whole(least: int, most: int = 1 << 64) -> Callable[[Any], bool]:
-    return lambda value: type(value) is int and least <= value < most
+class ObjectOf(NamedTuple):
+    """A JSON object with any keys, whose values all have the same structure."""
+
+    value: Any
 
 
-COUNT = Kind("a whole number, 0 or more", _whole(0))
-POSITIVE = Kind("a whole number above 0", _whole(1))
-BELOW_0 = Kind("a whole number below 0", _whole(-(1 << 31), 0))
-COUNT_OR_NULL = Kind(f"{COUNT.words}, or null", lambda v: v is None or COUNT.holds(v))
-TRUE_OR_FALSE = Kind("true or false", lambda value: isinstance(value, bool))
-TEXT = Kind("a text", lambda value: isinstance(value, str))
-SHA256 = Kind(
+def _integer(least: int, end: int = 1 << 64) -> Callable[[Any], bool]:
+    return lambda value: type(value) is int and least <= value < end  # True is not an integer here
+
+
+COUNT = Scalar("an integer, 0 or more", _integer(0))
+POSITIVE = Scalar("an integer above 0", _integer(1))
+NEGATIVE = Scalar("an integer below 0", _integer(-(1 << 31), 0))
+COUNT_OR_NULL = Scalar(
+    f"{COUNT.description}, or null", lambda value: value is None or COUNT.accepts(value)
+)
+BOOLEAN = Scalar("true or false", lambda value: isinstance(value, bool))
+STRING = Scalar("a string", lambda value: isinstance(value, str))
+SHA256 = Scalar(
     "a SHA-256 in hexadecimal",
     lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
 )
-FORMAT = Kind(
+FORMAT = Scalar(
     f"one of {', '.join(FORMATS)}", lambda value: isinstance(value, str) and value in FORMATS
 )
 LEDGER = {"entries": POSITIVE, "bytes": POSITIVE, "sha256": SHA256}
@@ -64,40 +66,40 @@ OUTCOMES = {
     "extra_examples": COUNT,
     "blank_lines": COUNT,
     "written": COUNT,
-    "dropped": Each(COUNT),
-    "rejected": Each(COUNT),
+    "dropped": ObjectOf(COUNT),
+    "rejected": ObjectOf(COUNT),
 }
-FORM = {
+MANIFEST_STRUCTURE = {
     "recipe": {
-        "template": TEXT,
+        "template": STRING,
         "max_length": POSITIVE,
-        "ignore_index": BELOW_0,
+        "ignore_index": NEGATIVE,
         "format": FORMAT,
         "shard_size": POSITIVE,
         "max_line_bytes": POSITIVE,
     },
-    "inputs": [{"name": TEXT, "bytes": COUNT, "sha256": SHA256, "schema": TEXT, **OUTCOMES}],
+    "inputs": [{"name": STRING, "bytes": COUNT, "sha256": SHA256, "schema": STRING, **OUTCOMES}],
     "tokenizer": {
-        "name": TEXT,
+        "name": STRING,
         "sha256": SHA256,
         "vocabulary_size": POSITIVE,
-        "added_tokens": Each(COUNT),
-        "special_tokens": Each({"token": TEXT, "id": COUNT_OR_NULL}),
+        "added_tokens": ObjectOf(COUNT),
+        "special_tokens": ObjectOf({"token": STRING, "id": COUNT_OR_NULL}),
         "model_max_length": COUNT_OR_NULL,
-        "pad_is_eos": TRUE_OR_FALSE,
-        "files": Each(SHA256),
+        "pad_is_eos": BOOLEAN,
+        "files": ObjectOf(SHA256),
     },
-    "template": {"name": TEXT, "sha256": SHA256, "source": TEXT},
+    "template": {"name": STRING, "sha256": SHA256, "source": STRING},
     "counts": {
         **OUTCOMES,
         **dict.fromkeys(("truncated", "shortened", "exchanges_dropped"), COUNT),
         **dict.fromkeys(("tokens", "trained_tokens", "rewritten_histories"), COUNT),
         **dict.fromkeys(("unclean_boundaries", "records_with_control_strings"), COUNT),
-        **dict.fromkeys(("control_strings", "output_fields"), Each(COUNT)),
+        **dict.fromkeys(("control_strings", "output_fields"), ObjectOf(COUNT)),
     },
     "shards": [
         {
-            "name": TEXT,
+            "name": STRING,
             "rows": POSITIVE,
             "tokens": POSITIVE,
             "trained_tokens": POSITIVE,
@@ -105,21 +107,30 @@ FORM = {
             "sha256": SHA256,
         }
     ],
-    "ledgers": Each(LEDGER),
-    "libraries": Each(TEXT),
+    "ledgers": ObjectOf(LEDGER),
+    "libraries": ObjectOf(STRING),
     "fingerprint": SHA256,
 }
-"""What the checks rely on; the rest of a recipe is looked at as any recipe is."""
+"""The values that the checks rely on: a dict has at least these keys, a list any number of entries.
+
+The other options of the recipe are checked by ``stored_recipe``, as those of any recipe are.
+"""
 
 
-def form_problems(manifest: Manifest) -> list[Problem]:
-    """Parts that are missing, or of another kind than they must be."""
-    return [Problem(MANIFEST, None, text) for text in _misfits("", asdict(manifest), FORM)]
+def structure_problems(manifest: Manifest) -> list[Problem]:
+    """Find values that are missing or have another type than they must have."""
+    found = _structure_errors("", asdict(manifest), MANIFEST_STRUCTURE)
+    return [Problem(MANIFEST, None, text) for text in found]
 
 
 def content_problems(manifest: Manifest) -> list[Problem]:
-    """Sums, names and hashes that do not follow from the rest of the manifest."""
-    found = [*_sums(manifest), *_names(manifest), *_ids(manifest), *_hashes(manifest)]
+    """Find counts, names, ids and hashes that do not follow from the rest of the manifest."""
+    found = [
+        *_count_errors(manifest),
+        *_name_errors(manifest),
+        *_token_id_errors(manifest),
+        *_hash_errors(manifest),
+    ]
     try:
         stored_recipe(manifest)
     except UsageError as error:
@@ -128,77 +139,82 @@ def content_problems(manifest: Manifest) -> list[Problem]:
 
 
 def stored_recipe(manifest: Manifest) -> Recipe:
-    """The options that a dataset was made with; encoded by HF tokenizers, whatever it was then.
+    """Return the options that a dataset was built with.
+
+    Two options are not taken from the manifest. The backend is ``hf``, so that rebuilding checks
+    the fast backend against the reference. Decompression has no limit: the inputs did not exceed
+    theirs when the dataset was built.
 
     Raises:
-        UsageError: they are none that can be given.
+        UsageError: the manifest holds a value that ``prepare`` would refuse.
     """
     known = {field.name for field in fields(Recipe)}
     options = {name: value for name, value in manifest.recipe.items() if name in known}
     for name in ("shard_size", "max_line_bytes"):
         options[name] = str(options[name])
     try:
-        return Recipe(**options, max_expansion=sys.maxsize, backend="hf")  # it was no bomb then
+        return Recipe(**options, max_expansion=sys.maxsize, backend="hf")
     except UsageError:
         raise
-    except Exception as error:  # values are read as YAML, which raises what its parts raise
+    except Exception as error:  # some values are parsed as YAML, which may raise anything
         raise UsageError(f"{type(error).__name__}: {error}") from error
 
 
-def _misfits(place: str, value: Any, form: Any) -> Iterator[str]:
-    if isinstance(form, Kind):
-        if not form.holds(value):
-            yield f"{place} is {shown(value)}; expected {form.words}"
-    elif isinstance(form, list):
+def _structure_errors(place: str, value: Any, expected: Any) -> Iterator[str]:
+    if isinstance(expected, Scalar):
+        if not expected.accepts(value):
+            yield f"{place} is {shown(value)}; expected {expected.description}"
+    elif isinstance(expected, list):
         if not isinstance(value, list):
             yield f"{place} is {shown(value)}; expected a list"
             return
         for index, entry in enumerate(value):
-            yield from _misfits(f"{place}[{index}]", entry, form[0])
+            yield from _structure_errors(f"{place}[{index}]", entry, expected[0])
     elif not isinstance(value, dict):
         yield f"{place} is {shown(value)}; expected an object"
-    elif isinstance(form, Each):
+    elif isinstance(expected, ObjectOf):
         for key, entry in value.items():
-            yield from _misfits(f"{place}[{shown(key)}]", entry, form.form)
+            yield from _structure_errors(f"{place}[{shown(key)}]", entry, expected.value)
     else:
-        for key, part in form.items():
-            inner = f"{place}.{key}" if place else key
+        for key, inner in expected.items():
+            inner_place = f"{place}.{key}" if place else key
             if key in value:
-                yield from _misfits(inner, value[key], part)
+                yield from _structure_errors(inner_place, value[key], inner)
             else:
-                yield f"{inner} is missing"
+                yield f"{inner_place} is missing"
 
 
-def _sums(manifest: Manifest) -> Iterator[str]:
+def _count_errors(manifest: Manifest) -> Iterator[str]:
     counts, inputs, shards = manifest.counts, manifest.inputs, manifest.shards
     for index, entry in enumerate(inputs):
-        yield from _identity(f"inputs[{index}] ({shown(entry['name'])})", entry)
-    yield from _identity("counts", counts)
-    for name in ("read", "extra_examples", "blank_lines", "written"):
-        yield from _differ(f"counts.{name}", counts[name], sum(e[name] for e in inputs), "inputs")
-    for name in ("dropped", "rejected"):
-        total: Counter[str] = Counter()
+        yield from _balance_error(f"inputs[{index}] ({shown(entry['name'])})", entry)
+    yield from _balance_error("counts", counts)
+    for key in ("read", "extra_examples", "blank_lines", "written"):
+        total = sum(entry[key] for entry in inputs)
+        yield from _total_error(f"counts.{key}", counts[key], total, "inputs")
+    for key in ("dropped", "rejected"):
+        by_reason: Counter[str] = Counter()
         for entry in inputs:
-            total.update(entry[name])
-        for reason in sorted(total.keys() | counts[name].keys()):
-            place = f"counts.{name}[{shown(reason)}]"
-            yield from _differ(place, counts[name].get(reason, 0), total[reason], "inputs")
-    for name, of_shard in (
+            by_reason.update(entry[key])
+        for reason in sorted(by_reason.keys() | counts[key].keys()):
+            place = f"counts.{key}[{shown(reason)}]"
+            yield from _total_error(place, counts[key].get(reason, 0), by_reason[reason], "inputs")
+    for key, shard_key in (
         ("written", "rows"),
         ("tokens", "tokens"),
         ("trained_tokens", "trained_tokens"),
     ):
-        total_found = sum(shard[of_shard] for shard in shards)
-        yield from _differ(f"counts.{name}", counts[name], total_found, "shards")
-    for name, kind in LEDGERS.items():
+        total = sum(shard[shard_key] for shard in shards)
+        yield from _total_error(f"counts.{key}", counts[key], total, "shards")
+    for name, key in LEDGERS.items():
         entries = manifest.ledgers.get(name, {}).get("entries", 0)
-        lost = sum(counts[kind].values())
+        lost = sum(counts[key].values())
         if entries != lost:
-            yield f"ledgers[{shown(name)}] has {entries:,} entries; counts.{kind} says {lost:,}"
+            yield f"ledgers[{shown(name)}] has {entries:,} entries; counts.{key} says {lost:,}"
 
 
-def _identity(place: str, counts: Mapping[str, Any]) -> Iterator[str]:
-    """Every record is accounted for."""
+def _balance_error(place: str, counts: Mapping[str, Any]) -> Iterator[str]:
+    """Compare what was read with what was written, dropped and rejected."""
     dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
     examples = counts["read"] + counts["extra_examples"]
     if examples != counts["written"] + dropped + rejected:
@@ -208,14 +224,14 @@ def _identity(place: str, counts: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _differ(place: str, found: int, total: int, parts: str) -> Iterator[str]:
+def _total_error(place: str, found: int, total: int, parts: str) -> Iterator[str]:
     if found != total:
-        yield f"{place} is {found:,}; its {parts} have {total:,} in all"
+        yield f"{place} is {found:,}; its {parts} add up to {total:,}"
 
 
-def _names(manifest: Manifest) -> Iterator[str]:
+def _name_errors(manifest: Manifest) -> Iterator[str]:
     if not manifest.shards:
-        yield "shards is empty; expected one or more"
+        yield "shards is empty; expected at least one"
     for index, shard in enumerate(manifest.shards):
         name = shard_name(index, len(manifest.shards), manifest.recipe["format"])
         if shard["name"] != name:
@@ -230,21 +246,22 @@ def _names(manifest: Manifest) -> Iterator[str]:
         yield "tokenizer.files has no 'tokenizer/tokenizer.json'"
 
 
-def _ids(manifest: Manifest) -> Iterator[str]:
-    size, tokenizer = manifest.tokenizer["vocabulary_size"], manifest.tokenizer
-    ids = {f"added_tokens[{shown(k)}]": number for k, number in tokenizer["added_tokens"].items()}
+def _token_id_errors(manifest: Manifest) -> Iterator[str]:
+    tokenizer = manifest.tokenizer
+    size = tokenizer["vocabulary_size"]
+    ids = {f"added_tokens[{shown(key)}]": value for key, value in tokenizer["added_tokens"].items()}
     for role, token in tokenizer["special_tokens"].items():
         ids[f"special_tokens[{shown(role)}].id"] = token["id"]
-    for place, number in ids.items():
-        if number is not None and number >= size:
-            yield f"tokenizer.{place} is {number}; expected 0 to {size - 1}"
+    for place, token_id in ids.items():
+        if token_id is not None and token_id >= size:
+            yield f"tokenizer.{place} is {token_id}; expected 0 to {size - 1}"
 
 
-def _hashes(manifest: Manifest) -> Iterator[str]:
+def _hash_errors(manifest: Manifest) -> Iterator[str]:
     template = manifest.template
     source = hashlib.sha256(template["source"].encode()).hexdigest()
     if template["sha256"] != source:
-        yield f"template.sha256 is {template['sha256']}; its source has {source}"
+        yield f"template.sha256 is {template['sha256']}; the SHA-256 of template.source is {source}"
     if template["name"] != manifest.recipe["template"]:
         yield (
             f"template.name is {shown(template['name'])}; "
@@ -252,4 +269,4 @@ def _hashes(manifest: Manifest) -> Iterator[str]:
         )
     expected = fingerprint(manifest.identity())
     if manifest.fingerprint != expected:
-        yield f"fingerprint is {manifest.fingerprint}; the rest gives {expected}"
+        yield f"fingerprint is {manifest.fingerprint}; the rest of the manifest gives {expected}"

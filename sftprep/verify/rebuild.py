@@ -1,15 +1,14 @@
-"""Whether the same inputs give the same rows again, record by record.
+"""Rebuild the rows of a dataset from its inputs and compare them, record by record.
 
-In     a dataset that is sound by itself, and the inputs it should have been made from.
-Out    problems: an input that is another, the first row that differs with the record that gives
-       it, records that were lost then and not now, counts that differ.
-Keeps  to the dataset alone for what was done: recipe, template and tokenizer are those that are
-       stored with it. Texts are encoded by HF tokenizers, whatever encoded them then.
-       Memory is bounded by the blocks in flight and a part of one shard.
-Raises what reading the inputs can raise; InternalError: a worker died.
+In     a dataset that has no problems by itself, and the inputs that it should have been built from.
+Out    problems: an input that is another one; the first row that differs, with the record that
+       gives it; the first difference between the lists of lost records; counts that differ.
+Keeps  to the dataset: its recipe, its template and its tokenizer are used, not those of the user.
+       Texts are encoded by HF tokenizers, whichever backend encoded them when it was built.
+       Memory is bounded by the blocks in flight and one chunk of a shard.
+Raises everything that reading the inputs can raise; InternalError: a worker died.
 """
 
-import hashlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -24,7 +23,7 @@ from sftprep.data.block import Block, Source
 from sftprep.data.ragged import Offsets
 from sftprep.dataset.accounting import Tally
 from sftprep.dataset.manifest import MANIFEST, Manifest
-from sftprep.engine.local.pool import run_blocks
+from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import StorageError, TemplateError, TokenizerError, UsageError
 from sftprep.pipeline import Settings, with_schemas
 from sftprep.plan import is_chat_template, library_versions, settings_of
@@ -32,36 +31,42 @@ from sftprep.progress import Progress
 from sftprep.reading.blocks import BlockReader
 from sftprep.reading.sources import find_sources
 from sftprep.recipe import Recipe
+from sftprep.system.files import sha256_of_path
 from sftprep.templates.template import ChatTemplate, Template, parse_template
 from sftprep.text import ascii_safe, number
 from sftprep.tokenization.proof import prove
 from sftprep.tokenization.tokenizer import Tokenizer, load_tokenizer
-from sftprep.verify.folder import Folder
+from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.ledgers import compare_ledger
 from sftprep.verify.manifest import LEDGERS, stored_recipe
 from sftprep.verify.report import Problem, Report
-from sftprep.verify.stored_rows import Difference, StoredRows
+from sftprep.verify.stored_rows import RowDifference, StoredRows
 
 
-def compare(
-    files: Folder, manifest: Manifest, inputs: Sequence[str], workers: int, progress: Progress
+def rebuild_and_compare(
+    folder: DatasetFolder,
+    manifest: Manifest,
+    inputs: Sequence[str],
+    workers: int,
+    progress: Progress,
 ) -> list[Problem]:
-    """Make the rows again and compare them with those of the dataset.
+    """Rebuild the rows of a dataset and compare them with those that are stored.
 
     Args:
-        files: the dataset's, all of them as the manifest says.
+        folder: the dataset's, whose files are all as the manifest says.
         manifest: the dataset's.
         inputs: files, globs, folders, or ``-``, as for ``prepare``.
-        workers: processes at the most.
-        progress: told how it goes; it has been started, and told of the shards.
+        workers: the most processes to use.
+        progress: is told how far the comparison is; it was told of the shards already.
     """
-    report = Report(str(files.path))
+    report = Report(str(folder.path))
     sources = find_sources(inputs)
     if len(sources) != len(manifest.inputs):
         names = ", ".join(entry["name"] for entry in manifest.inputs)
-        given = number(len(sources), "input")
         report.add(
-            MANIFEST, f"names {number(len(manifest.inputs), 'input')} ({names}); given {given}"
+            MANIFEST,
+            f"names {number(len(manifest.inputs), 'input')} ({names}); "
+            f"given {number(len(sources), 'input')}",
         )
         return report.problems
     for index, source in enumerate(sources):
@@ -70,85 +75,104 @@ def compare(
     if not report.ok:
         return report.problems
     try:
-        recipe, settings = _again(files.path, manifest)
+        recipe, settings = _stored_settings(folder.path, manifest)
         _check_tokenizer(settings.tokenizer, manifest, report)
-        _tell_versions(manifest, progress)
-        _Comparison(files, manifest, sources, report).run(recipe, settings, workers, progress)
+        _note_versions(manifest, progress)
+        comparison = _Comparison(folder, manifest, sources, report)
+        comparison.run(recipe, settings, workers, progress)
     except TokenizerError as error:
-        report.add("tokenizer", f"cannot be used: {_first(error)}")
+        report.add("tokenizer", f"cannot be used: {_first_line(error)}")
     except (UsageError, TemplateError) as error:
-        report.add(MANIFEST, f"the dataset cannot be made again: {_first(error)}")
+        report.add(MANIFEST, f"the dataset cannot be rebuilt: {_first_line(error)}")
     return report.problems
 
 
 class _Comparison:
-    """One way through the inputs, beside the dataset."""
+    """Reads all inputs once, and beside them the dataset."""
 
     def __init__(
-        self, files: Folder, manifest: Manifest, sources: Sequence[Source], report: Report
+        self,
+        folder: DatasetFolder,
+        manifest: Manifest,
+        sources: Sequence[Source],
+        report: Report,
     ) -> None:
-        self._files = files
+        self._folder = folder
         self._manifest = manifest
-        # Ledgers and counts name the inputs as they were called then.
+        # The ledgers and counts of the dataset name each input as it was called at the build.
         self._sources = [
             Source(source.path, entry["name"])
             for source, entry in zip(sources, manifest.inputs, strict=True)
         ]
         self._report = report
-        self._in_flight: deque[Block] = deque()
+        self._in_flight: deque[Block] = deque()  # blocks whose results are still to come
 
     def run(self, recipe: Recipe, settings: Settings, workers: int, progress: Progress) -> None:
-        """Make all rows again, up to the first difference."""
+        """Rebuild and compare all rows, up to the first difference."""
         reader = BlockReader(self._sources, recipe.shard_bytes, limits=recipe.limits)
         blocks = with_schemas(reader, recipe.schema, recipe.field_names)
-        before = sum(shard["bytes"] for shard in self._manifest.shards)
-        stored = StoredRows(self._files, self._manifest)
-        whole = True
+        shard_bytes = sum(shard["bytes"] for shard in self._manifest.shards)
+        stored = StoredRows(self._folder, self._manifest)
+        complete = True
         with TemporaryDirectory(prefix="sftprep-") as scratch:
             tally = Tally(self._sources, Path(scratch), quarantine=True)
-            for result in run_blocks(self._fed(blocks), settings, workers):
+            for result in run_blocks(self._remembered(blocks), settings, workers):
                 block, batch = self._in_flight.popleft(), result.batch
                 tally.add(result)
-                progress.advance(before + reader.stored, result.size, result.read)
+                progress.advance(shard_bytes + reader.stored, result.size, result.read)
                 found = None if batch is None else stored.compare(result.shard, batch)
                 if batch is not None and found is not None:
-                    self._tell(found, block, batch.record)
+                    self._add_difference(found, block, batch.record)
                     self._finish_input(block.source, blocks, reader)
-                    whole = False
+                    complete = False
                     break
             tally.close()
-            if whole:
+            if complete:
                 self._check_end(stored, reader, tally)
             for name in LEDGERS:
-                listed = name in self._manifest.ledgers
                 compare_ledger(
-                    self._files, name, Path(scratch), self._report, listed=listed, whole=whole
+                    self._folder,
+                    name,
+                    Path(scratch) / name,
+                    self._report,
+                    listed=name in self._manifest.ledgers,
+                    complete=complete,
                 )
 
-    def _fed(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """The blocks, each kept until its result is there: it knows its records' places."""
+    def _remembered(self, blocks: Iterator[Block]) -> Iterator[Block]:
+        """Pass blocks on, and keep each until its result comes: it knows its records' places."""
         for block in blocks:
             self._in_flight.append(block)
             yield block
 
+    def _add_difference(self, found: RowDifference, block: Block, records: Offsets) -> None:
+        """Report a row that differs, with the record that gives it.
+
+        Args:
+            found: the difference.
+            block: the block that was compared.
+            records: for each row of its batch, the number of the record in the block.
+        """
+        record = ""
+        if found.batch_row is not None:
+            line, _ = block.place(int(records[found.batch_row]))
+            record = f" (record {self._sources[block.source].name}:{line})"
+        self._report.add(found.file, found.problem + record, found.row)
+
     def _finish_input(self, source: int, blocks: Iterator[Block], reader: BlockReader) -> None:
-        """Read a stream to its end: if it is another input, that is what must be said."""
+        """Read the rest of an input whose rows differ, and check its hash.
+
+        The hash of a stream is not known earlier, and another input is the likeliest reason for
+        other rows.
+        """
         for block in blocks:
             if block.source > source:
                 break
-        _check_input(
-            self._manifest, source, self._sources[source], reader.facts[source].sha256, self._report
-        )
-
-    def _tell(self, found: Difference, block: Block, records: Offsets) -> None:
-        who = ""
-        if found.at is not None:
-            line, _ = block.place(int(records[found.at]))
-            who = f", as {self._sources[block.source].name}:{line} gives"
-        self._report.add(found.file, found.problem + who, found.row)
+        sha256 = reader.facts[source].sha256
+        _check_input(self._manifest, source, self._sources[source], sha256, self._report)
 
     def _check_end(self, stored: StoredRows, reader: BlockReader, tally: Tally) -> None:
-        """What can be said once all inputs were read."""
+        """Check what is only known after all inputs were read."""
         for index, (source, facts) in enumerate(zip(self._sources, reader.facts, strict=True)):
             _check_input(self._manifest, index, source, facts.sha256, self._report)
         rest = stored.rest()
@@ -158,9 +182,9 @@ class _Comparison:
             zip(self._manifest.inputs, tally.sources, strict=True)
         ):
             size = reader.facts[index].bytes
-            again = {"bytes": size, "schema": counts.schema, **counts.as_dict()}
-            place = f"inputs[{index}]"
-            self._check_counts(place, {k: v for k, v in entry.items() if k in again}, again)
+            rebuilt = {"bytes": size, "schema": counts.schema, **counts.as_dict()}
+            listed = {key: value for key, value in entry.items() if key in rebuilt}
+            self._check_counts(f"inputs[{index}]", listed, rebuilt)
         self._check_counts("counts", self._manifest.counts, tally.totals())
 
     def _check_counts(
@@ -170,32 +194,59 @@ class _Comparison:
             if found.get(key) != expected.get(key):
                 self._report.add(
                     MANIFEST,
-                    f"{place}.{ascii_safe(key)} is {_value(found.get(key))}; the inputs give "
-                    f"{_value(expected.get(key))}",
+                    f"{place}.{ascii_safe(key)} is {_as_json(found.get(key))}; the inputs give "
+                    f"{_as_json(expected.get(key))}",
                 )
 
 
-def _again(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings]:
-    """What was done then, to be done again: all of it from the dataset."""
+def _stored_settings(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings]:
+    """Return what the dataset was built with, all of it as stored in the dataset.
+
+    Raises:
+        TokenizerError: the stored tokenizer cannot be loaded, or is another one when loaded with
+            the installed libraries.
+        UsageError: the stored recipe or template cannot be used.
+    """
     recipe = stored_recipe(manifest)
     tokenizer = load_tokenizer(str(folder / "tokenizer"))
     if tokenizer.sha256 != manifest.tokenizer["sha256"]:
         then, now = manifest.libraries, library_versions()
-        versions = " and ".join(
+        versions = "; ".join(
             f"{name} {then.get(name, 'unknown')} then, {now[name]} now"
             for name in ("transformers", "tokenizers")
         )
         raise TokenizerError(
-            f"it resolves to SHA-256 {tokenizer.sha256}; the manifest says "
+            f"loading it gives SHA-256 {tokenizer.sha256}; the manifest says "
             f"{manifest.tokenizer['sha256']} ({versions})"
         )
-    encoding = prove(tokenizer, recipe.allow_control, "hf")
-    settings = settings_of(recipe, tokenizer, _template(recipe, manifest), encoding)
-    return recipe, settings
+    template = _stored_template(recipe, manifest)
+    encoding = prove(tokenizer, recipe.allow_control, recipe.backend)
+    return recipe, settings_of(recipe, tokenizer, template, encoding)
+
+
+def _stored_template(recipe: Recipe, manifest: Manifest) -> Template | ChatTemplate:
+    """Return the template whose text is stored in the manifest."""
+    name, source = manifest.template["name"], manifest.template["source"]
+    try:
+        value = yaml.safe_load(source)
+    except Exception:  # PyYAML may raise anything; then the text is not a YAML template
+        value = None
+    # The name alone does not tell: a YAML file may be called tokenizer.yaml. No chat template is a
+    # YAML mapping with these keys.
+    is_yaml = isinstance(value, dict) and {"user", "assistant"} <= value.keys()
+    if is_yaml or not is_chat_template(name):
+        return parse_template(value, name=name, where="template.source", data=source.encode())
+    return ChatTemplate(
+        name=name,
+        source=source,
+        sha256=manifest.template["sha256"],
+        arguments=recipe.template_arguments,
+        today=None if recipe.date is None else date.fromisoformat(recipe.date),
+    )
 
 
 def _check_tokenizer(tokenizer: Tokenizer, manifest: Manifest, report: Report) -> None:
-    """What the manifest tells trainers of the tokenizer."""
+    """Compare the stored tokenizer with what the manifest tells trainers about it."""
     found = manifest.tokenizer
     expected = {
         "vocabulary_size": tokenizer.size,
@@ -210,57 +261,41 @@ def _check_tokenizer(tokenizer: Tokenizer, manifest: Manifest, report: Report) -
         if found[key] != value:
             report.add(
                 MANIFEST,
-                f"tokenizer.{key} is {_value(found[key])}; the saved tokenizer has {_value(value)}",
+                f"tokenizer.{key} is {_as_json(found[key])}; the saved tokenizer has "
+                f"{_as_json(value)}",
             )
 
 
-def _template(recipe: Recipe, manifest: Manifest) -> Template | ChatTemplate:
-    """The template as it was: from its stored text, wherever it came from."""
-    name, source = manifest.template["name"], manifest.template["source"]
-    try:
-        value = yaml.safe_load(source)
-    except Exception:  # PyYAML raises what its parts raise; then it is no such file
-        value = None
-    # A YAML file may be called tokenizer.yaml; no chat template is a mapping with these keys.
-    plain = isinstance(value, dict) and {"user", "assistant"} <= value.keys()
-    if plain or not is_chat_template(name):
-        return parse_template(value, name=name, where="its template", data=source.encode())
-    return ChatTemplate(
-        name=name,
-        source=source,
-        sha256=manifest.template["sha256"],
-        arguments=recipe.template_arguments,
-        today=None if recipe.date is None else date.fromisoformat(recipe.date),
-    )
-
-
 def _check_input(
-    manifest: Manifest, index: int, source: Source, found: str, report: Report
+    manifest: Manifest, index: int, source: Source, sha256: str, report: Report
 ) -> None:
+    """Compare the SHA-256 of an input with the manifest."""
     expected = [entry["sha256"] for entry in manifest.inputs]
-    if found == expected[index]:
+    if sha256 == expected[index]:
         return
-    name = manifest.inputs[index]["name"]
-    words = f"SHA-256 is {found}; the manifest says {expected[index]} for input {index + 1}, {name}"
-    if found in expected:
-        words = (
-            f"is input {expected.index(found) + 1} of the manifest; expected input {index + 1}, "
-            f"{name}"
+    wanted = f"input {index + 1}, {manifest.inputs[index]['name']}"
+    if sha256 in expected:
+        found = expected.index(sha256) + 1
+        report.add(source.path, f"is input {found} of the manifest; expected {wanted}")
+    else:
+        report.add(
+            source.path,
+            f"SHA-256 is {sha256}; the manifest says {expected[index]} for {wanted}",
         )
-    report.add(source.path, words)
 
 
 def _sha256(path: str) -> str:
     try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of_path(Path(path))
     except OSError as error:
         raise StorageError(
-            f"{ascii_safe(path)}: cannot be read: {error.strerror}. Check the file and its rights."
+            f"{ascii_safe(path)}: cannot be read: {error.strerror}. Check the file and its "
+            "permissions."
         ) from error
 
 
-def _tell_versions(manifest: Manifest, progress: Progress) -> None:
+def _note_versions(manifest: Manifest, progress: Progress) -> None:
+    """Tell the user which libraries have other versions now: they may be why rows differ."""
     then, now = manifest.libraries, library_versions()
     others = [
         f"{name} {then.get(name, 'unknown')} (now {version})"
@@ -268,13 +303,14 @@ def _tell_versions(manifest: Manifest, progress: Progress) -> None:
         if then.get(name) != version
     ]
     if others:
-        progress.note(f"the dataset was made with {', '.join(others)}.")
+        progress.note(f"the dataset was built with {', '.join(others)}.")
 
 
-def _value(value: Any) -> str:
+def _as_json(value: Any) -> str:
+    """Return a value as JSON that is safe to print, cut to 200 characters."""
     text = orjson.dumps(value).decode()
     return ascii_safe(text if len(text) <= 200 else text[:199] + "…")
 
 
-def _first(error: Exception) -> str:
+def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [""])[0].rstrip(".")

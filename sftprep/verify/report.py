@@ -1,8 +1,8 @@
-"""What a check of a dataset found.
+"""The result of a check: a list of problems, and how it is printed.
 
-In     problems: which file, which of its rows where it is one, what was found and expected.
-Out    one line, one JSON object, or a ``DataError`` that lists the problems.
-Never  lets a file's name or content act on the terminal: control characters come out as escapes.
+In     problems: the file, its row where there is one, what was found and what was expected.
+Out    a one-line summary, one JSON object, or a ``DataError`` that lists the problems.
+Never  lets a file's name or content act on the terminal: control characters are printed as escapes.
 """
 
 from dataclasses import dataclass, field
@@ -13,16 +13,20 @@ import orjson
 from sftprep.errors import DataError
 from sftprep.text import ascii_safe, number
 
-LISTED = 20
-"""How many problems an error lists; it names the total as well. JSON has them all."""
+MAX_LISTED = 20
+"""How many problems an error lists. It also says how many there are; JSON output has them all."""
 
 
 class Problem(NamedTuple):
-    """Something that is not as the manifest says, or as every dataset is."""
+    """One thing that differs from what the manifest says, or from what every dataset must be.
 
-    file: str  # from the dataset's folder
-    row: int | None  # in the file, from 0
-    problem: str  # without a full stop
+    >>> str(Problem("train-00000-of-00001.parquet", 3, "holds no token"))
+    'train-00000-of-00001.parquet: row 3: holds no token'
+    """
+
+    file: str  # path from the dataset's folder
+    row: int | None  # number in the file, from 0; None where the problem is not in one row
+    problem: str  # without a full stop at its end
 
     def __str__(self) -> str:
         place = self.file if self.row is None else f"{self.file}: row {self.row}"
@@ -31,28 +35,28 @@ class Problem(NamedTuple):
 
 @dataclass
 class Report:
-    """The result of a check."""
+    """What a check found, and how much it looked at."""
 
     dataset: str
     problems: list[Problem] = field(default_factory=list)
-    rows: int = 0  # that the shards hold
+    rows: int = 0  # in the shards that were read
     tokens: int = 0
     shards: int = 0
     files: int = 0
-    compared: int | None = None  # inputs that were rendered and encoded again; None: not done
-    remark: str = ""  # on the check itself
+    compared_inputs: int | None = None  # inputs that were rebuilt and compared; None: not done
+    remark: str = ""  # a sentence about the check itself, printed after the problems
 
     @property
     def ok(self) -> bool:
-        """Whether nothing is wrong."""
+        """True if no problem was found."""
         return not self.problems
 
     def add(self, file: str, problem: str, row: int | None = None) -> None:
-        """Note a problem."""
+        """Add a problem."""
         self.problems.append(Problem(file, row, problem))
 
     def as_json(self) -> bytes:
-        """One JSON object and a line end."""
+        """Return the report as one JSON object, with a newline at its end."""
         value: dict[str, Any] = {
             "dataset": ascii_safe(self.dataset),
             "ok": self.ok,
@@ -64,33 +68,34 @@ class Report:
             "tokens": self.tokens,
             "shards": self.shards,
             "files": self.files,
-            "compared_inputs": self.compared,
+            "compared_inputs": self.compared_inputs,
         }
         return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
 
     def summary(self) -> str:
-        """One line for a dataset with which nothing is wrong."""
-        again = ""
-        if self.compared is not None:
-            again = f"; {number(self.compared, 'input')} rendered and encoded again: the same"
+        """Return one line on a dataset that has no problems."""
+        rebuilt = ""
+        if self.compared_inputs is not None:
+            inputs = number(self.compared_inputs, "input")
+            rebuilt = f"; {inputs} rendered and encoded again, with the same result"
         return (
             f"{self.dataset}: verified: {number(self.rows, 'row')} in "
             f"{number(self.shards, 'shard')}, {number(self.tokens, 'token')}, "
-            f"{number(self.files, 'file')}{again}; nothing wrong"
+            f"{number(self.files, 'file')}{rebuilt}; no problems found"
         )
 
     def check(self) -> None:
-        """Refuse a dataset with which something is wrong.
+        """Do nothing if the dataset has no problems.
 
         Raises:
-            DataError: it lists the first problems.
+            DataError: the dataset has problems; the text lists the first ``MAX_LISTED``.
         """
         if self.ok:
             return
-        more = len(self.problems) - LISTED
+        more = len(self.problems) - MAX_LISTED
         lines = [
             f"{self.dataset}: {number(len(self.problems), 'problem')}. Build the dataset again.",
-            *map(str, self.problems[:LISTED]),
+            *map(str, self.problems[:MAX_LISTED]),
             *([f"... and {more:,} more"] if more > 0 else []),
             *([self.remark] if self.remark else []),
         ]

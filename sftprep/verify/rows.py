@@ -1,9 +1,10 @@
-"""What must be true of every row of a shard, whatever the manifest's hashes say.
+"""Check what must be true of every row of a shard, whatever the hashes in the manifest say.
 
-In     a shard's ``Chunk``s in order; the longest row, the vocabulary's size, the ignore index.
-Out    its rows, tokens and trained tokens as counted; for each rule that is broken, the first row
-       at fault with what was found there, and how many other rows break it.
-Keeps  numpy: no Python object for a token or for a row that is as it should be.
+In     the ``Chunk``s of one shard, in order; the longest allowed row, the size of the vocabulary,
+       the ignore index.
+Out    the number of rows, tokens and trained tokens; for each broken rule, the first row that
+       breaks it, what was found there, and how many other rows break it.
+Keeps  to numpy: no Python object is made for a token, or for a row that breaks no rule.
 """
 
 from collections.abc import Callable
@@ -18,42 +19,43 @@ from sftprep.formats.chunks import COLUMNS, Chunk
 from sftprep.text import number
 from sftprep.verify.report import Problem
 
-MOST = 1 << 62
-"""No length or id that an array can hold is as large."""
 
+class RowLimits(NamedTuple):
+    """What the manifest says about all rows."""
 
-class Rules(NamedTuple):
-    """What the manifest says of all rows."""
-
-    max_length: int
-    vocabulary: int  # one more than the largest id
+    max_length: int  # in tokens
+    vocabulary_size: int  # ids are smaller than this
     ignore_index: int
 
 
 @dataclass
-class Fault:
-    """Rows that break one rule."""
+class BrokenRule:
+    """A rule that some rows break."""
 
-    row: int  # the first
-    problem: str  # of that one
-    others: int = 0
+    row: int  # number in the shard of the first row that breaks it
+    problem: str  # what is wrong with that row
+    other_rows: int = 0  # how many more rows break it
 
 
 @dataclass
-class RowCheck:
-    """Counts a shard's rows and finds those at fault."""
+class RowChecker:
+    """Counts the rows of one shard and finds those that break a rule.
 
-    rules: Rules
+    Args:
+        limits: what the manifest says about all rows.
+    """
+
+    limits: RowLimits
     rows: int = 0
     tokens: int = 0
-    trained: int = 0
-    _faults: dict[str, Fault] = field(default_factory=dict)
+    trained_tokens: int = 0
+    _broken: dict[str, BrokenRule] = field(default_factory=dict)
 
-    def add(self, part: Chunk) -> None:
+    def add(self, chunk: Chunk) -> None:
         """Check the next rows."""
-        ids, mask, labels = part
+        ids, mask, labels = chunk
         uneven = (ids.lengths != labels.lengths) | (ids.lengths != mask.lengths)
-        self._find("uneven", uneven, lambda row: _lengths(part, row))
+        self._add_rows("uneven", uneven, lambda row: _uneven(chunk, row))
         self._check_lengths(ids)
         self._check_ids(ids)
         self._check_mask(mask)
@@ -64,38 +66,37 @@ class RowCheck:
             self._check_labels(ids, labels, np.arange(len(uneven)))
         self.rows += len(ids.lengths)
         self.tokens += len(ids.values)
-        self.trained += int(np.count_nonzero(labels.values != self.rules.ignore_index))
+        self.trained_tokens += int(np.count_nonzero(labels.values != self.limits.ignore_index))
 
     def problems(self, file: str) -> list[Problem]:
-        """A problem for each rule that is broken, the earliest row first."""
+        """Return one problem for each broken rule, sorted by row."""
         return [
-            Problem(file, fault.row, fault.problem + _others(fault.others))
-            for fault in sorted(self._faults.values(), key=lambda fault: fault.row)
+            Problem(file, rule.row, rule.problem + _and_more(rule.other_rows))
+            for rule in sorted(self._broken.values(), key=lambda rule: rule.row)
         ]
 
     def _check_lengths(self, ids: Ragged) -> None:
-        most, lengths = self.rules.max_length, ids.lengths
-        self._find("empty", lengths == 0, lambda _: "holds no token")
-        self._find(
+        limit, lengths = self.limits.max_length, ids.lengths
+        self._add_rows("empty", lengths == 0, lambda _: "holds no token")
+        self._add_rows(
             "long",
-            lengths > min(most, MOST),
-            lambda row: f"holds {number(int(lengths[row]), 'token')}; max_length is {most:,}",
+            lengths > limit,
+            lambda row: f"holds {number(int(lengths[row]), 'token')}; max_length is {limit:,}",
         )
 
     def _check_ids(self, ids: Ragged) -> None:
-        size = self.rules.vocabulary
-        wrong = (ids.values < 0) | (ids.values >= min(size, MOST))
-        self._find_tokens(
+        size = self.limits.vocabulary_size
+        self._add_tokens(
             "id",
             ids.offsets,
-            wrong,
+            (ids.values < 0) | (ids.values >= size),
             lambda token, at: (
                 f"token {token} has the id {ids.values[at]}; expected 0 to {size - 1}"
             ),
         )
 
     def _check_mask(self, mask: Ragged) -> None:
-        self._find_tokens(
+        self._add_tokens(
             "mask",
             mask.offsets,
             mask.values != 1,
@@ -103,69 +104,90 @@ class RowCheck:
         )
 
     def _check_labels(self, ids: Ragged, labels: Ragged, rows: npt.NDArray[np.intp]) -> None:
-        """Labels of rows that have as many as ids; ``rows`` are their numbers in the part."""
-        ignored = self.rules.ignore_index
-        trained = labels.values != ignored
-        self._find_tokens(
+        """Check the labels of rows that have one label per id.
+
+        Args:
+            ids: of these rows.
+            labels: of these rows, with the same lengths.
+            rows: the number of each row in the chunk.
+        """
+        ignore_index = self.limits.ignore_index
+        trained = labels.values != ignore_index
+        self._add_tokens(
             "label",
             ids.offsets,
             trained & (labels.values != ids.values),
             lambda token, at: (
                 f"token {token} has the label {labels.values[at]}; expected {ids.values[at]}, "
-                f"its id, or {ignored}"
+                f"its id, or {ignore_index}"
             ),
             rows,
         )
         filled = ids.lengths > 0
-        trained[ids.offsets[:-1][filled]] = False  # nothing predicts a row's first token
-        wrong = np.zeros(len(rows), np.bool_)
+        trained[ids.offsets[:-1][filled]] = False  # the first token of a row is never predicted
+        untrained = np.zeros(len(rows), np.bool_)
         total = ends_to_offsets(trained.astype(np.int64))
-        wrong[filled] = (total[ids.offsets[1:]] == total[ids.offsets[:-1]])[filled]
-        self._find("untrained", wrong, lambda _: "holds no trained token", rows)
+        untrained[filled] = (total[ids.offsets[1:]] == total[ids.offsets[:-1]])[filled]
+        self._add_rows("untrained", untrained, lambda _: "holds no trained token", rows)
 
-    def _find(
+    def _add_rows(
         self,
         rule: str,
         wrong: Mask,
-        words: Callable[[int], str],
+        describe: Callable[[int], str],
         rows: npt.NDArray[Any] | None = None,
     ) -> None:
-        """Note the rows where ``wrong`` is True."""
+        """Note the rows that break a rule.
+
+        Args:
+            rule: its name.
+            wrong: bool[rows], True for a row that breaks the rule.
+            describe: gives the words for the row at an index of ``wrong``.
+            rows: the number of each row in the chunk; None if it is the index.
+        """
         count = int(np.count_nonzero(wrong))
         if not count:
             return
-        if rule in self._faults:
-            self._faults[rule].others += count
+        if rule in self._broken:
+            self._broken[rule].other_rows += count
             return
         first = int(np.argmax(wrong))
         row = first if rows is None else int(rows[first])
-        self._faults[rule] = Fault(self.rows + row, words(first), count - 1)
+        self._broken[rule] = BrokenRule(self.rows + row, describe(first), count - 1)
 
-    def _find_tokens(
+    def _add_tokens(
         self,
         rule: str,
         offsets: Offsets,
         wrong: Mask,
-        words: Callable[[int, int], str],
+        describe: Callable[[int, int], str],
         rows: npt.NDArray[Any] | None = None,
     ) -> None:
-        """Note the rows with tokens where ``wrong`` is True."""
+        """Note the rows with tokens that break a rule.
+
+        Args:
+            rule: its name.
+            offsets: where the rows begin and end in ``wrong``.
+            wrong: bool[tokens], True for a token that breaks the rule.
+            describe: gives the words for a token: its number in its row, its index in ``wrong``.
+            rows: the number of each row in the chunk; None if it is the index.
+        """
         if not wrong.any():
             return
         total = ends_to_offsets(wrong.astype(np.int64))
         at = int(np.argmax(wrong))
-        self._find(
+        self._add_rows(
             rule,
             total[offsets[1:]] > total[offsets[:-1]],
-            lambda row: words(at - int(offsets[row]), at),
+            lambda row: describe(at - int(offsets[row]), at),
             rows,
         )
 
 
-def _lengths(part: Chunk, row: int) -> str:
-    found = [f"{column.lengths[row]:,} {name}" for name, column in zip(COLUMNS, part, strict=True)]
+def _uneven(chunk: Chunk, row: int) -> str:
+    found = [f"{column.lengths[row]:,} {name}" for name, column in zip(COLUMNS, chunk, strict=True)]
     return f"holds {', '.join(found)}; expected as many of each"
 
 
-def _others(count: int) -> str:
+def _and_more(count: int) -> str:
     return f" (and {number(count, 'more row')})" if count else ""

@@ -1,8 +1,9 @@
-"""The rows of a dataset's shards in order, beside the rows that should be there.
+"""Compare the stored rows of a dataset with rows that were rebuilt from its inputs.
 
-In     the shards, part by part; ``Batch``es with the number of the shard they belong to.
-Out    the first token at which the two differ, if they do.
-Keeps  numpy, and one part in memory.
+In     the shards of a dataset, read chunk by chunk; ``Batch``es in input order, each with the
+       number of the shard that it belongs to.
+Out    the first token that differs, if there is one.
+Keeps  to numpy, and one chunk in memory.
 """
 
 from collections.abc import Iterator
@@ -16,144 +17,157 @@ from sftprep.dataset.manifest import Manifest
 from sftprep.errors import DataError
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.table import shard_chunks
-from sftprep.verify.folder import Folder
+from sftprep.verify.folder import DatasetFolder
 
 
-class Difference(NamedTuple):
-    """Where a stored row is another than the one it should be."""
+class RowDifference(NamedTuple):
+    """The place of the first difference between the stored and the rebuilt rows."""
 
     file: str  # the shard
-    row: int  # in the file
-    at: int | None  # the row's place in the batch; None where no row should be there
-    problem: str  # what was found, and then what was expected, up to who expects it
+    row: int  # number of the stored row in the shard, from 0
+    batch_row: int | None  # number of the rebuilt row in its batch; None where there is none
+    problem: str
 
 
-class _Place(NamedTuple):
-    """A part that has been begun."""
+class _OpenChunk(NamedTuple):
+    """The chunk that holds the next stored row."""
 
-    part: Chunk
-    first: int  # number of its first row in the file
+    chunk: Chunk
+    first: int  # number of its first row in the shard
+
+    @property
+    def end(self) -> int:
+        """Number of the row after its last."""
+        return self.first + len(self.chunk.labels.lengths)
 
 
 class StoredRows:
-    """Goes through the shards once.
+    """Reads the rows of all shards once, in order, beside the rebuilt rows.
 
     Args:
-        files: the dataset's, whose shards have as many rows as the manifest says.
+        folder: the dataset's, whose shards have as many rows as the manifest says.
         manifest: the dataset's.
     """
 
-    def __init__(self, files: Folder, manifest: Manifest) -> None:
-        self._files = files
+    def __init__(self, folder: DatasetFolder, manifest: Manifest) -> None:
+        self._folder = folder
         self._format = manifest.recipe["format"]
-        self._ignore = manifest.recipe["ignore_index"]
+        self._ignore_index = manifest.recipe["ignore_index"]
         self._shards = iter(manifest.shards)
-        self._shard = -1  # as the batches number them
-        self._name = ""  # of the file
-        self._size = 0  # rows in it
-        self._row = 0  # the next row in it
-        self._parts: Iterator[_Place] = iter(())
-        self._place: _Place | None = None
+        self._shard = -1  # the current shard, as the batches number them
+        self._name = ""  # its file
+        self._size = 0  # the number of its rows
+        self._row = 0  # the number of its next row
+        self._chunks: Iterator[_OpenChunk] = iter(())
+        self._open: _OpenChunk | None = None
 
-    def compare(self, shard: int, batch: Batch) -> Difference | None:
-        """Compare the next rows with a batch; nothing may be asked after a difference."""
+    def compare(self, shard: int, batch: Batch) -> RowDifference | None:
+        """Compare the next stored rows with a batch.
+
+        After a difference this must not be called again.
+
+        Args:
+            shard: the shard that the batch belongs to.
+            batch: the next rebuilt rows.
+        """
         if shard != self._shard:
             if self._row < self._size:
-                return self._difference(0, "the shard goes on; it should end before this row")
+                problem = "the shard should end before this row; a new shard starts here"
+                return self._difference(0, problem)
             following = next(self._shards, None)
             if following is None:
-                return self._difference(0, "no shard holds this row")
+                return self._difference(0, "is missing: the dataset ends before it")
             self._shard, self._name, self._size = shard, following["name"], following["rows"]
-            self._row, self._parts, self._place = 0, self._read(self._name), None
+            self._row, self._chunks, self._open = 0, self._read(self._name), None
         done = 0
         while done < len(batch):
-            place = self._here()
-            if place is None:
-                return self._difference(done, "the shard ends; it should hold this row")
-            start = self._row - place.first
-            count = min(len(batch) - done, len(place.part.labels.lengths) - start)
-            found = self._compare(batch, done, place.part, start, count)
+            stored = self._next_chunk()
+            if stored is None:
+                return self._difference(done, "is missing: the shard ends before it")
+            start = self._row - stored.first
+            count = min(len(batch) - done, stored.end - self._row)
+            found = self._compare(batch, done, stored.chunk, start, count)
             if found is not None:
                 return found
             done += count
             self._row += count
         return None
 
-    def rest(self) -> Difference | None:
-        """Rows that are stored and should not be, once all batches were compared."""
+    def rest(self) -> RowDifference | None:
+        """Return the first stored row that is left after all batches, if there is one."""
         if self._row == self._size:
             following = next(self._shards, None)
             if following is None:
                 return None
             self._name, self._row = following["name"], 0
-        return Difference(self._name, self._row, None, "no record of the inputs gives this row")
+        problem = "no record of the inputs gives this row"
+        return RowDifference(self._name, self._row, None, problem)
 
-    def _read(self, name: str) -> Iterator[_Place]:
+    def _read(self, name: str) -> Iterator[_OpenChunk]:
         first = 0
-        with self._files.open(name) as file:
+        with self._folder.open(name) as file:
             try:
-                for part in shard_chunks(file, self._format):
-                    yield _Place(part, first)
-                    first += len(part.labels.lengths)
+                for chunk in shard_chunks(file, self._format):
+                    stored = _OpenChunk(chunk, first)
+                    yield stored
+                    first = stored.end
             except ShardError as error:
                 raise DataError(
-                    f"{name}: {error.problem}. It was sound a moment ago: something writes to the "
-                    "dataset. Run again."
+                    f"{name}: {error.problem}. It could be read a moment ago, so something else "
+                    "writes to the dataset. Run verify again when nothing does."
                 ) from error
 
-    def _here(self) -> _Place | None:
-        """The part with the next row; None at the shard's end."""
-        while self._place is None or self._row >= self._place.first + len(
-            self._place.part.labels.lengths
-        ):
-            self._place = next(self._parts, None)
-            if self._place is None:
+    def _next_chunk(self) -> _OpenChunk | None:
+        """Return the chunk that holds the next row; None at the end of the shard."""
+        while self._open is None or self._row >= self._open.end:
+            self._open = next(self._chunks, None)
+            if self._open is None:
                 return None
-        return self._place
+        return self._open
 
     def _compare(
-        self, batch: Batch, done: int, part: Chunk, start: int, count: int
-    ) -> Difference | None:
-        """Compare ``count`` rows of both."""
-        wanted = Ragged(batch.input_ids, batch.offsets[done : done + count + 1])
-        stored = Ragged(part.input_ids.values, part.input_ids.offsets[start : start + count + 1])
-        uneven = wanted.lengths != stored.lengths
-        even = int(uneven.argmax()) if uneven.any() else count  # rows that are as long
-        labels = batch.labels(self._ignore)
-        here = slice(*wanted.offsets[[0, even]].tolist())
+        self, batch: Batch, done: int, chunk: Chunk, start: int, count: int
+    ) -> RowDifference | None:
+        """Compare ``count`` rows: of the batch from row ``done``, of the chunk from ``start``."""
+        expected = Ragged(batch.input_ids, batch.offsets[done : done + count + 1])
+        stored = Ragged(chunk.input_ids.values, chunk.input_ids.offsets[start : start + count + 1])
+        uneven = expected.lengths != stored.lengths
+        even = int(uneven.argmax()) if uneven.any() else count  # rows before the first uneven one
+        labels = batch.labels(self._ignore_index)
+        here = slice(*expected.offsets[[0, even]].tolist())
         there = slice(*stored.offsets[[0, even]].tolist())
-        wrong = (wanted.values[here] != stored.values[there]) | (
-            labels[here] != part.labels.values[there]
+        wrong = (expected.values[here] != stored.values[there]) | (
+            labels[here] != chunk.labels.values[there]
         )
         row = even
         if wrong.any():
             at = int(wrong.argmax()) + here.start
-            row = int(np.searchsorted(wanted.offsets, at, "right")) - 1
+            row = int(np.searchsorted(expected.offsets, at, "right")) - 1
         elif even == count:
             return None
-        words = _tokens(wanted, labels, stored, part.labels.values, row)
-        return self._difference(done + row, words, row)
+        problem = _first_difference(expected, labels, stored, chunk.labels.values, row)
+        return self._difference(done + row, problem, row)
 
-    def _difference(self, index: int, words: str, ahead: int = 0) -> Difference:
-        return Difference(self._name, self._row + ahead, index, words)
+    def _difference(self, batch_row: int, problem: str, ahead: int = 0) -> RowDifference:
+        return RowDifference(self._name, self._row + ahead, batch_row, problem)
 
 
-def _tokens(wanted: Ragged, labels: Ids, stored: Ragged, found: Ids, row: int) -> str:
-    """The first token at which two rows differ, in words."""
-    here, there = int(wanted.offsets[row]), int(stored.offsets[row])
-    size, other = int(wanted.lengths[row]), int(stored.lengths[row])
-    both = min(size, other)
-    wrong = (wanted.values[here : here + both] != stored.values[there : there + both]) | (
-        labels[here : here + both] != found[there : there + both]
+def _first_difference(
+    expected: Ragged, labels: Ids, stored: Ragged, stored_labels: Ids, row: int
+) -> str:
+    """Describe the first token at which two rows differ."""
+    here, there = int(expected.offsets[row]), int(stored.offsets[row])
+    size, stored_size = int(expected.lengths[row]), int(stored.lengths[row])
+    common = min(size, stored_size)
+    wrong = (expected.values[here : here + common] != stored.values[there : there + common]) | (
+        labels[here : here + common] != stored_labels[there : there + common]
     )
-    token = int(wrong.argmax()) if wrong.any() else both
-    words = []
-    for values, marks, at, length in (
-        (stored.values, found, there, other),
-        (wanted.values, labels, here, size),
-    ):
-        if token < length:
-            words.append(f"id {values[at + token]} with label {marks[at + token]}")
-        else:
-            words.append("the row's end")
-    return f"token {token} is {words[0]}; expected {words[1]}"
+    token = int(wrong.argmax()) if wrong.any() else common
+    found, wanted = f"the row ends before token {token}", "the row to end before it"
+    if token < stored_size:
+        token_id, label = stored.values[there + token], stored_labels[there + token]
+        found = f"token {token} is id {token_id} with label {label}"
+    if token < size:
+        token_id, label = expected.values[here + token], labels[here + token]
+        wanted = f"id {token_id} with label {label}"
+    return f"{found}; expected {wanted}"

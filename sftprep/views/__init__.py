@@ -1,1 +1,1 @@
-"""Read-only views: preview, inspect, templates."""
+"""Read-only views for a terminal: of a dataset, of what a run would write, of a template."""

@@ -1,10 +1,13 @@
-"""Rows of a finished dataset, as text.
+"""Show rows of a finished dataset.
 
-In     a dataset's folder, the number of the first row (from 0, over all shards), how many.
-Out    text: what the dataset is, and its rows.
-Keeps  reading small: the manifest says which shard holds a row; no other is opened.
-Never  changes anything, or shows a label as trained that is neither the id nor the ignore index.
-Raises UsageError: no such row. OutputError: no dataset. DataError, StorageError: a damaged one.
+In     the folder of a dataset; the number of the first row, counted from 0 over all shards; how
+       many rows.
+Out    text: a line about the dataset, and its rows.
+Keeps  reading small: the manifest says which shard holds a row, and no other shard is opened.
+Never  changes anything, or shows a token as trained whose label is neither its id nor the ignore
+       index.
+Raises UsageError: there is no such row. NoInputError: there is no dataset. DataError, StorageError:
+       the dataset is damaged.
 """
 
 from collections.abc import Iterator
@@ -14,37 +17,44 @@ from typing import Any
 from sftprep.dataset.manifest import load_manifest
 from sftprep.errors import DataError, StorageError, UsageError
 from sftprep.formats.table import Rows, read_shard
-from sftprep.text import ascii_safe
+from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
 
-REBUILD = "The dataset is damaged: build it again."
+CURE = "The dataset is damaged: build it again."
 
 
 def inspect_dataset(folder: str, *, row: int, rows: int, colour: bool) -> str:
-    """Rows ``row`` to ``row + rows - 1`` of a dataset (fewer where it ends), for a terminal."""
+    """Return rows of a dataset as text.
+
+    Args:
+        folder: the dataset's.
+        row: the number of the first row.
+        rows: how many rows; fewer are shown where the dataset ends.
+        colour: whether to use colours or, for a terminal without them, plain marks.
+    """
     dataset = Dataset(Path(folder))
     found = list(dataset.rows(row, rows))
     vocabulary = dataset.vocabulary()
-    shown = [show_row(each, vocabulary, colour=colour) for each in found]
-    return "\n\n".join([f"{dataset.describe()}\n{legend(colour=colour)}", *shown])
+    bodies = [show_row(each, vocabulary, colour=colour) for each in found]
+    return "\n\n".join([f"{dataset.describe()}\n{legend(colour=colour)}", *bodies])
 
 
 class Dataset:
-    """A finished dataset.
+    """A finished dataset, whose rows can be read by their number.
 
     Args:
-        folder: where it is.
+        folder: the dataset's.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.manifest = load_manifest(folder)
         self.size = sum(shard["rows"] for shard in self.manifest.shards)
-        self._open: tuple[str, Rows] | None = None  # the shard that was read last
+        self._last_read: tuple[str, Rows] | None = None  # the name of a shard, and its rows
 
     def vocabulary(self) -> Vocabulary:
-        """Of the tokenizer that is kept beside the shards."""
+        """Load the vocabulary of the tokenizer that is stored with the shards."""
         path = self.folder / "tokenizer" / "tokenizer.json"
         try:
             return Vocabulary(path.read_bytes(), str(path))
@@ -52,55 +62,55 @@ class Dataset:
             raise _unreadable(path, error) from error
 
     def describe(self) -> str:
-        """One line: what the dataset is."""
+        """Return one line about the dataset."""
         manifest, shards = self.manifest, len(self.manifest.shards)
         return ascii_safe(
-            f"{self.folder}: {_number(self.size, 'row')} in {_number(shards, 'shard')}, template "
+            f"{self.folder}: {number(self.size, 'row')} in {number(shards, 'shard')}, template "
             f"{manifest.template['name']}, tokenizer {manifest.tokenizer['name']}"
         )
 
     def rows(self, first: int, count: int) -> Iterator[Row]:
-        """The rows from ``first`` on, ``count`` at the most."""
+        """Yield ``count`` rows from row ``first`` on, or fewer where the dataset ends."""
         if count < 1:
             raise UsageError(f"--rows is {count}; expected 1 or more.")
         if not 0 <= first < self.size:
             raise UsageError(
-                f"--row {first}: {self.folder} has {_number(self.size, 'row')}, "
+                f"--row {first}: {self.folder} has {number(self.size, 'row')}, "
                 f"numbered 0 to {self.size - 1}. Choose one of them."
             )
-        for number in range(first, min(first + count, self.size)):
-            yield self._row(number)
+        for row in range(first, min(first + count, self.size)):
+            yield self._row(row)
 
-    def _row(self, number: int) -> Row:
-        shard, index = self._place(number)
-        held = self._shard(shard)
-        start, end = held.input_ids.offsets[index : index + 2].tolist()
-        ids, labels = held.input_ids.values[start:end], held.labels[start:end]
-        ignored = self.manifest.recipe["ignore_index"]
-        trained = labels != ignored
-        for position in (trained & (labels != ids)).nonzero()[0].tolist():
+    def _row(self, row: int) -> Row:
+        shard, index = self._place(row)
+        stored = self._read(shard)
+        start, end = stored.input_ids.offsets[index : index + 2].tolist()
+        ids, labels = stored.input_ids.values[start:end], stored.labels[start:end]
+        ignore_index = self.manifest.recipe["ignore_index"]
+        trained = labels != ignore_index
+        for token in (trained & (labels != ids)).nonzero()[0].tolist():
             raise DataError(
-                f"{self.folder / shard['name']}: row {index}, token {position}: the label is "
-                f"{labels[position]}; expected {ids[position]}, its id, or {ignored}. {REBUILD}"
+                f"{self.folder / shard['name']}: row {index}, token {token}: the label is "
+                f"{labels[token]}; expected {ids[token]}, its id, or {ignore_index}. {CURE}"
             )
         return Row(
-            number=number,
+            number=row,
             ids=ids.tolist(),
             trained=trained.tolist(),
             place=f"row {index:,} of {shard['name']}" if len(self.manifest.shards) > 1 else "",
         )
 
-    def _place(self, number: int) -> tuple[dict[str, Any], int]:
-        """The shard of a row, and the row's number in it."""
+    def _place(self, row: int) -> tuple[dict[str, Any], int]:
+        """Return the shard that holds a row, and the row's number in that shard."""
         for shard in self.manifest.shards:
-            if number < shard["rows"]:
-                return shard, number
-            number -= shard["rows"]
-        raise IndexError(number)
+            if row < shard["rows"]:
+                return shard, row
+            row -= shard["rows"]
+        raise IndexError(row)
 
-    def _shard(self, shard: dict[str, Any]) -> Rows:
+    def _read(self, shard: dict[str, Any]) -> Rows:
         name = shard["name"]
-        if self._open is None or self._open[0] != name:
+        if self._last_read is None or self._last_read[0] != name:
             path = self.folder / name
             try:
                 rows = read_shard(path, self.manifest.recipe["format"])
@@ -109,19 +119,16 @@ class Dataset:
             found = len(rows.input_ids.lengths)
             if found != shard["rows"]:
                 raise DataError(
-                    f"{path}: holds {_number(found, 'row')}; the manifest says {shard['rows']:,}. "
-                    f"{REBUILD}"
+                    f"{path}: holds {number(found, 'row')}; the manifest says {shard['rows']:,}. "
+                    f"{CURE}"
                 )
-            self._open = name, rows
-        return self._open[1]
+            self._last_read = name, rows
+        return self._last_read[1]
 
 
 def _unreadable(path: Path, error: Exception) -> StorageError | DataError:
-    if isinstance(error, OSError) and error.errno is not None:
-        return StorageError(f"{path}: cannot be read: {error.strerror}. {REBUILD}")
+    """Return the error for a file that the system, or the file's format, does not let us read."""
+    if isinstance(error, OSError) and error.errno is not None:  # Arrow's own have no number
+        return StorageError(f"{path}: cannot be read: {error.strerror}. {CURE}")
     reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return DataError(f"{path}: cannot be read: {reason.rstrip('.')}. {REBUILD}")
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    return DataError(f"{path}: cannot be read: {reason.rstrip('.')}. {CURE}")

@@ -1,16 +1,18 @@
-"""What ``prepare`` would train on: the real stages over the first records, and nothing written.
+"""Show what ``prepare`` would train on: the real stages on the first records, nothing written.
 
-In     a ``Recipe`` (its output is not looked at), and how many rows to show.
-Out    text: the rows, and a line on the records on the way that gave none.
-Keeps  reading small, whatever the input's size: records go through one at a time until there are
-       enough rows, or ``ENOUGH`` records gave none.
+In     a ``Recipe``, whose output is ignored; how many rows to show.
+Out    text: the rows, and one line on the records that were read, with those that gave no row.
+Keeps  reading small, whatever the size of the input: records go through the stages one at a time,
+       until there are enough rows or ``MAX_LOST`` records gave none.
 Never  writes a file or starts a process.
-Raises what ``prepare`` would, before the first record; NoInputError: no records; DataError: no row.
+Raises what ``prepare`` raises before it reads the first record. NoInputError: there are no records.
+       DataError: no record gave a row.
 """
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from sftprep.data.block import Block, Element, Source
 from sftprep.data.result import BlockResult, LostRecord
@@ -19,38 +21,48 @@ from sftprep.pipeline import Pipeline, Settings, with_schemas
 from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
-from sftprep.text import ascii_safe
+from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
 
 BLOCK_BYTES = 64 << 10
-ENOUGH = 1000
-"""Records without a row after which it is no use to look further."""
+"""How much input is read at a time: less than in a run, since few records are needed."""
+MAX_LOST = 1000
+"""After this many records without a row, a preview ends."""
 
 REMARKS = {
     "truncated": "cut to --max-length",
     "shortened": "lost its oldest exchanges, to fit --max-length",
-    "unclean_boundaries": "prompt and completion do not meet between tokens",
+    "unclean_boundaries": "prompt and completion do not meet at a token boundary",
 }
-"""What the counts of a record's block say of its row."""
+"""Key of a block's counts -> what it says about a row of the block."""
 
 
 def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
-    """The first ``rows`` rows that ``prepare`` would write, for a terminal."""
+    """Return the first rows that ``prepare`` would write, as text.
+
+    Args:
+        recipe: the options.
+        rows: how many rows.
+        colour: whether to use colours or, for a terminal without them, plain marks.
+    """
     if rows < 1:
         raise UsageError(f"--rows is {rows}; expected 1 or more.")
     job = plan(recipe)
     reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits)
-    seen = _Seen(job.sources)
-    seen.look(with_schemas(reader, recipe.schema, recipe.field_names), Pipeline(job.settings), rows)
-    if not seen.read:
+    outcome = _Outcome(job.sources)
+    blocks = with_schemas(reader, recipe.schema, recipe.field_names)
+    outcome.fill(blocks, Pipeline(job.settings), rows)
+    if not outcome.read:
         raise NoInputError("the input holds no records. Check the files.")
-    if not seen.rows:
-        raise DataError(f"no row to show: {seen.account()}. Fix the data, or change the options.")
+    if not outcome.rows:
+        raise DataError(
+            f"no row to show: {outcome.account()}. Fix the data, or change the options."
+        )
     vocabulary = Vocabulary(job.settings.tokenizer.json)
-    shown = [show_row(row, vocabulary, colour=colour) for row in seen.rows]
+    bodies = [show_row(row, vocabulary, colour=colour) for row in outcome.rows]
     head = f"{_describe(job.settings)}\n{legend(colour=colour)}"
-    return "\n\n".join([head, *shown, seen.account()])
+    return "\n\n".join([head, *bodies, outcome.account()])
 
 
 def _describe(settings: Settings) -> str:
@@ -61,65 +73,70 @@ def _describe(settings: Settings) -> str:
 
 
 @dataclass
-class _Seen:
-    """What became of the records that were looked at."""
+class _Outcome:
+    """What became of the first records."""
 
     sources: Sequence[Source]
     read: int = 0
     rows: list[Row] = field(default_factory=list)
     lost: list[LostRecord] = field(default_factory=list)
 
-    def look(self, blocks: Iterator[Block], pipeline: Pipeline, wanted: int) -> None:
-        """Take records one at a time, until there are rows enough."""
+    def fill(self, blocks: Iterator[Block], pipeline: Pipeline, wanted: int) -> None:
+        """Process one record at a time, until there are ``wanted`` rows."""
         for block in blocks:
-            for single in _singles(block):
+            for single in _single_records(block):
                 result = pipeline.process(single)
                 self.read += result.read
                 self.lost += result.rejected + result.dropped
-                self.rows += self._rows(single, result)
-                if len(self.rows) >= wanted or len(self.lost) >= ENOUGH:
+                self.rows = [*self.rows, *self._rows(single, result)][:wanted]
+                if len(self.rows) >= wanted or len(self.lost) >= MAX_LOST:
                     return
 
     def account(self) -> str:
-        """One line on the records so far, and on those that gave no row."""
-        noun = "record" if self.read == 1 else "records"
-        text = f"{self.read:,} {noun} looked at, {len(self.rows):,} shown"
-        for kind, refused in (("rejected", True), ("dropped", False)):
+        """Return one line: records read, rows shown, and records without a row by reason."""
+        text = f"{number(self.read, 'record')} looked at, {len(self.rows):,} shown"
+        for outcome, is_rejected in (("rejected", True), ("dropped", False)):
             places: dict[str, list[str]] = defaultdict(list)
             for lost in self.lost:
-                if (lost.error is not None) == refused:
+                if (lost.error is not None) == is_rejected:
                     places[lost.reason].append(self._place(lost.source, lost.line))
             reasons = [
                 f"{len(found):,} {reason} ({'first at ' if len(found) > 1 else ''}{found[0]})"
                 for reason, found in places.items()
             ]
-            text += f"; {kind}: {', '.join(reasons)}" if reasons else ""
+            text += f"; {outcome}: {', '.join(reasons)}" if reasons else ""
         return text
 
     def _rows(self, block: Block, result: BlockResult) -> list[Row]:
-        if result.batch is None:
+        """Return the rows of a block with a single record; ``per_turn`` may give several."""
+        batch = result.batch
+        if batch is None:
             return []
-        remarks = [text for name, text in REMARKS.items() if result.counts[name]]
+        remarks = [
+            text if count >= len(batch) else f"{count} of this record's {len(batch)} rows: {text}"
+            for key, text in REMARKS.items()
+            if (count := result.counts[key])
+        ]
         if result.controls:
             strings = ", ".join(sorted(result.controls))
             remarks.append(f"its text holds {strings}, which stays text (see --allow-control)")
-        batch = result.batch
         return [
             Row(
-                number=len(self.rows),
-                ids=batch.input_ids.tolist(),
-                trained=batch.loss_mask.tolist(),
+                number=row,
+                ids=batch.input_ids[start:end].tolist(),
+                trained=batch.loss_mask[start:end].tolist(),
                 place=self._place(block.source, block.line),
                 remarks=tuple(remarks),
             )
+            for row, (start, end) in enumerate(pairwise(batch.offsets.tolist()), len(self.rows))
         ]
 
     def _place(self, source: int, line: int) -> str:
         return f"{ascii_safe(self.sources[source].name)}:{line}"
 
 
-def _singles(block: Block) -> Iterator[Block]:
-    """The block's records as blocks of their own: so a row is known by its place."""
+def _single_records(block: Block) -> Iterator[Block]:
+    """Split a block into blocks of one record, so that each row is known by its record's place."""
     for index, data in enumerate(block.lines()):
         line, offset = block.place(index)
         elements = None

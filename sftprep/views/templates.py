@@ -1,9 +1,9 @@
-"""Templates for the eye: the list, and one of them rendered with its trained part marked.
+"""List the built-in templates, or show one: rendered, with the trained text marked.
 
 In     the name of a built-in template, or the path of a user's own.
-Out    text. Its conversations go through the real renderer, with signs such as ``‹eos›`` where the
-       tokenizer's own tokens would stand: no tokenizer is needed.
-Raises TemplateError: no such template, or a file that is none.
+Out    text. Example conversations go through the real renderer. Signs such as ``‹eos›`` stand for
+       the tokenizer's own tokens, so no tokenizer is needed.
+Raises TemplateError: there is no such template, or the file is not a template.
 """
 
 import re
@@ -16,6 +16,7 @@ from sftprep.text import ascii_safe
 from sftprep.views.token_text import Unit, legend, paint
 
 SIGNS = {"bos": "‹bos›", "eos": "‹eos›", "separator": "‹separator›"}
+"""What stands for the texts that the tokenizer or the user gives."""
 BOS = {
     "auto": "first, where the tokenizer itself adds one (not shown below)",
     "always": "always first",
@@ -47,7 +48,7 @@ CHINESE = re.compile("[\u4e00-\u9fff]")
 
 
 def list_templates() -> str:
-    """The built-in templates, a line each."""
+    """Return the built-in templates, one line per template."""
     found = [load_template(name) for name in builtin_names()]
     width = max(len(template.name) for template in found)
     lines = [f"{template.name:<{width}}  {template.description}" for template in found]
@@ -55,55 +56,60 @@ def list_templates() -> str:
 
 
 def describe_template(name: str, *, colour: bool) -> str:
-    """What a template is and needs, and what it makes of an example conversation."""
+    """Describe a template: what it is, what it needs, and an example conversation rendered.
+
+    Args:
+        name: of a built-in template, or the path of a user's own.
+        colour: whether to use colours or, for a terminal without them, plain marks.
+    """
     template = load_template(name)
     parts = [
-        f"{_facts(template)}\n{legend(colour=colour, boundaries=False)}",
+        f"{_description(template)}\n{legend(colour=colour, boundaries=False)}",
         paint(_example(template, with_input=False), colour=colour, boundaries=False),
     ]
     if template.user_with_input is not None:
-        shown = paint(_example(template, with_input=True), colour=colour, boundaries=False)
-        parts += ["where a record has an input:", shown]
+        example = paint(_example(template, with_input=True), colour=colour, boundaries=False)
+        parts += ["where a record has an input:", example]
     return "\n\n".join(parts)
 
 
-def _facts(template: Template) -> str:
-    """Description, source, and what the tokenizer must have."""
+def _description(template: Template) -> str:
+    """Return the template's name, its source, and what the tokenizer must have."""
     used = run_texts(template)
     own = [SIGNS[role] for role in ("bos", "eos") if role in used]
     needs = [*template.tokens, *([f"the tokenizer's {' and '.join(own)}"] if own else [])]
-    facts = {
+    entries = {
         "source": template.source,
         "needs": ", ".join(needs) or "no special token",
         "BOS": BOS[template.bos],
         "separator": f"{SIGNS['separator']}: nothing, unless given" if "separator" in used else "",
     }
-    width = max(len(key) for key, value in facts.items() if value)
+    width = max(len(key) for key, value in entries.items() if value)
     head = f"{template.name}: {template.description}" if template.description else template.name
-    lines = [f"  {key:<{width}}  {value}" for key, value in facts.items() if value]
+    lines = [f"  {key:<{width}}  {value}" for key, value in entries.items() if value]
     return "\n".join(map(ascii_safe, [head, *lines]))
 
 
 def _example(template: Template, *, with_input: bool) -> list[Unit]:
-    """An example conversation, rendered, in stretches of the same kind."""
+    """Render an example conversation; return its text in units of one kind each."""
     renderer = Renderer(template, bos=SIGNS["bos"], eos=SIGNS["eos"], separator=SIGNS["separator"])
     rendered = renderer.render(Conversation.of(*_messages(template, with_input=with_input)))
-    shown: list[Unit] = []
+    found: list[Unit] = []
     for piece in renderer.pieces(rendered.shape):
         if piece.slot >= 0:
-            shown.append(Unit(rendered.contents[piece.slot], piece.trained))
+            found.append(Unit(rendered.contents[piece.slot], piece.trained))
         else:
-            shown += _taken_apart(piece.text, piece.trained, template.tokens)
-    return [unit for unit in shown if unit.text]
+            found += _split_at_tokens(piece.text, piece.trained, template.tokens)
+    return [unit for unit in found if unit.text]
 
 
 def _messages(template: Template, *, with_input: bool) -> tuple[Message, ...]:
-    """The conversation that suits the template: its language, a system prompt, one turn or two."""
+    """Choose an example that suits the template: its language, a system prompt, one turn or two."""
     chinese = CHINESE.search(template.user) is not None
     messages: tuple[Message, ...] = EXCHANGES_ZH if chinese else EXCHANGES
     if with_input:
         messages = WITH_INPUT_ZH if chinese else WITH_INPUT
-    elif not (template.tokens or template.header):  # no chat format, which marks its answers
+    elif not (template.tokens or template.header):  # nothing marks a turn: not made for chats
         messages = messages[:2]
     takes_system = template.system is not None or template.user_with_system is not None
     if takes_system and template.default_system is None:
@@ -111,8 +117,8 @@ def _messages(template: Template, *, with_input: bool) -> tuple[Message, ...]:
     return messages
 
 
-def _taken_apart(text: str, trained: bool, tokens: Sequence[str]) -> list[Unit]:
-    """A template's text, with its tokens and signs set off."""
+def _split_at_tokens(text: str, trained: bool, tokens: Sequence[str]) -> list[Unit]:
+    """Split the text of a template at its tokens and at ``SIGNS``, which are shown as tokens."""
     controls = sorted([*tokens, *SIGNS.values()], key=len, reverse=True)
-    parts = re.split(f"({'|'.join(map(re.escape, controls))})", text)
-    return [Unit(part, trained, control=part in controls) for part in parts]
+    found = re.split(f"({'|'.join(map(re.escape, controls))})", text)
+    return [Unit(part, trained, control=part in controls) for part in found]

@@ -1,13 +1,14 @@
-r"""Ids and what is trained of them -> text for a terminal.
+r"""Show token ids as text for a terminal, with the trained tokens marked.
 
-In     rows: ids, and which of them are trained; a ``Vocabulary``.
-Out    text with ANSI colours, or with plain marks; ``legend`` says what means what.
-Keeps  every token and its boundaries. A character that several tokens share is shown whole, and
-       bytes that never become a character as ``\xNN``.
-Never  lets data act on the terminal: control characters come out as escapes.
+In     rows: token ids, and which of them are trained; a ``Vocabulary``.
+Out    text with ANSI colours or with plain marks. ``legend`` explains them in one line.
+Keeps  every token and every boundary between tokens. A character that several tokens share is
+       shown whole, and bytes that never become a character as ``\xNN``.
+Never  lets data act on the terminal: control characters are shown as escapes.
 
-Green is trained and dim is not; control tokens are in reverse video; of neighbouring tokens every
-other one is underlined. Without colour: ``<|user|>Hi· there⟦Hi·.<|end|>⟧``.
+In colour, trained tokens are green and all others dim; control tokens are in reverse video; of
+tokens that follow each other, every other one is underlined. Without colour, trained tokens are in
+brackets and a dot stands between tokens: ``<|user|>Hi· there⟦Hi·.<|end|>⟧``.
 """
 
 import codecs
@@ -16,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sftprep.text import ascii_safe
+from sftprep.text import ascii_safe, number
 from sftprep.views.vocabulary import Vocabulary
 
 NEWLINE = "↵"
@@ -27,7 +28,12 @@ BOLD, DIM, UNDERLINED, REVERSE, GREEN = "1", "2", "4", "7", "32"
 
 
 class Unit(NamedTuple):
-    """What is shown in one piece: a token, or a few that share a character."""
+    """A text that is shown as one: a token, or several tokens that share a character.
+
+    The character 中 may be two tokens, one of two bytes and one of one byte. Neither can be shown
+    alone, so both are one unit: ``Unit("中", trained=False)``. A control token is a unit of its
+    own: ``Unit("<|im_end|>", trained=True, control=True)``.
+    """
 
     text: str
     trained: bool
@@ -36,26 +42,38 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A row to be shown."""
+    """One row of a dataset, to be shown.
 
-    number: int
+    ``Row(number=0, ids=[2, 340, 3], trained=[False, True, True], place="chats.jsonl:7")`` is shown
+    under the heading ``row 0: 3 tokens, 2 trained (66.7%), chats.jsonl:7``.
+    """
+
+    number: int  # from 0
     ids: Sequence[int]
-    trained: Sequence[bool]
-    place: str = ""  # where it came from
-    remarks: tuple[str, ...] = ()  # what else to know of it
+    trained: Sequence[bool]  # one for each id
+    place: str = ""  # where the row came from, for its heading
+    remarks: tuple[str, ...] = ()  # lines to be shown under the heading
 
 
 def show_row(row: Row, vocabulary: Vocabulary, *, colour: bool) -> str:
-    """A header, a line on the row's control tokens and remarks, and the row itself."""
+    """Return a row as text: a heading, its control tokens, its remarks, and its tokens."""
     heading = _styled(_heading(row), BOLD, colour=colour)
-    details = [*_controls(row, vocabulary), *row.remarks]
+    details = [*_control_tokens(row, vocabulary), *row.remarks]
     lines = [f"  {ascii_safe(line)}" for line in details]
     body = paint(units(vocabulary, row.ids, row.trained), colour=colour)
     return "\n".join([heading, *lines, body])
 
 
 def legend(*, colour: bool, boundaries: bool = True) -> str:
-    """One line that says what the colours or marks mean."""
+    """Return one line that explains the colours or marks that ``paint`` uses.
+
+    Args:
+        colour: as for ``paint``.
+        boundaries: as for ``paint``.
+
+    >>> legend(colour=False)
+    '⟦trained⟧, the rest not; · between tokens, none inside a character; ↵ newline'
+    """
     if colour:
         trained, masked = _styled("trained", GREEN), _styled("not trained", DIM)
         controls = _styled("control token", DIM, REVERSE), _styled("trained one", GREEN, REVERSE)
@@ -68,17 +86,23 @@ def legend(*, colour: bool, boundaries: bool = True) -> str:
 
 
 def units(vocabulary: Vocabulary, ids: Iterable[int], trained: Iterable[bool]) -> list[Unit]:
-    """Tokens as text; those that hold parts of one character together."""
+    """Turn tokens into text; tokens that hold the bytes of one character become one unit.
+
+    Args:
+        vocabulary: of the tokenizer.
+        ids: the tokens.
+        trained: whether each of them is trained.
+    """
     found: list[Unit] = []
-    held, held_trained = b"", False  # tokens that end inside a character
+    held, held_trained = b"", False  # bytes of tokens that end inside a character
 
     def release() -> None:
         nonlocal held
         found.append(Unit(_decoded(held), held_trained))
         held = b""
 
-    for number, is_trained in zip(ids, trained, strict=True):
-        data, control = vocabulary.token(number)
+    for token_id, is_trained in zip(ids, trained, strict=True):
+        data, control = vocabulary.token(token_id)
         if held and (control or is_trained != held_trained or not _continues(data)):
             release()
         if control:
@@ -93,7 +117,17 @@ def units(vocabulary: Vocabulary, ids: Iterable[int], trained: Iterable[bool]) -
 
 
 def paint(shown: Sequence[Unit], *, colour: bool, boundaries: bool = True) -> str:
-    """The units as text; ``boundaries`` is False where they are no tokens."""
+    """Return units as text for a terminal.
+
+    Args:
+        shown: the units, in order.
+        colour: whether to use ANSI colours or plain marks.
+        boundaries: whether to mark where one unit ends and the next begins; False where the units
+            are not tokens.
+
+    >>> paint([Unit("Hi", False), Unit(" there", False), Unit("Oh", True)], colour=False)
+    'Hi· there⟦Oh⟧'
+    """
     return _coloured(shown, boundaries) if colour else _marked(shown, boundaries)
 
 
@@ -107,11 +141,13 @@ def _coloured(shown: Sequence[Unit], boundaries: bool) -> str:
         codes += [UNDERLINED] if underlined else []
         lines = _visible(unit.text).split("\n")
         text += "\n".join(_styled(line, *codes) if line else "" for line in lines)
-    return _without_last_break(text)
+    return text.removesuffix("\n")
 
 
 def _marked(shown: Sequence[Unit], boundaries: bool) -> str:
-    text, line_break = "", ""  # a line's last mark stands behind its newline sign, in the same line
+    # A mark after a newline belongs at the end of the line that the newline ends, so the line is
+    # broken only after that mark.
+    text, line_break = "", ""
     for before, unit in zip([None, *shown], shown, strict=False):
         if before is not None and before.trained and not unit.trained:
             text += CLOSE
@@ -127,17 +163,13 @@ def _marked(shown: Sequence[Unit], boundaries: bool) -> str:
             text += OPEN
         visible = _visible(unit.text)
         line_break = "\n" if visible.endswith("\n") else ""
-        text += _without_last_break(visible)
+        text += visible.removesuffix("\n")
     return text + (CLOSE if shown and shown[-1].trained else "")
 
 
 def _visible(text: str) -> str:
-    """Newlines as a sign and a real line break; whatever a terminal would act on as an escape."""
+    """Put a sign before each newline, and write all other control characters as escapes."""
     return f"{NEWLINE}\n".join(map(ascii_safe, text.split("\n")))
-
-
-def _without_last_break(text: str) -> str:
-    return text.removesuffix("\n")
 
 
 def _styled(text: str, *codes: str, colour: bool = True) -> str:
@@ -149,7 +181,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _continues(data: bytes) -> bool:
-    """Whether the first byte can only stand inside a character."""
+    """Return whether the first byte can only continue a character of UTF-8."""
     return bool(data) and 0x80 <= data[0] < 0xC0
 
 
@@ -162,22 +194,21 @@ def _ends_inside_character(data: bytes) -> bool:
 def _heading(row: Row) -> str:
     length, trained = len(row.ids), sum(map(bool, row.trained))
     share = f" ({trained / length:.1%})" if length else ""
-    noun = "token" if length == 1 else "tokens"
     place = f", {ascii_safe(row.place)}" if row.place else ""
-    return f"row {row.number:,}: {length:,} {noun}, {trained:,} trained{share}{place}"
+    return f"row {row.number:,}: {number(length, 'token')}, {trained:,} trained{share}{place}"
 
 
-def _controls(row: Row, vocabulary: Vocabulary) -> list[str]:
-    """The control tokens of a row, with their ids, and how many of each are trained."""
+def _control_tokens(row: Row, vocabulary: Vocabulary) -> list[str]:
+    """Return a line that counts the control tokens of a row; none if there are none."""
     counts: Counter[int] = Counter()
     trained: Counter[int] = Counter()
-    for number, is_trained in zip(row.ids, row.trained, strict=True):
-        if vocabulary.token(number).control:
-            counts[number] += 1
-            trained[number] += bool(is_trained)
+    for token_id, is_trained in zip(row.ids, row.trained, strict=True):
+        if vocabulary.token(token_id).control:
+            counts[token_id] += 1
+            trained[token_id] += bool(is_trained)
     named = [
-        f"{count:,} {_decoded(vocabulary.token(number).data)} (id {number}"
-        + (f", {trained[number]:,} trained)" if trained[number] else ")")
-        for number, count in counts.items()
+        f"{count:,} {_decoded(vocabulary.token(token_id).data)} (id {token_id}"
+        + (f", {trained[token_id]:,} trained)" if trained[token_id] else ")")
+        for token_id, count in counts.items()
     ]
     return [f"control tokens: {', '.join(named)}"] if named else []

@@ -1,15 +1,16 @@
-"""Token ids -> the bytes they stand for, told from a tokenizer.json alone.
+"""Map token ids to the bytes that they stand for, from a tokenizer.json alone.
 
 In     the text of a tokenizer.json.
-Out    for every id its bytes, and whether it is a control token.
-Keeps  bytes: a token may hold a part of a character, so none is decoded by itself. A space that the
-       tokenizer put in front of a text is shown as it stands: the model sees it.
+Out    for each id, its bytes, and whether it is a control token.
+Keeps  bytes: a token may hold part of a character, so no token is decoded by itself. A space that
+       the tokenizer adds in front of a text is shown, since the model sees it.
 Never  needs a tokenizer library: nothing is encoded here.
-Raises DataError: the text is no tokenizer.json.
+Raises DataError: the text is not a tokenizer.json.
 
-Two families say with their decoder how a token is written. Byte-level ones write each byte as one
-printable character; SentencePiece-style ones write a space as ``▁`` and a lone byte as ``<0xNN>``.
-The tokens of all others (WordPiece's ``##ing``) are shown as they are written.
+The decoder in a tokenizer.json says how tokens are written, for two families. Byte-level tokenizers
+write each byte as one printable character. SentencePiece-style tokenizers write a space as ``▁``
+and a single byte as ``<0xNN>``. The tokens of all others, such as WordPiece's ``##ing``, are shown
+as they are written.
 """
 
 import re
@@ -24,18 +25,18 @@ LONE_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 
 class Token(NamedTuple):
-    """What an id stands for."""
+    """What an id stands for: ``Token(b"Hi", control=False)``."""
 
     data: bytes
     control: bool
 
 
 class Vocabulary:
-    """The tokens by id.
+    """The tokens of a tokenizer, by id.
 
     Args:
-        tokenizer_json: the file's text.
-        where: what an error calls it.
+        tokenizer_json: the text of the file.
+        where: the name of the file, for errors.
     """
 
     def __init__(self, tokenizer_json: str | bytes, where: str = "tokenizer.json") -> None:
@@ -46,21 +47,24 @@ class Vocabulary:
             steps = list(_steps(state.get("decoder")))
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise DataError(
-                f"{where}: is damaged, or no tokenizer.json: {error}. Build the dataset again."
+                f"{where}: is damaged, or not a tokenizer.json: {error}. Build the dataset again."
             ) from error
         self._spaces = dict(filter(None, map(_replacement, steps)))
         kinds = {step["type"] for step in steps}
         self._byte_level = "ByteLevel" in kinds
         self._lone_bytes = "ByteFallback" in kinds or bool(state["model"].get("byte_fallback"))
 
-    def token(self, number: int) -> Token:
-        """The token with this id; one that does not exist is named, and set off."""
-        if number in self._added:
-            content = self._added[number]
+    def token(self, token_id: int) -> Token:
+        """Return the token with an id.
+
+        An id that no token has gives the text ``‹no token 99›``, which is shown as a control token.
+        """
+        if token_id in self._added:
+            content = self._added[token_id]
             return Token(content.encode(), bool(content.strip()))
-        if number not in self._strings:
-            return Token(f"‹no token {number}›".encode(), True)
-        return Token(self._bytes(self._strings[number]), False)
+        if token_id not in self._strings:
+            return Token(f"‹no token {token_id}›".encode(), True)
+        return Token(self._bytes(self._strings[token_id]), False)
 
     def _bytes(self, string: str) -> bytes:
         if self._byte_level:
@@ -94,13 +98,14 @@ BYTE_OF = _byte_of()
 
 
 def _strings(vocab: Mapping[str, int] | Sequence[tuple[str, float]]) -> dict[int, str]:
-    """Id -> token; Unigram models hold a list of pairs, the others a mapping."""
+    """Map ids to tokens. A Unigram model has a list of (token, score), others map token to id."""
     if isinstance(vocab, Mapping):
-        return {number: string for string, number in vocab.items()}
-    return {number: entry[0] for number, entry in enumerate(vocab)}
+        return {token_id: string for string, token_id in vocab.items()}
+    return {token_id: entry[0] for token_id, entry in enumerate(vocab)}
 
 
 def _steps(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Yield the steps of a decoder, which may be a sequence of decoders."""
     if not decoder:
         return
     if decoder["type"] == "Sequence":
@@ -111,7 +116,7 @@ def _steps(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 
 def _replacement(step: dict[str, Any]) -> tuple[str, str] | None:
-    """What a decoder's step writes in place of what, where it stands for a space."""
+    """Return what a decoder's step replaces and by what; None if it replaces no fixed string."""
     if step["type"] == "Metaspace":
         return step["replacement"], " "
     if step["type"] == "Replace" and "String" in step["pattern"]:

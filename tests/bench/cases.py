@@ -1,7 +1,7 @@
-"""What is measured: each case's commands, environment, data and place.
+"""What is measured: the commands, environment and data of each case.
 
-In     a ``Place`` with its data made, a tokenizer, the peers' Python.
-Out    groups of ``Case``s; those of a group are run in turn, again and again.
+In     A ``Place`` with its data files, a tokenizer, and the Python that has the peers installed.
+Out    Groups of ``Case``s; the cases of a group are run in turn, round after round.
 """
 
 import subprocess
@@ -26,37 +26,37 @@ print(json.dumps({name: importlib.metadata.version(name) for name in sys.argv[1:
 
 @dataclass(frozen=True)
 class Group:
-    """Cases that are run in turn."""
+    """Cases that are run in turn, so that they can be compared."""
 
     cases: list[Case]
-    times: int = 1  # in each round: short ones need more
-    memory: bool = True  # whether it is measured
+    times: int = 1  # in each round; short cases need more
+    memory: bool = True  # whether peak memory is measured
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where everything lies: a temporary folder."""
+    """The temporary folder with all files of a measurement."""
 
     folder: Path
     sizes: dict[str, int] = field(default_factory=dict)  # bytes of each data file
 
     def data(self, name: str) -> Path:
-        """A data file."""
+        """Return the path of a data file."""
         return self.folder / f"{name}.jsonl"
 
     def made(self, name: str) -> None:
-        """Note that a data file is whole."""
+        """Note the size of a data file that has been written."""
         self.sizes[name] = self.data(name).stat().st_size
 
     def env(self) -> dict[str, str]:
-        """What all commands share: a cache for sftprep alone, no network."""
+        """Return the environment of all commands: an sftprep cache of their own, no network."""
         return {"SFTPREP_CACHE": str(self.folder / "cache"), "HF_HUB_OFFLINE": "1"}
 
 
 def make_data(
     place: Place, given: Path, *, megabytes: float, side: float, linear: bool, zh: Path | None
 ) -> None:
-    """Write all data files of a run."""
+    """Write all data files of a measurement."""
     inputs.unpack(given, place.data("given"))
     place.made("given")
     pairs = inputs.read_pairs(place.data("given"))
@@ -69,7 +69,7 @@ def make_data(
     others = {"code": inputs.library_functions()}
     if zh:
         others["zh"] = inputs.read_instructions(zh)
-    small = min(side, place.sizes["given"] / 1e6)  # TRL takes its time
+    small = min(side, place.sizes["given"] / 1e6)  # TRL is slow
     for name, other in others.items():
         inputs.write(place.data(name), other, megabytes=side)
         inputs.write(place.data(f"{name}-small"), other, megabytes=small)
@@ -78,7 +78,7 @@ def make_data(
 
 
 def peers(python: str) -> dict[str, str]:
-    """The versions of what TRL needs; empty where it is not installed."""
+    """Return the versions of TRL and what it needs; empty if TRL is not installed."""
     found = subprocess.run([python, "-c", VERSIONS, *PEERS], capture_output=True, check=False)
     versions: dict[str, str] = orjson.loads(found.stdout) if found.returncode == 0 else {}
     return versions
@@ -88,9 +88,9 @@ class Cases:
     """The cases for one tokenizer.
 
     Args:
-        place: with its data made.
+        place: the folder, with its data files.
         tokenizer: a folder with a ``tokenizer.json``.
-        python: the peers' interpreter; None where they are absent.
+        python: the interpreter that has TRL installed; None if there is none.
     """
 
     def __init__(self, place: Place, tokenizer: Path, python: str | None) -> None:
@@ -103,12 +103,12 @@ class Cases:
         self._stripped.write_text(load_tokenizer(str(tokenizer)).stripped_json())
 
     def warm_up(self) -> None:
-        """Have sftprep keep what it finds out about the tokenizer."""
+        """Fill the tokenizer cache of sftprep."""
         for more in ([], CHATML):
             run(self._prepare("warm-up", "", "hundred", *more))
 
     def groups(self) -> list[Group]:
-        """All cases that can be measured."""
+        """Return all cases that can be measured."""
         groups = [Group(self._main()), Group(self._chat()), Group(self._startup(), 5, memory=False)]
         if "linear" in self._place.sizes:
             title = "sftprep, 2 workers, 10 times as much"
@@ -177,7 +177,7 @@ class Cases:
         )
 
     def _trl(self, name: str, data: str, kind: str, title: str) -> list[Case]:
-        """TRL, where it is installed."""
+        """Return the case of TRL, if TRL is installed."""
         if self._python is None:
             return []
         home, trainer = self._place.folder / "hf", self._place.folder / "trainer"
@@ -218,7 +218,9 @@ class Cases:
             name="floor",
             title="floor: parse, encode, write",
             kind="given",
-            commands=[[*command, str(part), str(PROCESSES), *places] for part in range(PROCESSES)],
+            commands=[
+                [*command, str(share), str(PROCESSES), *places] for share in range(PROCESSES)
+            ],
             env=self._place.env(),
             size=self._place.sizes["large"],
             fresh=(output,),
@@ -228,6 +230,6 @@ class Cases:
 
 
 def sftprep() -> list[str]:
-    """The command as a user has it."""
+    """Return the command as it is installed for a user."""
     script = Path(sys.executable).with_name("sftprep")
     return [str(script)] if script.exists() else [sys.executable, "-m", "sftprep"]

@@ -1,10 +1,11 @@
-"""The floor: the least that any preparation must do, in one of several processes side by side.
+"""The floor: the least work that any preparation must do, in one of several parallel processes.
 
-    python floor.py DATA PART PARTS TOKENIZER_JSON OUTPUT
+    python floor.py DATA SHARE SHARES TOKENIZER_JSON OUTPUT
 
-Reads its part of the lines, parses them (orjson), encodes prompt and completion (gigatoken) with
-a tokenizer that holds no control tokens, and writes ``input_ids`` and ``labels`` as Parquet files
-like sftprep's. No template, no control tokens, no checks, no hashes, no order between the parts.
+It reads its share of the lines, parses them (orjson), encodes prompt and completion (gigatoken)
+with a tokenizer without control tokens, and writes ``input_ids`` and ``labels`` as Parquet files
+like those of sftprep. It has no template, control tokens, checks or hashes, and keeps no order
+between the shares.
 """
 
 import gc
@@ -32,16 +33,16 @@ PARQUET = {
     "write_statistics": False,
     "write_batch_size": 1 << 21,
 }
-"""As sftprep writes its shards; ``test_bench`` compares the files."""
+"""The options with which sftprep writes shards; ``test_bench`` compares the files."""
 
 Array = npt.NDArray[Any]
-Rows = tuple[Array, Array, Array]  # ids, labels, length of each row
+Rows = tuple[Array, Array, Array]  # ids, labels, and the length of each row
 
 
-def blocks(path: Path, part: int, parts: int) -> Iterator[bytes]:
-    """One part of a file's lines, some MiB at a time."""
+def blocks(path: Path, share: int, shares: int) -> Iterator[bytes]:
+    """Yield the lines of one share of a file, some MiB at a time."""
     size = path.stat().st_size
-    start, end = size * part // parts, size * (part + 1) // parts
+    start, end = size * share // shares, size * (share + 1) // shares
     with path.open("rb") as file:
         if start:
             file.seek(start - 1)
@@ -52,7 +53,7 @@ def blocks(path: Path, part: int, parts: int) -> Iterator[bytes]:
 
 
 def rows(tokenizer: Any, block: bytes) -> Rows:
-    """Parse and encode."""
+    """Parse and encode the records of a block."""
     records = map(orjson.loads, block.splitlines())
     texts = list(chain.from_iterable((r["prompt"], r["completion"]) for r in records))
     layout = tokenizer.encode_batch(texts, parallel=False).layout
@@ -64,13 +65,13 @@ def rows(tokenizer: Any, block: bytes) -> Rows:
 
 
 def write(path: Path, shard: list[Rows]) -> None:
-    """Write one file."""
+    """Write one Parquet file."""
     ids, labels, lengths = map(np.concatenate, zip(*shard, strict=True))
     offsets = np.zeros(len(lengths) + 1, np.int32)
     np.cumsum(lengths, out=offsets[1:])
     lists = []
     for column in (ids, labels):
-        # From the buffers as they are: pa.array would load pandas, where that is installed.
+        # Not pa.array: it would import pandas, if that is installed.
         values = pa.Array.from_buffers(pa.int32(), len(column), [None, pa.py_buffer(column)])
         kind, buffers = pa.list_(pa.int32()), [None, pa.py_buffer(offsets)]
         lists.append(pa.Array.from_buffers(kind, len(lengths), buffers, children=[values]))
@@ -78,8 +79,8 @@ def write(path: Path, shard: list[Rows]) -> None:
 
 
 def main() -> None:
-    """Work on one part."""
-    data, part, parts, tokenizer_json, output = sys.argv[1:]
+    """Work on one share, and print a report."""
+    data, share, shares, tokenizer_json, output = sys.argv[1:]
     tokenizer = gigatoken.Tokenizer.from_json(Path(tokenizer_json).read_text())
     gc.disable()
     ready = time.monotonic()
@@ -87,10 +88,10 @@ def main() -> None:
     size = number = records = tokens = 0
 
     def flush() -> None:
-        write(Path(output) / f"{part}-{number}.parquet", shard)
+        write(Path(output) / f"{share}-{number}.parquet", shard)
         shard.clear()
 
-    for block in blocks(Path(data), int(part), int(parts)):
+    for block in blocks(Path(data), int(share), int(shares)):
         shard.append(rows(tokenizer, block))
         size += len(block)
         records += len(shard[-1][2])

@@ -1,10 +1,10 @@
-"""The benchmark's data: records from what is given, made as large as wanted.
+"""The benchmark's data: given records, repeated until a file is as large as wanted.
 
-In     a prompt/completion JSONL file (plain or compressed), an instruction file, or the functions
+In     A prompt/completion JSONL file (plain or compressed), an instruction file, or the functions
        of Python's standard library.
-Out    JSONL files of prompt/completion or messages records, each with a running number at the
-       start of its prompt, so that no two are the same.
-Never  parses or dumps while it repeats: a record's text is made once, only its number changes.
+Out    JSONL files of prompt/completion or messages records. Each prompt starts with a running
+       number, so that no two records are the same.
+Never  Serializes a record more than once: only the number changes when it is repeated.
 """
 
 import ast
@@ -26,34 +26,34 @@ SCHEMAS = {
         b"}]}\n",
     ),
 }
-"""For each schema: what comes before the prompt's text, before the completion, and after it."""
+"""For each schema: the JSON before the prompt's text, before the completion, and after it."""
 NOT_LIBRARY = {"test", "tests", "site-packages", "dist-packages", "__pycache__"}
 
 
 class Pair(NamedTuple):
-    """One record."""
+    """A prompt and its completion."""
 
     prompt: str
     completion: str
 
 
 def unpack(source: Path, target: Path) -> Path:
-    """A file as it is, without its compression; ``target`` is written."""
+    """Write the decompressed content of ``source`` to ``target``."""
     with pa.input_stream(str(source), compression="detect") as stream:
         target.write_bytes(stream.read())
     return target
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """The records of a JSONL file with ``prompt`` and ``completion``."""
+    """Read a JSONL file with ``prompt`` and ``completion``."""
     records = _records(path)
     if not records or not {"prompt", "completion"} <= set(records[0]):
-        sys.exit(f"{path.name}: no prompt/completion JSONL. Pass another --data.")
+        sys.exit(f"{path.name}: not a JSONL file with prompt and completion. Pass another --data.")
     return [Pair(record["prompt"], record["completion"]) for record in records]
 
 
 def read_instructions(path: Path) -> list[Pair]:
-    """The records of a file with ``instruction``, ``input`` and ``output``: JSONL or an array."""
+    """Read a JSONL file or JSON array with ``instruction``, ``input`` and ``output``."""
     pairs = []
     for record in _records(path):
         parts = (record["instruction"], record.get("input"))
@@ -71,7 +71,7 @@ def _records(path: Path) -> list[dict[str, Any]]:
 
 
 def library_functions() -> list[Pair]:
-    """The standard library's functions: the signature with its docstring, then the body."""
+    """Make a pair of each function of the standard library: signature and docstring, then body."""
     root = Path(sysconfig.get_path("stdlib"))
     return [
         pair
@@ -86,7 +86,7 @@ def _functions(path: Path) -> Iterator[Pair]:
         text = path.read_text()
         with warnings.catch_warnings(action="ignore"):
             tree = ast.parse(text)
-    except (UnicodeDecodeError, SyntaxError):  # some are made to be wrong
+    except (UnicodeDecodeError, SyntaxError):  # some files are wrong on purpose
         return
     lines = [line + "\n" for line in text.split("\n")]
     for node in ast.walk(tree):
@@ -105,10 +105,10 @@ def write(
     records: int | None = None,
     schema: str = "pairs",
 ) -> int:
-    """Write the pairs again and again until there are so many megabytes, or so many records.
+    """Write the pairs, repeatedly, until there are this many megabytes or this many records.
 
     Returns:
-        How many records were written.
+        The number of records.
     """
     before, between, after = SCHEMAS[schema]
     texts = [

@@ -1,10 +1,10 @@
-"""Whole processes: how long they take, and how much memory they hold at the most.
+"""The time and the peak memory of whole processes.
 
-In     a ``Case``: commands that are started together, each a fresh process.
-Out    ``Ran``: seconds from the first start to the last end, and what the commands say they did.
-Keeps  the clock apart from all else: before it starts, the disk is settled; memory is looked at in
-       runs whose time does not count; what a run wrote is removed after it stopped.
-Raises SystemExit: a command failed; its last words are shown.
+In     A ``Case``: commands that are started together, each as a new process.
+Out    ``Ran``: seconds from the first start to the last end, and what the commands report.
+Keeps  Other work out of the measured time: the disk is synced before, and the output removed
+       after. Memory is sampled in runs whose time does not count.
+Raises SystemExit: a command has failed; the message shows the end of its stderr.
 """
 
 import os
@@ -20,53 +20,53 @@ from typing import IO, Any, NamedTuple
 
 import orjson
 
-PAUSE = 0.02  # seconds between two looks at the memory
+PAUSE = 0.02  # seconds between two samples of memory
 
 
 class Report(NamedTuple):
-    """What a command says of itself."""
+    """What a command reports about its work."""
 
     records: int
     tokens: int
-    ready: float | None = None  # when its work began, by the monotonic clock
-    done: float | None = None  # when it ended
+    ready: float | None = None  # when the work began, in seconds of the monotonic clock
+    done: float | None = None  # when the work ended
 
 
 def of_child(out: bytes) -> Report:
-    """The report of a program of this folder: an object on its last line."""
+    """Parse the report of a program of this folder: a JSON object on its last line."""
     return Report(**orjson.loads(out.splitlines()[-1]))
 
 
 def of_manifest(out: bytes) -> Report:
-    """The report of ``sftprep prepare --json``."""
+    """Make a report of the output of ``sftprep prepare --json``."""
     counts = orjson.loads(out)["counts"]
     return Report(counts["read"], counts["tokens"])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """Something to measure."""
+    """Commands to be measured together."""
 
     name: str
     title: str
-    kind: str = ""  # of data: rates are compared within a kind
+    kind: str = ""  # of data; rates are compared between cases of one kind
     commands: list[list[str]]
     env: Mapping[str, str] = field(default_factory=dict)
-    size: int = 0  # bytes of JSONL that it reads
-    fresh: tuple[Path, ...] = ()  # folders that it must find empty
-    output: Path | None = None  # which of them is the result
+    size: int = 0  # bytes of JSONL that the commands read
+    fresh: tuple[Path, ...] = ()  # folders that must be empty at the start
+    output: Path | None = None  # the one of them that holds the result
     report: Callable[[bytes], Report] | None = None
 
 
 class Ran(NamedTuple):
-    """One run."""
+    """The figures of one run of a case."""
 
     seconds: float
-    startup: float | None  # until the work began, of the slowest command
-    work: float | None  # from then to its end
+    startup: float | None  # seconds until the work of the slowest command began
+    work: float | None  # seconds from then to the end of the work
     records: int
     tokens: int
-    output: int  # bytes of the result
+    output: int  # bytes
 
 
 @dataclass
@@ -78,21 +78,21 @@ class Measured:
     peak: int | None = None  # bytes
 
     def of(self, what: str) -> list[float]:
-        """One field of all runs: ``seconds``, ``startup``, ``work``."""
+        """Return one figure of all runs: ``seconds``, ``startup`` or ``work``."""
         return [getattr(run, what) for run in self.runs if getattr(run, what) is not None]
 
 
 def run(case: Case) -> Ran:
-    """Run a case once, with the clock on."""
+    """Run a case once and take its time."""
     return _run(case, lambda processes: [process.wait() for process in processes])
 
 
 def peak_memory(case: Case) -> int | None:
-    """Run a case once, and look at its memory all the time.
+    """Run a case once and sample its memory.
 
     Returns:
-        Bytes: the largest sum over all its processes, pages shared by several counted once (PSS);
-        None where the system has no /proc/PID/smaps_rollup.
+        The largest sum over all its processes in bytes, with shared pages counted once (PSS); None
+        if the system has no /proc/PID/smaps_rollup.
     """
     peak = 0
 
@@ -129,7 +129,7 @@ def _run(case: Case, attend: Callable[[list[subprocess.Popen[bytes]]], object]) 
             return _ran(case, began, seconds, [_text(out) for out in outs], size)
         finally:
             for process, out in zip(processes, outs, strict=True):
-                process.kill()  # where this was interrupted
+                process.kill()  # if the measurement was interrupted
                 process.wait()
                 out.close()
             for folder in case.fresh:
@@ -157,18 +157,18 @@ def _size(folder: Path) -> int:
 
 
 def _tree(pid: int) -> Iterator[int]:
-    """A process and all below it."""
+    """Yield a process and all its descendants."""
     yield pid
     try:
         listed = [p.read_text() for p in Path(f"/proc/{pid}/task").glob("*/children")]
-    except OSError:  # it ended, or one of its threads did
+    except OSError:  # the process or one of its threads has ended
         return
     for child in " ".join(listed).split():
         yield from _tree(int(child))
 
 
 def _memory(pid: int) -> int:
-    """Bytes of a process, shared pages by their part; 0 where it has ended."""
+    """Return the proportional set size of a process in bytes; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:

@@ -1,8 +1,8 @@
-"""HF tokenizers alone: every text of a prompt/completion file in one batch, on several threads.
+"""HF tokenizers alone: all texts of a prompt/completion file in one batch, on several threads.
 
     RAYON_NUM_THREADS=2 python peer_hf.py DATA TOKENIZER_JSON
 
-Says when the encoding began and when it ended; reading and parsing come before.
+It reports when the encoding began and ended; reading and parsing are done before.
 """
 
 import json
@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 
 def main() -> None:
-    """Encode, and nothing else."""
+    """Encode, and print a report."""
     data, tokenizer_json = sys.argv[1:]
     records = [json.loads(line) for line in Path(data).read_bytes().splitlines()]
     texts = [record[name] for record in records for name in ("prompt", "completion")]

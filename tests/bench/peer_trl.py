@@ -1,12 +1,12 @@
-"""TRL's own preparation of prompt/completion data, as ``SFTTrainer`` runs it before training.
+"""The preparation of prompt/completion data by TRL, as ``SFTTrainer`` does it before training.
 
     HF_HOME=FRESH_FOLDER python peer_trl.py DATA TOKENIZER PROCESSES FRESH_FOLDER
 
-The method is the trainer's own and its settings are its defaults; only the trainer is not made,
-since that would take a model: the method is given an object with the three attributes it reads.
-The caches that it fills must be empty before, or nothing would be prepared.
+It calls the trainer's own method with the default settings. The trainer itself would need a model,
+so the method gets an object with the three attributes that it reads. The caches that it fills must
+be empty at the start, or it would prepare nothing.
 
-Says when the work began: libraries and tokenizer are loaded by then.
+It reports when the work began: after the libraries and the tokenizer are loaded.
 """
 
 import json
@@ -16,7 +16,7 @@ from types import SimpleNamespace
 
 
 def main() -> None:
-    """Prepare, and leave the result in the cache, where the trainer would read it."""
+    """Prepare the data, leave it in the cache as the trainer would, and print a report."""
     data, tokenizer_name, processes, folder = sys.argv[1:]
     import pyarrow.compute as pc
     from datasets import load_dataset

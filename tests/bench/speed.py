@@ -1,16 +1,17 @@
-"""Measure sftprep beside what people use now, and say which speed targets are met.
+"""Measure the speed of sftprep and of other tools, and tell which targets are met.
 
     python tests/bench/speed.py --data ../shared/data/t0_20k.jsonl.zst --tokenizer FOLDER \
         --zh ../shared/data/lf_alpaca_zh_demo.json --linear --peers-python PYTHON --json FILE
 
-Makes its data in a temporary folder (about 0.7 GB with results, with --linear 5 GB), runs each
-command as whole processes, the cases in turn, round after round, so that a disturbance hurts all
-alike; then prints a table and the targets. The machine must be idle, and should have 2 cores.
+It writes its data to a temporary folder (about 0.7 GB with the results, 5 GB with --linear), runs
+each command as whole processes, all cases in turn, round after round, so that a disturbance affects
+all of them; then it prints a table and the targets. The machine must be idle, and should have 2
+cores.
 
-A first pass fills the file cache and measures peak memory; its time does not count. sftprep has the
-defaults that users get, with its tokenizer cache filled; one case shows it empty. TRL runs in
---peers-python, where it can have its own versions; without TRL there, its lines say so. Repeating
-texts favours encoders that remember words; that holds for all encoders here.
+A first pass fills the file cache and measures peak memory; its time does not count. sftprep runs
+with its default options and a filled tokenizer cache; one case has an empty cache. TRL runs in
+--peers-python, where it can have its own versions; if TRL is not installed there, its lines say so.
+Repeated texts favour encoders that cache words, which all encoders here do.
 """
 
 import argparse
@@ -38,7 +39,7 @@ HEADINGS = (
 
 
 def measure(groups: list[Group], rounds: int) -> Results:
-    """Run every case."""
+    """Run every case: once for memory, then ``rounds`` times."""
     results = {case.name: Measured(case) for group in groups for case in group.cases}
     for case in (case for group in groups if group.memory for case in group.cases):
         results[case.name].peak = peak_memory(case)
@@ -52,7 +53,7 @@ def measure(groups: list[Group], rounds: int) -> Results:
 
 
 def rows(results: Results) -> Iterator[tuple[str, ...]]:
-    """The table's lines."""
+    """Yield the lines of the table of cases."""
     trl = {m.case.kind: m for m in results.values() if m.case.name in ("trl", "zh-trl", "code-trl")}
     for measured in results.values():
         case, last = measured.case, measured.runs[-1]
@@ -79,7 +80,7 @@ def _millions(size: int | None) -> str:
 
 
 def verdict_rows(found: list[Verdict]) -> Iterator[tuple[str, ...]]:
-    """The targets' lines."""
+    """Yield the lines of the table of targets."""
     for verdict in found:
         if verdict.ratio is None or verdict.best is None:
             yield (verdict.name, "", "", verdict.wanted, verdict.why_not)
@@ -89,7 +90,7 @@ def verdict_rows(found: list[Verdict]) -> Iterator[tuple[str, ...]]:
 
 
 def table(headings: tuple[str, ...], lines: Iterator[tuple[str, ...]]) -> str:
-    """A Markdown table, its columns aligned."""
+    """Return a Markdown table with aligned columns."""
     cells = [headings, *lines]
     widths = [max(3, *(len(line[i]) for line in cells)) for i in range(len(headings))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -103,7 +104,7 @@ def table(headings: tuple[str, ...], lines: Iterator[tuple[str, ...]]) -> str:
 
 
 def facts(results: Results, found: list[Verdict]) -> dict[str, Any]:
-    """All that was measured, as plain data."""
+    """Return all figures as plain data, for JSON."""
     return {
         "cases": {
             name: {
@@ -119,7 +120,7 @@ def facts(results: Results, found: list[Verdict]) -> dict[str, Any]:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -138,13 +139,15 @@ def arguments() -> argparse.Namespace:
 
 
 def chosen(groups: list[Group], only: str | None) -> list[Group]:
-    """Those groups and cases that ``--only`` names."""
+    """Return the groups with the cases that ``--only`` names."""
     if not only:
         return groups
     names = set(only.split(","))
     known = {case.name for group in groups for case in group.cases}
     if names - known:
-        sys.exit(f"--only {','.join(sorted(names - known))}: there are {', '.join(sorted(known))}")
+        sys.exit(
+            f"--only {','.join(sorted(names - known))}: the cases are {', '.join(sorted(known))}"
+        )
     return [
         Group([case for case in group.cases if case.name in names], group.times, group.memory)
         for group in groups
@@ -152,7 +155,7 @@ def chosen(groups: list[Group], only: str | None) -> list[Group]:
 
 
 def main() -> None:
-    """Measure, print, and write."""
+    """Measure, then print and write the figures."""
     options = arguments()
     versions = peers(options.peers_python)
     cores, busy = os.cpu_count(), os.getloadavg()[0]
@@ -160,10 +163,10 @@ def main() -> None:
     about = ", ".join(f"{name} {found}" for name, found in ours.items())
     there = ", ".join(f"{name} {found}" for name, found in versions.items())
     print(f"{cores} cores, Python {platform.python_version()}, {about}")
-    print(f"peers: {there or 'TRL is absent in --peers-python'}")
+    print(f"peers: {there or 'TRL is not installed in --peers-python'}")
     if busy > 0.3:
         print(
-            f"the machine is not idle: its load is {busy:.1f}; the figures mean little", flush=True
+            f"the machine is not idle (its load is {busy:.1f}): the figures mean little", flush=True
         )
     report: dict[str, Any] = {"cores": cores, "load": busy, "versions": ours, "peers": versions}
     report["tokenizers"] = {}

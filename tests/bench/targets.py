@@ -1,10 +1,10 @@
-"""What was measured against what was aimed at.
+"""The speed targets, and whether they are met.
 
 In     ``Measured`` cases by name.
-Out    a ``Verdict`` for each target: the ratio of the medians (it decides) and of the best runs, or
-       why there is none.
-Keeps  whole processes on both sides. Where a peer's start-up is more than a tenth of its time,
-       a second line leaves that of the peer out, and never sftprep's.
+Out    A ``Verdict`` for each target: the ratio of the medians, which decides, and of the best runs;
+       or why there is none.
+Keeps  The comparison fair: whole processes on both sides. If the start-up of a peer is more than a
+       tenth of its time, a second line leaves that start-up out, but never that of sftprep.
 """
 
 import math
@@ -16,19 +16,19 @@ from typing import NamedTuple
 from measure import Measured
 
 Results = Mapping[str, Measured]
-Pick = Callable[[list[float]], float]  # one figure of several runs
+Pick = Callable[[list[float]], float]  # picks one figure of several runs
 GIB = 1 << 30
 
 
 class Verdict(NamedTuple):
-    """One target."""
+    """Whether one target is met."""
 
     name: str
     wanted: str
-    ratio: float | None  # of medians
+    ratio: float | None  # of the medians
     best: float | None  # of the best runs
     met: bool | None
-    why_not: str = ""  # measured
+    why_not: str = ""  # why it was not measured
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,10 @@ class Target:
     Args:
         name: what is compared.
         cases: the two cases.
-        ratio: of what was measured of them, by the median or the best of the runs.
-        limit: how much it must be at least, or at most.
-        startup: whether this leaves out a start-up, and is told only where that matters.
+        ratio: computes the ratio of the two, from the median or the best of their runs.
+        limit: the smallest allowed ratio, or the largest.
+        at_least: whether the limit is the smallest allowed ratio.
+        startup: whether the peer's start-up is left out; judged only if that is long.
     """
 
     name: str
@@ -51,7 +52,7 @@ class Target:
     startup: bool = False
 
     def verdict(self, results: Results) -> Verdict:
-        """Judge it."""
+        """Compare the two cases."""
         wanted = f"{'>=' if self.at_least else '<='} {self.limit:.3g}"
         missing = [name for name in self.cases if name not in results]
         if missing:
@@ -67,32 +68,32 @@ class Target:
 
 
 def rate(case: Measured, pick: Pick, what: str = "seconds") -> float:
-    """Bytes of JSONL a second."""
+    """Return bytes of JSONL per second."""
     return case.case.size / pick(case.of(what))
 
 
 def speed(ours: Measured, theirs: Measured, pick: Pick) -> float:
-    """Bytes a second, whole processes."""
+    """Compare bytes per second, of whole processes."""
     return rate(ours, pick) / rate(theirs, pick)
 
 
 def speed_at_work(ours: Measured, theirs: Measured, pick: Pick) -> float:
-    """Bytes a second, the other's start-up left out."""
+    """Compare bytes per second, without the start-up of the other one."""
     return rate(ours, pick) / rate(theirs, pick, "work")
 
 
 def time(ours: Measured, theirs: Measured, pick: Pick) -> float:
-    """Seconds."""
+    """Compare seconds, of whole processes."""
     return pick(ours.of("seconds")) / pick(theirs.of("seconds"))
 
 
 def same_texts(ours: Measured, theirs: Measured, pick: Pick) -> float:
-    """Records a second, of the same records."""
+    """Compare records per second, where both have the same records."""
     return time(theirs, ours, pick)
 
 
 def memory(ours: Measured, theirs: Measured, _: Pick) -> float:
-    """Peak memory; not a number where it could not be measured."""
+    """Compare peak memory; not a number if it could not be measured."""
     return ours.peak / theirs.peak if ours.peak and theirs.peak else math.nan
 
 
@@ -118,11 +119,11 @@ TARGETS = (
 
 
 OURS = {"one", "two", "arrow", "small", "linear", "pairs", "chat", "zh", "code"}
-"""The cases whose peak memory is bounded."""
+"""The cases whose peak memory has a limit."""
 
 
 def verdicts(results: Results) -> list[Verdict]:
-    """All targets, in order."""
+    """Return the verdicts on all targets, in order."""
     found = [
         target.verdict(results)
         for target in TARGETS
@@ -140,7 +141,7 @@ def _peak(results: Results) -> Verdict:
 
 
 def _starts_slowly(peer: Measured | None) -> bool:
-    """Whether start-up is more than a tenth of the time."""
+    """Tell whether the start-up is more than a tenth of the time."""
     if peer is None:
         return False
     return statistics.median(peer.of("startup")) > statistics.median(peer.of("seconds")) / 10

@@ -1,4 +1,4 @@
-"""The benchmark works: it runs on a few KB, its floor does what sftprep does, its verdicts hold."""
+"""The benchmark itself: it runs, its floor writes what sftprep writes, its verdicts are right."""
 
 import json
 import subprocess
@@ -23,22 +23,22 @@ SAMPLES = HERE.parents[1] / "sample_data"
 
 
 def measured(name: str, *seconds: float, size: int = 0, startup: float | None = None) -> Measured:
-    """What runs of these lengths would give."""
+    """Return a case with runs of these lengths in seconds."""
     work = [None if startup is None else s - startup for s in seconds]
     runs = [Ran(s, startup, w, 0, 0, 0) for s, w in zip(seconds, work, strict=True)]
     return Measured(Case(name=name, title="", commands=[], size=size), runs)
 
 
 def test_a_target_is_judged_by_the_medians() -> None:
-    """One run that was disturbed does not decide."""
+    """A single disturbed run does not decide."""
     cases = [measured("two", 3, 5, 20), measured("floor", 4, 4, 4)]
     found = verdicts({case.case.name: case for case in cases})
     [verdict] = [v for v in found if v.ratio is not None]
     assert verdict == ("3 Parquet : floor, time", "<= 1.3", 1.25, 0.75, True, "")
 
 
-def test_rates_are_compared_and_a_slow_start_is_told_apart() -> None:
-    """Whole processes, and beside them without the peer's start-up."""
+def test_a_second_ratio_leaves_out_a_slow_start() -> None:
+    """A second line leaves out the start-up of the peer, if it is long."""
     cases = [measured("two", 5, size=300), measured("trl", 25, size=20, startup=5)]
     found = verdicts({case.case.name: case for case in cases})
     assert [(v.name, v.ratio, v.met) for v in found if v.ratio is not None] == [
@@ -47,22 +47,22 @@ def test_rates_are_compared_and_a_slow_start_is_told_apart() -> None:
     ]
 
 
-def test_a_quick_start_is_not_told_apart() -> None:
-    """Up to a tenth of the time it does not matter."""
+def test_a_quick_start_is_not_left_out() -> None:
+    """A start-up of up to a tenth of the time does not matter."""
     cases = [measured("two", 5, size=300), measured("trl", 25, size=20, startup=2)]
     found = verdicts({case.case.name: case for case in cases})
     assert [v.name for v in found if v.ratio is not None] == ["1 Parquet : TRL, rate"]
 
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
-    """The line is there, with the reason."""
+    """The verdict gives the reason."""
     found = {verdict.name: verdict for verdict in verdicts({"two": measured("two", 1, size=1)})}
     verdict = found["1 Parquet : TRL, rate"]
     assert (verdict.ratio, verdict.met, verdict.why_not) == (None, None, "trl not measured")
 
 
 def test_repeated_records_differ_by_their_numbers(tmp_path: Path) -> None:
-    """Both schemas hold the same texts."""
+    """Files of both schemas hold the same texts."""
     pairs = [inputs.Pair("Où?\n", '"Là."'), inputs.Pair("b", "c")]
     inputs.write(tmp_path / "pairs", pairs, records=3)
     inputs.write(tmp_path / "chats", pairs, records=1, schema="messages")
@@ -79,17 +79,17 @@ def test_repeated_records_differ_by_their_numbers(tmp_path: Path) -> None:
     }
 
 
-def test_the_parts_of_the_floor_are_all_lines_once(tmp_path: Path) -> None:
-    """Wherever the parts are cut."""
+def test_the_shares_of_the_floor_are_all_lines_once(tmp_path: Path) -> None:
+    """Wherever a share begins and ends."""
     data = b"".join(b"%d\n" % 10**n for n in range(12))
     (tmp_path / "data").write_bytes(data)
-    for parts in range(1, 40):
-        found = [b"".join(floor.blocks(tmp_path / "data", i, parts)) for i in range(parts)]
+    for shares in range(1, 40):
+        found = [b"".join(floor.blocks(tmp_path / "data", i, shares)) for i in range(shares)]
         assert b"".join(found) == data
 
 
 def test_the_floor_writes_the_two_columns_as_sftprep_does(tmp_path: Path) -> None:
-    """The same rows take the same bytes: a changed option of the writer is noticed here."""
+    """The sizes are equal too, so a changed option of the writer is noticed here."""
     lengths = np.arange(20_000) % 50 + 1
     ids = np.random.default_rng(0).integers(0, 129_000, lengths.sum(), np.int32)
     trained = ids % 3 == 0
@@ -105,14 +105,14 @@ def test_the_floor_writes_the_two_columns_as_sftprep_does(tmp_path: Path) -> Non
 
 
 def groups(batch: Batch) -> Iterator[Batch]:
-    """The rows as sftprep groups them."""
+    """Yield the rows in the row groups of sftprep."""
     grouper = Grouper()
     yield from grouper.add(batch)
     yield from grouper.rest()
 
 
 def columns(path: Path) -> list[object]:
-    """How the ids and labels of a Parquet file are stored."""
+    """Return how a Parquet file stores its ids and labels."""
     metadata = pq.ParquetFile(path).metadata
     found: list[object] = []
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
@@ -128,7 +128,7 @@ def columns(path: Path) -> list[object]:
 
 @pytest.mark.bench
 def test_one_command_measures_everything(tmp_path: Path) -> None:
-    """On a few KB: every case runs, and every target has its line."""
+    """On a few KB, every case runs, and every target has a line."""
     command = [sys.executable, str(HERE / "speed.py"), "--linear", "--json", str(tmp_path / "json")]
     command += ["--mb", "0.05", "--side-mb", "0.02", "--rounds", "1"]
     command += ["--zh", str(SAMPLES / "instruction_zh.json")]

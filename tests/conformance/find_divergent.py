@@ -2,21 +2,23 @@
 
     python tests/conformance/find_divergent.py [TOKENIZER.json | FOLDER]...
 
-Run it after an upgrade of gigatoken or tokenizers (some ten minutes on two cores). It tries every
-code point, prints what it found as the two tuples of ``sftprep/codepoints.py``, and exits with 1
-where the tables there lack any of it.
+Run it after an upgrade of gigatoken or tokenizers; it takes about ten minutes on two cores. It
+tries every code point and prints the differences as the two tuples of
+``sftprep/tokenization/unicode_differences.py``. It exits with 1 if those tables lack any of them.
 
-Splitting          Each way to split that gigatoken knows, on a *probe* vocabulary: the 256 bytes,
-                   and a merge for each pair of bytes that can meet where two characters do. So two
-                   characters merge unless the splitting parts them, and a different split is a
-                   different id. (With a real vocabulary a difference shows in few surroundings
-                   only: GPT-2's has hardly any token across such a place.)
-Normalizing        NFC, the one Unicode normalizer gigatoken has, by the text that comes out: each
-                   code point among marks of several classes, then every pair that may compose.
-Given tokenizers   Each file named, or found in a folder named, as it is, and its splitting on the
-                   probe vocabulary.
+Three things are compared:
 
-A code point that both sides take for unassigned is no difference, and not in the tables.
+Splitting          Each way to split text that gigatoken knows, with a *probe* vocabulary: the 256
+                   bytes, and a merge for each pair of bytes that can end one character and begin
+                   the next. So two characters merge unless they are split apart, and a different
+                   split gives a different id. (With a real vocabulary, most differences would not
+                   show: GPT-2's has hardly any token that spans such a place.)
+Normalizing        NFC, the only Unicode normalizer that gigatoken has, by its output: each code
+                   point among combining marks of several classes, then every pair that may compose.
+Given tokenizers   Each file that is named, or is in a folder that is named: as it is, and its way
+                   to split with the probe vocabulary.
+
+A code point that both libraries treat as unassigned is not a difference, and not in the tables.
 """
 
 import argparse
@@ -33,11 +35,12 @@ from tokenizers import Tokenizer, normalizers
 
 from sftprep.tokenization.unicode_differences import CODE_POINTS, divergent_table
 
-BATCH = 20_000  # texts at a time
-SURROGATES = range(0xD800, 0xE000)  # no characters
-COMPOSING = range(0x20000)  # beyond are ideographs and private use: nothing composes there
+TABLES = "sftprep/tokenization/unicode_differences.py"
+BATCH = 20_000  # texts that are compared at a time
+SURROGATES = range(0xD800, 0xE000)  # these are not characters
+COMPOSING = range(0x20000)  # after these come ideographs and private use, which never compose
 
-# --- how texts are split, as the models publish it ----------------------------------------------
+# --- how models split text, as they publish it --------------------------------------------------
 
 ENGLISH = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 PUNCTUATION = r" ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -76,13 +79,13 @@ SPLITS: dict[str, list[str]] = {
     ],
 }
 
-# --- where a code point is put, in place of the @ -----------------------------------------------
+# --- the texts that a code point is tried in, in place of @ -------------------------------------
 
 AMONG_TEXT = (
     "@ @@  @\t@ a@b A@B @Be a@Be A@be 1@2 .@, @'s '@s 'l@ '@e\n@\n \n"
     "@\u00a0漢@字 あ@ん e\u0301@\u0301 /@/\n@.com!@"
 )
-AMONG_LITTLE = "@ a@b 1@.com\n@"  # for planes where nothing but private use is assigned
+AMONG_LITTLE = "@ a@b 1@.com\n@"  # for planes that hold private-use characters only
 MARKS = "\u0334\u093c\u3099\u094d\u05b0\u0e38\u0f71\u0327\u0323\u0301\u0315\u035c\u0345"
 AMONG_MARKS = " ".join(
     ["@", "@@"]
@@ -93,13 +96,13 @@ AMONG_MARKS = " ".join(
 
 @dataclass(frozen=True)
 class Pair:
-    """One tokenizer, loaded by both libraries."""
+    """One tokenizer, as loaded by each of the two libraries."""
 
     reference: Any
     fast: Any
 
     def differing(self, texts: Sequence[str]) -> Iterator[int]:
-        """Yield the index of each text that gets other ids."""
+        """Yield the index of each text that the libraries encode differently."""
         for start in range(0, len(texts), BATCH):
             part = texts[start : start + BATCH]
             expected = self.reference.encode_batch_fast(part, add_special_tokens=False)
@@ -109,7 +112,7 @@ class Pair:
                     yield index
 
     def differing_nfc(self, texts: Sequence[str]) -> Iterator[int]:
-        """Yield the index of each text that is normalized to another one."""
+        """Yield the index of each text that the libraries normalize differently."""
         reference = normalizers.NFC()
         for start in range(0, len(texts), BATCH):
             part = texts[start : start + BATCH]
@@ -120,12 +123,12 @@ class Pair:
 
 
 def load(config: dict[str, Any]) -> Pair | None:
-    """Load a tokenizer with both libraries; None where gigatoken refuses it."""
+    """Load a tokenizer with both libraries; return None if gigatoken refuses it."""
     text = json.dumps(config | {"truncation": None, "padding": None}, ensure_ascii=False)
     reference = Tokenizer.from_str(text)
     try:
         return Pair(reference, gigatoken.Tokenizer.from_json(text))
-    except Exception:  # it has no exception of its own
+    except Exception:  # gigatoken has no exception class of its own
         return None
 
 
@@ -133,10 +136,10 @@ def load(config: dict[str, Any]) -> Pair | None:
 
 
 def probe(pre_tokenizer: Any, normalizer: Any = None) -> dict[str, Any]:
-    """Return a tokenizer whose ids show where it splits.
+    """Return a tokenizer whose ids show where it splits a text.
 
-    Merges with a byte of a longer character come first, so that what happens beside the code point
-    under test is not hidden by what its ASCII neighbours do among themselves.
+    Merges with a byte of a multi-byte character come first. Otherwise the ASCII characters beside
+    the code point under test would merge with each other, and hide whether they can merge with it.
     """
     name = _byte_names()
     pairs = [(name[x], name[y]) for x in range(0xC0) for y in (*range(0x80), *range(0xC2, 0xF5))]
@@ -155,14 +158,14 @@ def probe(pre_tokenizer: Any, normalizer: Any = None) -> dict[str, Any]:
 
 
 def _byte_names() -> list[str]:
-    """Return the character by which a byte-level vocabulary writes each byte."""
+    """Return, for each byte, the character that stands for it in a byte-level vocabulary."""
     visible = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     return [chr(byte if byte in visible else next(others)) for byte in range(0x100)]
 
 
 def byte_level(*, use_regex: bool, prefix_space: bool = False) -> dict[str, Any]:
-    """Return the pre-tokenizer entry for bytes."""
+    """Return the byte-level pre-tokenizer as JSON."""
     return {
         "type": "ByteLevel",
         "add_prefix_space": prefix_space,
@@ -172,7 +175,7 @@ def byte_level(*, use_regex: bool, prefix_space: bool = False) -> dict[str, Any]
 
 
 def split_on(patterns: Iterable[str]) -> dict[str, Any]:
-    """Return the pre-tokenizer entry that applies the patterns one after the other."""
+    """Return a pre-tokenizer that splits at each pattern in turn, as JSON."""
     steps = [
         {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
         for pattern in patterns
@@ -181,7 +184,7 @@ def split_on(patterns: Iterable[str]) -> dict[str, Any]:
 
 
 def built_in() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each way to split that gigatoken knows."""
+    """Yield each way to split text that gigatoken knows: a name, and a tokenizer as JSON."""
     for name, patterns in SPLITS.items():
         yield name, probe(split_on(patterns))
     yield "byte level", probe(byte_level(use_regex=True))
@@ -190,7 +193,7 @@ def built_in() -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def given(paths: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each tokenizer named or found in a folder: as it is, and on the probe vocabulary."""
+    """Yield each tokenizer at the paths: as it is, and with the probe vocabulary."""
     for path in paths:
         for file in sorted(path.rglob("*.json")) if path.is_dir() else [path]:
             config = json.loads(file.read_bytes())
@@ -205,7 +208,7 @@ def given(paths: Iterable[Path]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def find_split(pair: Pair) -> set[int]:
-    """Return the code points that change the ids of some surroundings, or their own."""
+    """Return the code points that, in some text, the libraries encode differently."""
     found: set[int] = set()
     populated = [p for p in (*range(0x40000), *range(0xE0000, 0xE1000)) if p not in SURROGATES]
     others = sorted({*range(CODE_POINTS)} - {*SURROGATES} - {*populated})
@@ -216,10 +219,10 @@ def find_split(pair: Pair) -> set[int]:
 
 
 def find_nfc(pair: Pair) -> set[int]:
-    """Return the code points that NFC treats differently, by themselves or as part of a pair."""
+    """Return the code points that the libraries normalize differently, alone or in a pair."""
     points = [point for point in range(CODE_POINTS) if point not in SURROGATES]
     found: set[int] = set()
-    for start in range(0, len(points), BATCH):  # the texts are long: never all of them at once
+    for start in range(0, len(points), BATCH):  # the texts are too long to hold all at once
         part = points[start : start + BATCH]
         texts = [AMONG_MARKS.replace("@", chr(point)) for point in part]
         found.update(part[index] for index in pair.differing_nfc(texts))
@@ -227,11 +230,11 @@ def find_nfc(pair: Pair) -> set[int]:
 
 
 def find_composing(pair: Pair, known: set[int]) -> set[int]:
-    """Return the first code point of each pair that composes on one side only.
+    """Return the first code point of each pair that only one library composes.
 
-    A pair may compose when its second part ends some decomposition; and because this Python's
-    tables may be older than those compared, all pairs within a block of 256 are tried as well.
-    Nothing composes without its first part, so that part is enough in the table.
+    A pair may compose if its second code point ends some canonical decomposition. The tables of
+    this Python may be older than those of the libraries, so all pairs within a block of 256 are
+    tried too. A pair needs its first code point to compose, so the table holds only that one.
     """
     seconds = _second_parts()
     found: set[int] = set()
@@ -245,7 +248,7 @@ def find_composing(pair: Pair, known: set[int]) -> set[int]:
 
 
 def _second_parts() -> set[int]:
-    """Return the code points that stand second in a canonical decomposition."""
+    """Return the code points that are second in some canonical decomposition."""
     found = {*range(0x1161, 0x1176), *range(0x11A7, 0x11C3)}  # Hangul is composed by rule
     for point in range(CODE_POINTS):
         match unicodedata.decomposition(chr(point)).split():
@@ -258,10 +261,10 @@ def _second_parts() -> set[int]:
 
 
 def search(paths: Iterable[Path]) -> tuple[set[int], set[int]]:
-    """Try everything; return what differs by splitting, and what differs by NFC."""
+    """Compare everything; return the code points that differ by splitting, and those by NFC."""
     with_nfc = load(probe(split_on(SPLITS["qwen2, qwen3"]), {"type": "NFC"}))
     if with_nfc is None:
-        raise SystemExit("gigatoken refuses NFC now: sftprep/codepoints.py needs no table for it")
+        raise SystemExit("gigatoken refuses NFC now, so sftprep needs no table for it")
     nfc = find_nfc(with_nfc)
     print(f"NFC: {len(nfc):,} code points", file=sys.stderr)
     split: set[int] = set()
@@ -270,7 +273,7 @@ def search(paths: Iterable[Path]) -> tuple[set[int], set[int]]:
         if pair is None:
             outcome = "gigatoken refuses it"
         elif any(pair.differing([AMONG_TEXT.replace("@", "x")])):
-            outcome = "differs on plain text: gigatoken must not be used for it"
+            outcome = "differs on ASCII text: gigatoken must not be used for it"
         else:
             found = find_split(pair)
             split |= found - nfc if config["normalizer"] else found
@@ -280,7 +283,7 @@ def search(paths: Iterable[Path]) -> tuple[set[int], set[int]]:
 
 
 def literal(name: str, points: Iterable[int]) -> str:
-    """Return the code points as the source text of a tuple of ranges."""
+    """Return code points as the source text of a tuple of ranges."""
     ranges: list[tuple[int, int]] = []
     for point in sorted(points):
         if ranges and ranges[-1][1] == point - 1:
@@ -292,7 +295,7 @@ def literal(name: str, points: Iterable[int]) -> str:
 
 
 def main() -> None:
-    """Print the tables; exit with 1 where those of sftprep lack something."""
+    """Print the tables; exit with 1 if those of sftprep lack a code point."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("paths", nargs="*", type=Path, metavar="TOKENIZER.json|FOLDER")
     split, nfc = search(parser.parse_args().paths)
@@ -300,7 +303,7 @@ def main() -> None:
     print(literal("DIVERGENT_NFC", nfc))
     missing = {point for point in split if not divergent_table(normalizes=False)[point]}
     missing |= {point for point in nfc if not divergent_table(normalizes=True)[point]}
-    print(f"{len(missing):,} of them are not in sftprep/codepoints.py")
+    print(f"{len(missing):,} of them are not in {TABLES}")
     sys.exit(1 if missing else 0)
 
 

@@ -25,7 +25,7 @@ from sftprep.dataset.accounting import Tally
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.manifest import MANIFEST
 from sftprep.dataset.staging import JOURNAL, Output
-from sftprep.engine.local.pool import run_blocks
+from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import DataError, OutputError, StorageError
 from sftprep.formats import jsonl
 

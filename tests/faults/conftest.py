@@ -1,4 +1,4 @@
-"""Fixtures of the fault suite, and its figures at the end of a test run."""
+"""Fixtures of the fault suite, and its counts at the end of a test run."""
 
 import os
 import tempfile
@@ -15,7 +15,7 @@ SOURCE_BYTES = 300_000
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder of the counts; processes that are started later inherit its name."""
+    """Create the folder of the counts; processes that are started later inherit its name."""
     if COUNTS not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="sftprep-faults-")
         os.environ[COUNTS] = folder.name
@@ -23,7 +23,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the figures."""
+    """Print the counts."""
     if lines := summary():
         terminalreporter.section("faults" + (", full" if FULL else ""))
         for line in lines:
@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session")
 def world(_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The input, what an undisturbed run makes of it, and the process that forks runs."""
+    """The input, the dataset of an undisturbed run, and the process that forks runs."""
     import sys
 
     folder = tmp_path_factory.mktemp("world")
@@ -50,13 +50,13 @@ def world(_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
 
 @pytest.fixture
 def case(world: World, tmp_path: Path) -> Case:
-    """A place for one run."""
+    """A folder for one run."""
     return Case(world, tmp_path)
 
 
 @pytest.fixture
 def new_case(world: World, tmp_path: Path) -> Callable[[], Case]:
-    """Places for many runs."""
+    """A function that returns a folder for another run."""
 
     def make() -> Case:
         number = sum(1 for _ in tmp_path.iterdir())

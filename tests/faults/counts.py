@@ -1,6 +1,6 @@
-"""Counts of what was tried, added up over all processes of a test run.
+"""Counts of the faults that were tried, summed over all processes of a test run.
 
-Each process appends lines to a file of its own in the folder that ``COUNTS`` names.
+Each process appends lines to its own file in the folder that the variable ``COUNTS`` names.
 """
 
 import os
@@ -17,7 +17,7 @@ TEXTS = {
 
 
 def count(what: str, number: int = 1) -> None:
-    """Add to a count."""
+    """Add to one of the counts."""
     assert what in TEXTS
     if folder := os.environ.get(COUNTS):
         with Path(folder, str(os.getpid())).open("a") as file:
@@ -25,7 +25,7 @@ def count(what: str, number: int = 1) -> None:
 
 
 def summary() -> list[str]:
-    """The counts so far, as text."""
+    """Return the counts so far, one line each."""
     total: Counter[str] = Counter()
     for path in Path(os.environ[COUNTS]).iterdir():
         for line in path.read_text().splitlines():

@@ -1,8 +1,8 @@
-"""What every fault test stands on: a place for each run, ways to run, and the oracle.
+"""The common parts of the fault tests: a folder for each run, ways to run, and the checks.
 
-In     the command line of ``sftprep``, as a user would type it; faults come from outside.
-Out    for each run its exit code and its texts; ``Case.settle`` judges what a fault left behind.
-Never  looks into the program: what counts is files, exit codes, messages and processes.
+In     Command lines of ``sftprep``, as a user would type them; faults come from outside.
+Out    The exit code and the output of each run. ``Case.settle`` checks what a fault has left.
+Never  Looks into the program: only files, exit codes, messages and processes count.
 """
 
 import json
@@ -27,7 +27,7 @@ Tree = dict[str, bytes]
 
 
 def tree(folder: Path) -> Tree:
-    """Every file below a folder, by its name in it; nothing where there is no folder."""
+    """Return every file below a folder, by its relative path; nothing if there is no folder."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -36,7 +36,7 @@ def tree(folder: Path) -> Tree:
 
 
 def write_records(path: Path, size: int, *, seed: int = 0) -> Path:
-    """At least ``size`` bytes of the sample's prompts and completions, each record another."""
+    """Write at least ``size`` bytes of sample records, no two of them alike."""
     lines = (SAMPLE_DATA / "prompt_completion.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     choose = random.Random(seed)
@@ -50,12 +50,12 @@ def write_records(path: Path, size: int, *, seed: int = 0) -> Path:
     return path
 
 
-# --- a case and its oracle ----------------------------------------------------------------------
+# --- a case and its checks ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class World:
-    """What all cases share: the input, and what an undisturbed run makes of it."""
+    """What all cases share: the input, and the dataset of an undisturbed run."""
 
     folder: Path
     source: Path
@@ -65,7 +65,7 @@ class World:
 
 @dataclass
 class Case:
-    """A run's place, and its command."""
+    """The folder of a run, and its command."""
 
     world: World
     folder: Path
@@ -80,28 +80,28 @@ class Case:
         self.reference = self.reference or self.world.reference
 
     def with_options(self, *options: str, workers: int | None = None) -> Self:
-        """The same place with other options."""
+        """Return the same folder with other options."""
         workers = workers or self.workers
         return type(self)(
             self.world, self.folder, options, workers, self.source, dict(self.reference)
         )
 
     def argv(self, *more: str) -> list[str]:
-        """The arguments of ``sftprep``."""
+        """Return the arguments of ``sftprep``."""
         source = self.source or self.world.source
         return [*prepare_argv(source, self.out, self.workers), *self.options, *more]
 
     def start(self, *more: str, **options: Any) -> Run:
-        """Start a process of its own."""
+        """Start a run as a new process."""
         return Run([sys.executable, "-m", "sftprep", *self.argv(*more)], self.folder, **options)
 
     def run(self, *more: str, **options: Any) -> Ran:
-        """Run a process of its own to its end."""
+        """Run a new process to its end."""
         with reaped(self.start(*more, **options)) as run:
             return run.ended()
 
     def fork(self, *more: str, **request: Any) -> Ran:
-        """Run a fork to its end."""
+        """Run a fork to its end (faster than a new process)."""
         return self.command(*self.argv(*more), **request)
 
     def command(self, *argv: str, **request: Any) -> Ran:
@@ -110,20 +110,20 @@ class Case:
         return self.world.forks.ended(pid, self.folder)
 
     def assert_complete(self) -> None:
-        """The output is what an undisturbed run makes, byte for byte, and nothing else is left."""
+        """Assert that the output is the dataset of an undisturbed run, and nothing else is left."""
         assert_equal(tree(self.out), self.reference)
         assert not self.staging.exists(), "the staging folder is left beside a complete dataset"
 
     def settle(self, ran: Ran, *, before: Tree | None = None, resume: bool = True) -> None:
-        """Judge what a fault left, and bring the dataset to its end.
+        """Check what a fault has left, then run again and check that the dataset is complete.
 
         Args:
-            ran: the run that met the fault.
+            ran: the result of the run that met the fault.
             before: the dataset that was there, if the run was to replace one.
-            resume: how to go on: with ``--resume``, or anew.
+            resume: whether the second run has ``--resume``.
         """
         count("faults")
-        assert_told(ran)
+        assert_reported(ran)
         found = tree(self.out)
         if ran.code == 0 or (found and found != before):
             assert_equal(found, self.reference)
@@ -132,19 +132,19 @@ class Case:
         self.assert_complete()
 
     def clear(self) -> None:
-        """Remove what the run made."""
+        """Remove what the run has written."""
         for folder in (self.out, self.staging):
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def prepare_argv(source: Path, out: Path, workers: int) -> list[str]:
-    """A plain ``prepare`` with shards of a few dozen records."""
+    """Return the arguments of a plain ``prepare`` with shards of a few dozen records."""
     paths = ["prepare", str(source), "--output", str(out), "--tokenizer", str(TOKENIZER)]
     return [*paths, "--shard-size", SHARD_SIZE, "--workers", str(workers)]
 
 
-def assert_told(ran: Ran) -> None:
-    """A run that failed says so in its own words; a killed one cannot."""
+def assert_reported(ran: Ran) -> None:
+    """Assert that a run that failed has printed a message; a killed one cannot."""
     assert "Traceback" not in ran.err, ran.err
     if ran.code > 0 and ran.code != 141:
         assert ran.err.strip(), f"exit {ran.code} without a message"
@@ -152,38 +152,38 @@ def assert_told(ran: Ran) -> None:
 
 
 def assert_equal(found: Mapping[str, bytes], wanted: Mapping[str, bytes]) -> None:
-    """Two trees are the same; the message names files, not bytes."""
+    """Assert that two trees are the same; the message names files, not bytes."""
     assert sorted(found) == sorted(wanted)
     different = [name for name in wanted if found[name] != wanted[name]]
     assert not different, f"other bytes: {different}"
 
 
 class Findings:
-    """What went wrong at which point of a sweep: all of it is told, not just the first."""
+    """The failures of a sweep over many points, which are all reported, not just the first."""
 
     def __init__(self) -> None:
         self._found: list[str] = []
 
     @contextmanager
     def at(self, point: object) -> Iterator[None]:
-        """Try one point."""
+        """Note a failed assert as a failure at this point, and go on."""
         try:
             yield
         except AssertionError as error:
             self._found.append(f"{point}: {error}")
 
     def assert_none(self) -> None:
-        """Nothing went wrong."""
+        """Assert that there was no failure."""
         assert not self._found, "\n\n".join([f"{len(self._found)} points", *self._found])
 
 
 def spread(points: list[Any], wanted: int) -> list[Any]:
-    """At most ``wanted`` of the points, evenly; all of them in a full run."""
+    """Return ``wanted`` points at even distances; all of them in a full run."""
     if FULL or len(points) <= wanted:
         return points
     return [points[index * len(points) // wanted] for index in range(wanted)]
 
 
 def many(default: int, full: int) -> int:
-    """How often a test repeats itself."""
+    """Return how often a test repeats itself."""
     return full if FULL else default

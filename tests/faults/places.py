@@ -1,4 +1,4 @@
-"""File systems made for a test, and a run without the rights of root."""
+"""File systems that exist for one test, and commands without the rights of root."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ import pytest
 
 @contextmanager
 def mounted(folder: Path, options: str) -> Iterator[Path]:
-    """A file system of its own, in memory; the test is skipped where it cannot be mounted."""
+    """Mount a file system in memory; skip the test where that is not possible."""
     folder.mkdir(parents=True, exist_ok=True)
     command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -25,12 +25,12 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
 
 
 def remount(folder: Path, options: str) -> None:
-    """Mount it with other options."""
+    """Change the options of a mounted file system."""
     subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
 
 
 def powerless() -> list[str]:
-    """What to put before a command so that files' modes hold for it, as they do not for root."""
+    """Return a prefix for a command that makes file modes apply to it, even if root runs it."""
     if os.geteuid():
         return []
     if shutil.which("setpriv") is None:

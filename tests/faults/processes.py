@@ -1,8 +1,8 @@
-"""Runs of the command as processes: of its own, or a fork of one that has everything imported.
+"""Runs of the command: as a new process, or as a fork of one that has imported everything.
 
-In     a command line, a folder for what it prints.
-Out    the exit code, the texts, the time. A run that hangs or leaves a process behind is an
-       AssertionError, and its processes are killed.
+In     A command line, and a folder for what the run prints.
+Out    Its exit code, its output and its time.
+Raises AssertionError: the run hangs, or leaves a process behind. Its processes are then killed.
 """
 
 import json
@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-LONGEST = 60.0  # seconds: what takes longer hangs
+LONGEST = 60.0  # seconds; a run that takes longer is said to hang
 DEATH = 2.0  # seconds after a run's end by which its workers must be gone
 
 
 class Ran(NamedTuple):
-    """What a run gave; a negative code is the signal that ended it."""
+    """The result of a run; a negative code is minus the signal that ended it."""
 
     code: int
     out: str
@@ -30,26 +30,26 @@ class Ran(NamedTuple):
     seconds: float
 
     def facts(self) -> Any:
-        """What ``--json`` printed."""
+        """Parse what ``--json`` has printed."""
         return json.loads(self.out)
 
 
 def texts(folder: Path, name: str = "") -> tuple[str, str]:
-    """What a run printed."""
+    """Return what a run has printed on stdout and stderr."""
     files = (folder / f"stdout{name}", folder / f"stderr{name}")
     out, err = (path.read_text(errors="replace") for path in files)
     return out, err
 
 
 def fresh_env(**changes: str) -> dict[str, str]:
-    """This process's environment with changes."""
+    """Return the environment of this process with changes."""
     return {**os.environ, **changes}
 
 
 def session(leader: int) -> list[int]:
-    """The processes of the session that a run leads, zombies left out."""
+    """Return the processes of a run, which leads a session; zombies do not count."""
     found = []
-    for name in os.listdir("/proc"):  # noqa: PTH208 - thousands of names, looked at often
+    for name in os.listdir("/proc"):  # noqa: PTH208 - read often, with thousands of names
         if name.isdigit():
             try:
                 fields = Path("/proc", name, "stat").read_text().rpartition(")")[2].split()
@@ -61,7 +61,7 @@ def session(leader: int) -> list[int]:
 
 
 def command_line(pid: int) -> str:
-    """What a process was started with."""
+    """Return the command line of a process, or nothing if it has ended."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except (FileNotFoundError, ProcessLookupError):
@@ -69,13 +69,13 @@ def command_line(pid: int) -> str:
 
 
 def workers_of(leader: int) -> list[int]:
-    """The worker processes of a run: all but its first, and Python's own helper."""
+    """Return the workers of a run: all its processes except the first and Python's own helper."""
     found = [pid for pid in session(leader) if pid != leader]
     return [pid for pid in found if "resource_tracker" not in command_line(pid)]
 
 
 def assert_gone(leader: int) -> None:
-    """No process of the run is left, within two seconds."""
+    """Assert that two seconds later no process of the run is left."""
     until = time.monotonic() + DEATH
     while left := session(leader):
         if time.monotonic() > until:
@@ -87,7 +87,7 @@ def assert_gone(leader: int) -> None:
 
 
 class Run:
-    """A run of the command as a process of its own."""
+    """A run of the command as a new process."""
 
     def __init__(self, command: list[str], folder: Path, **options: Any) -> None:
         self._folder = folder
@@ -100,7 +100,7 @@ class Run:
         err.close()
 
     def ended(self) -> Ran:
-        """Wait for it; it must not hang and must leave no process behind."""
+        """Wait for its end and return its result; it must not hang or leave a process behind."""
         try:
             code = self.process.wait(LONGEST)
         except subprocess.TimeoutExpired:
@@ -115,7 +115,7 @@ class Run:
 
 @contextmanager
 def reaped(run: Run) -> Iterator[Run]:
-    """End a run with the test, however that ends."""
+    """Kill a run that is still there when the test ends, in whatever way."""
     try:
         yield run
     finally:
@@ -126,7 +126,7 @@ def reaped(run: Run) -> Iterator[Run]:
 
 
 class Forks:
-    """Runs as forks of a process that has everything imported: see ``zygote``."""
+    """Runs as forks of a process that has imported everything: see ``zygote``."""
 
     def __init__(self, argv: list[str]) -> None:
         mine, theirs = socket.socketpair()
@@ -151,22 +151,22 @@ class Forks:
         return answer if expect else json.loads(answer)
 
     def start(self, argv: list[str], folder: Path, *, name: str = "", **request: Any) -> int:
-        """Start a run whose texts go to ``folder``; its process id.
+        """Start a run; return its process id.
 
         Args:
-            argv: of ``sftprep``.
-            folder: where its texts go.
-            name: what tells the texts of several runs apart.
+            argv: the arguments of ``sftprep``.
+            folder: where its output goes.
+            name: a suffix of the output files, if several runs share the folder.
             request: ``traced``: wait for a tracer; ``limits``: see ``resource.setrlimit``.
         """
         request = {"traced": False, "env": {}, "limits": {}, "cwd": "/", "argv": argv} | request
         request |= {"out": str(folder / f"stdout{name}"), "err": str(folder / f"stderr{name}")}
         for key in ("out", "err"):
-            Path(str(request[key])).write_bytes(b"")  # also for a run that is killed at its start
+            Path(str(request[key])).write_bytes(b"")  # a run may be killed before it opens them
         return int(self._ask({"start": request}))
 
     def ended(self, pid: int, folder: Path, *, name: str = "") -> Ran:
-        """Wait for it; it must not hang and must leave no process behind."""
+        """Wait for its end and return its result; it must not hang or leave a process behind."""
         start = time.monotonic()
         code = self._ask({"wait": pid, "seconds": LONGEST})
         if code is None:
@@ -178,7 +178,7 @@ class Forks:
         return Ran(code, *texts(folder, name), seconds)
 
     def close(self) -> None:
-        """End it."""
+        """End the process that forks."""
         self._lines.close()
         self._link.close()
         self._process.wait(LONGEST)

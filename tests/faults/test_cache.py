@@ -1,4 +1,4 @@
-"""What is kept between runs may be damaged, missing or out of reach: no byte depends on it."""
+"""The cache may be damaged, missing or out of reach: no byte of a dataset depends on it."""
 
 import os
 import random
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture
 def cache(case: Case) -> Path:
-    """A cache folder as a run leaves it."""
+    """The cache folder after a run."""
     folder = case.folder / "cache"
     run_with(case, folder)
     assert [path for path in folder.rglob("*") if path.is_file()]
@@ -24,7 +24,7 @@ def cache(case: Case) -> Path:
 
 
 def run_with(case: Case, folder: Path | str) -> None:
-    """Run with this cache folder; the dataset is the same."""
+    """Run with this cache folder, and assert that the dataset is the same."""
     ran = case.fork(env={"SFTPREP_CACHE": str(folder)})
     assert ran.code == 0, ran
     case.assert_complete()
@@ -32,7 +32,7 @@ def run_with(case: Case, folder: Path | str) -> None:
 
 
 def test_damaged_entries(case: Case, cache: Path) -> None:
-    """Cut, flipped, emptied, grown or missing files."""
+    """Files of the cache are cut off, changed, emptied, extended or missing."""
     choose = random.Random(5)
     for _ in range(many(6, 40)):
         files = sorted(path for path in cache.rglob("*") if path.is_file())
@@ -65,8 +65,8 @@ PLACES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("kind", PLACES)
-def test_no_place_for_it(case: Case, kind: str) -> None:
-    """It is done without."""
+def test_no_cache_folder_can_be_created(case: Case, kind: str) -> None:
+    """Where no cache folder can be created, a run works without one."""
     place = case.folder / "cache"
     PLACES[kind](place)
     run_with(case, place / "deep" if kind == "below a file" else place)
@@ -74,15 +74,15 @@ def test_no_place_for_it(case: Case, kind: str) -> None:
 
 
 @pytest.mark.parametrize("options", ["ro", "size=64k", "size=1m,nr_inodes=3"])
-def test_no_space_for_it(case: Case, options: str) -> None:
-    """Nor does a full or read-only disk matter."""
+def test_no_space_for_the_cache(case: Case, options: str) -> None:
+    """A full or read-only disk does not disturb a run."""
     with mounted(case.folder / "disk", options) as disk:
         run_with(case, disk / "cache")
         run_with(case, disk / "cache")
         count("faults")
 
 
-def test_none(case: Case) -> None:
-    """An empty name asks for none."""
+def test_no_cache(case: Case) -> None:
+    """An empty name means no cache."""
     run_with(case, "")
     count("runs")

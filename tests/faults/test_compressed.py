@@ -1,4 +1,4 @@
-"""Compressed input that is cut off or damaged: the whole content, or an error; never less."""
+"""Compressed input that is incomplete or damaged gives an error, or all its content; never less."""
 
 import bz2
 import gzip
@@ -27,7 +27,7 @@ LINES = b"".join(
 
 
 def zstd(data: bytes) -> bytes:
-    """A zstd frame with a checksum, as the program ``zstd`` writes it; Arrow leaves it out."""
+    """Compress with zstd and a checksum, as the program ``zstd`` does; Arrow omits the checksum."""
     frame = bytearray(pa.compress(data, "zstd", asbytes=True))
     frame[4] |= 1 << 2
     return bytes(frame) + (xxhash.xxh64(data).intdigest() & 0xFFFFFFFF).to_bytes(4, "little")
@@ -42,7 +42,7 @@ COMPRESS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def outcome(path: Path) -> str:
-    """What comes of reading a file: all of it, an error, or bad records."""
+    """Read a file; return whether its content is whole, an error, or has bad records."""
     try:
         blocks = list(BlockReader(find_sources([str(path)]), 1 << 30))
     except DataError as error:
@@ -59,14 +59,14 @@ def outcome(path: Path) -> str:
                 parse_line(line)
             except RecordError:
                 bad += 1
-    assert bad, "other content, and all of it good"
+    assert bad, "the content is different, and no record is bad"
     return "bad records"
 
 
 @pytest.mark.parametrize("ending", COMPRESS)
 @pytest.mark.parametrize("named", [True, False])
 def test_cut_off(tmp_path: Path, ending: str, named: bool) -> None:
-    """Cut at every hundredth of its length, compressed data is never a shorter success."""
+    """A file that ends at any percentage of its length is an error."""
     data = COMPRESS[ending](LINES)
     path = tmp_path / (f"a.jsonl.{ending}" if named else "a.jsonl")
     for percent in range(1, 100):
@@ -79,12 +79,12 @@ def test_cut_off(tmp_path: Path, ending: str, named: bool) -> None:
 @pytest.mark.parametrize("ending", COMPRESS)
 @pytest.mark.parametrize("named", [True, False])
 def test_flipped_bits(tmp_path: Path, ending: str, named: bool) -> None:
-    """With one bit flipped, compressed data is an error, or means the same."""
+    """With one bit flipped, a file is an error, or its content is the same."""
     data = COMPRESS[ending](LINES)
     path = tmp_path / (f"a.jsonl.{ending}" if named else "a.jsonl")
     numbers = random.Random(f"{ending} {named}")
     found = {"error": 0, "whole": 0, "bad records": 0}
-    # Half of them in the headers and trailers, where there is more to get wrong.
+    # All bits of the first and last 30 bytes, which are headers and trailers, and some others.
     places = [*range(30 * 8), *range((len(data) - 30) * 8, len(data) * 8)]
     places += [numbers.randrange(len(data) * 8) for _ in range(FLIPS)]
     for place in places:
@@ -93,13 +93,13 @@ def test_flipped_bits(tmp_path: Path, ending: str, named: bool) -> None:
         path.write_bytes(flipped)
         found[outcome(path)] += 1
     assert found["error"] > FLIPS
-    assert found["whole"] < 120  # a date, a name, flags that say nothing
+    assert found["whole"] < 120  # bits of a date, a name, or flags without a meaning
     assert found["bad records"] == 0 if named else found["bad records"] <= 48
 
 
 @pytest.mark.parametrize("ending", COMPRESS)
 def test_cut_between_streams(tmp_path: Path, ending: str) -> None:
-    """Of several streams in one file, a cut inside any is seen."""
+    """A file of several streams that ends inside one of them is an error."""
     half = len(LINES) // 2
     first, second = COMPRESS[ending](LINES[:half]), COMPRESS[ending](LINES[half:])
     path = tmp_path / f"a.jsonl.{ending}"

@@ -1,4 +1,4 @@
-"""Many runs at once on one output: one writes it, the others say who does, and nothing is mixed."""
+"""Several runs on one output: one writes it, the others say which one does."""
 
 import re
 import signal
@@ -17,7 +17,7 @@ AT_ONCE = 8
 
 @pytest.mark.parametrize("half", [0, 1])
 def test_eight_at_once(new_case: Callable[[], Case], half: int) -> None:
-    """Exactly one writes; the rest find it locked, or, later, already complete."""
+    """Exactly one run writes; the others find the output locked or already complete."""
     for number in range(many(4, 100) // 2):
         case = new_case()
         forks = case.world.forks
@@ -41,8 +41,8 @@ def test_eight_at_once(new_case: Callable[[], Case], half: int) -> None:
         case.clear()
 
 
-def test_held_by_a_run_that_sleeps(case: Case) -> None:
-    """The lock is held as long as its holder lives, and no longer."""
+def test_held_by_a_stopped_run(case: Case) -> None:
+    """The lock is held exactly as long as its holder lives."""
     case.workers = 2
     with reaped(case.start()) as run:
         while not (case.staging / "plan.json").exists():

@@ -1,4 +1,4 @@
-"""In a trace of a good run: what is durable before it gets its name, and before success is told."""
+"""The order of calls in a good run: files are durable before they get their names."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ WRITES = {"write", "pwrite64", "writev", "ftruncate"}
 
 
 def good_run(case: Case, *more: str) -> list[Call]:
-    """The calls of a run that nothing disturbs; those that fail are left out."""
+    """Return the successful calls of an undisturbed run."""
     ran, lines = traced(case, ["-e", f"trace={','.join(CALLS)}"], *more)
     assert ran.code == 0, ran
     count("runs")
@@ -24,13 +24,13 @@ def good_run(case: Case, *more: str) -> list[Call]:
 
 
 def assert_durable(trace: list[Call]) -> int:
-    """Data is synced before it is renamed, by itself or in a folder; the new name's folder after.
+    """Assert that data is synced before it, or a folder above it, is renamed; the new parent after.
 
     Returns:
-        How many renames there were.
+        The number of renames.
     """
     dirty: set[Path] = set()
-    unsettled: set[Path] = set()  # folders in which a name is new
+    unsettled: set[Path] = set()  # folders with a new name in them
     renames = 0
     for call in trace:
         paths = [Path(path) for path in call.paths]
@@ -52,13 +52,13 @@ def assert_durable(trace: list[Call]) -> int:
 
 @needs_strace
 def test_new_dataset(case: Case) -> None:
-    """Files, their folder, and the folder above, in this order."""
+    """Files are synced first, then their folder, then the folder above."""
     assert assert_durable(good_run(case)) >= 9
 
 
 @needs_strace
 def test_replaced_dataset(case: Case) -> None:
-    """The same when an old dataset gives way."""
+    """The same holds when a dataset replaces another one."""
     assert case.with_options("--max-length", "50").fork().code == 0
     trace = good_run(case.with_options("--overwrite"))
     assert assert_durable(trace) >= 9
@@ -67,7 +67,7 @@ def test_replaced_dataset(case: Case) -> None:
 
 @needs_strace
 def test_the_manifest_is_last(case: Case) -> None:
-    """No other file of the dataset is written once there is a manifest."""
+    """No other file of the dataset is written after the manifest."""
     trace = good_run(case)
     opened = [
         c for c in trace if c.name == "openat" and ("O_WRONLY" in c.text or "O_RDWR" in c.text)
@@ -79,7 +79,7 @@ def test_the_manifest_is_last(case: Case) -> None:
 
 @needs_strace
 def test_the_journal_tells_the_truth(case: Case) -> None:
-    """A shard is durable before the journal speaks of it."""
+    """A shard is durable before the journal lists it."""
     trace = good_run(case)
     synced: set[str] = set()
     lines = 0

@@ -1,6 +1,6 @@
-"""What a run never does: run code beside a tokenizer, use the network, follow what data points to.
+"""What a run never does: run code of a tokenizer folder, use the network, open a path from data.
 
-Nor does a message act on the terminal it is read on.
+And no message acts on the terminal that shows it.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from faults.counts import count
-from faults.harness import TOKENIZER, Case, assert_told
+from faults.harness import TOKENIZER, Case, assert_reported
 from faults.processes import Run, reaped
 from faults.tracing import needs_strace
 
@@ -22,15 +22,15 @@ UNSAFE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202
 
 
 def run_command(case: Case, command: list[str]) -> tuple[int, str]:
-    """Run a command; its exit code and what it printed."""
+    """Run a command; return its exit code and what it printed."""
     with reaped(Run(command, case.folder)) as run:
         ran = run.ended()
-    assert_told(ran)
+    assert_reported(ran)
     return ran.code, ran.out + ran.err
 
 
 def traced_command(case: Case, calls: str, *more: str) -> list[str]:
-    """Run under ``strace`` from its start; the trace's lines."""
+    """Run under ``strace`` from the start; return the lines of the trace."""
     trace = case.folder / "trace"
     argv = [sys.executable, "-m", "sftprep", *case.argv(*more)]
     code, text = run_command(
@@ -42,7 +42,7 @@ def traced_command(case: Case, calls: str, *more: str) -> list[str]:
 
 @needs_strace
 def test_no_code_from_a_tokenizer_folder(case: Case) -> None:
-    """Neither what the configuration names nor what happens to lie there."""
+    """Neither the code that the configuration names nor any other file there is run."""
     folder = case.folder / "tokenizer"
     shutil.copytree(TOKENIZER, folder)
     config = json.loads((folder / "tokenizer_config.json").read_text())
@@ -65,7 +65,7 @@ def test_no_code_from_a_tokenizer_folder(case: Case) -> None:
 
 @needs_strace
 def test_data_is_not_followed(case: Case) -> None:
-    """Addresses and paths in records are text."""
+    """Addresses and paths in records are just text."""
     secret = case.folder / "secret.txt"
     secret.write_text("secret")
     case.source = case.folder / "links.jsonl"
@@ -87,7 +87,7 @@ def test_data_is_not_followed(case: Case) -> None:
 
 
 def test_without_a_network(case: Case) -> None:
-    """In a network namespace with nothing in it."""
+    """A run succeeds in a network namespace without any network."""
     probe = subprocess.run(["unshare", "-n", "true"], capture_output=True, check=False)
     if probe.returncode:
         pytest.skip("cannot make a network namespace here")
@@ -112,7 +112,7 @@ EVIL = [
 
 @pytest.mark.parametrize("evil", EVIL, ids=range(len(EVIL)))
 def test_messages_are_harmless(case: Case, evil: str) -> None:
-    """A record cannot move the cursor, colour the screen or turn text around."""
+    """A record cannot move the cursor, colour the screen or reverse text."""
     case.source = case.folder / "evil.jsonl"
     records: list[object] = [
         {"messages": [{"role": evil, "content": "x"}]},
@@ -136,7 +136,7 @@ def test_messages_are_harmless(case: Case, evil: str) -> None:
 
 @pytest.mark.parametrize("evil", [e.replace("\0", "") for e in EVIL], ids=range(len(EVIL)))
 def test_names_are_harmless(case: Case, evil: str) -> None:
-    """Nor can the name of a file, a field, a template or an option's value."""
+    """Neither can the name of a file, field or template, or the value of an option."""
     folder = case.folder / evil
     folder.mkdir()
     source = folder / "in.jsonl"
@@ -164,7 +164,7 @@ def test_names_are_harmless(case: Case, evil: str) -> None:
     for argv in tries:
         ran = case.command(*argv)
         assert ran.code in {2, 65, 66, 73}, (argv, ran)
-        assert_told(ran)
+        assert_reported(ran)
         assert not UNSAFE.search(ran.out + ran.err), (argv, ran.err)
     count("inputs", len(tries))
     ran = case.fork("--output", str(folder / "out"))

@@ -1,4 +1,4 @@
-"""Runs that are ended from outside, at any time: the dataset comes out the same in the end."""
+"""Runs that are ended from outside, at any time: after a resumed run the dataset is the same."""
 
 import os
 import random
@@ -9,21 +9,22 @@ from collections.abc import Callable
 import pytest
 
 from faults.counts import count
-from faults.harness import FULL, Case, Findings, assert_told, many, spread, tree
+from faults.harness import FULL, Case, Findings, assert_reported, many, spread, tree
 from faults.processes import Ran, reaped
 from faults.tracing import needs_strace, struck, sweep, traced
 
 pytestmark = pytest.mark.faults
 NewCase = Callable[[], Case]
-PARTS = range(8) if FULL else range(2)  # many tries in parts, so that processes share them
+PARTS = range(8) if FULL else range(2)  # the tries are divided, so that test processes share them
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
-PROMPT = 5.0  # seconds in which a run has to obey
+PROMPT = 5.0  # seconds within which a run must end
 
 
 def assert_obeyed(case: Case, ran: Ran, number: signal.Signals) -> None:
-    """It ended as asked; by the signal itself only where there was nothing to say about it.
+    """Assert that the run ended as asked, with a message if it had begun to write.
 
-    That is before the command begins and, with the dataset complete, while Python shuts down.
+    The signal itself may end it before the command begins and, with the dataset complete, while
+    Python shuts down.
     """
     assert ran.code in {0, 128 + number, -number}, ran
     assert ran.seconds < PROMPT
@@ -34,7 +35,7 @@ def assert_obeyed(case: Case, ran: Ran, number: signal.Signals) -> None:
 
 
 def delays(case: Case, part: int) -> "Callable[[], float]":
-    """Times spread over a run, each time others."""
+    """Return a function that returns a random delay, up to the typical time of a run."""
     typical = case.fork().seconds
     case.clear()
     choose = random.Random(part)
@@ -43,7 +44,7 @@ def delays(case: Case, part: int) -> "Callable[[], float]":
 
 @pytest.mark.parametrize("part", PARTS)
 def test_killed_at_random(new_case: NewCase, part: int) -> None:
-    """``kill -9`` at any time: nothing half-made appears, and a resumed run ends the same."""
+    """After ``kill -9`` at any time no incomplete dataset appears, and a run can be resumed."""
     delay = delays(new_case(), part)
     survived = 0
     for _ in range(many(30, 200) // len(PARTS)):
@@ -64,7 +65,7 @@ def test_killed_at_random(new_case: NewCase, part: int) -> None:
 @needs_strace
 @pytest.mark.parametrize("part", PARTS)
 def test_killed_at_every_call(new_case: NewCase, part: int) -> None:
-    """``kill -9`` before each call that touches the output."""
+    """``kill -9`` strikes at each system call that touches the output."""
     found, findings = sweep(new_case()), Findings()
     survived = 0
     for point in spread(found.points, 48)[part :: len(PARTS)]:
@@ -83,7 +84,7 @@ def test_killed_at_every_call(new_case: NewCase, part: int) -> None:
 @needs_strace
 @pytest.mark.parametrize("part", PARTS)
 def test_killed_while_replacing(new_case: NewCase, part: int) -> None:
-    """With ``--overwrite`` there is a whole dataset at any time: the old one or the new one."""
+    """With ``--overwrite`` there is a complete dataset at any time: the old or the new one."""
     older = new_case().with_options("--max-length", "50")
     assert older.fork().code == 0
     before = tree(older.out)
@@ -106,7 +107,7 @@ def test_killed_while_replacing(new_case: NewCase, part: int) -> None:
 
 @needs_strace
 def test_killed_while_resuming(new_case: NewCase) -> None:
-    """A resumed run may be killed as well, and the run that resumes that one."""
+    """A resumed run may be killed too, and so may the run that resumes that one."""
     found = sweep(new_case())
     choose = random.Random(3)
     survived = 0
@@ -124,12 +125,12 @@ def test_killed_while_resuming(new_case: NewCase) -> None:
     count("kills", survived)
 
 
-# --- signals that ask -----------------------------------------------------------------------------
+# --- signals that ask for an end ------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_asked_to_end(new_case: NewCase, number: signal.Signals) -> None:
-    """Ctrl-C, a shutdown, a closed terminal: the run ends soon, says so, and can be resumed."""
+    """After Ctrl-C, a shutdown or a closed terminal the run ends soon, and can be resumed."""
     delay = delays(new_case(), number)
     obeyed = 0
     for _ in range(many(6, 60)):
@@ -147,7 +148,7 @@ def test_asked_to_end(new_case: NewCase, number: signal.Signals) -> None:
 
 
 def test_asked_twice(new_case: NewCase) -> None:
-    """Who presses Ctrl-C twice sees no traceback and loses nothing."""
+    """A second Ctrl-C causes no traceback and loses nothing."""
     delay = delays(new_case(), 2)
     for _ in range(many(6, 60)):
         case = new_case()
@@ -165,7 +166,7 @@ def test_asked_twice(new_case: NewCase) -> None:
 
 @pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 def test_whole_group_is_asked(case: Case, number: signal.Signals) -> None:
-    """A terminal signals all processes of a run: the parent alone answers."""
+    """A terminal signals all processes of a run, and only the parent prints a message."""
     case.workers = 2
     with reaped(case.start()) as run:
         wait_for_staging(case)
@@ -177,7 +178,7 @@ def test_whole_group_is_asked(case: Case, number: signal.Signals) -> None:
 
 
 def test_stopped_and_continued(case: Case) -> None:
-    """A run that sleeps for a while goes on as if nothing had been."""
+    """A run that was stopped for a while gives the same dataset."""
     case.workers = 2
     with reaped(case.start()) as run:
         wait_for_staging(case)
@@ -186,13 +187,13 @@ def test_stopped_and_continued(case: Case) -> None:
         os.killpg(run.pid, signal.SIGCONT)
         ran = run.ended()
     assert ran.code == 0, ran
-    assert_told(ran)
+    assert_reported(ran)
     count("faults")
     case.assert_complete()
 
 
 def wait_for_staging(case: Case) -> None:
-    """Until the run writes."""
+    """Wait until the run writes."""
     until = time.monotonic() + 30
     while not case.staging.exists() and not case.out.exists():
         assert time.monotonic() < until, "the run does not begin to write"

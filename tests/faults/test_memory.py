@@ -1,4 +1,4 @@
-"""Memory does not follow the input's size: the whole tree of processes stays below 1 GiB."""
+"""Memory does not grow with the input: all processes of a run together stay below 1 GiB."""
 
 import json
 import time
@@ -16,9 +16,10 @@ RECORD = b'{"prompt": "%d + 1\\n", "completion": "%d is what it gives"}\n'
 
 
 def peak(run: Run, longest: float) -> int:
-    """The most memory that all processes of a run held at one time, in bytes.
+    """Return the peak memory of all processes of a run together, in bytes.
 
-    A process's private pages and its share of shared ones (Pss) are added up a few times a second.
+    Ten times a second, their proportional set sizes (PSS) are summed: the private pages of each,
+    and its share of shared pages.
     """
     most = 0
     until = time.monotonic() + longest
@@ -30,7 +31,7 @@ def peak(run: Run, longest: float) -> int:
 
 
 def held(pid: int) -> int:
-    """What a process holds, in bytes; nothing when it has gone."""
+    """Return how many bytes a process holds; 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
@@ -39,7 +40,7 @@ def held(pid: int) -> int:
 
 
 def measured(case: Case, *more: str) -> int:
-    """Run with two workers; the peak."""
+    """Run with two workers; return the peak memory in bytes."""
     case.workers = 2
     run = case.start(*more)
     with reaped(run):
@@ -50,7 +51,7 @@ def measured(case: Case, *more: str) -> int:
 
 
 def test_many_tiny_records(case: Case) -> None:
-    """Ten million in a full run."""
+    """A full run has ten million records."""
     records = 10_000_000 if FULL else 300_000
     case.source = case.folder / "tiny.jsonl"
     with case.source.open("wb") as file:
@@ -64,7 +65,7 @@ def test_many_tiny_records(case: Case) -> None:
 
 
 def test_long_lines(case: Case) -> None:
-    """A few records of megabytes each, cut to the limit."""
+    """Records of some megabytes each are truncated."""
     case.source = case.folder / "long.jsonl"
     with case.source.open("w") as file:
         for number in range(40 if FULL else 8):
@@ -77,7 +78,7 @@ def test_long_lines(case: Case) -> None:
 
 @pytest.mark.parametrize("records", [0, 1])
 def test_hardly_any_records(case: Case, records: int) -> None:
-    """An empty file is told as such; one record is a dataset."""
+    """An empty file is reported as such; a single record makes a dataset."""
     case.source = case.folder / "few.jsonl"
     case.source.write_bytes(b"".join(RECORD % (n, n) for n in range(records)))
     ran = case.fork()
@@ -88,7 +89,7 @@ def test_hardly_any_records(case: Case, records: int) -> None:
 
 
 def test_many_files(case: Case) -> None:
-    """Each is opened in its turn only."""
+    """Only a few input files are open at a time."""
     files = 20_000 if FULL else 2_000
     folder = case.folder / "many"
     for number in range(files):

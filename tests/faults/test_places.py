@@ -1,4 +1,4 @@
-"""Outputs that must not be touched: refused before the input is read, and left as they are."""
+"""Output folders that a run must refuse, before it reads the input, and leave as they are."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from faults.counts import count
-from faults.harness import Case, assert_told, tree
+from faults.harness import Case, assert_reported, tree
 from faults.places import mounted, powerless
 from faults.processes import Ran, Run, reaped
 
@@ -18,14 +18,14 @@ REFUSED = {2, 73}
 
 @pytest.fixture
 def hopeless(case: Case) -> Case:
-    """A run whose input is bad data: who reads it ends with 65."""
+    """A run whose input is bad data: if it is read, the exit code is 65."""
     case.source = case.folder / "bad.jsonl"
     case.source.write_text("no json\n")
     return case
 
 
 def look(folder: Path) -> dict[str, tuple[int, int, bytes]]:
-    """Every path below a folder with its kind, mode and content."""
+    """Return every path below a folder with its kind, mode, inode and content."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.name not in {"stdout", "stderr", "trace"}:
@@ -37,12 +37,12 @@ def look(folder: Path) -> dict[str, tuple[int, int, bytes]]:
 
 
 def assert_refused(case: Case, run: Callable[[], Ran], text: str) -> None:
-    """Refused with this text, before the input is read, and nothing is changed."""
+    """Assert that a run is refused with this text, before it reads, and changes nothing."""
     before = look(case.folder)
     ran = run()
     count("faults")
     assert ran.code in REFUSED, ran
-    assert_told(ran)
+    assert_reported(ran)
     assert text in ran.err, ran.err
     assert str(case.folder) in ran.err, ran.err
     assert look(case.folder) == before
@@ -50,14 +50,14 @@ def assert_refused(case: Case, run: Callable[[], Ran], text: str) -> None:
 
 @pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--resume",)])
 def test_output_is_a_file(hopeless: Case, flags: tuple[str, ...]) -> None:
-    """A file is not replaced by a folder."""
+    """A file is not replaced with a folder."""
     hopeless.out.write_text("mine")
     assert_refused(hopeless, lambda: hopeless.fork(*flags), "is not a folder")
 
 
 @pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--resume",)])
 def test_output_holds_other_files(hopeless: Case, flags: tuple[str, ...]) -> None:
-    """A folder with anything else in it is not ours."""
+    """A folder with any other file in it was not written by sftprep."""
     hopeless.out.mkdir()
     (hopeless.out / "thesis.txt").write_text("mine")
     assert_refused(hopeless, lambda: hopeless.fork(*flags), "files that sftprep did not write")
@@ -65,7 +65,7 @@ def test_output_holds_other_files(hopeless: Case, flags: tuple[str, ...]) -> Non
 
 @pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--resume",)])
 def test_output_holds_another_manifest(hopeless: Case, flags: tuple[str, ...]) -> None:
-    """A ``manifest.json`` alone does not make a folder ours: many programs write one."""
+    """A ``manifest.json`` alone proves nothing: many programs write one."""
     hopeless.out.mkdir()
     (hopeless.out / "manifest.json").write_text('{"name": "a web page", "icons": []}')
     (hopeless.out / "thesis.txt").write_text("mine")
@@ -74,13 +74,13 @@ def test_output_holds_another_manifest(hopeless: Case, flags: tuple[str, ...]) -
 
 @pytest.mark.parametrize("flags", [(), ("--overwrite",)])
 def test_output_is_a_mount_point(hopeless: Case, flags: tuple[str, ...]) -> None:
-    """Nothing can be renamed onto it."""
+    """No folder can be renamed to a mount point."""
     with mounted(hopeless.out, "size=1m"):
         assert_refused(hopeless, lambda: hopeless.fork(*flags), "is a mount point")
 
 
 def test_read_only_file_system(hopeless: Case) -> None:
-    """The disk is mounted read-only."""
+    """The disk is mounted without the right to write."""
     with mounted(hopeless.folder / "disk", "ro") as disk:
         hopeless.out = disk / "out"
         assert_refused(hopeless, hopeless.fork, "Read-only file system")
@@ -88,7 +88,7 @@ def test_read_only_file_system(hopeless: Case) -> None:
 
 @pytest.mark.parametrize("place", ["out", "deep/below/out"])
 def test_no_permission(hopeless: Case, place: str) -> None:
-    """The folder above may not be written to."""
+    """The folder above is not writable."""
     parent = hopeless.folder / "parent"
     parent.mkdir(mode=0o555)
     hopeless.out = parent / place
@@ -102,21 +102,21 @@ def test_no_permission(hopeless: Case, place: str) -> None:
 
 
 def test_output_below_a_file(hopeless: Case) -> None:
-    """What should be a folder above it is a file."""
+    """A part of the path is a file."""
     (hopeless.folder / "file").write_text("mine")
     hopeless.out = hopeless.folder / "file" / "out"
     assert_refused(hopeless, hopeless.fork, str(hopeless.folder / "file"))
 
 
 def test_name_too_long(hopeless: Case) -> None:
-    """The staging folder's name is longer than the output's."""
+    """The output's own name would fit, but the staging folder's is longer."""
     hopeless.out = hopeless.folder / ("x" * 250)
     assert_refused(hopeless, hopeless.fork, "File name too long")
 
 
 @pytest.mark.parametrize("flags", [(), ("--overwrite",)])
 def test_output_inside_an_input_folder(hopeless: Case, flags: tuple[str, ...]) -> None:
-    """The next run would read its own output."""
+    """The next run would read the output as input."""
     data = hopeless.folder / "data"
     data.mkdir()
     (data / "in.jsonl").write_text("no json\n")
@@ -125,7 +125,7 @@ def test_output_inside_an_input_folder(hopeless: Case, flags: tuple[str, ...]) -
 
 
 def test_input_inside_the_output(hopeless: Case) -> None:
-    """It would be replaced by what is made of it."""
+    """The run would replace its own input."""
     whole = Case(hopeless.world, hopeless.folder)
     assert whole.fork().code == 0
     hopeless.source = hopeless.out / "in.jsonl"
@@ -134,7 +134,7 @@ def test_input_inside_the_output(hopeless: Case) -> None:
 
 
 def test_input_inside_the_output_by_a_link(hopeless: Case) -> None:
-    """The same by another name."""
+    """A symbolic link to such a file is an input too."""
     whole = Case(hopeless.world, hopeless.folder)
     assert whole.fork().code == 0
     hopeless.source = hopeless.folder / "link.jsonl"
@@ -142,12 +142,12 @@ def test_input_inside_the_output_by_a_link(hopeless: Case) -> None:
     assert_refused(hopeless, lambda: hopeless.fork("--overwrite"), "link.jsonl")
 
 
-# --- links and names that somebody has put there --------------------------------------------------
+# --- links and files that another program has put there -------------------------------------------
 
 
 @pytest.fixture
 def victim(tmp_path: Path) -> Path:
-    """A folder with a file that nobody may touch."""
+    """A folder whose files must not change."""
     folder = tmp_path / "victim"
     folder.mkdir()
     for name in ("plan.json", "journal.jsonl", "manifest.json", "holder", "shard-00000"):
@@ -158,20 +158,20 @@ def victim(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("target", ["victim", "nowhere"])
 @pytest.mark.parametrize("flags", [(), ("--overwrite",), ("--resume",)])
 def test_output_is_a_link(hopeless: Case, victim: Path, target: str, flags: list[str]) -> None:
-    """A symbolic link is not followed."""
+    """A symbolic link as output is not followed."""
     hopeless.out.symlink_to(victim.with_name(target))
     assert_refused(hopeless, lambda: hopeless.fork(*flags), "link")
 
 
 @pytest.mark.parametrize("flags", [(), ("--resume",)])
 def test_staging_is_a_link(hopeless: Case, victim: Path, flags: list[str]) -> None:
-    """Nor is one in the staging folder's place."""
+    """A symbolic link in place of the staging folder is not followed."""
     hopeless.staging.symlink_to(victim)
     assert_refused(hopeless, lambda: hopeless.fork(*flags), str(hopeless.staging))
 
 
 def test_staging_is_a_file(hopeless: Case) -> None:
-    """Nor is a file there replaced."""
+    """A file in place of the staging folder is not replaced."""
     hopeless.staging.write_text("mine")
     assert_refused(hopeless, hopeless.fork, str(hopeless.staging))
 
@@ -179,7 +179,7 @@ def test_staging_is_a_file(hopeless: Case) -> None:
 @pytest.mark.parametrize("flags", [(), ("--resume",)])
 @pytest.mark.parametrize("dataset", ["folder", "link"])
 def test_links_in_staging(case: Case, victim: Path, dataset: str, flags: list[str]) -> None:
-    """Links planted inside the staging folder are not written through."""
+    """A run does not write through links inside the staging folder."""
     case.staging.mkdir(mode=0o700)
     for name in ("plan.json", "plan.json.new", "journal.jsonl", "journal.jsonl.new", "holder"):
         (case.staging / name).symlink_to(victim / name.removesuffix(".new"))
@@ -192,7 +192,7 @@ def test_links_in_staging(case: Case, victim: Path, dataset: str, flags: list[st
     before = tree(victim)
     ran = case.fork(*flags)
     count("faults")
-    assert_told(ran)
+    assert_reported(ran)
     assert tree(victim) == before
     if ran.code == 0:
         case.assert_complete()
@@ -201,8 +201,8 @@ def test_links_in_staging(case: Case, victim: Path, dataset: str, flags: list[st
         assert not case.out.exists()
 
 
-def test_staging_of_somebody_else(hopeless: Case) -> None:
-    """A staging folder that another user made is not used."""
+def test_staging_of_another_user(hopeless: Case) -> None:
+    """A staging folder that another user has created is not used."""
     if os.geteuid():
         pytest.skip("only root can give a folder to another user")
     hopeless.staging.mkdir(mode=0o777)
@@ -214,7 +214,7 @@ def test_staging_of_somebody_else(hopeless: Case) -> None:
 
 
 def test_modes(case: Case) -> None:
-    """While a run is under way nobody else can look; ledgers, which quote data, stay private."""
+    """Until a run ends, only its user can read its files; the ledgers stay so after it."""
     lines = case.world.source.read_text().splitlines()
     case.source = case.folder / "some-bad.jsonl"
     case.source.write_text("\n".join([*lines[:300], "no json", *lines[300:]]) + "\n")
@@ -242,7 +242,7 @@ def test_modes(case: Case) -> None:
 
 
 def test_names_in_the_data(case: Case) -> None:
-    """What a record calls itself names no file."""
+    """Names in records never become names of files."""
     names = ["../../etc/x", "/etc/x", "..", "a/b", "\u0000", "CON", "x" * 5000]
     case.source = case.folder / "names.jsonl"
     with case.source.open("w") as file:

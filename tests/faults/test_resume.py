@@ -1,4 +1,4 @@
-"""``--resume``: what it continues, what it refuses, and what it mends."""
+"""``--resume``: what it continues, what it refuses, and what it repairs."""
 
 import json
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.faults
 
 
 def interrupt(case: Case, shards: int = 3) -> int:
-    """Kill a run after it has finished some shards; how many it has finished."""
+    """Kill a run after it has finished some shards; return how many it has finished."""
     journal = case.staging / "journal.jsonl"
     for _ in range(30):
         case.clear()
@@ -32,11 +32,11 @@ def interrupt(case: Case, shards: int = 3) -> int:
         if journal.exists() and not case.out.exists():
             count("kills")
             return journal.read_bytes().count(b"\n")
-    raise AssertionError("the run is always finished before it can be killed")
+    raise AssertionError("the run always ends before it can be killed")
 
 
-def test_goes_on_after_the_last_shard(case: Case) -> None:
-    """What was finished is not done again."""
+def test_continues_after_the_last_shard(case: Case) -> None:
+    """Finished shards are kept."""
     done = interrupt(case)
     kept = {p.name: p.stat().st_ino for p in (case.staging / "dataset").glob("shard-*")}
     assert len(kept) >= done
@@ -48,8 +48,8 @@ def test_goes_on_after_the_last_shard(case: Case) -> None:
     assert len(inodes & set(kept.values())) >= done
 
 
-def test_without_it_a_run_starts_anew(case: Case) -> None:
-    """And discards what was left."""
+def test_without_resume_a_run_starts_from_nothing(case: Case) -> None:
+    """A run without ``--resume`` discards what an interrupted run has left."""
     interrupt(case)
     ran = case.fork("--json")
     assert ran.code == 0, ran
@@ -58,7 +58,7 @@ def test_without_it_a_run_starts_anew(case: Case) -> None:
 
 
 def test_nothing_to_resume(case: Case) -> None:
-    """It is a plain run."""
+    """Without an interrupted run, ``--resume`` changes nothing."""
     ran = case.fork("--resume", "--json")
     assert ran.code == 0, ran
     assert ran.facts()["status"] == "written"
@@ -67,14 +67,14 @@ def test_nothing_to_resume(case: Case) -> None:
 
 @pytest.mark.parametrize("flags", [(), ("--resume",)])
 def test_already_complete(case: Case, flags: tuple[str, ...]) -> None:
-    """Nothing is done, and nothing is touched."""
+    """A complete dataset is not touched."""
     assert case.fork().code == 0
     before = {path: path.stat().st_mtime_ns for path in case.out.rglob("*")}
     ran = case.fork("--json", *flags)
     assert ran.code == 0, ran
     assert ran.facts()["status"] == "unchanged"
-    told = case.fork(*flags)
-    assert "already complete" in told.out + told.err
+    again = case.fork(*flags)
+    assert "already complete" in again.out + again.err
     assert before == {path: path.stat().st_mtime_ns for path in case.out.rglob("*")}
     case.assert_complete()
 
@@ -92,13 +92,13 @@ OTHER = {
 
 
 def assert_refused(case: Case, text: str, *options: str, wholly: bool = True) -> None:
-    """Exit 73 with the field's name, and the staging folder is as it was.
+    """Assert exit code 73 with this text, and that the staging folder has not changed.
 
     Args:
-        case: an interrupted run's place.
-        text: what the message must hold.
-        options: what is different now.
-        wholly: whether what no journal line speaks of must be there still, too.
+        case: the case of an interrupted run.
+        text: what the message must contain.
+        options: the options that differ from the interrupted run's.
+        wholly: whether shards that the journal does not list must still be there.
     """
     before = tree(case.folder)
     ran = case.fork("--resume", *options)
@@ -120,7 +120,7 @@ def assert_refused(case: Case, text: str, *options: str, wholly: bool = True) ->
 
 @pytest.mark.parametrize("field", OTHER)
 def test_another_option(case: Case, field: str) -> None:
-    """It names the option, and the interrupted run can still be resumed with the old one."""
+    """The message names the option, and the run can still be resumed with the old value."""
     interrupt(case)
     assert_refused(case, field, *OTHER[field])
     assert case.fork("--resume").code == 0
@@ -128,7 +128,7 @@ def test_another_option(case: Case, field: str) -> None:
 
 
 def test_another_tokenizer(case: Case) -> None:
-    """Its content counts, not its name."""
+    """The tokenizer's content counts, not its path."""
     interrupt(case)
     other = case.folder / "other" / "tokenizer"
     shutil.copytree(TOKENIZER, other)
@@ -151,7 +151,7 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("change", ["first line", "same size", "shorter", "empty"])
 def test_another_input(case: Case, change: str) -> None:
-    """What was read of the input is still the same, or the run does not go on."""
+    """A run is not resumed if the part of the input that was read has changed."""
     case.source = case.folder / "in.jsonl"
     original = case.world.source.read_bytes()
     case.source.write_bytes(original)
@@ -164,7 +164,7 @@ def test_another_input(case: Case, change: str) -> None:
 
 
 def test_input_that_has_grown(case: Case) -> None:
-    """Either it is refused, or the dataset is the one of the whole new input."""
+    """The run is refused, or its dataset is that of the whole new input."""
     case.source = case.folder / "in.jsonl"
     shutil.copy(case.world.source, case.source)
     interrupt(case)
@@ -179,7 +179,7 @@ def test_input_that_has_grown(case: Case) -> None:
 
 
 def test_bad_data_leaves_nothing(case: Case) -> None:
-    """There is nothing to go on with: the data has to be mended first."""
+    """After bad data there is nothing to resume: the data must be corrected first."""
     case.source = case.folder / "in.jsonl"
     case.source.write_bytes(case.world.source.read_bytes() + b"no json\n")
     ran = case.fork()
@@ -192,12 +192,12 @@ def test_bad_data_leaves_nothing(case: Case) -> None:
 
 
 def cut(path: Path, share: float) -> None:
-    """Cut a file off."""
+    """Keep only this share of a file."""
     os.truncate(path, int(path.stat().st_size * share))
 
 
 def flip(path: Path) -> None:
-    """Change a bit in the middle."""
+    """Flip a bit in the middle of a file."""
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -221,7 +221,7 @@ STAGING_DAMAGE: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("damage", STAGING_DAMAGE)
 def test_damaged_staging(case: Case, damage: str) -> None:
-    """What is not whole is done again; it never reaches the dataset."""
+    """Damaged shards are built again, and never reach the dataset."""
     interrupt(case)
     STAGING_DAMAGE[damage](case.staging)
     ran = case.fork("--resume")
@@ -235,7 +235,7 @@ def test_damaged_staging(case: Case, damage: str) -> None:
 
 
 def test_interrupted_run_of_another_input_size(case: Case) -> None:
-    """An interrupted run of other data in the same place does not get into this one's dataset."""
+    """Shards of an interrupted run on other data never get into this run's dataset."""
     case.source = write_records(case.folder / "other.jsonl", 200_000, seed=9)
     interrupt(case)
     case.source = None
@@ -268,9 +268,9 @@ def edit(path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-@pytest.mark.parametrize("cure", ["--resume", "--overwrite"])
-def test_damaged_dataset(case: Case, damage: str, cure: str) -> None:
-    """``verify`` names it; a plain run does not touch it; two flags mend it."""
+@pytest.mark.parametrize("flag", ["--resume", "--overwrite"])
+def test_damaged_dataset(case: Case, damage: str, flag: str) -> None:
+    """``verify`` names the file, a plain run refuses, and either flag repairs the dataset."""
     assert case.fork().code == 0
     DAMAGE[damage](case.out)
     before = tree(case.out)
@@ -282,14 +282,14 @@ def test_damaged_dataset(case: Case, damage: str, cure: str) -> None:
     plain = case.fork()
     assert plain.code == 73, plain
     assert tree(case.out) == before
-    ran = case.fork(cure)
+    ran = case.fork(flag)
     assert ran.code == 0, ran
     case.assert_complete()
     assert case.command("verify", str(case.out)).code == 0
 
 
 def test_complete_with_other_settings(case: Case) -> None:
-    """It names the field, and leaves the dataset alone."""
+    """The message names the option, and the dataset stays as it is."""
     assert case.fork().code == 0
     for field, options in OTHER.items():
         for flags in ((), ("--resume",)):

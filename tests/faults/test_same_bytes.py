@@ -1,4 +1,4 @@
-"""The same bytes whatever surrounds the run: clock, place, language, cores, hash seed, umask."""
+"""The same bytes in any environment: clock, folder, language, cores, hash seed, umask."""
 
 import os
 import shutil
@@ -15,7 +15,7 @@ from faults.processes import Run, fresh_env, reaped
 
 pytestmark = pytest.mark.faults
 
-SURROUNDINGS: dict[str, Mapping[str, str]] = {
+ENVIRONMENTS: dict[str, Mapping[str, str]] = {
     "Turkish, Kathmandu": {"LANG": "tr_TR.UTF-8", "LC_ALL": "tr_TR.UTF-8", "TZ": "Asia/Kathmandu"},
     "ASCII, seed 1": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONHASHSEED": "1", "TZ": "XXX+25:59"},
     "seed 2, small terminal": {"PYTHONHASHSEED": "2", "COLUMNS": "20", "LINES": "3", "TERM": "x"},
@@ -24,7 +24,7 @@ SURROUNDINGS: dict[str, Mapping[str, str]] = {
 
 
 def assert_same(case: Case, command: list[str], env: Mapping[str, str], cwd: Path) -> None:
-    """Run a command in its own surroundings; the dataset is the same."""
+    """Run a command in this environment, and assert that the dataset is the same."""
     with reaped(Run(command, case.folder, env=fresh_env(**env), cwd=cwd)) as run:
         ran = run.ended()
     assert ran.code == 0, ran
@@ -33,26 +33,26 @@ def assert_same(case: Case, command: list[str], env: Mapping[str, str], cwd: Pat
 
 
 def python(case: Case) -> list[str]:
-    """The plain command."""
+    """Return the plain command."""
     return [sys.executable, "-m", "sftprep", *case.argv()]
 
 
-@pytest.mark.parametrize("name", SURROUNDINGS)
+@pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_environment(case: Case, name: str) -> None:
-    """Language, time zone, hash seed, threads."""
+    """Neither language and time zone, hash seed nor numbers of threads change a byte."""
     case.workers = 2
-    assert_same(case, python(case), SURROUNDINGS[name], case.folder)
+    assert_same(case, python(case), ENVIRONMENTS[name], case.folder)
 
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_workers(case: Case, workers: int) -> None:
-    """Any number of processes."""
+    """The number of workers changes no byte."""
     case.workers = workers
     assert_same(case, python(case), {}, case.folder)
 
 
 def test_one_core(case: Case) -> None:
-    """As many workers as the process may use cores: one."""
+    """By default a run has as many workers as usable cores: here one."""
     if shutil.which("taskset") is None:
         pytest.skip("taskset is not installed")
     command = python(case)
@@ -62,7 +62,7 @@ def test_one_core(case: Case) -> None:
 
 @pytest.mark.parametrize("mask", [0o077, 0o000])
 def test_umask(case: Case, mask: int) -> None:
-    """The bytes are the same; who may read them is the umask's choice."""
+    """The umask decides who may read the files, not what they hold."""
     old = os.umask(mask)
     try:
         assert_same(case, python(case), {}, case.folder)
@@ -75,7 +75,7 @@ def test_umask(case: Case, mask: int) -> None:
 
 
 def test_other_folder(case: Case) -> None:
-    """Relative paths from a folder with another name, and a copy of the input and the tokenizer."""
+    """Relative paths, another folder, and copies of the input and tokenizer change no byte."""
     place = case.folder / "ein Ördner\n" / "x"
     place.mkdir(parents=True)
     shutil.copy(case.world.source, place)
@@ -86,7 +86,7 @@ def test_other_folder(case: Case) -> None:
 
 
 def test_folder_that_is_gone(case: Case) -> None:
-    """A working folder that was removed does not matter where paths are whole."""
+    """The working folder may have been removed if all paths are absolute."""
     place = case.folder / "gone"
     place.mkdir()
     shell = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
@@ -130,10 +130,10 @@ time_t time(time_t *at) {
 
 @pytest.fixture
 def clock(tmp_path: Path) -> Iterator[Path]:
-    """A library that shifts the clock of the programs that load it."""
+    """A library that shifts the clock of every program that loads it."""
     compiler = shutil.which("cc")
     if compiler is None or sys.platform != "linux":
-        pytest.skip("no C compiler here to build a clock with")
+        pytest.skip("there is no C compiler to build the library with")
     source, library = tmp_path / "clock.c", tmp_path / "clock.so"
     source.write_text(CLOCK)
     command = [compiler, "-shared", "-fPIC", "-o", str(library), str(source), "-ldl"]
@@ -145,7 +145,7 @@ def clock(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("date", ["1970-01-15", "2025-03-15", "2040-07-15"])
 def test_clock(case: Case, clock: Path, date: str) -> None:
-    """Any date."""
+    """The date changes no byte."""
     import time
     from datetime import UTC, datetime
 

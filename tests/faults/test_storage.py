@@ -1,4 +1,4 @@
-"""Storage that fails: full, out of inodes or descriptors, broken. The run says so and can go on."""
+"""Storage that is full or broken: the run ends with a message, and can be resumed."""
 
 import subprocess
 from collections.abc import Callable
@@ -6,38 +6,38 @@ from pathlib import Path
 
 import pytest
 
-from faults.harness import FULL, Case, Findings, World, assert_equal, assert_told, spread, tree
+from faults.harness import FULL, Case, Findings, World, assert_equal, assert_reported, spread, tree
 from faults.places import mounted, remount
 from faults.processes import Ran
 from faults.tracing import calls, needs_strace, struck, sweep, traced
 
 pytestmark = pytest.mark.faults
 NewCase = Callable[[], Case]
-PARTS = range(8) if FULL else range(2)  # a sweep in parts, so that processes share it
-STORAGE = {73, 74}  # the output cannot be made; reading or writing failed
+PARTS = range(8) if FULL else range(2)  # a sweep is divided, so that test processes share it
+STORAGE = {73, 74}  # the output cannot be created; reading or writing failed
 
 
-def assert_storage_error(ran: Ran, place: Path, cure: str) -> None:
-    """The message names the place, the system's reason and a cure."""
+def assert_storage_error(ran: Ran, place: Path, reason: str) -> None:
+    """Assert that the message names the path and the system's reason."""
     assert ran.code == 74, ran
-    assert_told(ran)
+    assert_reported(ran)
     assert str(place) in ran.err, ran.err
-    assert cure in ran.err, ran.err
+    assert reason in ran.err, ran.err
 
 
 def finished(case: Case, ran: Ran) -> bool:
-    """Whether all was done in spite of the fault: then all of it."""
+    """Tell whether the run succeeded despite the fault; then the dataset must be complete."""
     if ran.code == 0:
         assert_equal(tree(case.out), case.reference)
     return ran.code == 0
 
 
-# --- full ---------------------------------------------------------------------------------------
+# --- full -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kib", range(32, 1024, 32) if FULL else range(32, 700, 128))
 def test_small_disk(world: World, tmp_path: Path, kib: int) -> None:
-    """A disk of any size that is too small; once there is space, the run goes on."""
+    """The disk is too small for the dataset; with more space the run can be resumed."""
     with mounted(tmp_path / "disk", f"size={kib}k") as disk:
         case = Case(world, disk)
         pid = world.forks.start(case.argv(), tmp_path)
@@ -51,7 +51,7 @@ def test_small_disk(world: World, tmp_path: Path, kib: int) -> None:
 
 @pytest.mark.parametrize("inodes", range(2, 30) if FULL else range(3, 24, 5))
 def test_few_inodes(world: World, tmp_path: Path, inodes: int) -> None:
-    """A file system with room for so many files only."""
+    """The file system has room for a few files only."""
     with mounted(tmp_path / "disk", f"size=64m,nr_inodes={inodes}") as disk:
         case = Case(world, disk)
         pid = world.forks.start(case.argv(), tmp_path)
@@ -65,7 +65,7 @@ def test_few_inodes(world: World, tmp_path: Path, inodes: int) -> None:
 
 
 def test_full_while_replacing(world: World, tmp_path: Path) -> None:
-    """A dataset that was to be replaced is still there, whole."""
+    """The dataset that was to be replaced is still there, complete."""
     with mounted(tmp_path / "disk", "size=64m") as disk:
         case = Case(world, disk)
         assert case.with_options("--max-length", "50").fork().code == 0
@@ -84,12 +84,12 @@ def test_full_while_replacing(world: World, tmp_path: Path) -> None:
         case.settle(ran, before=before)
 
 
-# --- limits -------------------------------------------------------------------------------------
+# --- limits ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("files", range(3, 25) if FULL else (6, 9, 12))
 def test_few_descriptors(case: Case, files: int) -> None:
-    """A low ``ulimit -n``."""
+    """The number of open files is limited (``ulimit -n``)."""
     ran = case.fork(limits={"RLIMIT_NOFILE": files})
     if not finished(case, ran):
         assert ran.code in {2, 66, 73, 74}, ran
@@ -98,20 +98,20 @@ def test_few_descriptors(case: Case, files: int) -> None:
 
 @pytest.mark.parametrize("size", [1_000, 5_000, 30_000, 200_000])
 def test_small_files_only(case: Case, size: int) -> None:
-    """A low ``ulimit -f``: the signal that comes with it does not end the run without a word."""
+    """Under ``ulimit -f``, the run ends with a message, not by the signal SIGXFSZ."""
     ran = case.fork(limits={"RLIMIT_FSIZE": size})
     assert_storage_error(ran, case.folder, "File too large")
     case.settle(ran)
 
 
-# --- broken -------------------------------------------------------------------------------------
+# --- broken ---------------------------------------------------------------------------------------
 
 
 @needs_strace
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("error", ["ENOSPC", "EIO"])
 def test_a_call_fails(new_case: NewCase, error: str, part: int) -> None:
-    """Any one call on the output fails: exit 74, or all is there."""
+    """If any one call on the output fails, the exit code is 74, or the dataset is complete."""
     found, findings = sweep(new_case()), Findings()
     for point in spread(found.points, 48)[part :: len(PARTS)]:
         case = new_case()
@@ -121,7 +121,7 @@ def test_a_call_fails(new_case: NewCase, error: str, part: int) -> None:
                 continue
             if not finished(case, ran):
                 assert ran.code in STORAGE, ran
-                assert_told(ran)
+                assert_reported(ran)
                 assert str(case.folder) in ran.err, ran
             assert_not_synced_again(lines, case)
             case.settle(ran)
@@ -130,11 +130,11 @@ def test_a_call_fails(new_case: NewCase, error: str, part: int) -> None:
 
 
 def assert_not_synced_again(lines: list[str], case: Case) -> None:
-    """A failed ``fsync`` is final: the kernel may have dropped what it could not write."""
+    """Assert that a failed ``fsync`` is not repeated: the kernel may have dropped the data."""
     failed: set[str] = set()
     for call in calls(lines, case.folder):
         if call.name in {"fsync", "fdatasync"}:
-            assert call.paths[0] not in failed, "fsync was tried again"
+            assert call.paths[0] not in failed, "fsync was called again"
             if "INJECTED" in call.text:
                 failed.add(call.paths[0])
 
@@ -142,7 +142,7 @@ def assert_not_synced_again(lines: list[str], case: Case) -> None:
 @needs_strace
 @pytest.mark.parametrize("part", PARTS)
 def test_a_call_fails_while_resuming(new_case: NewCase, part: int) -> None:
-    """What an interrupted run left cannot be read or written: then it is not gone on with."""
+    """If what an interrupted run has left cannot be read or written, the run is not resumed."""
     first = interrupted(new_case())
     found, findings = sweep(first, "--resume", also=("read", "pread64")), Findings()
     for point in spread(found.points, 24)[part :: len(PARTS)]:
@@ -160,7 +160,7 @@ def test_a_call_fails_while_resuming(new_case: NewCase, part: int) -> None:
 
 
 def interrupted(case: Case) -> Case:
-    """A place where a run was killed before it gave its dataset the output's name."""
+    """Return the case after a run that was killed just before it published its dataset."""
     place = str(case.staging / "dataset")
     kill = ["-e", "trace=rename", "-e", "inject=rename:signal=KILL:when=1", "-P", place]
     ran, _ = traced(case, kill)
@@ -172,7 +172,7 @@ def interrupted(case: Case) -> Case:
 @needs_strace
 @pytest.mark.parametrize("fault", ["error=EIO", "signal=KILL"])
 def test_folders_cannot_be_exchanged(new_case: NewCase, fault: str) -> None:
-    """Where a file system cannot swap two names, a failure between two renames loses nothing."""
+    """Where two names cannot be swapped, a failure between two renames loses nothing."""
     case = new_case().with_options("--max-length", "50")
     assert case.fork().code == 0
     before = tree(case.out)
@@ -198,7 +198,7 @@ def test_folders_cannot_be_exchanged(new_case: NewCase, fault: str) -> None:
 @needs_strace
 @pytest.mark.parametrize("call", ["openat", "read"])
 def test_input_cannot_be_read(case: Case, call: str) -> None:
-    """A broken disk under the input: the message names the file, and nothing appears."""
+    """If the input cannot be read, the message names the file, and nothing is published."""
     source = str(case.world.source)
     options = ["-e", f"trace={call}", "-e", f"inject={call}:error=EIO:when=1+", "-P", source]
     ran, lines = traced(case, options)

@@ -1,4 +1,4 @@
-"""Standard streams that are gone or full: a result that could not be printed is no success."""
+"""Standard streams that are closed or full: a result that cannot be printed is no success."""
 
 import os
 import subprocess
@@ -10,26 +10,26 @@ from pathlib import Path
 import pytest
 
 from faults.counts import count
-from faults.harness import Case, assert_told, tree, write_records
+from faults.harness import Case, assert_reported, tree, write_records
 from faults.processes import Ran, Run, reaped
 
 pytestmark = pytest.mark.faults
 
 
 def closed_pipe() -> int:
-    """The writing end of a pipe that nobody reads."""
+    """Return the writing end of a pipe whose reading end is closed."""
     reader, writer = os.pipe()
     os.close(reader)
     return writer
 
 
 def full() -> int:
-    """A device that is always full."""
+    """Open a device that is always full."""
     return os.open("/dev/full", os.O_WRONLY)
 
 
 def run_with(case: Case, make: Callable[[], int], stream: str, *more: str) -> Ran:
-    """Run with a stream of this kind."""
+    """Run with the file that ``make`` opens as a standard stream."""
     handle = make()
     try:
         return case.run(*more, **{stream: handle})
@@ -38,7 +38,7 @@ def run_with(case: Case, make: Callable[[], int], stream: str, *more: str) -> Ra
 
 
 def run_shell(case: Case, redirect: str, *more: str) -> Ran:
-    """Run by a shell that closes a stream."""
+    """Run from a shell that redirects or closes a stream."""
     command = ["sh", "-c", f'exec "$@" {redirect}', "sh", sys.executable, "-m", "sftprep"]
     with reaped(Run([*command, *case.argv(*more)], case.folder)) as run:
         return run.ended()
@@ -46,7 +46,7 @@ def run_shell(case: Case, redirect: str, *more: str) -> Ran:
 
 @pytest.mark.parametrize("flag", ["--json", "--on-error=fail"], ids=["json", "summary"])
 def test_reader_has_gone(case: Case, flag: str) -> None:
-    """As ``| head -c 0``: it ends as a program does that the pipe's signal ends, without a word."""
+    """As with ``| head -c 0``: the exit code is that of SIGPIPE, and there is no message."""
     ran = run_with(case, closed_pipe, "stdout", flag)
     assert (ran.code, ran.err) == (141, "")
     case.settle(ran)
@@ -54,7 +54,7 @@ def test_reader_has_gone(case: Case, flag: str) -> None:
 
 @pytest.mark.parametrize("flag", ["--json", "--on-error=fail"], ids=["json", "summary"])
 def test_stdout_is_full(case: Case, flag: str) -> None:
-    """The summary went nowhere: that is an error, with a message."""
+    """If the summary cannot be written, the run ends with an error."""
     ran = run_with(case, full, "stdout", flag)
     assert ran.code == 74, ran
     assert "No space left on device" in ran.err
@@ -62,7 +62,7 @@ def test_stdout_is_full(case: Case, flag: str) -> None:
 
 
 def test_stdout_is_full_but_not_needed(case: Case) -> None:
-    """With ``--quiet`` nothing is lost."""
+    """With ``--quiet`` there is nothing to print, and the run succeeds."""
     ran = run_with(case, full, "stdout", "--quiet")
     assert ran.code == 0, ran
     case.settle(ran)
@@ -70,16 +70,16 @@ def test_stdout_is_full_but_not_needed(case: Case) -> None:
 
 @pytest.mark.parametrize("flag", ["--json", "--on-error=fail"], ids=["json", "summary"])
 def test_stdout_is_closed(case: Case, flag: str) -> None:
-    """``>&-``: the first file that is opened must not be taken for it."""
+    """With ``>&-``, a file that the run opens must not be taken for stdout."""
     ran = run_shell(case, ">&-", flag)
     assert ran.code == 74, ran
-    assert_told(ran)
+    assert_reported(ran)
     case.settle(ran)
 
 
 @pytest.mark.parametrize("redirect", ["2>&-", "2>/dev/full", "<&-", "<&- 2>&-"])
 def test_other_streams(case: Case, redirect: str) -> None:
-    """Without stdin or stderr a good run is as good."""
+    """Without stdin or stderr a good run still succeeds."""
     ran = run_shell(case, redirect)
     assert ran.code == 0, ran
     assert "8 shards" in ran.out
@@ -89,7 +89,7 @@ def test_other_streams(case: Case, redirect: str) -> None:
 
 @pytest.mark.parametrize("redirect", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-", "2>/dev/full"])
 def test_errors_keep_their_codes(case: Case, redirect: str) -> None:
-    """Bad data is bad data, also where nobody can be told."""
+    """The exit code says bad data, even if the message cannot be printed."""
     case.source = case.folder / "bad.jsonl"
     case.source.write_text("no json\n")
     ran = run_shell(case, redirect)
@@ -101,7 +101,7 @@ def test_errors_keep_their_codes(case: Case, redirect: str) -> None:
 
 
 def test_head(case: Case) -> None:
-    """In a real pipe, with a reader that takes a byte and goes."""
+    """In a real pipe, a reader takes one byte and closes its end."""
     command = " ".join([sys.executable, "-m", "sftprep", *case.argv("--json")])
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command} | head -c 1"],
@@ -120,7 +120,7 @@ def test_head(case: Case) -> None:
 
 @pytest.fixture
 def from_stdin(case: Case) -> Case:
-    """A run that reads standard input, and what it gives when nothing disturbs it."""
+    """A run that reads standard input, with the dataset of an undisturbed one."""
     case.source = Path("-")
     with case.world.source.open("rb") as file:
         assert case.run(stdin=file).code == 0
@@ -130,18 +130,18 @@ def from_stdin(case: Case) -> Case:
 
 
 def test_stdin_is_closed(case: Case) -> None:
-    """``<&-``: a clear error."""
+    """With ``<&-`` the message names standard input."""
     case.source = Path("-")
     ran = run_shell(case, "<&-")
     count("faults")
     assert ran.code in {2, 66, 74}, ran
-    assert_told(ran)
+    assert_reported(ran)
     assert "standard input" in ran.err or "stdin" in ran.err, ran.err
     assert not case.out.exists()
 
 
 def test_stdin_is_slow(from_stdin: Case) -> None:
-    """A writer that takes its time, and writes in pieces that end anywhere."""
+    """The writer is slow, and its writes end anywhere in a record."""
     case = from_stdin
     data = case.world.source.read_bytes()
     reader, writer = os.pipe()
@@ -158,7 +158,7 @@ def test_stdin_is_slow(from_stdin: Case) -> None:
 
 
 def test_stdin_can_be_resumed(from_stdin: Case) -> None:
-    """If it gives the same bytes again."""
+    """A run can be resumed if standard input gives the same bytes again."""
     case = from_stdin
     whole = write_records(case.folder / "in.jsonl", 2_500_000)
     with whole.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Workers that die: the parent notices, tries once more, and then names what they died of."""
+"""Workers that die: the parent notices, tries once more, then names the block they died of."""
 
 import os
 import random
@@ -18,13 +18,13 @@ from faults.processes import Ran, Run, reaped, workers_of
 pytestmark = pytest.mark.faults
 DEATH_NOTE = re.compile(
     r"(in\.jsonl: the worker process for lines [\d,]+ to [\d,]+ died twice"
-    r"|a worker process died twice before it could work): it was killed by signal 9"
+    r"|a worker process died twice before it was given a block): it was killed by signal 9"
 )
 
 
 @pytest.fixture
 def long(case: Case) -> Case:
-    """A run on ten times the input, with two workers."""
+    """A run on ten times as much input, with two workers."""
     case.source = write_records(case.folder / "in.jsonl", 3_000_000)
     case.options = ("--shard-size", "200KB")
     assert case.fork().code == 0
@@ -35,17 +35,17 @@ def long(case: Case) -> Case:
 
 
 def first_workers(run: Run) -> list[int]:
-    """Wait until both workers are there, and not just what they will be forked from."""
+    """Wait until both workers exist, not just the fork server, and return their process ids."""
     until = time.monotonic() + 30
     while len(found := [pid for pid in workers_of(run.pid) if is_forked(pid)]) < 2:
-        assert run.process.poll() is None, "ended without workers"
-        assert time.monotonic() < until, "starts no workers"
+        assert run.process.poll() is None, "the run ended without workers"
+        assert time.monotonic() < until, "the run starts no workers"
         time.sleep(0.005)
     return found
 
 
 def is_forked(pid: int) -> bool:
-    """Whether a process came from the program that leads the workers' group."""
+    """Tell whether a process was forked by the fork server, which leads their process group."""
     try:
         return os.getpgid(pid) != pid
     except ProcessLookupError:
@@ -53,7 +53,7 @@ def is_forked(pid: int) -> bool:
 
 
 def kill(pid: int) -> bool:
-    """Kill a process; whether it was still there."""
+    """Kill a process; return whether it was still there."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:
@@ -62,7 +62,7 @@ def kill(pid: int) -> bool:
 
 
 def test_one_worker_is_killed(long: Case) -> None:
-    """Its block is done again by a new worker, and nothing is different in the end."""
+    """A new worker does its block again, and the dataset is the same."""
     choose = random.Random(8)
     for _ in range(many(3, 20)):
         with reaped(long.start()) as run:
@@ -78,7 +78,7 @@ def test_one_worker_is_killed(long: Case) -> None:
 
 
 def test_every_worker_is_killed(long: Case) -> None:
-    """Whether at work or before, the run does not go on for ever, and says how they died."""
+    """However early they die, the run ends, and its message says how they died."""
     with reaped(long.start()) as run:
         first_workers(run)
         while run.process.poll() is None:
@@ -91,16 +91,16 @@ def test_every_worker_is_killed(long: Case) -> None:
 
 
 def test_killed_in_the_middle_of_an_answer(long: Case) -> None:
-    """The parent has half a result in its pipe: it is not taken for a whole one."""
+    """Half a result in the pipe is not taken for a whole one."""
     long.options = ("--shard-size", "400KB")
     assert long.with_options(*long.options, workers=1).fork().code == 0
     long.reference = tree(long.out)
     long.clear()
     with reaped(long.start()) as run:
         first_workers(run)
-        time.sleep(0.1)  # they have blocks
+        time.sleep(0.1)  # the workers have blocks by now
         os.kill(run.pid, signal.SIGSTOP)
-        time.sleep(2)  # the workers fill the pipes, and wait
+        time.sleep(2)  # the workers fill the pipes, then wait
         killed = [kill(pid) for pid in workers_of(run.pid)]
         os.kill(run.pid, signal.SIGCONT)
         ran = run.ended()
@@ -111,7 +111,7 @@ def test_killed_in_the_middle_of_an_answer(long: Case) -> None:
 
 
 def test_parent_is_killed(long: Case) -> None:
-    """No worker outlives it, and no shared memory is left."""
+    """No worker outlives the parent, and no shared memory is left."""
     before = set(Path("/dev/shm").iterdir())
     choose = random.Random(7)
     killed = 0
@@ -136,7 +136,7 @@ def test_parent_is_killed(long: Case) -> None:
 
 @contextmanager
 def memory_group(limit: int) -> Iterator[Path]:
-    """A control group for processes that may use so many bytes; its file of process ids."""
+    """Create a control group with this memory limit in bytes; yield its file of process ids."""
     two = Path("/sys/fs/cgroup/cgroup.controllers")
     root = Path("/sys/fs/cgroup") if two.is_file() else Path("/sys/fs/cgroup/memory")
     group = root / f"sftprep-faults-{os.getpid()}"
@@ -163,7 +163,7 @@ def memory_group(limit: int) -> Iterator[Path]:
 
 
 def confine(pid: int, group: Path) -> None:
-    """Put a process under the limit."""
+    """Move a process into the control group."""
     try:
         group.write_text(str(pid))
     except ProcessLookupError:
@@ -171,7 +171,7 @@ def confine(pid: int, group: Path) -> None:
 
 
 def run_confined(case: Case, group: Path, *, all_of_them: bool) -> tuple[Ran, set[int]]:
-    """Run with the first worker, or every worker, short of memory; and which those were."""
+    """Run with too little memory for the first worker or for all; also return which those were."""
     seen: set[int] = set()
     with reaped(case.start()) as run:
         while run.process.poll() is None:
@@ -184,7 +184,7 @@ def run_confined(case: Case, group: Path, *, all_of_them: bool) -> tuple[Ran, se
 
 
 def test_one_worker_runs_out_of_memory(long: Case) -> None:
-    """The kernel kills it; a new one does its block."""
+    """The kernel kills it, and a new worker does its block."""
     with memory_group(16 << 20) as group:
         ran, _ = run_confined(long, group, all_of_them=False)
     assert ran.code == 0, ran
@@ -193,7 +193,7 @@ def test_one_worker_runs_out_of_memory(long: Case) -> None:
 
 
 def test_every_worker_runs_out_of_memory(long: Case) -> None:
-    """Told with memory as a likely reason."""
+    """The message names memory as a likely reason."""
     with memory_group(16 << 20) as group:
         ran, seen = run_confined(long, group, all_of_them=True)
     assert len(seen) > 1

@@ -1,8 +1,8 @@
-"""Runs under ``strace``: what they call, and what happens when a call fails or is the last.
+"""Runs under ``strace``: which system calls they make, and what happens if one fails or kills.
 
-A fault is one call on the output's files: the N-th ``fsync`` of a thread, say. The calls of an
-undisturbed run are recorded first, so that a sweep knows how many there are of each and on which
-paths; only calls on those paths are counted and broken.
+A fault strikes one call on the output's files, for example the third ``fsync`` of a thread. First
+the calls of an undisturbed run are recorded: so a sweep knows how many calls of each name there are
+and on which paths. Only calls on those paths are counted and broken.
 """
 
 import re
@@ -18,7 +18,7 @@ import pytest
 from faults.harness import Case
 from faults.processes import LONGEST, Ran
 
-# "access" and "stat" are left out: a failure there says that a file is not there.
+# Without "access" and "stat": if they fail, the file does not exist.
 CALLS = (
     *("openat", "write", "pwrite64", "writev", "fsync", "fdatasync", "ftruncate", "fallocate"),
     *("close", "flock", "rename", "renameat", "renameat2", "link", "linkat", "mkdir", "mkdirat"),
@@ -29,16 +29,16 @@ QUOTED = re.compile(r'[<"](/[^">]*)[">]')
 
 
 class Call(NamedTuple):
-    """A call of a trace, on the output's files."""
+    """A system call on the output's files, from a trace."""
 
     thread: int
     name: str
-    paths: tuple[str, ...]  # that it names or whose files it uses, links resolved
-    text: str  # the arguments and the result
+    paths: tuple[str, ...]  # that it names, or of the descriptors that it uses; without links
+    text: str  # its arguments and its result
 
 
 def why_no_strace() -> str:
-    """Why no run can be traced here, or nothing."""
+    """Return why no run can be traced here; empty if one can."""
     if shutil.which("strace") is None:
         return "strace is not installed"
     probe = subprocess.run(["strace", "-e", "trace=none", "true"], capture_output=True, check=False)
@@ -50,12 +50,12 @@ needs_strace = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
 
 
 def traced(case: Case, options: list[str], *more: str) -> tuple[Ran, list[str]]:
-    """Run a fork under ``strace``; what it gave, and the trace's lines.
+    """Run a fork under ``strace``; return its result and the lines of the trace.
 
     Args:
-        case: the place.
+        case: the run's folder and command.
         options: of strace: what to trace and what to break.
-        more: arguments of the run.
+        more: further arguments of the run.
     """
     trace = case.folder / "trace"
     trace.unlink(missing_ok=True)
@@ -75,7 +75,7 @@ def traced(case: Case, options: list[str], *more: str) -> tuple[Ran, list[str]]:
 
 
 def _ends(tracer: subprocess.Popen[bytes]) -> bool:
-    """Whether the tracer ends by itself, as it does once the run has."""
+    """Tell whether the tracer ends by itself, as it does after the run."""
     until = time.monotonic() + 5
     while tracer.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
@@ -83,7 +83,7 @@ def _ends(tracer: subprocess.Popen[bytes]) -> bool:
 
 
 def calls(lines: list[str], folder: Path) -> list[Call]:
-    """The calls of a trace that name a path in ``folder``, in the order in which they ended."""
+    """Return the calls on paths below ``folder``, in the order in which they returned."""
     begun: dict[tuple[int, str], str] = {}
     found = []
     for line in lines:
@@ -101,13 +101,13 @@ def calls(lines: list[str], folder: Path) -> list[Call]:
 
 
 class Sweep(NamedTuple):
-    """Where faults can strike a run: the calls on its output, of each kind and thread."""
+    """The points at which a fault can strike: the calls of a run on its output."""
 
-    points: list[tuple[str, int]]  # a call's name, and the how manieth of its thread
+    points: list[tuple[str, int]]  # a call's name, and its number among those of its thread
     paths: list[str]  # relative to the case's folder
 
     def inject(self, case: Case, point: tuple[str, int], fault: str) -> list[str]:
-        """The options of strace for a fault at one point."""
+        """Return the options of strace for a fault at one point."""
         name, number = point
         paths = [option for path in self.paths for option in ("-P", str(case.folder / path))]
         names = ",".join(sorted({name for name, _ in self.points}))
@@ -115,12 +115,12 @@ class Sweep(NamedTuple):
 
 
 def sweep(case: Case, *more: str, also: tuple[str, ...] = ()) -> Sweep:
-    """Trace a run that nothing disturbs.
+    """Trace an undisturbed run, and return the points at which faults can strike it.
 
     Args:
-        case: the place.
-        more: arguments of the run.
-        also: calls to look at besides those that write.
+        case: the run's folder and command.
+        more: further arguments of the run.
+        also: names of calls to include besides those that write.
     """
     ran, lines = traced(case, ["-e", f"trace={','.join((*CALLS, *also))}"], *more)
     assert ran.code == 0, ran.err
@@ -135,5 +135,5 @@ def sweep(case: Case, *more: str, also: tuple[str, ...] = ()) -> Sweep:
 
 
 def struck(lines: list[str]) -> bool:
-    """Whether the fault came to pass."""
+    """Tell whether the fault has struck."""
     return any("(INJECTED)" in line or "+++ killed by SIGKILL" in line for line in lines)

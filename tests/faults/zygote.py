@@ -1,12 +1,12 @@
 """A process that has everything imported and forks a child for each run of ``sftprep``.
 
-In     JSON lines on the socket whose number is the first argument: ``{"start": ...}`` with argv,
-       folder, output files and environment, or ``{"wait": pid, "seconds": s}``.
-Out    JSON lines: the child's pid; its exit code (negative: the signal that ended it), or null when
-       it still runs.
-Keeps  a run as it is from a shell, but for the start: the child calls the command's ``main`` and
-       ends as an interpreter ends. A run then takes 0.3 seconds instead of 2.
-Never  encodes anything itself: the encoder's threads do not survive a fork.
+In     JSON lines on the socket whose descriptor is the first argument: ``{"start": ...}`` with
+       argv, folder, output files and environment, or ``{"wait": pid, "seconds": s}``.
+Out    JSON lines: the process id of the child; its exit code (minus a signal if one killed it), or
+       null if it still runs.
+Keeps  A run the same as from a shell, except for its start: the child calls the command's ``main``
+       and exits like an interpreter. So a run takes 0.3 seconds instead of 2.
+Never  Encodes anything itself: the encoder's threads do not survive a fork.
 """
 
 import importlib
@@ -22,7 +22,7 @@ PLAIN: dict[str, Any] = {"env": {}, "limits": {}}
 
 
 def preload(argv: list[str]) -> None:
-    """Import what a run imports: a first child runs, and tells which modules it had at its end."""
+    """Import all modules that a run imports; a first child runs and reports which those are."""
     reader, writer = os.pipe()
     if (pid := os.fork()) == 0:
         os.close(reader)
@@ -49,7 +49,7 @@ def preload(argv: list[str]) -> None:
 
 
 def become(request: dict[str, Any]) -> None:
-    """In a child: take on the run's folder, streams and environment."""
+    """In a child: set the folder, streams, limits and environment of the requested run."""
     os.setsid()
     os.chdir(request["cwd"])
     os.environ.update(request["env"])
@@ -64,16 +64,16 @@ def become(request: dict[str, Any]) -> None:
 
 
 def await_tracer() -> None:
-    """Go on once a tracer is attached."""
+    """Wait until a tracer is attached."""
     while True:
-        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - no imports
+        with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123 - no pathlib
             if "TracerPid:\t0\n" not in status.read():
                 return
         time.sleep(0.001)
 
 
 def wait(pid: int, seconds: float) -> int | None:
-    """The exit code of a child, or None when it still runs after that time."""
+    """Return the exit code of a child, or None if it still runs after this many seconds."""
     until = time.monotonic() + seconds
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -85,7 +85,7 @@ def wait(pid: int, seconds: float) -> int | None:
 
 
 def serve(number: int) -> None:
-    """Answer requests until the other side closes; in a child, return to run ``main``."""
+    """Answer requests until the socket is closed; in a child, return, so that it runs ``main``."""
     with socket.socket(fileno=number) as link, link.makefile("rw") as lines:
         preload(json.loads(lines.readline()))
         lines.write("ready\n")

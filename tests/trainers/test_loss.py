@@ -1,4 +1,4 @@
-"""The shards in a trainer's hands: PyTorch's loss counts just the tokens that are trained."""
+"""The loss of PyTorch counts exactly the tokens that the shards mark as trained."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ IGNORE = -100
 
 
 def batch(folder: Path, rows: int) -> tuple[list[list[int]], list[list[int]]]:
-    """Ids and labels of the first rows of a dataset made from the sample data."""
+    """Build a dataset from the sample data; return ids and labels of its first rows."""
     prepare(
         Recipe(
             inputs=(str(SAMPLE_DATA / "messages.jsonl"),),
@@ -32,7 +32,7 @@ def batch(folder: Path, rows: int) -> tuple[list[list[int]], list[list[int]]]:
 
 
 def test_cross_entropy(tmp_path: Path) -> None:
-    """``CrossEntropyLoss(ignore_index=-100)`` is the mean over the answers' tokens alone."""
+    """``CrossEntropyLoss(ignore_index=-100)`` is the mean over the trained tokens alone."""
     ids, labels = batch(tmp_path / "out", 8)
     longest = max(map(len, ids))
     inputs = torch.tensor([row + [0] * (longest - len(row)) for row in ids])
@@ -57,7 +57,7 @@ def test_cross_entropy(tmp_path: Path) -> None:
 
 
 def test_gradient(tmp_path: Path) -> None:
-    """A token that is only ever masked gets no gradient as a target."""
+    """A token that is never trained gets no gradient as a target."""
     ids, labels = batch(tmp_path / "out", 8)
     size = 4096
     bias = torch.zeros(size, requires_grad=True)
@@ -69,5 +69,5 @@ def test_gradient(tmp_path: Path) -> None:
     assert masked_only
     share = len(flat[flat != IGNORE]) / size
     assert bias.grad is not None
-    for token in masked_only:  # only the softmax pushes it down: it is nowhere the target
+    for token in masked_only:  # only the softmax lowers its score; it is never the target
         assert bias.grad[token].item() == pytest.approx(share)

@@ -1,17 +1,15 @@
-"""What parent and workers say to each other: small things as objects, large ones as bytes.
+"""Messages between the parent and its workers: an object, and large buffers beside it.
 
-In     an object, and buffers that belong to it (a block's bytes, a result's columns).
-Out    the same at the other end of the pipe.
-Keeps  the bytes of buffers as they are, without a copy more than the pipe's own.
-Raises EOFError: the other end is gone, perhaps in the middle.
-
-Nothing that takes long is imported here: a worker listens before it has loaded its libraries, so
-that its parent need not wait until it has.
+In     An object, and the buffers that belong to it (a block's bytes, the columns of a result).
+Out    The same object and buffers at the other end of the pipe.
+Keeps  Buffers as raw bytes: they are not pickled, and not copied but by the pipe itself.
+Never  Imports anything heavy: a worker receives messages before it has loaded its libraries, so
+       that the parent does not wait for it.
+Raises EOFError: the other end was closed, perhaps in the middle of a message.
 """
 
 import os
 import queue
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -19,106 +17,102 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
 
-from sftprep.system.linux import die_with_parent, is_orphan
-
-WRITE_AT_ONCE = 1 << 20
+BYTES_PER_WRITE = 1 << 20
 
 
 class Ready(NamedTuple):
-    """A worker's first word."""
+    """The first message of a worker: it has loaded what it needs."""
 
     pid: int
 
 
-class Letter(NamedTuple):
-    """What was received."""
+class Failed(NamedTuple):
+    """The last message of a worker: an error that concerns the whole run, not one record."""
 
-    packed: bytes  # an object; see ``thing``
+    error: Exception
+
+
+class Message(NamedTuple):
+    """A message as it was received."""
+
+    pickled: bytes
     buffers: list[Any]
 
-    def thing(self) -> Any:
-        """The object: only now are the modules loaded that it needs."""
-        return ForkingPickler.loads(self.packed)
+    def content(self) -> Any:
+        """Unpickle the object; this imports the modules that define its classes."""
+        return ForkingPickler.loads(self.pickled)
 
 
-def send(pipe: Connection, thing: Any, buffers: Sequence[Any] = ()) -> None:
-    """Send an object and its buffers."""
-    pipe.send(thing)
-    # An empty view cannot be cast.
+def send(pipe: Connection, content: Any, buffers: Sequence[Any] = ()) -> None:
+    """Send an object and its buffers.
+
+    Args:
+        pipe: the sender's end.
+        content: any object that can be pickled.
+        buffers: contiguous bytes-like objects, numpy arrays too; they arrive as bytes.
+    """
+    pipe.send(content)
+    # memoryview.cast refuses a view that is empty.
     views = [memoryview(buffer).cast("B") if len(buffer) else memoryview(b"") for buffer in buffers]
     pipe.send([len(view) for view in views])
     for view in views:
         while view:
-            view = view[os.write(pipe.fileno(), view[:WRITE_AT_ONCE]) :]  # noqa: PLW2901
+            view = view[os.write(pipe.fileno(), view[:BYTES_PER_WRITE]) :]  # noqa: PLW2901
 
 
-def receive(pipe: Connection, empty: Callable[[int], Any] = bytearray) -> Letter:
-    """Take the next object and its buffers.
+def receive(pipe: Connection, allocate: Callable[[int], Any] = bytearray) -> Message:
+    """Wait for the next message and return it.
 
     Args:
-        pipe: our end.
-        empty: makes a buffer of so many bytes.
+        pipe: the receiver's end.
+        allocate: returns a writable buffer of the given number of bytes.
     """
-    packed = pipe.recv_bytes()
-    buffers = [empty(size) for size in pipe.recv()]
+    pickled = pipe.recv_bytes()
+    buffers = [allocate(size) for size in pipe.recv()]
     for buffer in buffers:
         view = memoryview(buffer)
         while view:
-            got = os.readv(pipe.fileno(), [view])
-            if not got:
+            received = os.readv(pipe.fileno(), [view])
+            if not received:
                 raise EOFError
-            view = view[got:]
-    return Letter(packed, buffers)
+            view = view[received:]
+    return Message(pickled, buffers)
 
 
 class Inbox:
-    """Takes letters as they come: who sends them never waits for one who loads or works.
+    """Receives messages in a thread, so that the sender never waits until this process has time.
 
-    The process ends if the other end is gone while more letters are expected: it has no more work.
+    If the other end is closed while more messages are expected, this process exits at once, with
+    code 0: nobody needs its results.
 
     Args:
-        pipe: our end.
-        only: how many to take; all, unless given.
+        pipe: the receiver's end.
+        limit: the number of messages to receive; all that come, unless given.
     """
 
-    def __init__(self, pipe: Connection, only: int | None = None) -> None:
-        self._letters: queue.SimpleQueue[Letter] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._listen, args=(pipe, only), daemon=True)
+    def __init__(self, pipe: Connection, limit: int | None = None) -> None:
+        self._messages: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._receive, args=(pipe, limit), daemon=True)
         self._thread.start()
 
-    def take(self) -> Letter:
-        """The next letter, which is waited for."""
-        return self._letters.get()
+    def take(self) -> Message:
+        """Return the next message; wait for it if need be."""
+        return self._messages.get()
 
     def is_empty(self) -> bool:
-        """Whether none is there now."""
-        return self._letters.empty()
+        """Tell whether no message is waiting to be taken."""
+        return self._messages.empty()
 
-    def close(self) -> None:
-        """All letters were taken: no thread is left, which a fork would not survive."""
+    def join(self) -> None:
+        """Wait until the thread has ended, which it does after ``limit`` messages.
+
+        A process must have no other thread when it forks.
+        """
         self._thread.join()
 
-    def _listen(self, pipe: Connection, only: int | None) -> None:
+    def _receive(self, pipe: Connection, limit: int | None) -> None:
         try:
-            for _ in count() if only is None else range(only):
-                self._letters.put(receive(pipe))
+            for _ in count() if limit is None else range(limit):
+                self._messages.put(receive(pipe))
         except (EOFError, OSError):
             os._exit(0)
-
-
-def main(parent: int, *descriptors: int) -> None:
-    """The life of a program that becomes workers: it listens, and loads what they need.
-
-    Args:
-        parent: its number. Whoever else is our parent took us from one that has ended.
-        descriptors: of the workers' ends of pipes.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whether it ends the run the parent decides
-    die_with_parent()
-    if is_orphan(parent):
-        os._exit(0)
-    pipes = [Connection(descriptor) for descriptor in descriptors]
-    settings = Inbox(pipes[0], only=1)
-    from sftprep.engine.local.worker import work
-
-    work(parent, pipes, settings)

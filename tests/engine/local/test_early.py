@@ -1,133 +1,119 @@
-"""early, process and pipes: workers that are started before there is work, and told of it."""
+"""early: workers are started before the run is planned, where the input is certainly large."""
 
-import os
-import signal
-from multiprocessing.connection import Connection, Pipe
+from multiprocessing.connection import Connection
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from toys import SAMPLE_TOKENIZER, Started, write_jsonl
+from typer.testing import CliRunner
 
-from sftprep import Recipe, UsageError, early, prepare
-from sftprep import plan as plans
+from sftprep import Recipe, UsageError
+from sftprep.cli.app import app
 from sftprep.data.block import Block
-from sftprep.engine.local import worker
-from sftprep.engine.local.fork_server import Staff, waiting
-from sftprep.engine.local.messages import receive, send
-from sftprep.plan import Plan
+from sftprep.engine.local.early import ENOUGH_BYTES, started_early
+from sftprep.engine.local.engine import FEW_BLOCKS
+from sftprep.run import prepare
+from sftprep.system.cores import usable_cores
 
 
-def recipe(folder: Path, records: int, **options: Any) -> Recipe:
-    """A recipe for a file with so many records."""
-    rows = [{"prompt": f"{n}: what?\n", "completion": f"It is {n}."} for n in range(records)]
-    data = write_jsonl(folder / "in.jsonl", rows)
-    given = {"output": str(folder / "out"), "tokenizer": str(SAMPLE_TOKENIZER), "workers": 2}
-    return Recipe(**{"inputs": (str(data),), **given, **options})
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A file of a few records."""
+    return write_jsonl(tmp_path / "in.jsonl", [{"prompt": "What?\n", "completion": "It."}] * 10)
 
 
-def test_much_input_has_workers_early(
-    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    """A file that is large enough for workers by default, most of it blank lines."""
+    line = b'{"prompt": "What?\\n", "completion": "It."}\n' + b" " * (1 << 18) + b"\n"
+    path = tmp_path / "large.jsonl"
+    path.write_bytes(line * (ENOUGH_BYTES // len(line) + 1))
+    return path
+
+
+def recipe(data: Path, output: str = "out", **options: Any) -> Recipe:
+    """A recipe for two workers."""
+    folder = str(data.with_name(output))
+    given = {"inputs": (str(data),), "output": folder, "tokenizer": str(SAMPLE_TOKENIZER)}
+    return Recipe(**{"workers": 2, **given, **options})
+
+
+def test_workers_that_were_started_early_do_all_the_work(
+    started: Started, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are there before the run is planned, do all the work, and change no byte."""
-    alone = prepare(recipe(tmp_path, 60_000, workers=1))
+    """They change no byte of the dataset."""
+    alone = prepare(recipe(large, workers=1))
     assert started == []
-    planned: list[int] = []
-    given: list[Block] = []
+    sent: list[Block] = []
+    send = Connection.send
 
-    def plan(found: Recipe) -> Plan:
-        planned.append(len(started))
-        return plans.plan(found)
+    def record(self: Connection, content: Any) -> None:
+        sent.extend([content] if isinstance(content, Block) else [])
+        send(self, content)
 
-    def send_block(pipe: Connection, block: Block) -> None:
-        given.append(block)
-        worker.send_block(pipe, block)
-
-    monkeypatch.setattr("sftprep.run.plan", plan)
-    monkeypatch.setattr("sftprep.engine.local.pool.send_block", send_block)
-    monkeypatch.setattr("sftprep.engine.local.pool.FEW", 1)  # blocks that are done without workers
-    monkeypatch.setattr(early, "LITTLE", 1 << 20)
-    made = prepare(recipe(tmp_path, 60_000, output=str(tmp_path / "other")))
-    assert (made.status, planned, len(started)) == ("written", [1], 1)
-    assert sum(len(block.data) for block in given) == (tmp_path / "in.jsonl").stat().st_size
+    monkeypatch.setattr(Connection, "send", record)
+    with started_early([str(large)], 2) as early:
+        assert len(started) == 1
+        made = prepare(recipe(large, "other"), early=early)
+    assert (made.status, len(started)) == ("written", 1)
+    assert len(sent) >= FEW_BLOCKS
     assert made.manifest.shards == alone.manifest.shards
 
 
-def test_little_input_has_none(tmp_path: Path, started: Started) -> None:
-    """Nor has a single worker, or a run that will be refused."""
-    prepare(recipe(tmp_path, 10))
-    assert started == []
+@pytest.mark.parametrize("name", ["-", ".", "nothing\0", "*.jsonl", "missing.jsonl"])
+def test_only_plain_files_tell_their_size(started: Started, data: Path, name: str) -> None:
+    """Nothing is started for what may be little, and nothing fails."""
+    with started_early([name], 2, enough_bytes=1):
+        assert started == []
+    with started_early([name, str(data)], 2, enough_bytes=data.stat().st_size):
+        assert len(started) == 1
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"workers": 1},
-        {"output": None},
-        {"tokenizer": None},
-        {"inputs": ()},
-        {"inputs": ("-",)},
-        {"inputs": (".",)},
-        {"inputs": ("nothing\0",)},
-        {"inputs": ("*.jsonl",)},
-    ],
-)
-def test_what_is_not_known_to_be_much(
-    tmp_path: Path, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Only files tell their size."""
-    monkeypatch.setattr(early, "LITTLE", 1)
-    assert early._early_workers(recipe(tmp_path, 10)) == 2
-    assert early._early_workers(recipe(tmp_path, 10, workers=None)) in {
-        0 if (cores := len(os.sched_getaffinity(0))) == 1 else cores
-    }
-    assert early._early_workers(recipe(tmp_path, 10, **options)) == 0
+def test_small_files_need_no_workers(started: Started, data: Path) -> None:
+    """What counts is the sum of their sizes."""
+    size = data.stat().st_size
+    for inputs, limit in (([], 1), ([data], size + 1), ([data, data], 2 * size + 1)):
+        with started_early(list(map(str, inputs)), 2, enough_bytes=limit):
+            assert started == []
+    with started_early([str(data)] * 2, 2, enough_bytes=2 * size):
+        assert len(started) == 1
 
 
-def test_workers_end_with_a_run_that_is_refused(
-    tmp_path: Path, started: Started, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Nobody waits for work that will not come."""
-    monkeypatch.setattr(early, "LITTLE", 1)
-    with pytest.raises(UsageError):
-        prepare(recipe(tmp_path, 10, allow_control=("<nothing>",)))
+def test_the_default_number_of_workers_is_that_of_the_cores(started: Started, data: Path) -> None:
+    """A single worker is not started: this process does its work."""
+    with started_early([str(data)], 1, enough_bytes=1):
+        assert started == []
+    with started_early([str(data)], None, enough_bytes=1) as pool:
+        cores = usable_cores()
+        assert len(started) == (0 if cores == 1 else 1)
+        if cores > 1:
+            pool.take(cores)
+            assert len(started) == 1  # they were all there
+
+
+def test_workers_end_with_a_run_that_is_refused(started: Started, data: Path) -> None:
+    """They do not wait for work that will not come."""
+    with (
+        pytest.raises(UsageError),
+        started_early([str(data)], 2, enough_bytes=1) as early,
+    ):
+        prepare(recipe(data, allow_control=("<nothing>",)), early=early)
     assert len(started) == 1
 
 
-def test_staff(started: Started) -> None:
-    """Those that wait are taken first, and all end together, at work or not."""
-    with waiting(2) as staff:
-        hired = staff.hire(1) + staff.hire(1) + staff.hire(1)
-        assert len(started) == 2
-        assert [process.is_first for process in hired] == [True, False, True]
-        assert [process.poll() for process in started] == [None, None]
-        assert staff.hire(0) == []
-    assert [process.returncode for process in started] == [-signal.SIGKILL] * 2
-    Staff().end()
+def test_the_command_starts_workers_only_for_large_input(
+    started: Started, data: Path, large: Path
+) -> None:
+    """It does so before it knows whether the recipe can work."""
+    assert command(data) == 0
+    assert started == []
+    assert command(large, "--allow-control", "<nothing>") == 2
+    assert len(started) == 1
 
 
-@pytest.mark.parametrize("buffers", [[], [b""], [b"abc", b"", b"\n" * (3 << 20)]])
-def test_letters(buffers: list[bytes]) -> None:
-    """An object and its buffers come as they were sent, however large."""
-    ours, theirs = Pipe()
-    sender = Thread(target=send, args=(ours, {"a": [1, None]}, buffers))
-    sender.start()
-    letter = receive(theirs)
-    sender.join()
-    assert letter.thing() == {"a": [1, None]}
-    assert [bytes(buffer) for buffer in letter.buffers] == buffers
-
-
-@pytest.mark.parametrize("half", ["nothing", "head", "part of a buffer"])
-def test_the_other_end_is_gone(half: str) -> None:
-    """Whatever came before."""
-    ours, theirs = Pipe()
-    if half != "nothing":
-        ours.send({})
-    if half == "part of a buffer":
-        ours.send([3])
-        os.write(ours.fileno(), b"ab")
-    ours.close()
-    with pytest.raises(EOFError):
-        receive(theirs)
+def command(source: Path, *options: str) -> int:
+    """Run ``sftprep prepare`` in this process with two workers; return its exit code."""
+    given = [str(source), "--output", str(source.with_name("out")), "--workers", "2", *options]
+    tokenizer = ["--tokenizer", str(SAMPLE_TOKENIZER)]
+    return CliRunner().invoke(app, ["prepare", *given, *tokenizer]).exit_code

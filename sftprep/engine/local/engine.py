@@ -1,0 +1,83 @@
+"""The local engine: blocks in, results out, in this process or in worker processes.
+
+In     Blocks in input order, and the settings from which a ``Pipeline`` is built.
+Out    One result per block, in the same order, whatever the number of workers.
+Never  Runs a template that is not built in inside this process: it may not finish, or may exhaust
+       the memory.
+Raises See ``scheduler``, and whatever ``Pipeline`` raises.
+"""
+
+import gc
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from itertools import chain
+
+from sftprep.data.block import Block
+from sftprep.data.result import BlockResult
+from sftprep.engine.local.pool import WorkerPool
+from sftprep.engine.local.scheduler import BYTES_IN_FLIGHT, Scheduler
+from sftprep.pipeline import Pipeline, Settings
+from sftprep.system.memory import keep_freed
+
+FEW_BLOCKS = 6  # this process is done with fewer before a worker has started
+
+
+def run_blocks(
+    blocks: Iterable[Block],
+    settings: Settings,
+    workers: int,
+    names: Sequence[str] = (),
+    early: WorkerPool | None = None,
+) -> Iterator[BlockResult]:
+    """Take every block through the stages.
+
+    Fewer than ``FEW_BLOCKS`` blocks, or a single worker, need no other process, unless the template
+    is not built in.
+
+    Args:
+        blocks: in input order.
+        settings: what the pipeline is built from, here or in the workers.
+        workers: the largest number of worker processes.
+        names: the paths of the sources, for messages.
+        early: workers that were started already; they end with the last result.
+
+    Yields:
+        One result per block, in the order of the blocks.
+    """
+    blocks = iter(blocks)
+    first, is_all = _read_ahead(blocks)
+    if not first:
+        return
+    is_little = is_all and not (settings.is_slow and len(first) > 1)
+    if not settings.untrusted and (workers == 1 or is_little):
+        pipeline = Pipeline(settings)
+        with _without_cyclic_gc():
+            yield from map(pipeline.process, chain(first, blocks))
+        return
+    keep_freed()
+    with closing(early or WorkerPool()) as pool:
+        scheduler = Scheduler(settings, names, pool)
+        scheduler.add_workers(min(workers, len(first)) if is_all else workers)
+        yield from scheduler.run(chain(first, blocks))
+
+
+def _read_ahead(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
+    """Read the first few blocks; return them, and whether there are no more."""
+    first: list[Block] = []
+    for block in blocks:
+        first.append(block)
+        if len(first) == FEW_BLOCKS or sum(len(b.data) for b in first) >= BYTES_IN_FLIGHT:
+            return first, False
+    return first, True
+
+
+@contextmanager
+def _without_cyclic_gc() -> Iterator[None]:
+    """Turn the garbage collector off: reference counting frees records, which hold no cycles."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,62 @@
+"""Payloads: a block and a result are the same at both ends of a pipe."""
+
+from collections import Counter
+from multiprocessing.connection import Pipe
+
+import numpy as np
+from toy_blocks import block
+
+from sftprep.data.batch import Batch
+from sftprep.data.block import Element
+from sftprep.data.result import BlockResult
+from sftprep.engine.local.messages import Failed, Ready, receive, send
+from sftprep.engine.local.payloads import block_of, receive_answer, send_block, send_result
+from sftprep.errors import DataError
+
+
+def test_a_block_arrives_whole() -> None:
+    """Its bytes travel as a buffer, the rest is pickled."""
+    ours, theirs = Pipe()
+    sent = block(3, lines=2)._replace(elements=(Element(0, 5, 1),), until="abc")
+    send_block(ours, sent)
+    message = receive(theirs)
+    assert sent.data not in message.pickled
+    assert block_of(message) == sent
+
+
+def test_the_columns_of_a_result_keep_their_types() -> None:
+    """They arrive as the arrays that were sent."""
+    ours, theirs = Pipe()
+    batch = Batch.of([[1, 2], [3]], [[False, True], [True]])
+    columns = (batch.input_ids, batch.loss_mask, batch.offsets, batch.record)
+    send_result(ours, BlockResult(0, 1, "messages", 7, batch, read=2, counts=Counter(a=1)))
+    answer = receive_answer(theirs)
+    assert isinstance(answer, BlockResult)
+    assert (answer.shard, answer.size, answer.read, answer.counts) == (1, 7, 2, {"a": 1})
+    assert answer.batch is not None
+    received = answer.batch
+    found = (received.input_ids, received.loss_mask, received.offsets, received.record)
+    for before, after in zip(columns, found, strict=True):
+        assert after.dtype == before.dtype
+        assert np.array_equal(after, before)
+
+
+def test_a_result_may_have_no_rows() -> None:
+    """Then it has no columns."""
+    ours, theirs = Pipe()
+    send_result(ours, BlockResult(0, 0, "messages", 7))
+    answer = receive_answer(theirs)
+    assert isinstance(answer, BlockResult)
+    assert answer.batch is None
+
+
+def test_other_answers_arrive_too() -> None:
+    """That a worker is ready, or has failed."""
+    ours, theirs = Pipe()
+    send(ours, Ready(7))
+    send(ours, Failed(DataError("a.jsonl: bad")))
+    assert receive_answer(theirs) == Ready(7)
+    failed = receive_answer(theirs)
+    assert isinstance(failed, Failed)
+    assert isinstance(failed.error, DataError)
+    assert str(failed.error) == "a.jsonl: bad"

@@ -1,0 +1,79 @@
+"""memory: what a process holds, and what glibc does with freed memory."""
+
+import ctypes
+import resource
+import subprocess
+import sys
+
+import pytest
+
+from sftprep.system.memory import PAGE_BYTES, give_back, keep_freed, resident
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+@needs_linux
+def test_resident_memory_grows_with_what_the_process_holds() -> None:
+    """By the size of pages that were written to."""
+    before = resident()
+    held = b"x" * (64 << 20)
+    assert before + (48 << 20) < resident() < before + (96 << 20)
+    del held
+
+
+@needs_linux
+def test_resident_memory_is_what_the_kernel_reports() -> None:
+    """In its file: ``VmRSS``, in KiB."""
+    with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 - no more memory
+        [line] = [line for line in file if line.startswith("VmRSS:")]
+    assert abs(resident() - int(line.split()[1]) * 1024) < 16 << 20
+    assert resident() % PAGE_BYTES == 0
+
+
+def test_without_the_file_the_peak_stands_in() -> None:
+    """As ``getrusage`` reports it: in KiB on Linux, in bytes on macOS."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    assert resident(statm="/nonexistent") >= peak
+    assert resident(statm="/nonexistent") < peak + (64 << 20)
+
+
+FREE_LARGE_BUFFERS = """
+import sys
+from sftprep.system.memory import give_back, keep_freed, resident
+if sys.argv[1] == "keep":
+    keep_freed()
+before = resident()
+held = [b"x" * (8 << 20) for _ in range(3)]
+del held
+kept = resident() - before
+give_back()
+print(kept >> 20, (resident() - before) >> 20)
+"""
+
+
+def has_glibc() -> bool:
+    """Whether the C library has the functions that are used here."""
+    return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "malloc_trim")
+
+
+@pytest.mark.skipif(not has_glibc(), reason="needs glibc")
+@pytest.mark.parametrize("mode", ["keep", "default"])
+def test_glibc_keeps_freed_buffers_only_if_told_to(mode: str) -> None:
+    """And gives them back when it is told to."""
+    command = [sys.executable, "-c", FREE_LARGE_BUFFERS, mode]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert kept > 16 if mode == "keep" else kept < 8
+    assert left < 8
+
+
+def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And nothing fails."""
+
+    def no_library(name: None) -> object:
+        raise OSError("no C library")
+
+    monkeypatch.setattr(ctypes, "CDLL", no_library)
+    keep_freed()
+    give_back()

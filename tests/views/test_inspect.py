@@ -1,0 +1,214 @@
+"""inspect: rows of a finished dataset are shown as they were written."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from views.commands import LEGEND, run
+
+from sftprep.errors import DataError, NoInputError, StorageError, UsageError
+from sftprep.views.inspect import inspect_dataset
+
+ASSISTANT = """\
+<|im_start|>system·↵·
+你是·一个·乐·于·助·人·的·中文·助·手·。<|im_end|>↵
+<|im_start|>user·↵·
+你·好·，·请·用一句话·介绍·一下·你能·做什么·。<|im_end|>↵
+<|im_start|>assistant·↵
+⟦您好·！·我可以·回答·问题·、·写·作·和·修·改·文字·、·翻译·、·解释·代码·、·整理·资·料·，·也可以·陪·您·\
+一·步·步·把·一个·想·法·想·清楚·。<|im_end|>⟧↵
+"""
+ENTROPY = """\
+<|im_start|>user·↵·
+Give· me· a· one·-·line· defin·ition· of· ent·ropy· in· inform·ation· the·ory·.<|im_end|>↵
+<|im_start|>assistant·↵
+⟦The· ent·ropy· of· a· random· v·ar·iable· is· the· average· number· of· bits· need·ed· to· say· \
+which· val·ue· it· too·k·:· H·(·X·)· =· -·Σ· p·(·x·)· log·₂· p·(·x·).<|im_end|>⟧↵
+"""
+CSV = """\
+<|im_start|>system·↵·
+You· convert· dat·a· between· form·ats·.· O·ut·put· only· a· code· blo·ck·.<|im_end|>↵
+<|im_start|>user·↵·
+Convert· this· to· CS·V·:·↵·
+↵·
+|· day· |· k·m· |·↵·
+|---|---|·↵·
+|· M·on· |· 5· |·↵·
+|· W·ed· |· 8· |·↵·
+|· Sat· |· 14· |<|im_end|>↵
+<|im_start|>assistant·↵
+⟦```·cs·v·↵·
+day·,·km·↵·
+Mon·,·5·↵·
+Wed·,·8·↵·
+Sat·,·14·↵·
+```<|im_end|>⟧↵
+<|im_start|>user·↵·
+Add· a· total· row·.<|im_end|>↵
+<|im_start|>assistant·↵
+⟦```·cs·v·↵·
+day·,·km·↵·
+Mon·,·5·↵·
+Wed·,·8·↵·
+Sat·,·14·↵·
+total·,·2·7·↵·
+```<|im_end|>⟧↵
+"""
+
+
+@pytest.fixture
+def own(datasets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the JSONL dataset, to be damaged: ``out`` in the current folder."""
+    shutil.copytree(datasets / "jsonl", tmp_path / "out")
+    monkeypatch.chdir(tmp_path)
+    return Path("out")
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow", "jsonl"])
+def test_rows_are_numbered_over_all_shards(
+    name: str, datasets: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row is found by its number over all shards, and is shown the same in each format."""
+    monkeypatch.chdir(datasets)
+
+    result = run("inspect", name, "--row", "6", "--rows", "2")
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        f"{name}: 30 rows in 5 shards, template chatml, tokenizer tokenizer\n{LEGEND}\n"
+        f"row 6: 73 tokens, 47 trained (64.4%), row 6 of train-00000-of-00005.{name}\n"
+        "  control tokens: 2 <|im_start|> (id 2), 2 <|im_end|> (id 3, 1 trained)\n"
+        f"{ENTROPY}\n"
+        f"row 7: 130 tokens, 49 trained (37.7%), row 7 of train-00000-of-00005.{name}\n"
+        "  control tokens: 5 <|im_start|> (id 2), 5 <|im_end|> (id 3, 2 trained)\n"
+        f"{CSV}"
+    )
+
+
+def test_chinese_rows_are_readable(datasets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A character of several tokens is shown whole, and a word of one token in one piece."""
+    monkeypatch.chdir(datasets)
+
+    result = run("inspect", "parquet", "--row", "2")
+
+    assert result.exit_code == 0
+    assert result.stdout == (
+        f"parquet: 30 rows in 5 shards, template chatml, tokenizer tokenizer\n{LEGEND}\n"
+        "row 2: 72 tokens, 37 trained (51.4%), row 2 of train-00000-of-00005.parquet\n"
+        "  control tokens: 3 <|im_start|> (id 2), 3 <|im_end|> (id 3, 1 trained)\n"
+        f"{ASSISTANT}"
+    )
+
+
+def test_only_the_shard_that_holds_the_row_is_opened(own: Path) -> None:
+    """The rows of the third shard can be shown where all other shards are gone."""
+    for index in (0, 1, 3, 4):
+        (own / f"train-0000{index}-of-00005.jsonl").unlink()
+
+    text = inspect_dataset("out", row=14, rows=6, colour=False)
+
+    assert [line.split(": ")[0] for line in text.splitlines() if line.startswith("row ")] == [
+        f"row {number}" for number in range(14, 20)
+    ]
+    assert ", row 0 of train-00002-of-00005.jsonl\n" in text
+
+
+def test_rows_after_the_end_are_left_out(own: Path) -> None:
+    """Asking for more rows than there are shows those that there are."""
+    text = inspect_dataset("out", row=29, rows=5, colour=False)
+
+    assert text.count("\nrow ") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--row", "30"], "--row 30: out has 30 rows, numbered 0 to 29. Choose one of them."),
+        (["--row", "-1"], "--row -1: out has 30 rows, numbered 0 to 29. Choose one of them."),
+        (["--rows", "0"], "--rows is 0; expected 1 or more."),
+    ],
+)
+def test_a_row_that_does_not_exist_is_refused(
+    own: Path, arguments: list[str], message: str
+) -> None:
+    """The error says how many rows the dataset has, and how they are numbered."""
+    result = run("inspect", str(own), *arguments)
+
+    assert (result.exit_code, result.stdout) == (UsageError.exit_code, "")
+    assert result.stderr == f"error: {message}\n"
+
+
+def test_a_folder_without_a_dataset_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder without a manifest is not a dataset: exit code 66."""
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+
+    result = run("inspect", "out")
+
+    assert result.exit_code == NoInputError.exit_code
+    assert result.stderr == (
+        "error: out: holds no dataset: there is no manifest.json. Check the path, or run prepare.\n"
+    )
+
+
+def test_a_label_that_is_not_the_id_is_refused(own: Path) -> None:
+    """A label that is neither the id nor the ignore index is an error, not a trained token."""
+    shard = own / "train-00000-of-00005.jsonl"
+    rows = [json.loads(line) for line in shard.read_bytes().splitlines()]
+    place = rows[1]["labels"].index(rows[1]["input_ids"][-2])
+    rows[1]["labels"][place] = 7
+    shard.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+    with pytest.raises(DataError) as caught:
+        inspect_dataset("out", row=1, rows=1, colour=False)
+
+    assert str(caught.value) == (
+        f"out/train-00000-of-00005.jsonl: row 1, token {place}: the label is 7; expected "
+        f"{rows[1]['input_ids'][place]}, its id, or -100. The dataset is damaged: build it again."
+    )
+
+
+def test_a_missing_file_is_named(own: Path) -> None:
+    """A shard or a tokenizer that does not exist is an error with its path."""
+    (own / "train-00000-of-00005.jsonl").unlink()
+    missing = "cannot be read: No such file or directory. The dataset is damaged: build it again."
+
+    with pytest.raises(StorageError) as no_shard:
+        inspect_dataset("out", row=0, rows=1, colour=False)
+    (own / "tokenizer" / "tokenizer.json").unlink()
+    with pytest.raises(StorageError) as no_tokenizer:
+        inspect_dataset("out", row=29, rows=1, colour=False)
+
+    assert str(no_shard.value) == f"out/train-00000-of-00005.jsonl: {missing}"
+    assert str(no_tokenizer.value) == f"out/tokenizer/tokenizer.json: {missing}"
+
+
+@pytest.mark.parametrize("name", ["parquet", "arrow", "jsonl"])
+def test_a_damaged_shard_is_named(name: str, datasets: Path, tmp_path: Path) -> None:
+    """A shard whose end is missing is a data error with its path."""
+    shutil.copytree(datasets / name, tmp_path / "out")
+    shard = tmp_path / "out" / f"train-00000-of-00005.{name}"
+    shard.write_bytes(shard.read_bytes()[:-20])
+
+    with pytest.raises(DataError) as caught:
+        inspect_dataset(str(tmp_path / "out"), row=0, rows=1, colour=False)
+
+    assert str(caught.value).startswith(f"{shard}: cannot be read: ")
+    assert str(caught.value).endswith(". The dataset is damaged: build it again.")
+
+
+def test_a_shard_that_lost_rows_is_refused(own: Path) -> None:
+    """A shard with fewer rows than the manifest says is refused, even if the row exists."""
+    shard = own / "train-00000-of-00005.jsonl"
+    shard.write_bytes(b"".join(shard.read_bytes().splitlines(keepends=True)[:-1]))
+
+    with pytest.raises(DataError) as caught:
+        inspect_dataset("out", row=0, rows=1, colour=False)
+
+    assert str(caught.value) == (
+        "out/train-00000-of-00005.jsonl: holds 7 rows; the manifest says 8. "
+        "The dataset is damaged: build it again."
+    )

@@ -1,0 +1,255 @@
+"""preview: the rows that ``prepare`` would write are shown, and nothing is written."""
+
+import sys
+from io import RawIOBase
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from toys import SAMPLE_DATA, SAMPLE_TOKENIZER, recipe, write_jsonl
+from views.commands import LEGEND, run
+
+from sftprep import Recipe, prepare
+from sftprep.errors import DataError, NoInputError, UsageError
+from sftprep.views.inspect import inspect_dataset
+from sftprep.views.preview import preview
+
+OX = """\
+<|im_start|>user·↵·
+What· is· the· plural· of· “·ox·”·?<|im_end|>↵
+<|im_start|>assistant·↵
+⟦O·x·en·.<|im_end|>⟧↵
+"""
+
+
+def options(*arguments: str, template: str = "chatml") -> list[str]:
+    """Return the options that every preview here needs, and more."""
+    return ["--tokenizer", str(SAMPLE_TOKENIZER), "--template", template, *arguments]
+
+
+def test_the_first_rows_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preview shows each row with the line of its record, and writes no file."""
+    monkeypatch.chdir(tmp_path)
+
+    result = run("preview", SAMPLE_DATA / "messages.jsonl", *options("--rows", "1"))
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        "template chatml, tokenizer tokenizer, at most 2,048 tokens a row; nothing is written\n"
+        f"{LEGEND}\n"
+        "row 0: 23 tokens, 5 trained (21.7%), messages.jsonl:1\n"
+        "  control tokens: 2 <|im_start|> (id 2), 2 <|im_end|> (id 3, 1 trained)\n"
+        f"{OX}\n"
+        "1 record looked at, 1 shown\n"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_records_without_a_row_are_counted_by_reason() -> None:
+    """A preview ends with the number of records per reason, and the place of the first."""
+    result = run("preview", SAMPLE_DATA / "bad.jsonl", *options("--max-length", "43"))
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        "template chatml, tokenizer tokenizer, at most 43 tokens a row; nothing is written\n"
+        f"{LEGEND}\n"
+        "row 0: 42 tokens, 16 trained (38.1%), bad.jsonl:1\n"
+        "  control tokens: 2 <|im_start|> (id 2), 2 <|im_end|> (id 3, 1 trained)\n"
+        "<|im_start|>user·↵·\n"
+        "N·ame· a· met·al· that· is· l·i·qu·id· at· room· tem·per·ature·.<|im_end|>↵\n"
+        "<|im_start|>assistant·↵\n"
+        "⟦M·ercur·y·.· It· m·el·ts· at· about· -·39· °·C·.<|im_end|>⟧↵\n"
+        "\n"
+        "row 1: 32 tokens, 4 trained (12.5%), bad.jsonl:4\n"
+        "  control tokens: 3 <|im_start|> (id 2), 3 <|im_end|> (id 3, 1 trained)\n"
+        "<|im_start|>system·↵·\n"
+        "回答·要·简·短·。<|im_end|>↵\n"
+        "<|im_start|>user·↵·\n"
+        "一个·世·纪·有·多少·年·？<|im_end|>↵\n"
+        "<|im_start|>assistant·↵\n"
+        "⟦一百·年·。<|im_end|>⟧↵\n"
+        "\n"
+        "15 records looked at, 2 shown; rejected: 1 invalid_json (bad.jsonl:2), "
+        "1 not_an_object (bad.jsonl:3), 1 missing_field (bad.jsonl:5), "
+        "2 wrong_type (first at bad.jsonl:6), 1 unknown_role (bad.jsonl:7), "
+        "2 bad_turn_order (first at bad.jsonl:8), 1 empty_completion (bad.jsonl:9), "
+        "1 schema_mismatch (bad.jsonl:11), 1 invalid_utf8 (bad.jsonl:13), "
+        "1 lone_surrogate (bad.jsonl:15); "
+        "dropped: 1 too_long (bad.jsonl:16)\n"
+    )
+
+
+def test_records_of_a_json_array_are_shown_with_their_line() -> None:
+    """A record of a JSON array has the line where it begins; a cut row says that it was cut."""
+    cut = ["--rows", "1", "--max-length", "70", "--truncation", "keep-start"]
+
+    result = run(
+        "preview", SAMPLE_DATA / "instruction_zh.json", *options(*cut, template="alpaca_zh")
+    )
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        "template alpaca_zh, tokenizer tokenizer, at most 70 tokens a row; nothing is written\n"
+        f"{LEGEND}\n"
+        "row 0: 70 tokens, 4 trained (5.7%), instruction_zh.json:2\n"
+        "  cut to --max-length\n"
+        "以·下·是·一条·描·述·任·务·的·指·令·。·请给·出·恰·当·的·回答·，·完·成·其·中·的·要·求·。·↵·\n"
+        "↵·\n"
+        "#·#·#· ·指·令·：·↵·\n"
+        "水·在·标·准·大·气·压·下·的·沸·点·是多少·？·↵·\n"
+        "↵·\n"
+        "#·#·#· ·回答·：·↵\n"
+        "⟦100· ·摄⟧\n"
+        "\n"
+        "1 record looked at, 1 shown\n"
+    )
+
+
+def test_a_row_says_what_is_remarkable_about_it() -> None:
+    """An unclean boundary and the text of a control token are remarked; standard input works."""
+    lines = b'{"prompt": "Say <|im_end|> ", "completion": "done"}\n\n{"prompt": 1}\n'
+
+    result = run("preview", "-", *options(template="plain"), stdin=lines)
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        "template plain, tokenizer tokenizer, at most 2,048 tokens a row; nothing is written\n"
+        f"{LEGEND}\n"
+        "row 0: 10 tokens, 3 trained (30.0%), stdin:1\n"
+        "  control tokens: 1 <|endoftext|> (id 0, 1 trained)\n"
+        "  prompt and completion do not meet at a token boundary\n"
+        "  its text holds <|im_end|>, which stays text (see --allow-control)\n"
+        "Say· <|·im·_·end·|>· ⟦d·one<|endoftext|>⟧\n"
+        "\n"
+        "2 records looked at, 1 shown; rejected: 1 wrong_type (stdin:3)\n"
+    )
+
+
+def test_a_preview_shows_what_prepare_writes(datasets: Path) -> None:
+    """The rows of a preview are the rows of the dataset, token for token."""
+    chosen = Recipe(
+        inputs=(str(SAMPLE_DATA / "messages.jsonl"),),
+        tokenizer=str(SAMPLE_TOKENIZER),
+        template="chatml",
+    )
+
+    def bodies(text: str) -> list[list[str]]:
+        return [row.split("\n")[1:] for row in text.split("\n\nrow ")[1:]]
+
+    previewed = preview(chosen, rows=30, colour=True).removesuffix(
+        "\n\n30 records looked at, 30 shown"
+    )
+    written = inspect_dataset(str(datasets / "parquet"), row=0, rows=30, colour=True)
+
+    assert bodies(previewed) == bodies(written)
+
+
+TWO_ANSWERS = {
+    "messages": [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Oh"},
+        {"role": "user", "content": "Bye"},
+        {"role": "assistant", "content": "See you"},
+    ]
+}
+
+
+def test_each_row_of_a_record_is_shown_apart(tmp_path: Path) -> None:
+    """With per_turn, a record may give several rows; a preview shows no more than asked for."""
+    source = write_jsonl(tmp_path / "chats.jsonl", [TWO_ANSWERS] * 2)
+    chosen = recipe(source, tmp_path / "out", template="chatml", per_turn=True)
+    prepare(chosen)
+    written = inspect_dataset(str(tmp_path / "out"), row=0, rows=3, colour=False)
+
+    previewed = preview(chosen, rows=3, colour=False)
+
+    def headings(text: str) -> list[str]:
+        return [line for line in text.splitlines() if line.startswith("row ")]
+
+    first, second, third = headings(written)
+    assert headings(previewed) == [
+        f"{first}, chats.jsonl:1", f"{second}, chats.jsonl:1", f"{third}, chats.jsonl:2"
+    ]  # fmt: skip
+    assert previewed.endswith("\n\n2 records looked at, 3 shown")
+
+
+def test_a_remark_says_how_many_rows_of_a_record_it_holds_for(tmp_path: Path) -> None:
+    """Where one of a record's two rows was cut, both rows say so."""
+    source = write_jsonl(tmp_path / "chats.jsonl", [TWO_ANSWERS])
+    options: dict[str, Any] = {"per_turn": True, "max_length": 18, "truncation": "keep-end"}
+    chosen = recipe(source, tmp_path / "out", template="chatml", **options)
+
+    previewed = preview(chosen, rows=2, colour=False)
+
+    assert previewed.count("\n  1 of this record's 2 rows: cut to --max-length\n") == 2
+
+
+class Endless(RawIOBase):
+    """Standard input that never ends."""
+
+    def __init__(self, line: bytes) -> None:
+        super().__init__()
+        self.lines = line * 1000
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return some more lines."""
+        return self.lines
+
+
+def test_an_endless_input_can_be_previewed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A preview stops reading as soon as it has its rows."""
+    endless = Endless(b'{"prompt": "a\\n", "completion": "b"}\n')
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=endless))
+    chosen = Recipe(inputs=("-",), tokenizer=str(SAMPLE_TOKENIZER))
+
+    text = preview(chosen, rows=3, colour=False)
+
+    assert text.endswith("\n\n3 records looked at, 3 shown")
+
+
+def test_a_preview_ends_where_no_record_gives_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After 1,000 records without a row, a preview is a data error with the reasons."""
+    endless = Endless(b'{"prompt": "a\\n", "completion": ""}\n')
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=endless))
+    chosen = Recipe(inputs=("-",), tokenizer=str(SAMPLE_TOKENIZER))
+
+    with pytest.raises(DataError) as caught:
+        preview(chosen, rows=3, colour=False)
+
+    assert str(caught.value) == (
+        "no row to show: 1,000 records looked at, 0 shown; rejected: 1,000 empty_completion "
+        "(first at stdin:1). Fix the data, or change the options."
+    )
+
+
+def test_an_input_without_records_is_refused() -> None:
+    """An input of blank lines ends with exit code 66, as it does for prepare."""
+    result = run("preview", "-", *options(), stdin=b"\n\n")
+
+    assert (result.exit_code, result.stdout) == (NoInputError.exit_code, "")
+    assert result.stderr == "error: the input holds no records. Check the files.\n"
+
+
+def test_options_are_refused_as_prepare_refuses_them() -> None:
+    """Without a tokenizer, with an unknown template or with no rows: exit code 2."""
+    assert run("preview", "-").exit_code == UsageError.exit_code
+    assert run("preview", "-", *options("--rows", "0")).stderr == (
+        "error: --rows is 0; expected 1 or more.\n"
+    )
+    assert run("preview", "-", *options(template="alpacca")).stderr == (
+        "error: no template 'alpacca', and no such file. Did you mean 'alpaca'?\n"
+    )
+
+
+def test_a_recipe_for_prepare_can_be_previewed(tmp_path: Path) -> None:
+    """Options that only prepare uses are accepted in a recipe file; --print-recipe shows them."""
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("template: chatml\noutput: out\non_error: quarantine\nmax_rejects: 1%\n")
+
+    result = run("preview", "a.jsonl", "--recipe", recipe, "--max-length", "9", "--print-recipe")
+
+    assert result.exit_code == 0
+    assert "inputs:\n- a.jsonl\noutput: out\n" in result.stdout
+    assert "template: chatml\n" in result.stdout
+    assert "max_length: 9\n" in result.stdout
