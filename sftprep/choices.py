@@ -5,7 +5,6 @@ anything is loaded that takes long. ``test_recipe`` checks that the stages know 
 """
 
 SCHEMAS = ("prompt-completion", "instruction", "messages", "sharegpt")
-FORMATS = ("parquet", "arrow", "jsonl")
 
 MAX_EXPANSION = 200
 """The most bytes that one stored byte of compressed input may become."""

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from sftprep import choices
 from sftprep.errors import UsageError
+from sftprep.formats.names import FORMAT_NAMES
 from sftprep.schemas.fields import FIELDS
 from sftprep.text import choices as choices_in_words
 from sftprep.text import shown
@@ -219,7 +220,7 @@ class Recipe:
         "parquet",
         "Output",
         "The file format of the shards: {values}.",
-        values=choices.FORMATS,
+        values=FORMAT_NAMES,
         metavar="NAME",
     )
     shard_size: str = _option(

@@ -12,18 +12,18 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sftprep.dataset.accounting import Tally
+from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
 from sftprep.dataset.journal import Journal
 from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared
-from sftprep.dataset.reuse import finished
+from sftprep.dataset.reuse import find_reusable
 from sftprep.dataset.shard_writer import ShardWriter
-from sftprep.dataset.staging import Output
+from sftprep.dataset.staging import OutputFolder
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
-from sftprep.formats.table import shard_name
+from sftprep.formats.table import FORMATS, shard_name
 from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
@@ -52,55 +52,58 @@ def prepare(
     progress = progress or Silent()
     if recipe.output is None:
         raise UsageError("no output folder. Pass --output DIR.")
-    output = Output(recipe.output)
+    output = OutputFolder(recipe.output)
     output.check()
     job = plan(recipe)
     output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
-    if existing := finished(output, job, recipe):
-        output.tidy()
+    existing = find_reusable(
+        output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
+    )
+    if existing is not None:
+        output.remove_leftovers()
         return Prepared(existing, "unchanged")
     _say_notes(job, progress)
     quarantine = recipe.on_error == "quarantine"
     with (
         output.staged() as staging,
-        Tally(job.sources, output.dataset, quarantine=quarantine) as tally,
+        Accounting(job.sources, output.dataset, quarantine=quarantine) as accounting,
     ):
         journal = Journal(staging, job.sources)
-        resumed = _begin(output, journal, tally, job)
+        resumed = _begin(output, journal, accounting, job)
         reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)
         progress.start(reader.total)
-        blocks = journal.left(with_schemas(reader, recipe.schema, recipe.field_names))
-        with ShardWriter(recipe.format, recipe.ignore_index, job.workers) as shards:
+        blocks = journal.unfinished(with_schemas(reader, recipe.schema, recipe.field_names))
+        with ShardWriter(FORMATS[recipe.format], recipe.ignore_index, job.workers) as shards:
             paths = [source.path for source in job.sources]
             results = run_blocks(blocks, job.settings, job.workers, paths, early)
             for _, of_shard in groupby(results, attrgetter("shard")):
-                shard = shards.shard(journal.next_shard())
+                shard = shards.new_shard(journal.next_path())
                 for result in of_shard:
-                    tally.add(result)
+                    accounting.add(result)
                     shard.add(result.batch)
                     progress.advance(reader.stored, result.size, result.read)
-                journal.add(tally.state(), tally.ledgers(), shard.close())
-            written = journal.close(partial(shard_name, name=recipe.format))
-        tally.close()
-        tally.check(recipe.reject_limit(tally.read))
-        _check_rows(tally)
-        manifest = _manifest(job, reader, tally, written, _save_tokenizer(output, job))
+                journal.add(accounting.state(), accounting.ledgers(), shard.close())
+            written = journal.finish(partial(shard_name, format_name=recipe.format))
+        accounting.close()
+        accounting.check(recipe.reject_limit(accounting.read))
+        _check_rows(accounting)
+        manifest = _manifest(job, reader, accounting, written, _save_tokenizer(output, job))
         write_durably(output.dataset / MANIFEST, manifest.dump())
         output.publish()
     return Prepared(manifest, "resumed" if resumed else "written")
 
 
-def _begin(output: Output, journal: Journal, tally: Tally, job: Plan) -> bool:
+def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: Plan) -> bool:
     """Start from nothing, or continue an interrupted run; return True if it was continued."""
     identity = job.identity([source.name for source in job.sources])
-    if job.recipe.resume and journal.resumable():
+    if job.recipe.resume and journal.can_resume():
         journal.resume(identity)
     else:
         output.begin()
         journal.begin(identity)
     if not journal.finished:
         return False
-    tally.restore(journal.finished[-1]["counts"])
+    accounting.restore(journal.finished[-1]["counts"])
     return True
 
 
@@ -117,21 +120,21 @@ def _say_notes(job: Plan, progress: Progress) -> None:
         progress.note(f"using HF tokenizers, which is slower: {encoding.first.why_not}.")
 
 
-def _check_rows(tally: Tally) -> None:
+def _check_rows(accounting: Accounting) -> None:
     """Refuse to publish a dataset without rows."""
-    if not tally.read:
+    if not accounting.read:
         raise NoInputError("the input holds no records. Check the files.")
-    counts = tally.totals()
+    counts = accounting.totals()
     if not counts["written"]:
         lost = {**counts["dropped"], **counts["rejected"]}
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lost.items()))
         raise DataError(
-            f"none of {tally.read:,} records gave a row ({reasons}); nothing was published. "
+            f"none of {accounting.read:,} records gave a row ({reasons}); nothing was published. "
             "Check --max-length and --truncation."
         )
 
 
-def _save_tokenizer(output: Output, job: Plan) -> dict[str, str]:
+def _save_tokenizer(output: OutputFolder, job: Plan) -> dict[str, str]:
     """Save the tokenizer beside the shards; return each file's SHA-256."""
     hashes = {}
     for name, data in job.settings.tokenizer.files.items():
@@ -145,7 +148,7 @@ def _save_tokenizer(output: Output, job: Plan) -> dict[str, str]:
 def _manifest(
     job: Plan,
     reader: BlockReader,
-    tally: Tally,
+    accounting: Accounting,
     shards: list[dict[str, Any]],
     tokenizer_files: dict[str, str],
 ) -> Manifest:
@@ -157,7 +160,9 @@ def _manifest(
             "schema": counts.schema,
             **counts.as_dict(),
         }
-        for source, facts, counts in zip(job.sources, reader.facts, tally.sources, strict=True)
+        for source, facts, counts in zip(
+            job.sources, reader.facts, accounting.by_source, strict=True
+        )
     ]
     identity = job.identity([facts.sha256 for facts in reader.facts])
     return Manifest(
@@ -166,9 +171,9 @@ def _manifest(
         inputs=inputs,
         tokenizer=job.tokenizer_facts() | {"files": tokenizer_files},
         template=job.template_facts(),
-        counts=tally.totals(),
+        counts=accounting.totals(),
         shards=shards,
-        ledgers=tally.ledgers(),
+        ledgers={name: {**info} for name, info in accounting.ledgers().items()},
         libraries=identity["libraries"],
         fingerprint=fingerprint(identity),
     )

@@ -1,8 +1,8 @@
 """Whole rows of small cases, token by token, compared with files that a person has read.
 
-A case is a folder in ``golden/``: ``input.jsonl``, ``recipe.yaml`` and ``expected.txt``, which has
-a token a line and beside it ``trained`` or ``.``. ``pytest --update-golden`` writes what is
-expected anew: read the difference before it is committed.
+A case is a folder in ``golden/`` with ``input.jsonl``, ``recipe.yaml`` and ``expected.txt``. The
+last has one token per line, after the word ``trained`` or a dot. ``pytest --update-golden`` writes
+these files again: read the difference before you commit it.
 """
 
 import json
@@ -19,7 +19,7 @@ CASES = sorted(path.parent for path in Path(__file__).parent.glob("golden/*/reci
 
 
 def build(case: Path, out: Path) -> str:
-    """Run a case, and write its rows and losses down."""
+    """Run a case; give its rows and its lost records as text."""
     flags = {
         "inputs": [str(case / "input.jsonl")],
         "output": str(out),
@@ -43,8 +43,8 @@ def build(case: Path, out: Path) -> str:
     for name in ("dropped", "rejects"):
         if (path := out / f"{name}.jsonl").exists():
             for line in path.read_bytes().splitlines():
-                loss = json.loads(line)
-                lines.append(f"== {name}: line {loss['line']}, {loss['reason']}")
+                lost = json.loads(line)
+                lines.append(f"== {name}: line {lost['line']}, {lost['reason']}")
     return "\n".join(lines) + "\n"
 
 
@@ -52,7 +52,7 @@ BYTES = {name: byte for byte, name in byte_names().items()}
 
 
 def shown(hf: Any, token: int) -> str:
-    """A token as its text, quoted; a control token as it stands; a part of a character as bytes."""
+    """Show a token: its text in quotes, a control token bare, a part of a character as bytes."""
     name = hf.id_to_token(token)
     if token in hf.get_added_tokens_decoder():
         return str(name)
@@ -65,7 +65,7 @@ def shown(hf: Any, token: int) -> str:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_golden(case: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """A case gives just the tokens that its file expects, each with its loss."""
+    """A case gives exactly the tokens in its file, each trained or not as the file says."""
     found = build(case, tmp_path / "out")
     expected = case / "expected.txt"
     if request.config.getoption("--update-golden"):
@@ -74,5 +74,5 @@ def test_golden(case: Path, tmp_path: Path, request: pytest.FixtureRequest) -> N
 
 
 def test_there_are_cases() -> None:
-    """The cases are found."""
+    """The cases are found: a wrong path would make the test above pass with none."""
     assert len(CASES) >= 10

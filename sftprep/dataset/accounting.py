@@ -1,9 +1,10 @@
-"""Count what became of every record, per source and in all, and list the losses.
+"""Count what became of every record, for each source and in total, and list the lost ones.
 
 In     ``BlockResult``s in input order.
-Out    the counts of the manifest; ``rejects.jsonl`` and ``dropped.jsonl`` where there are any.
-Keeps  read = written + dropped + rejected, per source.
-Raises DataError where bad records are not allowed, or there are more than the limit.
+Out    the counts of the manifest; ``rejects.jsonl`` and ``dropped.jsonl``, if they have entries.
+Keeps  the balance: read + extra examples = written + dropped + rejected, for each source.
+Raises DataError: there are bad records and none are allowed, or more than the limit.
+       InternalError: the balance does not hold.
 """
 
 import base64
@@ -15,31 +16,30 @@ from typing import Any, Self
 
 from sftprep.data.block import Source
 from sftprep.data.result import BlockResult, LostRecord
-from sftprep.dataset.ledger import Ledger
-from sftprep.dataset.manifest import check_identity
-from sftprep.errors import DataError, RecordError
-from sftprep.text import ascii_safe
+from sftprep.dataset.ledger import Ledger, LedgerInfo
+from sftprep.errors import DataError, InternalError, RecordError
+from sftprep.text import ascii_safe, number
 
 REJECTS = "rejects.jsonl"
 DROPPED = "dropped.jsonl"
 LISTED = 20
-"""How many bad records an error lists; it names the total as well."""
+"""How many bad records an error lists. Its first line names the total."""
 
 
 @dataclass
 class SourceCounts:
-    """What became of one source's records."""
+    """What became of the records of one source."""
 
     schema: str = ""
     read: int = 0
-    extra: int = 0  # examples beyond one a record
+    extra: int = 0  # examples beyond the first of each record, with --per-turn
     blank: int = 0
     written: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     rejected: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
-        """For the manifest."""
+        """The counts as the manifest holds them, without the schema."""
         return {
             "read": self.read,
             "extra_examples": self.extra,
@@ -50,58 +50,59 @@ class SourceCounts:
         }
 
     @classmethod
-    def of(cls, state: Mapping[str, Any]) -> "SourceCounts":
-        """The counts that ``as_dict`` and the schema tell."""
+    def from_dict(cls, counts: Mapping[str, Any]) -> "SourceCounts":
+        """Make the counts from what ``as_dict`` gives and the key ``schema``."""
         return cls(
-            schema=state["schema"],
-            read=state["read"],
-            extra=state["extra_examples"],
-            blank=state["blank_lines"],
-            written=state["written"],
-            dropped=Counter(state["dropped"]),
-            rejected=Counter(state["rejected"]),
+            schema=counts["schema"],
+            read=counts["read"],
+            extra=counts["extra_examples"],
+            blank=counts["blank_lines"],
+            written=counts["written"],
+            dropped=Counter(counts["dropped"]),
+            rejected=Counter(counts["rejected"]),
         )
 
 
-class Tally:
-    """Counts, and the two ledgers.
+class Accounting:
+    """Counts the records of a run and writes its two ledgers.
 
     Args:
-        sources: the run's sources.
+        sources: the sources of the run.
         folder: where the ledgers are written.
-        quarantine: whether bad records are set aside; if not, the first are kept for the error.
+        quarantine: True if bad records are written to ``rejects.jsonl``. If False, the first
+            ``LISTED`` of them are kept for the error that ``check`` raises.
     """
 
     def __init__(self, sources: Sequence[Source], folder: Path, *, quarantine: bool) -> None:
-        self.sources = [SourceCounts() for _ in sources]
+        self.by_source = [SourceCounts() for _ in sources]
         self.counts: Counter[str] = Counter()
         self.controls: Counter[str] = Counter()
         self.outputs: Counter[str] = Counter()
-        self._places = sources
+        self._sources = sources
         self._quarantine = quarantine
-        self._first: list[str] = []
+        self._first_errors: list[str] = []
         self._ledgers = {name: Ledger(folder / name) for name in (REJECTS, DROPPED)}
 
     @property
     def read(self) -> int:
-        """Records read so far."""
-        return sum(source.read for source in self.sources)
+        """How many records were read so far."""
+        return sum(counts.read for counts in self.by_source)
 
     @property
     def rejected(self) -> int:
-        """Records rejected so far."""
-        return sum(source.rejected.total() for source in self.sources)
+        """How many records were rejected so far."""
+        return sum(counts.rejected.total() for counts in self.by_source)
 
     def add(self, result: BlockResult) -> None:
-        """Count a block's records."""
-        source = self.sources[result.source]
-        source.schema = source.schema or result.schema
-        source.read += result.read
-        source.extra += result.counts["extra_examples"]
-        source.blank += result.blank
-        source.written += 0 if result.batch is None else len(result.batch)
-        source.dropped.update(lost.reason for lost in result.dropped)
-        source.rejected.update(lost.reason for lost in result.rejected)
+        """Count the records of the next block, and list its lost ones."""
+        counts = self.by_source[result.source]
+        counts.schema = counts.schema or result.schema
+        counts.read += result.read
+        counts.extra += result.counts["extra_examples"]
+        counts.blank += result.blank
+        counts.written += 0 if result.batch is None else len(result.batch)
+        counts.dropped.update(lost.reason for lost in result.dropped)
+        counts.rejected.update(lost.reason for lost in result.rejected)
         self.counts.update(result.counts)
         self.controls.update(result.controls)
         self.outputs.update(result.outputs)
@@ -110,30 +111,30 @@ class Tally:
         for lost in result.rejected:
             if self._quarantine:
                 self._ledgers[REJECTS].add(self._entry(lost) | _raw(lost.raw))
-            elif len(self._first) < LISTED:
-                self._first.append(self._message(lost))
+            elif len(self._first_errors) < LISTED:
+                self._first_errors.append(self._message(lost))
 
-    def ledgers(self) -> dict[str, dict[str, Any]]:
-        """Entries, bytes and SHA-256 of each ledger that has entries, so far."""
-        return {name: facts for name, ledger in self._ledgers.items() if (facts := ledger.facts())}
+    def ledgers(self) -> dict[str, LedgerInfo]:
+        """Describe, by name, each ledger that has entries so far."""
+        return {name: info for name, ledger in self._ledgers.items() if (info := ledger.info())}
 
     def state(self) -> dict[str, Any]:
-        """All counts so far, as plain values."""
+        """Return all counts so far as plain JSON values, for the journal."""
         return {
-            "sources": [{"schema": s.schema, **s.as_dict()} for s in self.sources],
+            "sources": [{"schema": s.schema, **s.as_dict()} for s in self.by_source],
             "counts": dict(self.counts),
             "controls": dict(self.controls),
             "outputs": dict(self.outputs),
-            "first": list(self._first),
+            "first": list(self._first_errors),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from the state of an interrupted run, whose ledgers are in the folder."""
-        self.sources = [SourceCounts.of(source) for source in state["sources"]]
+        """Continue from the ``state`` of an interrupted run, whose ledgers are in the folder."""
+        self.by_source = [SourceCounts.from_dict(counts) for counts in state["sources"]]
         self.counts = Counter(state["counts"])
         self.controls = Counter(state["controls"])
         self.outputs = Counter(state["outputs"])
-        self._first = list(state["first"])
+        self._first_errors = list(state["first"])
         for ledger in self._ledgers.values():
             ledger.resume()
 
@@ -145,43 +146,47 @@ class Tally:
             ledger.abandon()
 
     def close(self) -> None:
-        """Close the ledgers."""
+        """Make the ledgers durable and close them."""
         for ledger in self._ledgers.values():
             ledger.close()
 
     def check(self, limit: int | None) -> None:
-        """Refuse bad records that are not allowed, and a sum that does not add up.
+        """Check that every record is accounted for, and that no more are bad than allowed.
 
         Args:
             limit: with quarantine, the most rejected records; None for any number.
+
+        Raises:
+            InternalError: the counts of a source do not balance.
+            DataError: too many records are bad.
         """
-        for place, source in zip(self._places, self.sources, strict=True):
-            check_identity(place.path, source.as_dict())
+        for source, counts in zip(self._sources, self.by_source, strict=True):
+            check_balance(source.path, counts.as_dict())
         if not self._quarantine and self.rejected:
-            more = self.rejected - len(self._first)
+            more = self.rejected - len(self._first_errors)
             lines = [
                 f"{self.rejected:,} of {self.read:,} records cannot be used; nothing was "
                 "published.",
-                *self._first,
+                *self._first_errors,
                 *([f"... and {more:,} more; --on-error quarantine lists all"] if more else []),
             ]
             raise DataError("\n".join(lines))
         if limit is not None and self.rejected > limit:
             raise DataError(
-                f"{self.rejected:,} of {self.read:,} records are bad, and --max-rejects allows "
-                f"{limit:,}; nothing was published. Fix the data, or raise the limit."
+                f"{self.rejected:,} of {self.read:,} records cannot be used, and --max-rejects "
+                f"allows {limit:,}; nothing was published. Fix the data, or raise the limit."
             )
 
     def totals(self) -> dict[str, Any]:
-        """The manifest's counts."""
+        """Return the counts of all sources together, as the manifest holds them."""
         total = SourceCounts()
-        for source in self.sources:
-            total.read += source.read
-            total.extra += source.extra
-            total.blank += source.blank
-            total.written += source.written
-            total.dropped += source.dropped
-            total.rejected += source.rejected
+        for counts in self.by_source:
+            total.read += counts.read
+            total.extra += counts.extra
+            total.blank += counts.blank
+            total.written += counts.written
+            total.dropped += counts.dropped
+            total.rejected += counts.rejected
         names = ("truncated", "shortened", "exchanges_dropped", "tokens", "trained_tokens")
         return {
             **total.as_dict(),
@@ -195,11 +200,12 @@ class Tally:
 
     def _message(self, lost: LostRecord) -> str:
         error = lost.error or RecordError(lost.reason, lost.reason)
-        return error.text(f"{ascii_safe(self._places[lost.source].path)}:{lost.line}")
+        return error.text(f"{ascii_safe(self._sources[lost.source].path)}:{lost.line}")
 
     def _entry(self, lost: LostRecord) -> dict[str, Any]:
+        """Make the ledger entry of a lost record, without the record itself."""
         entry: dict[str, Any] = {
-            "file": self._places[lost.source].name,
+            "file": self._sources[lost.source].name,
             "line": lost.line,
             "offset": lost.offset,
             "reason": lost.reason,
@@ -214,8 +220,41 @@ class Tally:
 
 
 def _raw(line: bytes) -> dict[str, str]:
-    """The line as text, or in base64 where it is not valid UTF-8."""
+    """Return the record as text, or in base64 if it is not valid UTF-8."""
     try:
         return {"raw": line.decode()}
     except UnicodeDecodeError:
         return {"raw_base64": base64.b64encode(line).decode()}
+
+
+def imbalance(counts: Mapping[str, Any]) -> str:
+    """Describe in words how the counts of records do not add up; "" if they do.
+
+    Args:
+        counts: ``read``, ``written``, and ``dropped`` and ``rejected`` by reason; with
+            ``--per-turn`` also ``extra_examples``, the examples beyond the first of each record.
+    """
+    dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
+    read, extra = counts["read"], counts.get("extra_examples", 0)
+    if read + extra == counts["written"] + dropped + rejected:
+        return ""
+    return (
+        f"{number(read, 'record')} read{f' + {extra:,} extra examples' if extra else ''}, but "
+        f"{counts['written']:,} written + {dropped:,} dropped + {rejected:,} rejected"
+    )
+
+
+def check_balance(name: str, counts: Mapping[str, Any]) -> None:
+    """Check that every record is accounted for.
+
+    Args:
+        name: the source of the records, for the message.
+        counts: as ``imbalance`` takes them.
+
+    Raises:
+        InternalError: the counts do not add up.
+    """
+    if problem := imbalance(counts):
+        raise InternalError(
+            f"{name}: {problem}. This is a bug in sftprep; nothing was published. Please report it."
+        )

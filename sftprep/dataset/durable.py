@@ -1,4 +1,7 @@
-"""Files that survive a crash."""
+"""Durable writes: files and folders that survive a crash of the machine.
+
+A write is durable once ``fsync`` has returned for the file and for the folder that names it.
+"""
 
 import os
 import shutil
@@ -6,17 +9,31 @@ from pathlib import Path
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a whole file, so that it has either its old content or all of the new."""
+    """Write a whole file, replacing what is there.
+
+    After a crash the file has either its old content or all of the new. The new name is durable
+    only after ``sync`` of the folder.
+
+    Raises:
+        OSError: the file cannot be written; the error names it.
+    """
     new = path.with_name(path.name + ".new")
-    with new.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.rename(path)
+    try:
+        with new.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.rename(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a whole folder; an error names it."""
+    """Remove a file, or a folder with all it holds; a symbolic link is removed, not followed.
+
+    Raises:
+        OSError: something cannot be removed; the error names ``path``.
+    """
     try:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -27,7 +44,12 @@ def remove(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make a file or a folder durable. A failure is final: a second fsync would say all is well."""
+    """Make a file's content, or a folder's list of names, durable.
+
+    Raises:
+        OSError: the system failed to write; the error names ``path``. Do not try again: the kernel
+            reports a failed write only once, so a second ``fsync`` would succeed wrongly.
+    """
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         os.fsync(handle)

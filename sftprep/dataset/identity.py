@@ -1,11 +1,12 @@
-"""What decides a dataset's bytes: two builds with equal identities give the same dataset.
+"""The identity of a dataset: everything that decides its bytes.
 
-In     the resolved options that decide bytes, the SHA-256 of tokenizer and template, the versions
-       of the libraries, and the inputs, by content or by name.
-Out    the identity as plain values; its SHA-256, the fingerprint; the first difference between two
-       identities, in words.
+Two builds with equal identities give the same dataset. The manifest holds the identity of a
+finished dataset; ``identity.json`` in the staging folder holds that of an unfinished one.
 
-The manifest holds the identity of a finished dataset, and the journal that of an unfinished one.
+In     the resolved options that decide bytes, the SHA-256 of the tokenizer and the template, the
+       versions of libraries, and the inputs, by content or by name.
+Out    the identity as plain JSON values; its SHA-256, the fingerprint; the first difference between
+       two identities, in words.
 """
 
 import hashlib
@@ -17,7 +18,7 @@ import orjson
 from sftprep.text import shown
 
 FORMAT_VERSION = 4
-"""Of the shards' bytes and of the manifest. A change to emitted bytes raises it."""
+"""The version of the dataset's format. Every change to the bytes of an output file raises it."""
 
 Identity = dict[str, Any]
 
@@ -34,15 +35,17 @@ def identity(
     inputs: Any,
     format_version: Any = FORMAT_VERSION,
 ) -> Identity:
-    """Collect what decides the bytes. A manifest may hold anything, so no type is relied on.
+    """Collect what decides the bytes.
+
+    The values may come from the manifest of an unknown dataset, so their types are not relied on.
 
     Args:
-        recipe: name -> value of each option that decides bytes, resolved.
+        recipe: name -> resolved value of each option that decides bytes.
         tokenizer: SHA-256 of the resolved tokenizer.
         template: SHA-256 of the template's text.
         libraries: name -> version of each library that decides bytes.
-        inputs: a list of what tells the inputs apart: their SHA-256, or their names.
-        format_version: of the dataset.
+        inputs: what identifies the inputs, in order: their SHA-256, or their names.
+        format_version: the version of the dataset's format.
     """
     return {
         "format_version": format_version,
@@ -54,13 +57,13 @@ def identity(
     }
 
 
-def fingerprint(facts: Mapping[str, Any]) -> str:
-    """SHA-256 of plain values, whatever the order of their keys."""
-    return hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
+def fingerprint(values: Mapping[str, Any]) -> str:
+    """Compute the SHA-256 of plain JSON values, which does not depend on the order of keys."""
+    return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The first difference between two identities, in words; "" if they are equal.
+    """Describe the first difference between two identities; "" if they are equal.
 
     >>> difference({"recipe": {"max_length": 10}}, {"recipe": {"max_length": 20}})
     '--max-length was 10 and is 20'
@@ -71,8 +74,8 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             continue
         if key in ("recipe", "libraries") and isinstance(before, dict) and isinstance(after, dict):
             name = next(k for k in [*after, *before] if before.get(k) != after.get(k))
-            called = "--" + name.replace("_", "-") if key == "recipe" else f"the version of {name}"
-            return f"{called} was {_words(before.get(name))} and is {_words(after.get(name))}"
+            subject = "--" + name.replace("_", "-") if key == "recipe" else f"the version of {name}"
+            return f"{subject} was {_words(before.get(name))} and is {_words(after.get(name))}"
         if key == "inputs" and isinstance(before, list) and isinstance(after, list):
             return _inputs_difference(before, after)
         if key == "format_version":
@@ -83,9 +86,9 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 def _inputs_difference(old: list[Any], new: list[Any]) -> str:
     if len(old) != len(new):
-        return f"there were {len(old):,} inputs and are {len(new):,}"
-    number = next(i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
-    return f"input {number + 1} of {len(new):,} differs"
+        return f"the number of inputs was {len(old):,} and is {len(new):,}"
+    place = next(i for i, pair in enumerate(zip(old, new, strict=True)) if pair[0] != pair[1])
+    return f"input {place + 1} of {len(new):,} differs"
 
 
 def _words(value: Any) -> str:

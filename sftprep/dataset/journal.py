@@ -1,37 +1,63 @@
-"""What a run has finished, on disk, so that ``--resume`` redoes only what is missing.
+"""The journal: which shards of a run are finished, so that ``--resume`` builds only the others.
 
-In     what decides the run's bytes (the plan); for each finished shard what the manifest says of it
-       and the counts so far.
-Out    ``plan.json`` and ``journal.jsonl`` in the staging folder: a line a shard, in order, durable,
-       written after the shard itself is durable. On resume: the finished shards whose files are
-       whole, and the blocks of the input that are left to do.
-Keeps  the input the same: of each finished shard the hash of its sources up to its end is kept, and
-       on resume they are read and hashed again that far before anything new is written.
-Never  trusts a line that was half written, a file that changed, or anything behind one of these.
-Raises OutputError where the interrupted run had another plan or read another input.
+In     the identity of the run; for each finished shard its ``ShardInfo``, the counts of records so
+       far, and the state of the ledgers.
+Out    ``identity.json`` and ``journal.jsonl`` in the staging folder. On resume: the finished shards
+       whose files are whole, and the blocks of the input that are still to do.
+Keeps  the input the same: on resume, the part of the input that the finished shards were made of is
+       read and hashed again, and compared before any new shard is finished.
+Never  trusts an incomplete journal line, a file that changed, or anything that comes after one.
+Raises OutputError: the interrupted run had another identity, or read other input.
 
-The first part of the input is read again on resume: this costs a hash, not the work, needs no
-position in a compressed file, and works with standard input too.
+This is the middle of the commit protocol that ``dataset.staging`` describes:
+
+1. ``begin`` writes ``identity.json`` and then an empty ``journal.jsonl``. From here on the run can
+   be resumed.
+2. For each shard, in input order: the shard's file becomes durable, then the ledgers, then the
+   folder that names them, and last the shard's line in ``journal.jsonl``. So a complete line proves
+   that all it tells of is on disk. Shards may be written at the same time, but a line is written
+   only after the lines of all shards before it.
+3. ``finish`` renames the shards from ``shard-00000`` to their final names, which hold the number of
+   all shards and so are known only now.
+
+After a crash, ``resume`` reads the lines up to the first incomplete one. It keeps each shard whose
+file still has the size and the SHA-256 of its line, up to the first that does not, and removes
+everything that was written later: other shard files, and the ends of the ledgers. A crash within
+``finish`` leaves some final names, which are taken back first.
+
+The finished part of the input is read again on resume. That costs hashing, but no tokenization. It
+needs no position in a compressed file, and works for standard input too.
 """
 
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 
 from sftprep.data.block import Block, Source
 from sftprep.dataset.durable import remove, sync, write_durably
-from sftprep.dataset.identity import difference
-from sftprep.dataset.staging import JOURNAL, PLAN
+from sftprep.dataset.identity import Identity, difference
+from sftprep.dataset.ledger import LedgerInfo
+from sftprep.dataset.manifest import ShardInfo
+from sftprep.dataset.staging import DATASET, IDENTITY, JOURNAL
 from sftprep.errors import OutputError
-from sftprep.text import ascii_safe
+from sftprep.text import ascii_safe, number
 
-Facts = dict[str, Any]
+
+class JournalEntry(TypedDict):
+    """A line of the journal: one finished shard, and the state of the run after it."""
+
+    shard: ShardInfo | None  # None if no record of the shard's input gave a row
+    input: dict[str, str]
+    """For each source (its index) that the shard has input of: the SHA-256 of that source's text
+    from its start to the end of the shard's input."""
+    counts: dict[str, Any]  # Accounting.state()
+    ledgers: dict[str, LedgerInfo]
 
 
 class Journal:
@@ -39,73 +65,90 @@ class Journal:
 
     Args:
         staging: the staging folder.
-        sources: the run's sources.
+        sources: the sources of the run.
     """
 
     def __init__(self, staging: Path, sources: Sequence[Source]) -> None:
-        self.finished: list[Facts] = []  # entries of an interrupted run
+        self.finished: list[JournalEntry] = []
+        """The entries so far; after ``resume``, those of the interrupted run that are kept."""
         self._staging = staging
-        self._dataset = staging / "dataset"
+        self._dataset = staging / DATASET
         self._sources = sources
-        # Of each part of the input that was read to its end: each source's digest up to there.
-        self._digests: list[dict[str, str]] = []
-        self._waiting: deque[tuple[Facts, Future[Facts] | None]] = deque()
+        # ``JournalEntry.input`` of each shard whose input was read to its end in this run.
+        self._input_digests: list[dict[str, str]] = []
+        # Shards that are being written: counts and ledgers after each, and its future.
+        self._unwritten: deque[
+            tuple[dict[str, Any], dict[str, LedgerInfo], Future[ShardInfo] | None]
+        ] = deque()
 
-    def resumable(self) -> bool:
-        """Whether an interrupted run left a plan."""
-        return (self._staging / PLAN).is_file()
+    def can_resume(self) -> bool:
+        """Return True if an interrupted run left its identity."""
+        return (self._staging / IDENTITY).is_file()
 
-    def begin(self, plan: Facts) -> None:
-        """Write the plan: the first thing that a run does."""
-        path = self._staging / PLAN
-        write_durably(path, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
+    def begin(self, identity: Identity) -> None:
+        """Start an empty journal: the first thing that a run writes."""
+        self._write_identity(identity)
         write_durably(self._staging / JOURNAL, b"")
         sync(self._staging)
 
-    def resume(self, plan: Facts) -> None:
-        """Take up what an interrupted run finished.
+    def _write_identity(self, identity: Identity) -> None:
+        data = orjson.dumps(identity, option=orjson.OPT_INDENT_2)
+        write_durably(self._staging / IDENTITY, data)
+
+    def resume(self, identity: Identity) -> None:
+        """Take over the shards that an interrupted run finished, and remove the rest.
+
+        Args:
+            identity: of this run.
 
         Raises:
-            OutputError: it had another plan; the text names the first difference.
+            OutputError: the interrupted run had another identity; the message names the first
+                difference.
         """
-        try:
-            old = orjson.loads((self._staging / PLAN).read_bytes())
-        except orjson.JSONDecodeError:  # killed while it was written: nothing was done yet
-            old = plan
-        if different := difference(old, plan):
+        old = self._read_identity()
+        if old and (different := difference(old, identity)):
             raise OutputError(
                 f"{self._staging}: the interrupted run cannot be resumed: {different}. Run with "
-                "the same options and input, or without --resume to start anew."
+                "the same options and input, or without --resume to start over."
             )
         self._dataset.mkdir(exist_ok=True)
-        for path in self._dataset.glob("train-*"):  # killed between naming and publishing
+        for path in self._dataset.glob("train-*"):  # interrupted between finish and publish
             path.rename(self._dataset / _staged_name(int(path.name.split("-")[1])))
-        for entry in _whole_lines(self._staging / JOURNAL):
-            if not self._is_whole(entry):
+        # Without the identity nobody knows which run the shards belong to.
+        for entry in _complete_lines(self._staging / JOURNAL) if old else ():
+            if not self._has_next_shard(entry):
                 break
             self.finished.append(entry)
         while self.finished and not self._has_ledgers(self.finished[-1]):
             self.finished.pop()
-        self._tidy()
+        self._remove_unfinished()
         kept = b"".join(orjson.dumps(entry) + b"\n" for entry in self.finished)
-        write_durably(self._staging / PLAN, orjson.dumps(plan, option=orjson.OPT_INDENT_2))
+        self._write_identity(identity)
         write_durably(self._staging / JOURNAL, kept)
 
-    def _is_whole(self, entry: Facts) -> bool:
-        """Whether the shard that a line speaks of is there."""
+    def _read_identity(self) -> Identity:
+        """Read the identity of the interrupted run; empty if the file is damaged."""
+        try:
+            value = orjson.loads((self._staging / IDENTITY).read_bytes())
+        except orjson.JSONDecodeError:
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def _has_next_shard(self, entry: JournalEntry) -> bool:
+        """Check that the file of the shard after ``self.finished`` is the one in its entry."""
         if (shard := entry["shard"]) is None:
             return True
-        path = self._dataset / _staged_name(self._named)
+        path = self._dataset / _staged_name(self._files)
         return _starts_with(path, shard) and path.stat().st_size == shard["bytes"]
 
-    def _has_ledgers(self, entry: Facts) -> bool:
-        """Whether the ledgers hold what they held when a line was written."""
-        return all(_starts_with(self._dataset / n, f) for n, f in entry["ledgers"].items())
+    def _has_ledgers(self, entry: JournalEntry) -> bool:
+        """Check that the ledgers still begin with what they held when an entry was written."""
+        return all(_starts_with(self._dataset / n, info) for n, info in entry["ledgers"].items())
 
-    def _tidy(self) -> None:
+    def _remove_unfinished(self) -> None:
         """Remove what was written after the last finished shard."""
         ledgers = self.finished[-1]["ledgers"] if self.finished else {}
-        shards = {_staged_name(index) for index in range(self._named)}
+        shards = {_staged_name(index) for index in range(self._files)}
         for path in self._dataset.iterdir():
             if path.name in ledgers:
                 os.truncate(path, ledgers[path.name]["bytes"])
@@ -113,37 +156,44 @@ class Journal:
                 remove(path)
 
     @property
-    def _named(self) -> int:
+    def _files(self) -> int:
         """How many finished shards have rows, and so a file."""
         return sum(entry["shard"] is not None for entry in self.finished)
 
-    def left(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """The blocks that are not done; what was done of the input is compared on its way.
+    def unfinished(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Pass on the blocks of unfinished shards, and check that the others are what they were.
+
+        Args:
+            blocks: all blocks of the run, in input order.
 
         Raises:
-            OutputError: a finished shard's part of the input is not what it was.
+            OutputError: the input of a finished shard has changed.
         """
-        ends: dict[str, str] = {}  # each source's digest to where this part ends in it
+        digests: dict[str, str] = {}  # ``JournalEntry.input`` of the current shard, so far
         first = last = None
         for block in blocks:
             if first is not None and last is not None and block.shard != last.shard:
-                self._part_ends(ends, first, last)
-                first, ends = None, {}
-            ends[str(block.source)] = block.until
+                self._end_shard_input(digests, first, last)
+                first, digests = None, {}
+            digests[str(block.source)] = block.until
             first, last = first or block, block
             if block.shard >= len(self.finished):
                 yield block
         if first is not None and last is not None:
-            self._part_ends(ends, first, last)
-        if len(self._digests) < len(self.finished):
-            raise self._changed(f"the input ends before part {len(self.finished)}")
+            self._end_shard_input(digests, first, last)
+        if len(self._input_digests) < len(self.finished):
+            raise _input_changed(
+                f"the input is enough for {number(len(self._input_digests), 'shard')}, and the "
+                f"interrupted run finished {len(self.finished):,}"
+            )
 
-    def _part_ends(self, ends: dict[str, str], first: Block, last: Block) -> None:
-        self._digests.append(ends)
-        index = len(self._digests) - 1
-        if index < len(self.finished) and self.finished[index]["input"] != ends:
-            raise self._changed(
-                f"the part from {self._place(first, first.line)} to "
+    def _end_shard_input(self, digests: dict[str, str], first: Block, last: Block) -> None:
+        """Note the digests of a shard's input, and compare them if the shard was finished."""
+        self._input_digests.append(digests)
+        index = len(self._input_digests) - 1
+        if index < len(self.finished) and self.finished[index]["input"] != digests:
+            raise _input_changed(
+                f"the input from {self._place(first, first.line)} to "
                 f"{self._place(last, last.place(len(last.lines()) - 1)[0])} is not what the "
                 "interrupted run read"
             )
@@ -151,49 +201,54 @@ class Journal:
     def _place(self, block: Block, line: int) -> str:
         return f"{ascii_safe(self._sources[block.source].path)}:{line}"
 
-    def _changed(self, what: str) -> OutputError:
-        return OutputError(
-            f"{what}. The input has changed: restore it, or run without --resume to start anew."
-        )
+    def next_path(self) -> Path:
+        """Return where the next shard is to be written, if it has rows."""
+        files = sum(shard is not None for _, _, shard in self._unwritten)
+        return self._dataset / _staged_name(self._files + files)
 
-    def next_shard(self) -> Path:
-        """Where the next shard that has rows is to be written."""
-        waiting = sum(shard is not None for _, shard in self._waiting)
-        return self._dataset / _staged_name(self._named + waiting)
-
-    def add(self, counts: Facts, ledgers: Facts, shard: "Future[Facts] | None") -> None:
-        """A shard's rows are all counted, and on their way to the disk.
-
-        Args:
-            counts: the tally's state after this shard.
-            ledgers: name -> bytes and SHA-256 of each ledger so far.
-            shard: becomes what the manifest says of the shard, once it is durable; None where it
-                has no rows.
-        """
-        self._waiting.append(({"counts": counts, "ledgers": ledgers}, shard))
-        while self._waiting and ((first := self._waiting[0][1]) is None or first.done()):
-            self._write()
-
-    def close(self, name: Callable[[int, int], str]) -> list[Facts]:
-        """Wait for all shards and give them their names; what the manifest says of each, in order.
+    def add(
+        self,
+        counts: dict[str, Any],
+        ledgers: dict[str, LedgerInfo],
+        shard: "Future[ShardInfo] | None",
+    ) -> None:
+        """Note a shard whose rows are all counted. Its line is written once it is durable.
 
         Args:
-            name: a shard's file name, from its number and the number of all shards.
+            counts: the state of the accounting after this shard.
+            ledgers: the ledgers after this shard, by name.
+            shard: gives the shard's ``ShardInfo`` once its file is durable; None if the shard has
+                no rows.
         """
-        while self._waiting:
-            self._write()
+        self._unwritten.append((counts, ledgers, shard))
+        while self._unwritten and ((first := self._unwritten[0][2]) is None or first.done()):
+            self._write_line()
+
+    def finish(self, name: Callable[[int, int], str]) -> list[dict[str, Any]]:
+        """Wait for all shards, and give them their final names.
+
+        Args:
+            name: gives the file name of a shard, from its index and the number of all shards.
+
+        Returns:
+            What the manifest says of each shard, in order.
+        """
+        while self._unwritten:
+            self._write_line()
         shards = [entry["shard"] for entry in self.finished if entry["shard"] is not None]
         names = [name(index, len(shards)) for index in range(len(shards))]
         for index, final in enumerate(names):
             (self._dataset / _staged_name(index)).rename(self._dataset / final)
-        return [{"name": n, **facts} for n, facts in zip(names, shards, strict=True)]
+        return [{"name": n, **info} for n, info in zip(names, shards, strict=True)]
 
-    def _write(self) -> None:
-        waiting, shard = self._waiting.popleft()
-        facts = None if shard is None else shard.result()
-        # The reader is ahead of the writer: this shard's part of the input was read to its end.
-        entry = {"shard": facts, "input": self._digests[len(self.finished)], **waiting}
-        for name in entry["ledgers"]:
+    def _write_line(self) -> None:
+        """Wait for the next shard, and write its line."""
+        counts, ledgers, shard = self._unwritten.popleft()
+        info = None if shard is None else shard.result()
+        # The reader is ahead of the writer, so the shard's input was read to its end.
+        digests = self._input_digests[len(self.finished)]
+        entry = JournalEntry(shard=info, input=digests, counts=counts, ledgers=ledgers)
+        for name in ledgers:
             sync(self._dataset / name)
         sync(self._dataset)
         with (self._staging / JOURNAL).open("ab") as file:
@@ -204,12 +259,19 @@ class Journal:
 
 
 def _staged_name(index: int) -> str:
+    """Return the name of a shard's file until the number of all shards is known."""
     return f"shard-{index:05d}"
 
 
-def _whole_lines(path: Path) -> list[Facts]:
-    """The entries of a journal, up to one that was not written to its end."""
-    entries: list[Facts] = []
+def _input_changed(what: str) -> OutputError:
+    return OutputError(
+        f"{what}. The input has changed: restore it, or run without --resume to start over."
+    )
+
+
+def _complete_lines(path: Path) -> list[JournalEntry]:
+    """Read the entries of a journal, up to the first line that is incomplete or no JSON."""
+    entries: list[JournalEntry] = []
     lines = path.read_bytes().split(b"\n") if path.is_file() else []
     for line in lines[:-1]:
         try:
@@ -219,15 +281,15 @@ def _whole_lines(path: Path) -> list[Facts]:
     return entries
 
 
-def _starts_with(path: Path, facts: Mapping[str, Any]) -> bool:
-    """Whether a file's first bytes, as many as are known, have the hash that is known."""
+def _starts_with(path: Path, info: ShardInfo | LedgerInfo) -> bool:
+    """Check that the first ``info["bytes"]`` bytes of a file have the SHA-256 of ``info``."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:
         return False
-    digest, left = hashlib.sha256(), facts["bytes"]
+    digest, left = hashlib.sha256(), info["bytes"]
     with os.fdopen(handle, "rb") as file:
-        while left and (chunk := file.read(min(left, 1 << 20))):
-            digest.update(chunk)
-            left -= len(chunk)
-    return not left and bool(digest.hexdigest() == facts["sha256"])
+        while left and (data := file.read(min(left, 1 << 20))):
+            digest.update(data)
+            left -= len(data)
+    return not left and digest.hexdigest() == info["sha256"]

@@ -1,24 +1,34 @@
-"""A list of lost records on disk: ``rejects.jsonl`` and ``dropped.jsonl``.
+"""A ledger: a file that lists lost records, ``rejects.jsonl`` or ``dropped.jsonl``.
 
-In     entries, in input order: plain objects.
-Out    a file with a JSON object a line, made with the first entry; its entries, bytes and SHA-256.
-Keeps  the file for its owner's eyes (mode 0600): it holds data of the records.
+In     entries in input order, as plain objects.
+Out    a file with one JSON object per line, created with the first entry; its number of entries,
+       its bytes and its SHA-256, known at any time.
+Keeps  the file readable by its owner only (mode 0600), because it holds the data of records.
+Raises FileExistsError: something already has the file's name.
 """
 
 import contextlib
 import hashlib
 import os
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypedDict
 
 import orjson
 
 
+class LedgerInfo(TypedDict):
+    """What the manifest says of a ledger."""
+
+    entries: int
+    bytes: int
+    sha256: str
+
+
 class Ledger:
-    """One ledger.
+    """Writes one ledger.
 
     Args:
-        path: of the file; it is made with the first entry.
+        path: the file, which is created with the first entry.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +39,7 @@ class Ledger:
         self._hash = hashlib.sha256()
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Write an entry."""
+        """Append an entry."""
         if self._file is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
             self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")
@@ -43,34 +53,30 @@ class Ledger:
         self._hash.update(line)
 
     def resume(self) -> None:
-        """Go on behind the entries that are in the file, if it is there."""
+        """Continue after the entries that an interrupted run left in the file, if it exists."""
         if self._path.exists():
             with self._path.open("rb") as file:
                 for line in file:
                     self._count(line)
             self._file = self._path.open("ab")
 
-    def facts(self) -> dict[str, Any]:
-        """Entries, bytes and SHA-256 so far; nothing where there is no entry."""
+    def info(self) -> LedgerInfo | None:
+        """Describe the entries so far, which are then in the file; None if there are none."""
         if self._file is None:
-            return {}
+            return None
         if not self._file.closed:
             self._file.flush()
-        return {
-            "entries": self._entries,
-            "bytes": self._bytes,
-            "sha256": self._hash.hexdigest(),
-        }
+        return {"entries": self._entries, "bytes": self._bytes, "sha256": self._hash.hexdigest()}
 
     def close(self) -> None:
-        """Close the file, durable."""
+        """Make the file durable and close it."""
         if self._file is not None:
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
 
     def abandon(self) -> None:
-        """Close the file of a run that failed; what is in it may end with half an entry."""
+        """Close the file of a run that failed. The file may end with an incomplete entry."""
         if self._file is not None:
             with contextlib.suppress(OSError):
                 self._file.close()

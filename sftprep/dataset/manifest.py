@@ -1,25 +1,35 @@
-"""What was read, done and written: ``manifest.json``, the last file of a dataset.
+"""The manifest of a dataset: ``manifest.json``, which is written last.
 
-In     the counts of all blocks, the sources, the shards and what decided their bytes.
-Out    a JSON object with sorted, stable content; reading it back gives an equal ``Manifest``.
-Keeps  the identity read = written + dropped + rejected, per file and in all, checked here.
-Never  holds anything that changes from run to run: no time, host, path, or number of workers.
+In     the counts of all records, the sources, the shards, and what decided their bytes.
+Out    a JSON object with stable content; reading it back gives an equal ``Manifest``.
+Never  holds anything that changes from run to run: no time, host, path or number of workers.
+Raises NoInputError: the folder holds no dataset. DataError: the manifest is damaged, or has another
+       format version.
 
-A folder without a manifest is no dataset.
+A folder without a manifest is not a dataset.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 
 from sftprep.dataset.identity import FORMAT_VERSION, Identity, fingerprint, identity
-from sftprep.errors import DataError, InternalError, NoInputError
+from sftprep.errors import DataError, NoInputError
 from sftprep.text import shown
 
 MANIFEST = "manifest.json"
+
+
+class ShardInfo(TypedDict):
+    """What the manifest says of a shard, besides its name."""
+
+    rows: int
+    tokens: int
+    trained_tokens: int
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -27,23 +37,23 @@ class Manifest:
     """The content of ``manifest.json``."""
 
     format_version: int
-    recipe: dict[str, Any]  # the resolved options that decide the result
-    inputs: list[dict[str, Any]]  # name, bytes, sha256, schema, records by outcome
+    recipe: dict[str, Any]  # the resolved options that decide the bytes
+    inputs: list[dict[str, Any]]  # name, bytes, sha256, schema, and the counts of its records
     tokenizer: dict[str, Any]
     template: dict[str, Any]  # name, sha256, source
     counts: dict[str, Any]
-    shards: list[dict[str, Any]]  # name, rows, tokens, trained_tokens, bytes, sha256
-    ledgers: dict[str, dict[str, Any]]  # name -> entries, bytes, sha256, of those that are there
-    libraries: dict[str, str]  # name -> version, of those that decide bytes
-    fingerprint: str  # SHA-256 over everything that decides the bytes
+    shards: list[dict[str, Any]]  # the name and the ``ShardInfo`` of each shard
+    ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries
+    libraries: dict[str, str]  # name -> version of each library that decides bytes
+    fingerprint: str  # SHA-256 of the identity
 
     def dump(self) -> bytes:
-        """The file's bytes: all of this, and its digest."""
+        """Return the bytes of the file: this content and its digest."""
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         return orjson.dumps({**asdict(self), "digest": manifest_digest(self)}, option=option)
 
     def identity(self) -> Identity:
-        """What decided the dataset's bytes; the inputs are by content."""
+        """Return what decided the bytes of this dataset, with the inputs by their SHA-256."""
         return identity(
             recipe=self.recipe,
             tokenizer=self.tokenizer["sha256"],
@@ -56,46 +66,36 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run came to."""
+    """The result of a run.
+
+    ``status`` is ``written``; or ``resumed``, if the run continued an interrupted one; or
+    ``unchanged``, if the same dataset was there already.
+    """
 
     manifest: Manifest
-    status: str  # written; resumed: after an interruption; unchanged: it was there already
+    status: str
 
     def dump(self) -> bytes:
-        """One JSON object: the status and the manifest's content."""
+        """Return one JSON object: the status, and then the content of the manifest."""
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         content = orjson.loads(self.manifest.dump())
         return orjson.dumps({"status": self.status, **content}, option=option)
 
 
 def manifest_digest(manifest: Manifest) -> str:
-    """SHA-256 of a manifest's content: it tells an edited or damaged one."""
+    """Compute the SHA-256 of a manifest's content, which shows whether it was edited or damaged."""
     return fingerprint(asdict(manifest))
 
 
-def check_identity(name: str, counts: Mapping[str, Any]) -> None:
-    """Every record is accounted for, or there is a bug.
+def load_manifest(folder: Path) -> Manifest:
+    """Read the manifest of a dataset.
 
     Args:
-        name: whose counts these are, for the message.
-        counts: ``read``, ``written``, and ``dropped`` and ``rejected`` by reason; with one example
-            for each answer also ``extra_examples``, those beyond one a record.
-    """
-    dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
-    examples = counts["read"] + counts.get("extra_examples", 0)
-    if examples != counts["written"] + dropped + rejected:
-        raise InternalError(
-            f"{name}: {examples} records read, but {counts['written']} written + {dropped} "
-            f"dropped + {rejected} rejected. This is a bug in sftprep; nothing was published."
-        )
-
-
-def load_manifest(folder: Path) -> Manifest:
-    """Read a dataset's manifest.
+        folder: the dataset's folder.
 
     Raises:
         NoInputError: the folder holds no dataset.
-        DataError: the manifest is damaged or of another format version.
+        DataError: the manifest is damaged, or has another format version.
     """
     path = folder / MANIFEST
     try:
@@ -114,15 +114,17 @@ def load_manifest(folder: Path) -> Manifest:
         )
     digest = value.pop("digest", None)
     if set(value) != {f.name for f in fields(Manifest)}:
-        raise DataError(f"{path}: has other keys than a manifest. Build the dataset again.")
+        raise DataError(
+            f"{path}: does not have exactly the keys of a manifest. Build the dataset again."
+        )
     manifest = Manifest(**value)
     try:
         found = manifest_digest(manifest)
-    except (TypeError, RecursionError):  # deeper than anything that was ever written
+    except (TypeError, RecursionError):  # values nested deeper than sftprep ever writes
         found = ""
     if digest != found:
         raise DataError(
-            f"{path}: has been changed since it was written: its digest is another. Build the "
+            f"{path}: has been changed since it was written: its digest does not match. Build the "
             "dataset again."
         )
     return manifest

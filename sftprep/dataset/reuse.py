@@ -1,101 +1,130 @@
-"""Is the dataset in the output folder the one that this run would make?
+"""Reuse: is the dataset in the output folder the one that this run would build?
 
-In     the output folder, the plan, and the recipe.
-Out    its manifest if it is complete and equal: there is nothing to do. None if this run is to
-       build (and may replace what is there).
-Never  reads a record: files are compared by their hashes.
-Raises OutputError: what is there was made with other settings or from other input (the text names
-       the first difference), or is damaged, and the run was not told to replace it.
+In     the output folder, the sources, and the identity of the run for given inputs.
+Out    the dataset's manifest if it is whole and equal, so that nothing is left to do. None if the
+       run has to build, and may replace what is there.
+Never  parses a record: files are compared by their hashes.
+Raises OutputError: the dataset was built with different settings or from different input (the
+       message names the first difference), or it is damaged, and the run may not replace it.
 """
 
-import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from sftprep.data.block import Source
-from sftprep.dataset.identity import difference
+from sftprep.dataset.identity import Identity, difference
 from sftprep.dataset.manifest import MANIFEST, Manifest, load_manifest
-from sftprep.dataset.staging import Output
+from sftprep.dataset.staging import OutputFolder
 from sftprep.errors import DataError, OutputError
-from sftprep.plan import Plan
 from sftprep.reading.decompression import read_error
 from sftprep.reading.sources import opened
 from sftprep.reading.streams import Counted
-from sftprep.recipe import Recipe
+from sftprep.system.files import sha256_of
 from sftprep.text import ascii_safe
 
 
-def finished(output: Output, job: Plan, recipe: Recipe) -> Manifest | None:
-    """The manifest of a dataset that need not be built again, or None."""
-    streams = any(not Path(source.path).is_file() for source in job.sources)
-    if not output.is_dataset() or (recipe.overwrite and (streams or not recipe.resume)):
-        return None  # a stream can be read once: to be compared, or to be built from
+def find_reusable(
+    output: OutputFolder,
+    sources: Sequence[Source],
+    identity_of: Callable[[Sequence[str]], Identity],
+    *,
+    overwrite: bool,
+    resume: bool,
+) -> Manifest | None:
+    """Return the manifest of a dataset that need not be built again.
+
+    Args:
+        output: the output folder.
+        sources: the sources of the run.
+        identity_of: gives the identity of this run, from the SHA-256 of each input.
+        overwrite: True if the run may replace any dataset.
+        resume: True if the run may replace a damaged dataset.
+
+    Returns:
+        None if there is no such dataset: the run has to build.
+
+    Raises:
+        OutputError: another or a damaged dataset is there, which the run may not replace.
+    """
+    # A stream can be read only once: either to compare its hash, or to build from it.
+    has_streams = any(not Path(source.path).is_file() for source in sources)
+    if not output.is_dataset() or (overwrite and (has_streams or not resume)):
+        return None
     try:
         manifest = load_manifest(output.path)
-        damage = damaged(output.path, manifest)
+        damage = find_damage(output.path, manifest)
     except DataError as error:
         manifest, damage = None, str(error)
     if manifest is not None:
-        inputs = [entry["sha256"] for entry in manifest.inputs]
-        different = difference(manifest.identity(), job.identity(inputs))
-        if not different and not (damage and streams):
-            different = _inputs_differ(manifest, job.sources)
-        if different:
-            why = f"was made otherwise: {different}"
-            _refuse(output, recipe.overwrite, why, "--overwrite to replace it")
+        why = _other_settings(manifest, identity_of)
+        if not why and not (damage and has_streams):
+            why = _other_inputs(manifest, sources)
+        if why:
+            _refuse_unless(overwrite, output, why, "--overwrite to replace it")
             return None
     if damage:
-        replace = recipe.overwrite or recipe.resume
-        _refuse(output, replace, f"is damaged: {damage}", "--resume to build it again")
+        why = f"is damaged: {damage}"
+        _refuse_unless(overwrite or resume, output, why, "--resume to build it again")
         return None
     return manifest
 
 
-def _refuse(output: Output, replace: bool, why: str, cure: str) -> None:
-    """Say why, unless it may be replaced."""
-    if not replace:
+def _refuse_unless(may_replace: bool, output: OutputFolder, why: str, cure: str) -> None:
+    """Raise an error that says what is wrong with the dataset, unless it may be replaced."""
+    if not may_replace:
         raise OutputError(
             f"{output.path}: the dataset in it {why.rstrip('.')}. Choose another --output, or pass "
             f"{cure}."
         )
 
 
-def damaged(folder: Path, manifest: Manifest) -> str:
-    """The first file of a dataset that is not what its manifest says; "" if all are whole."""
+def find_damage(folder: Path, manifest: Manifest) -> str:
+    """Describe the first file of a dataset that is not what its manifest says.
+
+    Returns:
+        "" if every file is whole, and no other file is in the folder.
+    """
     expected = {shard["name"]: shard["sha256"] for shard in manifest.shards}
     expected |= manifest.tokenizer["files"]
-    expected |= {name: facts["sha256"] for name, facts in manifest.ledgers.items()}
-    there = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
-    if extra := sorted(there - expected.keys() - {MANIFEST}):
+    expected |= {name: info["sha256"] for name, info in manifest.ledgers.items()}
+    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    if extra := sorted(present - expected.keys() - {MANIFEST}):
         return f"{ascii_safe(extra[0])} is not one of its files"
     for name, sha256 in expected.items():
-        path = folder / name
         try:
-            handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)
         except OSError as error:
             return f"{ascii_safe(str(name))}: {error.strerror}"
         with os.fdopen(handle, "rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                return f"{ascii_safe(str(name))} has another SHA-256 than {MANIFEST} says"
+            if sha256_of(file) != sha256:
+                return f"the SHA-256 of {ascii_safe(str(name))} is not the one in {MANIFEST}"
     return ""
 
 
-def _inputs_differ(manifest: Manifest, sources: Sequence[Source]) -> str:
-    """The first input that is not what it was."""
-    old: list[dict[str, Any]] = manifest.inputs
+def _other_settings(manifest: Manifest, identity_of: Callable[[Sequence[str]], Identity]) -> str:
+    """Describe the first setting that differs; "" if there is none."""
+    inputs = [entry["sha256"] for entry in manifest.inputs]
+    different = difference(manifest.identity(), identity_of(inputs))
+    return f"was built with different settings: {different}" if different else ""
+
+
+def _other_inputs(manifest: Manifest, sources: Sequence[Source]) -> str:
+    """Describe the first input that differs; "" if there is none."""
+    why, old = "was built from different input: ", manifest.inputs
     if len(old) != len(sources):
-        return f"there were {len(old):,} inputs and are {len(sources):,}"
-    for entry, source in zip(old, sources, strict=True):
+        return f"{why}the number of inputs was {len(old):,} and is {len(sources):,}"
+    for index, (entry, source) in enumerate(zip(old, sources, strict=True), 1):
         if entry["name"] != source.name:
-            return f"input {ascii_safe(entry['name'])} is {ascii_safe(source.name)}"
+            names = ascii_safe(entry["name"]), ascii_safe(source.name)
+            return f"{why}input {index} was {names[0]} and is {names[1]}"
         if entry["sha256"] != _sha256(source):
-            return f"input {ascii_safe(source.name)} has another content"
+            return f"{why}the content of input {ascii_safe(source.name)} has changed"
     return ""
 
 
 def _sha256(source: Source) -> str:
+    """Hash a source's bytes as they are stored; a stream is read to its end."""
     with opened(source.path) as raw:
         counted = Counted(raw)
         try:

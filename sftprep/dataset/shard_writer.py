@@ -1,54 +1,65 @@
-"""Write shards while their rows come in, beside the other work.
+"""Write shards in threads, while the workers make the rows that come next.
 
 In     batches in input order, for one shard after the other.
-Out    a durable file for each shard, and what the manifest says of it.
-Keeps  the order; a shard's bytes depend on its rows alone. A few groups of rows wait in memory, so
-       that it does not follow the size of a shard; a writer that is behind lets the run wait.
-Raises OSError of the file, when the shard or a later one is waited for.
+Out    a durable file for each shard that has rows, and its ``ShardInfo``.
+Keeps  the order of rows, so that a shard's bytes depend on its rows alone. Memory is bounded: only
+       a few groups of rows wait for each thread. When that many wait, the caller waits too.
+Raises OSError of a shard's file: when a later group is added, or when the ``ShardInfo`` is asked
+       for. The error names the file.
+
+Arrow compresses and writes without holding Python's global lock, so threads are enough.
 """
 
 import contextlib
-import hashlib
 import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import BinaryIO, Self
 
 import numpy as np
 
 from sftprep.data.batch import Batch
+from sftprep.dataset.manifest import ShardInfo
 from sftprep.formats.row_groups import Grouper
-from sftprep.formats.table import FORMATS, Writer
+from sftprep.formats.table import Format, FormatWriter
+from sftprep.system.files import sha256_of
 
-WORKERS_A_THREAD = 4  # a thread writes as fast as about six workers make rows
-WAITING = 4  # groups that wait for each thread
-
-Facts = dict[str, Any]
+WORKERS_PER_THREAD = 4  # one thread writes as fast as about six workers make rows
+WAITING_PER_THREAD = 4  # the most groups that wait for a thread
 
 
 class ShardWriter:
-    """Writes shards; Arrow works outside Python's lock, so threads do it beside the workers.
+    """Writes the shards of a run.
 
     Args:
-        name: the format.
-        ignore_index: the label where there is no loss.
-        workers: how many there are; a single one writes by itself.
+        file_format: the format's module.
+        ignore_index: the label of a token without loss.
+        workers: how many workers make rows. With one, there is nobody to write beside, so each
+            group is written before the caller goes on.
+        new_grouper: makes the grouper of a shard.
     """
 
-    def __init__(self, name: str, ignore_index: int, workers: int = 1) -> None:
-        self._format = FORMATS[name]
+    def __init__(
+        self,
+        file_format: Format,
+        ignore_index: int,
+        workers: int = 1,
+        new_grouper: Callable[[], Grouper] = Grouper,
+    ) -> None:
+        self._format = file_format
         self._ignore_index = ignore_index
-        self._is_alone = workers == 1
-        # A shard has one thread, so that its groups stay in order.
-        self._threads = [ThreadPoolExecutor(1) for _ in range(1 + workers // WORKERS_A_THREAD)]
-        self._waiting: deque[Future[None]] = deque()
-        if not self._is_alone:  # others load something too, and do not use all cores for that
-            self._waiting.append(self._threads[0].submit(self._format.load))
+        self._waits = workers == 1
+        self._new_grouper = new_grouper
+        # One thread writes all groups of a shard, so that they stay in order.
+        self._threads = [ThreadPoolExecutor(1) for _ in range(1 + workers // WORKERS_PER_THREAD)]
+        self._pending: deque[Future[None]] = deque()
+        if not self._waits:  # the libraries are imported while the workers start
+            self._pending.append(self._threads[0].submit(self._format.preload))
         self._shards = 0
-        self._files: list[_File] = []  # that are not known to be finished
+        self._unfinished: list[_ShardFile] = []  # files that may still be open
 
     def __enter__(self) -> Self:
         return self
@@ -61,102 +72,119 @@ class ShardWriter:
     ) -> None:
         for thread in self._threads:
             thread.shutdown(wait=True, cancel_futures=True)
-        for file in self._files:
+        for file in self._unfinished:
             file.abandon()
 
-    def shard(self, path: Path) -> "Shard":
-        """The next shard, to be written to a new file once it has rows."""
+    def new_shard(self, path: Path) -> "Shard":
+        """Begin the next shard; its file ``path`` is created once it has rows."""
         thread = self._threads[self._shards % len(self._threads)]
         self._shards += 1
 
-        def do(task: Callable[[], None]) -> None:
-            future = thread.submit(task)
-            self._waiting.append(future)
-            if self._is_alone:
-                wait([future])
-            while self._waiting and self._waiting[0].done():
-                self._waiting.popleft().result()
-            if len(self._waiting) > WAITING * len(self._threads):
-                self._waiting.popleft().result()
+        def new_file() -> _ShardFile:
+            file = _ShardFile(path, self._format.Writer, self._ignore_index)
+            self._unfinished = [other for other in self._unfinished if not other.is_done]
+            self._unfinished.append(file)
+            return file
 
-        def make() -> _File:
-            self._files = [file for file in self._files if not file.is_done]
-            self._files.append(_File(path, self._format.Writer, self._ignore_index))
-            return self._files[-1]
+        return Shard(new_file, self._new_grouper(), lambda task: self._submit(thread, task))
 
-        return Shard(make, do)
+    def _submit(self, thread: ThreadPoolExecutor, task: Callable[[], None]) -> None:
+        """Let a thread do a task; raise the error of an earlier one, or wait if many are left."""
+        future = thread.submit(task)
+        self._pending.append(future)
+        if self._waits:
+            wait([future])
+        while self._pending and self._pending[0].done():
+            self._pending.popleft().result()
+        if len(self._pending) > WAITING_PER_THREAD * len(self._threads):
+            self._pending.popleft().result()
 
 
 class Shard:
-    """One shard: takes batches, and ends as a file."""
+    """One shard: takes batches, and becomes a file if they have rows.
+
+    Args:
+        new_file: makes the shard's file object, which does not yet create the file.
+        grouper: collects the rows into groups.
+        submit: lets the shard's thread do a task.
+    """
 
     def __init__(
-        self, make: Callable[[], "_File"], do: Callable[[Callable[[], None]], None]
+        self,
+        new_file: Callable[[], "_ShardFile"],
+        grouper: Grouper,
+        submit: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._make = make
-        self._do = do
-        self._file: _File | None = None
-        self._grouper = Grouper()
+        self._new_file = new_file
+        self._grouper = grouper
+        self._submit = submit
+        self._file: _ShardFile | None = None
 
     def add(self, batch: Batch | None) -> None:
-        """Add the rows of a block, if it has any."""
+        """Add the rows of the next block, if it has any."""
         if batch is not None:
-            self._file = self._file or self._make()
+            self._file = self._file or self._new_file()
             for group in self._grouper.add(batch):
-                self._do(self._file.writing(group))
+                self._submit(self._file.write_task(group))
 
-    def close(self) -> "Future[Facts] | None":
-        """There are no more rows.
+    def close(self) -> "Future[ShardInfo] | None":
+        """Write the rows that are left, and make the file durable.
 
         Returns:
-            What the manifest says of the shard, once it is durable; None where it has no rows.
+            The shard's info, once its file is durable; None if it has no rows, and so no file.
         """
         if self._file is None:
             return None
         for group in self._grouper.rest():
-            self._do(self._file.writing(group))
-        done: Future[Facts] = Future()
-        self._do(self._file.ending(done))
-        return done
+            self._submit(self._file.write_task(group))
+        info: Future[ShardInfo] = Future()
+        self._submit(self._file.finish_task(info))
+        return info
 
 
-class _File:
-    """A shard's file: what its thread does."""
+class _ShardFile:
+    """The file of a shard. Its tasks are done by one thread, in order."""
 
     def __init__(
-        self, path: Path, writer: Callable[[IO[bytes], int], Writer], ignore_index: int
+        self,
+        path: Path,
+        new_writer: Callable[[BinaryIO, int], FormatWriter],
+        ignore_index: int,
     ) -> None:
         self._path = path
-        self._make = writer
+        self._new_writer = new_writer
         self._ignore_index = ignore_index
-        self._file: IO[bytes] | None = None
-        self._writer: Writer | None = None
-        self._facts = {"rows": 0, "tokens": 0, "trained_tokens": 0}
-        self._error: BaseException | None = None  # the first; nothing is done after it
+        self._file: BinaryIO | None = None
+        self._writer: FormatWriter | None = None
+        self._rows = 0
+        self._tokens = 0
+        self._trained_tokens = 0
+        self._error: BaseException | None = None  # the first; later tasks raise it again
         self.is_done = False
 
-    def writing(self, group: Batch) -> Callable[[], None]:
-        """Write a group."""
+    def write_task(self, group: Batch) -> Callable[[], None]:
+        """Return a task that writes a group."""
         return lambda: self._try(lambda: self._write(group))
 
-    def ending(self, done: "Future[Facts]") -> Callable[[], None]:
-        """Make the file durable, and say what it is."""
+    def finish_task(self, info: "Future[ShardInfo]") -> Callable[[], None]:
+        """Return a task that makes the file durable, and resolves ``info``."""
 
-        def end() -> None:
+        def finish() -> None:
             try:
-                self._try(lambda: done.set_result(self._end()))
+                self._try(lambda: info.set_result(self._finish()))
             except BaseException as error:
-                done.set_exception(error)
+                info.set_exception(error)
                 raise
 
-        return end
+        return finish
 
     def _try(self, step: Callable[[], None]) -> None:
+        """Do a step, unless an earlier one failed."""
         if self._error is not None:
             raise self._error
         try:
             step()
-        except OSError as error:  # a write does not say where
+        except OSError as error:  # the error of a write does not name the file
             self._error = OSError(error.errno, error.strerror or str(error), str(self._path))
             raise self._error from error
         except BaseException as error:
@@ -166,14 +194,14 @@ class _File:
     def _write(self, group: Batch) -> None:
         if self._file is None:
             self._file = self._path.open("x+b")
-            self._writer = self._make(self._file, self._ignore_index)
+            self._writer = self._new_writer(self._file, self._ignore_index)
         assert self._writer is not None
         self._writer.write(group)
-        self._facts["rows"] += len(group)
-        self._facts["tokens"] += len(group.input_ids)
-        self._facts["trained_tokens"] += int(np.count_nonzero(group.loss_mask))
+        self._rows += len(group)
+        self._tokens += len(group.input_ids)
+        self._trained_tokens += int(np.count_nonzero(group.loss_mask))
 
-    def _end(self) -> Facts:
+    def _finish(self) -> ShardInfo:
         assert self._file is not None
         assert self._writer is not None
         with self._file as file:
@@ -182,12 +210,18 @@ class _File:
             os.fsync(file.fileno())
             size = file.tell()
             file.seek(0)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+            sha256 = sha256_of(file)
         self.is_done = True
-        return {**self._facts, "bytes": size, "sha256": sha256}
+        return {
+            "rows": self._rows,
+            "tokens": self._tokens,
+            "trained_tokens": self._trained_tokens,
+            "bytes": size,
+            "sha256": sha256,
+        }
 
     def abandon(self) -> None:
-        """Close the file of a run that failed; what is in it is of no use."""
+        """Close the file of a run that failed; its content is of no use."""
         if self._file is not None and not self.is_done:
             with contextlib.suppress(Exception):
                 if self._writer is not None:

@@ -1,23 +1,51 @@
-"""Where a dataset is written: privately beside its place, and moved there once it is whole.
+"""The output folder, and the staging folder beside it in which a dataset is built.
 
-In     the output folder; whether an old dataset in it may be replaced.
-Out    a private staging folder for one run at a time. It holds the plan and the journal of the run
-       and the folder ``dataset``, which takes the output's name in one rename when all of it is
-       durable: so a dataset appears complete, or not at all.
-Keeps  an old dataset whole and in place until the new one takes its name; after an interruption
-       the staging folder, for ``--resume``.
-Never  touches a folder that holds anything but a dataset of ours; follows no symbolic link; waits
-       for another run.
-Raises OutputError (cannot be made, or is no dataset), LockedError (another run), StorageError
-       (I/O).
+In     the path of the output folder.
+Out    a private staging folder for one run at a time; in the end the finished dataset in the output
+       folder, which appears complete or not at all.
+Keeps  an old dataset whole and in place until the new one takes its name; after an interruption the
+       staging folder, for ``--resume``.
+Never  touches an output folder that holds anything but a dataset of ours; follows a symbolic link;
+       waits for another run.
+Raises OutputError: the output cannot be created, or holds something else. LockedError: another run
+       is writing it. UsageError: an input lies in the output, or the output in an input.
+       StorageError: the system failed to write.
 
-The staging folder is the lock as well: the kernel releases it when its holder ends, however that
-comes about. Its name is fixed, so that a later run finds it; one that another user has put there
-is refused.
+The staging folder of the output ``out``::
+
+    .out.sftprep-staging/      mode 0700, locked with flock by the run that uses it
+        holder                 the process ID of that run, for messages
+        identity.json          what decides the bytes of the run     (written by dataset.journal)
+        journal.jsonl          one line for each finished shard      (written by dataset.journal)
+        dataset/               takes the name of the output in the end
+            shard-00000 ...    renamed to train-00000-of-00004.parquet ... in the end
+            rejects.jsonl, dropped.jsonl, tokenizer/, manifest.json
+
+The commit protocol. After each step, what it wrote is durable (``fsync``):
+
+1. The run locks the staging folder and empties it, or takes over what an interrupted run left.
+2. It writes ``identity.json``, and then an empty ``journal.jsonl``.
+3. For each shard it writes the shard file and the ledgers, and then the shard's journal line.
+4. It gives the shards their final names, saves the tokenizer, and writes ``manifest.json`` last.
+5. It renames ``dataset`` to the output folder. If an old dataset is there, the two exchange names.
+6. It removes the staging folder, with the old dataset in it.
+
+What a crash leaves behind:
+
+- before step 2 is done: nothing that could be resumed; the next run starts over;
+- in step 3: every shard with a complete journal line; ``--resume`` continues after these;
+- in step 4: all shards; ``--resume`` checks them and repeats step 4 only;
+- after step 5: the complete new dataset; the next run removes the staging folder.
+
+Until step 5 the output folder is as it was before the run. Step 5 is one system call. Only on
+systems that cannot exchange two names are there two renames, and a moment without an output folder.
+
+The lock is on the staging folder itself, so the kernel releases it when the run ends, however it
+ends. The folder's name is fixed, so that a later run finds it. A staging folder that belongs to
+another user, or that others may write to, is refused.
 """
 
 import contextlib
-import ctypes
 import errno
 import fcntl
 import os
@@ -38,31 +66,41 @@ from sftprep.errors import (
     StorageError,
     UsageError,
 )
+from sftprep.system.rename import exchange
 from sftprep.text import ascii_safe
 
-AT_FDCWD = -100
-RENAME_EXCHANGE = 2
+DATASET = "dataset"
 HOLDER = "holder"
-PLAN = "plan.json"
+IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
 OURS = re.compile(r"train-\d+-of-\d+\.\w+|tokenizer|rejects\.jsonl|dropped\.jsonl|manifest\.json")
+"""The names that a dataset of ours has in its folder."""
 MANIFEST_START = b'{\n  "format_version": '
-FINAL = (DataError, NoInputError, UsageError)
-"""Errors that running again does not cure: nothing is kept for ``--resume``."""
+"""The first bytes of every manifest of ours."""
+NOT_RESUMABLE = (DataError, NoInputError, UsageError)
+"""Errors that the same run would raise again; after these nothing is kept for ``--resume``."""
 
 
-class Output:
-    """The output folder and the staging folder beside it."""
+class OutputFolder:
+    """The output folder of a run, and the staging folder beside it.
+
+    Args:
+        path: the output folder as the user named it.
+    """
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self._full = self.path.absolute()
-        self.staging = self._full.parent / f".{self._full.name}.sftprep-staging"
-        self.dataset = self.staging / "dataset"
-        self._replaces = False  # whether there was a dataset when we looked
+        self._absolute = self.path.absolute()
+        self.staging = self._absolute.parent / f".{self._absolute.name}.sftprep-staging"
+        self.dataset = self.staging / DATASET
+        self._had_dataset = False  # what ``check`` found
 
     def check(self) -> None:
-        """Refuse, before anything is read, an output that cannot be written."""
+        """Refuse an output folder that cannot be written, before anything is read.
+
+        Raises:
+            OutputError: it is no folder, is a mount point, or holds files that are not ours.
+        """
         path = self.path
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise OutputError(f"{path}: is not a folder. Choose another --output.")
@@ -71,19 +109,19 @@ class Output:
                 f"{path}: is a mount point, which cannot be replaced in one step. Name a folder "
                 "inside it."
             )
-        self._refuse_foreign()
-        self._replaces = self.is_dataset()
+        self._refuse_foreign_files()
+        self._had_dataset = self.is_dataset()
 
-    def _refuse_foreign(self) -> None:
-        """Refuse an output folder with anything in it that no dataset of ours has."""
-        if foreign := self._foreign():
+    def _refuse_foreign_files(self) -> None:
+        """Refuse an output folder that holds anything but a dataset of ours."""
+        if foreign := self._foreign_file():
             raise OutputError(
                 f"{self.path}: holds files that sftprep did not write ({ascii_safe(foreign)}). "
                 "Choose another --output."
             )
 
-    def _foreign(self) -> str:
-        """A file in the output folder that no dataset of ours has; "" if there is none."""
+    def _foreign_file(self) -> str:
+        """Return the name of a file that no dataset of ours has; "" if there is none."""
         names = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
         if not names:
             return ""
@@ -92,16 +130,20 @@ class Output:
                 return name
         if not self.is_dataset():
             return names[0]
+        # A manifest that was cut off is still ours: it counts as damaged, not as foreign.
         start = (self.path / MANIFEST).read_bytes()[: len(MANIFEST_START)]
         return "" if MANIFEST_START.startswith(start) else MANIFEST
 
     def check_inputs(self, paths: Iterable[str]) -> None:
-        """Refuse inputs in the output, where they would be replaced, and an output in an input.
+        """Refuse an input inside the output, which the run would replace, and the reverse.
 
         Args:
-            paths: files, and folders that are searched for files.
+            paths: input files, and input folders that are searched for files.
+
+        Raises:
+            UsageError: an input lies in the output folder, or the output in an input folder.
         """
-        output = self._full.resolve()
+        output = self._absolute.resolve()
         for path in paths:
             real = Path(path).resolve()
             if path == "-":
@@ -116,25 +158,30 @@ class Output:
                     "next time. Choose another --output."
                 )
 
-    def is_taken(self) -> bool:
-        """Whether there is anything in the output folder."""
-        return self.path.is_dir() and any(self.path.iterdir())
-
     def is_dataset(self) -> bool:
-        """Whether the output folder holds a dataset, whole or not."""
+        """Return True if the output folder has a manifest, damaged or not."""
         return (self.path / MANIFEST).is_file()
+
+    def _is_filled(self) -> bool:
+        """Return True if the output folder holds anything."""
+        return self.path.is_dir() and any(self.path.iterdir())
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """The staging folder, for one run at a time.
+        """Lock the staging folder for this run, and give its path.
 
-        Afterwards it is gone, unless the run was interrupted: then ``--resume`` finds it.
+        Afterwards the folder is removed, unless the run was interrupted and can be resumed.
+
+        Raises:
+            LockedError: another run is writing this output, or has just written it.
+            OutputError: the folder cannot be created, or is not safe to use.
+            StorageError: the run failed with an ``OSError``.
         """
         handle = self._claim()
         try:
             self._check_still_free()
             yield self.staging
-        except FINAL:
+        except NOT_RESUMABLE:
             self._clear()
             raise
         except BaseException as error:
@@ -143,24 +190,25 @@ class Output:
                 raise
             raise StorageError(
                 f"{error.filename or self.path}: cannot be written: {error.strerror}. Nothing was "
-                "published; free space or mend the rights, and run again with --resume."
+                "published. Free disk space or correct the permissions, and run again with "
+                "--resume."
             ) from error
         else:
             self._clear()
         finally:
-            with contextlib.suppress(OSError):  # the lock goes in any case
+            with contextlib.suppress(OSError):  # the lock is released even if close fails
                 os.close(handle)
 
     def _check_still_free(self) -> None:
-        """Refuse an output that another run has written between our look and our lock."""
-        if self.is_taken() and not self._replaces:
+        """Refuse an output that another run has written after ``check`` and before our lock."""
+        if self._is_filled() and not self._had_dataset:
             raise LockedError(
-                f"{self.path}: another run has written it meanwhile. Run again to see whether it "
-                "is the same, or choose another --output."
+                f"{self.path}: another run has written it in the meantime. Run again to see "
+                "whether it is the same dataset, or choose another --output."
             )
 
     def _claim(self) -> int:
-        """Make the staging folder ours until we end; return the descriptor that holds it."""
+        """Create and lock the staging folder; return the descriptor that holds the lock."""
         try:
             self.staging.parent.mkdir(parents=True, exist_ok=True)
             while True:
@@ -172,7 +220,7 @@ class Output:
                 except BlockingIOError as error:
                     os.close(handle)
                     raise self._locked() from error
-                if self._owns(handle):
+                if self._is_current(handle):
                     break
                 os.close(handle)
             self._refuse_links(handle)
@@ -184,23 +232,31 @@ class Output:
             ) from error
         return handle
 
-    def _owns(self, handle: int) -> bool:
-        """Whether the descriptor is still the staging folder, and ours alone."""
+    def _is_current(self, handle: int) -> bool:
+        """Check that a locked descriptor still is the staging folder.
+
+        Returns:
+            False if another run removed the folder after we opened it and before we locked it.
+
+        Raises:
+            OutputError: the folder is not private to this user.
+        """
         held = os.fstat(handle)
         try:
             named = self.staging.lstat()
         except FileNotFoundError:
-            return False  # a run that ended between our open and our lock took it away
+            return False
         if held.st_uid != os.geteuid() or held.st_mode & 0o077:
             os.close(handle)
             raise OutputError(
-                f"{self.staging}: was not made by sftprep for this user alone. Remove it, or "
-                "choose another --output."
+                f"{self.staging}: belongs to another user, or other users may access it; sftprep "
+                "makes its staging folder for this user alone. Remove it, or choose another "
+                "--output."
             )
         return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 
     def _refuse_links(self, handle: int) -> None:
-        """What is in the staging folder is written to: it must not lie elsewhere."""
+        """Refuse symbolic links in the staging folder: a run would write to where they lead."""
         for path in self.staging.rglob("*"):
             if path.is_symlink():
                 os.close(handle)
@@ -210,21 +266,22 @@ class Output:
                 )
 
     def _locked(self) -> LockedError:
-        holder, patience = "", 10
-        while not holder and patience:  # it has the lock a moment before it says who it is
+        """Make the error that names the process that holds the lock."""
+        holder, tries = "", 10
+        while not holder and tries:  # the holder writes its process ID just after it has the lock
             with contextlib.suppress(OSError):
                 holder = (self.staging / HOLDER).read_text().strip()
             if not holder:
                 time.sleep(0.02)
-            patience -= 1
+            tries -= 1
         holder = holder or "unknown"
         return LockedError(
             f"{self.path}: another run (process {holder}) is writing it. Wait for it, or choose "
             "another --output."
         )
 
-    def tidy(self) -> None:
-        """Remove what a run left that was killed after it had published."""
+    def remove_leftovers(self) -> None:
+        """Remove the staging folder of a run that was killed after it had published."""
         if self.staging.is_dir():
             with contextlib.suppress(LockedError, OutputError):
                 handle = self._claim()
@@ -232,7 +289,7 @@ class Output:
                 os.close(handle)
 
     def begin(self) -> None:
-        """Forget what another run left: an empty staging folder."""
+        """Empty the staging folder, which an interrupted run may have left, and start over."""
         for path in self.staging.iterdir():
             if path.name == HOLDER:
                 continue
@@ -241,51 +298,62 @@ class Output:
         sync(self.staging)
 
     def publish(self) -> None:
-        """Give the staged dataset the output's name, in one step; all its files are durable."""
+        """Give the staged dataset the name of the output folder, in one step.
+
+        All files of the dataset must be durable already. What the output folder held before is
+        then in the staging folder.
+
+        Raises:
+            OutputError: something else has been put into the output folder since ``check``.
+        """
         for folder in [p for p in self.dataset.rglob("*") if p.is_dir()]:
             sync(folder)
         self.dataset.chmod(0o777 & ~_umask())
         sync(self.dataset)
-        if self._replaces and self.is_dataset():
-            self._refuse_foreign()  # put there meanwhile
-            _exchange(self.dataset, self._full)
+        if self._had_dataset and self.is_dataset():
+            self._refuse_foreign_files()
+            _replace(self.dataset, self._absolute)
         else:
-            self._take_place()
-        sync(self._full.parent)
+            self._take_free_name()
+        sync(self._absolute.parent)
 
-    def _take_place(self) -> None:
-        """Rename to a new name, or over an empty folder, but not over one that has been filled."""
+    def _take_free_name(self) -> None:
+        """Rename the dataset to a free name, or over an empty folder, but never over files."""
         try:
-            self.dataset.rename(self._full)
+            self.dataset.rename(self._absolute)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             raise OutputError(
-                f"{self.path}: has been filled by something else meanwhile; nothing was published. "
-                "Empty it and run again with --resume, or choose another --output."
+                f"{self.path}: another program has put files into it in the meantime; nothing was "
+                "published. Empty it and run again with --resume, or choose another --output."
             ) from error
 
     def _clear_unless_resumable(self) -> None:
+        """Remove the staging folder unless at least one shard is finished."""
         journal = self.staging / JOURNAL
         if not (journal.is_file() and journal.stat().st_size):
             self._clear()
 
     def _clear(self) -> None:
-        """Remove the staging folder; what cannot be removed is in nobody's way."""
+        """Remove the staging folder. What cannot be removed does no harm: a later run tries."""
         shutil.rmtree(self.staging, ignore_errors=True)
 
 
 def _umask() -> int:
+    """Return the umask of the process, which can only be read by setting it."""
     mask = os.umask(0o022)
     os.umask(mask)
     return mask
 
 
-def _exchange(new: Path, old: Path) -> None:
-    """Swap two folders' names at once; where the system cannot, one after the other."""
-    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    arguments = (AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE)
-    if rename is not None and rename(*arguments) == 0:
+def _replace(new: Path, old: Path) -> None:
+    """Let a new folder take the name of an old one, which moves to the new one's parent.
+
+    If the system cannot exchange two names, this takes two renames, and no folder has the old name
+    for a moment.
+    """
+    if exchange(new, old):
         return
     aside = new.with_name(new.name + "-old")
     old.rename(aside)

@@ -1,1 +1,1 @@
-"""File formats of shards: the writer and the reader of one format share a file."""
+"""File formats of shards: each format's writer and reader share one file."""

@@ -1,44 +1,34 @@
-"""Arrow IPC files, with zstd: quick to write and to map into memory."""
+"""Arrow IPC files, compressed with zstd: quick to write and to map into memory."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from sftprep.data.ragged import Ids, Ragged
 from sftprep.formats.chunks import Chunk
-from sftprep.formats.columns import TableWriter, check_columns, chunks_of, rows_of
+from sftprep.formats.columns import TableWriter, check_columns, chunks_of
 
 ENDING = "arrow"
 
 
-def load() -> None:
-    """Load Arrow."""
+def preload() -> None:
+    """Import Arrow."""
     import pyarrow  # noqa: F401
 
 
 class Writer(TableWriter):
-    """Writes to an empty file, a record batch for each group."""
+    """Writes a record batch for each group."""
 
-    def open(self, schema: Any) -> Any:
-        """Arrow's writer for the file."""
+    def open_writer(self, schema: Any) -> Any:
+        """Open Arrow's IPC file writer."""
         import pyarrow as pa
 
-        # No threads of its own: it is written beside the workers, which use all cores.
         codec = pa.Codec("zstd", 2)
+        # Arrow must start no threads of its own: the workers already use all cores.
         options = pa.ipc.IpcWriteOptions(compression=codec, use_threads=False)
         return pa.ipc.new_file(self._file, schema, options=options)
 
 
-def read(path: Path) -> tuple[Ragged, Ids]:
-    """All rows: ids, and labels of the same shape, flat."""
-    import pyarrow as pa
-
-    with pa.OSFile(str(path)) as file:
-        return rows_of(pa.ipc.open_file(file).read_all())
-
-
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """The rows by record batches."""
+    """Read the rows, one record batch after the other."""
     import pyarrow as pa
 
     shard = pa.ipc.open_file(file)

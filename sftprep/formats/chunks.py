@@ -1,10 +1,12 @@
-"""A shard as it really is, by parts: for checks that trust nothing.
+"""Chunks: the rows of a shard file as they really are, for readers that trust nothing.
 
-In     an open file, which may be damaged or made by somebody else.
-Out    ``Chunk``s: some thousand rows each, all three columns, in the file's order.
-Keeps  memory bounded by one part, whatever the file's size.
-Never  assumes what the writer promises: columns may have different row lengths.
-Raises ShardError: the file cannot be read, or holds other columns or other values than integers.
+In     an open file, which may be damaged or may come from another program.
+Out    ``Chunk``s in the file's order: up to a few thousand rows each, with all three columns.
+Keeps  memory bounded by one chunk, whatever the size of the file.
+Never  relies on what the writer promises: a row's columns may have different lengths.
+Raises ShardError: the file cannot be read, has other columns, or holds values that are no integers.
+
+This module defines what is read; each format's module has the function ``chunks`` that reads it.
 """
 
 from typing import NamedTuple
@@ -12,10 +14,14 @@ from typing import NamedTuple
 from sftprep.data.ragged import Ragged
 
 COLUMNS = ("input_ids", "attention_mask", "labels")
+"""The columns of every shard, in this order."""
 
 
 class Chunk(NamedTuple):
-    """Rows that follow each other; the columns have as many rows, but perhaps not as long ones."""
+    """Consecutive rows of a shard.
+
+    All three columns have the same number of rows. The lengths of a row may differ between them.
+    """
 
     input_ids: Ragged
     attention_mask: Ragged
@@ -23,14 +29,14 @@ class Chunk(NamedTuple):
 
 
 class ShardError(Exception):
-    """A file is no shard.
+    """A file is not a valid shard.
 
     Args:
-        problem: what is wrong, without the file's name and a full stop.
-        row: where in the file, from 0; None where it is no single row.
+        problem: what is wrong, without the file's name and without a full stop.
+        row: the number of the row in the file, from 0; None if the problem is not in one row.
     """
 
     def __init__(self, problem: str, row: int | None = None) -> None:
-        super().__init__(problem)
+        super().__init__(problem if row is None else f"row {row}: {problem}")
         self.problem = problem
         self.row = row

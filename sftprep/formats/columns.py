@@ -1,4 +1,4 @@
-"""The columns that Parquet and Arrow files share: a Batch as an Arrow table, and back."""
+"""The columns of Parquet and Arrow files: a ``Batch`` as an Arrow table, and back as chunks."""
 
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
@@ -6,16 +6,21 @@ from typing import IO, Any
 import numpy as np
 
 from sftprep.data.batch import Batch
-from sftprep.data.ragged import Ids, Ragged
+from sftprep.data.ragged import Ragged
 from sftprep.formats.chunks import COLUMNS, Chunk, ShardError
 from sftprep.text import ascii_safe
 
 CHUNK_ROWS = 1024
-"""Rows that are looked at together: few, so that their columns stay small."""
+"""The most rows in a chunk. Few rows keep the checks of a chunk within the processor's caches."""
 
 
 def table_of(batch: Batch, ignore_index: int) -> Any:
-    """The table: lists of int32, int8 and int32, none of them null."""
+    """Make the Arrow table of a batch.
+
+    Returns:
+        A ``pyarrow.Table`` with a column for each of ``COLUMNS``: lists of int32, int8 and int32,
+        without nulls. It shares the memory of the batch's ids.
+    """
     import pyarrow as pa
 
     offsets = batch.offsets.astype(np.int32)
@@ -26,7 +31,7 @@ def table_of(batch: Batch, ignore_index: int) -> Any:
     }
     lists = []
     for kind, flat in columns.values():
-        # From the buffers as they are: pa.array would load pandas, where that is installed.
+        # Built from the buffers, because pa.array would import pandas wherever it is installed.
         values = pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat)])
         buffers = [None, pa.py_buffer(offsets)]
         lists.append(pa.Array.from_buffers(pa.list_(kind), len(batch), buffers, children=[values]))
@@ -34,48 +39,44 @@ def table_of(batch: Batch, ignore_index: int) -> Any:
 
 
 class TableWriter:
-    """Writes groups as tables; a format says how its file is opened, and written to."""
+    """Writes each group as one Arrow table. A subclass says which of Arrow's writers does it.
+
+    Args:
+        file: an empty file, open for writing.
+        ignore_index: the label of a token without loss.
+    """
 
     def __init__(self, file: IO[bytes], ignore_index: int) -> None:
         self._file = file
         self._ignore_index = ignore_index
         self._writer: Any = None
 
-    def open(self, schema: Any) -> Any:
-        """Arrow's writer for the file."""
+    def open_writer(self, schema: Any) -> Any:
+        """Open Arrow's writer on the file."""
         raise NotImplementedError
 
     def write(self, group: Batch) -> None:
-        """Write a group."""
+        """Write a group of rows."""
         table = table_of(group, self._ignore_index)
         if self._writer is None:
-            self._writer = self.open(table.schema)
-        self._writer.write_table(table, len(table))  # in one piece
+            self._writer = self.open_writer(table.schema)
+        self._writer.write_table(table, len(table))  # as one row group or record batch
 
     def close(self) -> None:
-        """Write what comes last."""
+        """Write the end of the file; the file itself stays open."""
         if self._writer is not None:
             self._writer.close()
 
 
-def rows_of(table: Any) -> tuple[Ragged, Ids]:
-    """The ids and labels of a table."""
-    input_ids, offsets = _flat(table.column("input_ids"))
-    labels, _ = _flat(table.column("labels"))
-    return Ragged(input_ids, offsets), labels
-
-
-def _flat(column: Any) -> tuple[Ids, Any]:
-    import pyarrow.compute as pc
-
-    lengths = pc.list_value_length(column).to_numpy().astype(np.int64)
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    np.cumsum(lengths, out=offsets[1:])
-    return pc.list_flatten(column).to_numpy().astype(np.int32, copy=False), offsets
-
-
 def check_columns(schema: Any) -> None:
-    """Refuse a file with other columns than those of ``table_of``."""
+    """Refuse a file whose columns are not those that ``table_of`` makes.
+
+    Args:
+        schema: the file's ``pyarrow.Schema``.
+
+    Raises:
+        ShardError: a column is missing, is one too many, or has another type.
+    """
     import pyarrow as pa
 
     expected = dict(zip(COLUMNS, (pa.int32(), pa.int8(), pa.int32()), strict=True))
@@ -89,10 +90,13 @@ def check_columns(schema: Any) -> None:
 
 
 def chunks_of(batches: Iterable[Any]) -> Iterator[Chunk]:
-    """Record batches as parts, checked before any of their offsets is trusted.
+    """Turn Arrow's record batches into chunks; each is validated before its offsets are used.
 
     Args:
-        batches: with the columns of ``check_columns``.
+        batches: the file's ``pyarrow.RecordBatch``es, with columns that ``check_columns`` accepts.
+
+    Raises:
+        ShardError: a row, or a value in a row, is null.
     """
     first = 0
     for batch in batches:
@@ -104,6 +108,7 @@ def chunks_of(batches: Iterable[Any]) -> Iterator[Chunk]:
 
 
 def _ragged(name: str, column: Any, first: int) -> Ragged:
+    """Convert a list column whose first row is row ``first`` of the file."""
     if column.null_count:
         row = int(column.is_null().to_numpy(zero_copy_only=False).argmax())
         raise ShardError(f"{name} is null", first + row)

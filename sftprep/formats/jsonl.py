@@ -1,35 +1,40 @@
-"""JSON Lines: an object a row, for eyes and for tools without Arrow."""
+"""JSON Lines: one object per row, for people and for tools without Arrow."""
 
 from collections.abc import Iterator
 from itertools import chain, pairwise
-from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import numpy as np
 import orjson
 
 from sftprep.data.batch import Batch
-from sftprep.data.ragged import Ids, Ragged, ends_to_offsets
+from sftprep.data.ragged import Ragged, ends_to_offsets
 from sftprep.formats.chunks import COLUMNS, Chunk, ShardError
 from sftprep.text import shown
 
 ENDING = "jsonl"
-CHUNK_BYTES = 1 << 20  # of text, read at a time
+CHUNK_BYTES = 1 << 20
+"""About how many bytes of text are read for a chunk."""
 
 
-def load() -> None:
-    """Nothing more."""
+def preload() -> None:
+    """Import nothing: this module already imported all that a writer needs."""
 
 
 class Writer:
-    """Writes to an empty file, a line for each row."""
+    """Writes a line for each row.
+
+    Args:
+        file: an empty file, open for writing.
+        ignore_index: the label of a token without loss.
+    """
 
     def __init__(self, file: IO[bytes], ignore_index: int) -> None:
         self._file = file
         self._ignore_index = ignore_index
 
     def write(self, group: Batch) -> None:
-        """Write a group."""
+        """Write a group of rows."""
         option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
         labels = group.labels(self._ignore_index)
         for start, end in pairwise(group.offsets.tolist()):
@@ -41,19 +46,11 @@ class Writer:
             self._file.write(orjson.dumps(row, option=option))
 
     def close(self) -> None:
-        """Nothing comes last."""
-
-
-def read(path: Path) -> tuple[Ragged, Ids]:
-    """All rows: ids, and labels of the same shape, flat."""
-    with path.open("rb") as file:
-        rows = [orjson.loads(line) for line in file]
-    labels = Ragged.of([row["labels"] for row in rows])
-    return Ragged.of([row["input_ids"] for row in rows]), labels.values
+        """Write nothing: JSON Lines have no footer."""
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """The rows, about a MiB of text at a time."""
+    """Read the rows, about one MiB of text at a time."""
     first = 0
     while lines := file.readlines(CHUNK_BYTES):
         rows = [_row(line, first + index) for index, line in enumerate(lines)]
@@ -62,6 +59,7 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
 
 
 def _row(line: bytes, number: int) -> dict[str, Any]:
+    """Parse row ``number`` of the file."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -75,8 +73,9 @@ def _row(line: bytes, number: int) -> dict[str, Any]:
 
 
 def _ragged(name: str, rows: list[Any], first: int) -> Ragged:
+    """Convert a column of parsed rows, of which the first is row ``first`` of the file."""
     for index, row in enumerate(rows):
-        # Types are told apart by the set of them, in C: true is no integer here.
+        # The set of types is built in C. isinstance would accept true as an integer.
         if not isinstance(row, list) or set(map(type, row)) - {int}:
             raise ShardError(f"{name} is {shown(row)}; expected a list of integers", first + index)
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))

@@ -1,18 +1,17 @@
-"""Parquet: zstd, without dictionary and statistics, which cost time and save ids nothing.
+"""Parquet files, compressed with zstd, without dictionaries and statistics.
 
-A column has one page in a row group: so zstd sees what rows have in common, which halves the files
-of data made from templates, and what is written page by page is written once. Level 2 of zstd is
-hardly slower than 1; from 3 on it costs more than it saves.
+Dictionaries and statistics cost time and save nothing for token ids. Each column has one page in a
+row group. So zstd sees what the rows have in common, which halves the files of data made from
+templates. zstd level 2 is hardly slower than level 1; from level 3 on, compression costs more time
+than it saves in writing.
 """
 
 from collections.abc import Iterator
 from itertools import chain
-from pathlib import Path
 from typing import Any, BinaryIO
 
-from sftprep.data.ragged import Ids, Ragged
 from sftprep.formats.chunks import Chunk
-from sftprep.formats.columns import CHUNK_ROWS, TableWriter, check_columns, chunks_of, rows_of
+from sftprep.formats.columns import CHUNK_ROWS, TableWriter, check_columns, chunks_of
 from sftprep.formats.row_groups import GROUP_TOKENS
 
 ENDING = "parquet"
@@ -21,42 +20,36 @@ OPTIONS: dict[str, Any] = {
     "compression_level": 2,
     "use_dictionary": False,
     "write_statistics": False,
-    "write_batch_size": GROUP_TOKENS,  # Arrow ends no page within a batch
+    "write_batch_size": GROUP_TOKENS,  # Arrow never ends a page within a batch of this size
 }
 
 
-def load() -> None:
-    """Load Arrow and its Parquet."""
+def preload() -> None:
+    """Import Arrow and its Parquet part."""
     import pyarrow.parquet  # noqa: F401
 
 
 class Writer(TableWriter):
-    """Writes to an empty file, a row group for each group."""
+    """Writes a row group for each group."""
 
-    def open(self, schema: Any) -> Any:
-        """Arrow's writer for the file."""
+    def open_writer(self, schema: Any) -> Any:
+        """Open Arrow's Parquet writer."""
         import pyarrow.parquet as pq
 
         return pq.ParquetWriter(self._file, schema, **OPTIONS)
 
     def close(self) -> None:
-        """Write what comes last."""
+        """Write the footer; the file itself stays open."""
         try:
             super().close()
         finally:
             if self._writer is not None:
-                self._writer.is_open = False  # else it tries again when it is collected
-
-
-def read(path: Path) -> tuple[Ragged, Ids]:
-    """All rows: ids, and labels of the same shape, flat."""
-    import pyarrow.parquet as pq
-
-    return rows_of(pq.read_table(path, columns=["input_ids", "labels"]))
+                # After a failed close, Arrow would try to close again when it is garbage-collected.
+                self._writer.is_open = False
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """The rows by row groups."""
+    """Read the rows, one row group after the other."""
     import pyarrow.parquet as pq
 
     shard = pq.ParquetFile(file)

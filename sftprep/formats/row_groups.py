@@ -1,10 +1,12 @@
-"""Rows -> groups: what a file's row groups or record batches are made of.
+"""Row groups: collect a shard's rows into groups, the units in which a file is written.
 
-In     the batches of a shard, in order, as they came from the blocks.
-Out    the same rows in groups of at most ``GROUP_ROWS`` rows and ``GROUP_TOKENS`` tokens (a longer
-       row is a group of its own), as soon as each is full.
-Keeps  the groups the same for the same rows, however these were cut into batches: a file's bytes
-       follow its groups. Memory is bounded by a group and a batch.
+In     the batches of one shard, in order, as the blocks gave them.
+Out    the same rows in groups. A group has at most ``max_rows`` rows and ``max_tokens`` tokens; a
+       longer row is a group of its own. Each group is given as soon as it is full.
+Keeps  the groups independent of how the rows were divided into batches, because the bytes of a file
+       depend on its groups. Memory is bounded by one group and one batch.
+
+Parquet writes a row group for each group, Arrow a record batch.
 """
 
 from collections.abc import Iterator
@@ -18,40 +20,47 @@ GROUP_TOKENS = 1 << 21
 
 
 class Grouper:
-    """Collects batches and gives groups.
+    """Takes batches and gives groups.
 
     >>> rows, grouper = Batch.of([[1, 2], [3]], [[True, True], [False]]), Grouper()
     >>> list(grouper.add(rows)), [group.input_ids.tolist() for group in grouper.rest()]
     ([], [[1, 2, 3]])
+
+    Args:
+        max_rows: the most rows in a group.
+        max_tokens: the most tokens in a group of several rows.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_rows: int = GROUP_ROWS, max_tokens: int = GROUP_TOKENS) -> None:
+        self._max_rows = max_rows
+        self._max_tokens = max_tokens
         self._batches: list[Batch] = []
         self._rows = 0
         self._tokens = 0
 
     def add(self, batch: Batch) -> Iterator[Batch]:
-        """Take rows; the groups that are full now."""
+        """Take the next rows, and give the groups that are now full."""
         self._batches.append(batch)
         self._rows += len(batch)
         self._tokens += len(batch.input_ids)
-        if self._rows >= GROUP_ROWS or self._tokens >= GROUP_TOKENS:
+        if self._rows >= self._max_rows or self._tokens >= self._max_tokens:
             yield from self._groups(last=False)
 
     def rest(self) -> Iterator[Batch]:
-        """What is left when there are no more rows."""
+        """Give the rows that are left, once there are no more batches."""
         if self._rows:
             yield from self._groups(last=True)
 
     def _groups(self, *, last: bool) -> Iterator[Batch]:
+        """Give all full groups; with ``last`` also a group that is not full."""
         rows = Batch.concatenate(self._batches)
         ends, count, start = rows.offsets, len(rows), 0
         while start < count:
-            is_full = count - start >= GROUP_ROWS or ends[-1] - ends[start] >= GROUP_TOKENS
+            is_full = count - start >= self._max_rows or ends[-1] - ends[start] >= self._max_tokens
             if not (is_full or last):
                 break
-            fits = int(np.searchsorted(ends, ends[start] + GROUP_TOKENS, side="right")) - 1
-            stop = max(start + 1, min(start + GROUP_ROWS, fits, count))
+            fits = int(np.searchsorted(ends, ends[start] + self._max_tokens, side="right")) - 1
+            stop = max(start + 1, min(start + self._max_rows, fits, count))
             yield rows.rows(start, stop)
             start = stop
         left = rows.rows(start, count)

@@ -1,17 +1,20 @@
-"""The shards' file formats: a writer and a reader side by side in one file each.
+"""The table of file formats, and what works with all of them.
 
-In     the groups of a shard's rows and the ignore index.
-Out    a file with the columns ``input_ids``, ``attention_mask`` and ``labels``: a list of integers
-       a row. ``labels`` are unshifted: the id where trained, the ignore index elsewhere. The mask
-       is all ones: rows are not padded.
-Keeps  the same bytes for the same rows, however they were made.
+In     a format's name; to read, a shard's file.
+Out    a shard has the columns ``input_ids``, ``attention_mask`` and ``labels``: a list of integers
+       for each row. ``labels`` are unshifted: the token's id where it is trained, the ignore index
+       elsewhere. ``attention_mask`` is all ones, because rows are not padded.
+Keeps  a file's bytes the same for the same rows, however the rows were divided into batches.
 
-A format is a module with what ``Format`` lists.
+To add a format: write a module that offers what ``Format`` lists, add it to ``FORMATS``, and add
+its name to ``formats.names.FORMAT_NAMES``.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, Protocol
+
+import numpy as np
 
 from sftprep.data.batch import Batch
 from sftprep.data.ragged import Ids, Ragged
@@ -21,77 +24,103 @@ from sftprep.text import ascii_safe
 
 
 class Rows(NamedTuple):
-    """What a shard holds: two columns with the same row lengths."""
+    """All rows of a shard; the two columns have the same row lengths."""
 
     input_ids: Ragged
     labels: Ids  # int32, flat, as long as input_ids.values
 
 
-class Writer(Protocol):
-    """Writes one file."""
+class FormatWriter(Protocol):
+    """Writes the groups of one shard to one file."""
 
     def write(self, group: Batch) -> None:
         """Write a group of rows."""
         ...
 
     def close(self) -> None:
-        """Write what comes last; the file stays open."""
+        """Write the end of the file, such as a footer; the file itself stays open."""
         ...
 
 
 class Format(Protocol):
-    """What a format's module offers."""
+    """What the module of a format offers."""
 
     ENDING: str
+    """The ending of a shard's file name, without the dot."""
 
-    def load(self) -> None:
-        """Load what a writer needs, before there is something to write."""
+    def preload(self) -> None:
+        """Import the libraries that a writer needs, so that the first write need not wait."""
         ...
 
-    def Writer(self, file: IO[bytes], ignore_index: int) -> Writer:  # noqa: N802 - a class there
-        """Write to an empty file."""
-        ...
-
-    def read(self, path: Path) -> tuple[Ragged, Ids]:
-        """All rows of a file: ids, and labels of the same shape, flat."""
+    def Writer(self, file: IO[bytes], ignore_index: int) -> FormatWriter:  # noqa: N802 - a class
+        """Make a writer for an empty, open file; ``ignore_index`` labels tokens without loss."""
         ...
 
     def chunks(self, file: BinaryIO) -> Iterator[Chunk]:
-        """All columns of an open file, by parts of bounded size."""
+        """Read an open file in chunks of bounded size.
+
+        Raises:
+            ShardError: it has other columns or values. Any other exception but an ``OSError`` with
+                an ``errno`` also means that the file is damaged: ``shard_chunks`` converts it.
+        """
         ...
 
 
-FORMATS: dict[str, Format] = {"parquet": parquet, "arrow": arrow, "jsonl": jsonl}
+FORMATS: dict[str, Format] = {
+    "parquet": parquet,
+    "arrow": arrow,
+    "jsonl": jsonl,
+}
 
 
-def shard_name(index: int, count: int, name: str) -> str:
-    """The file name of shard ``index`` of ``count`` in the format ``name``.
+def shard_name(index: int, count: int, format_name: str) -> str:
+    """The file name of shard ``index`` of ``count``.
 
     >>> shard_name(1, 4, "parquet")
     'train-00001-of-00004.parquet'
     """
-    return f"train-{index:05d}-of-{count:05d}.{FORMATS[name].ENDING}"
+    return f"train-{index:05d}-of-{count:05d}.{FORMATS[format_name].ENDING}"
 
 
-def read_shard(path: Path, name: str) -> Rows:
-    """All rows of a shard in the format ``name``."""
-    input_ids, labels = FORMATS[name].read(path)
-    return Rows(input_ids, labels)
+def read_shard(path: Path, format_name: str) -> Rows:
+    """Read all rows of a shard.
 
-
-def shard_chunks(file: BinaryIO, name: str) -> Iterator[Chunk]:
-    """A shard in the format ``name`` by parts, whatever the file holds.
+    Args:
+        path: the shard's file.
+        format_name: one of ``FORMATS``.
 
     Raises:
-        ShardError: it is damaged, or holds something else.
+        ShardError: the file is damaged, or is no shard of this format.
         OSError: the system failed to read it.
     """
+    ids, labels = [Ragged.of([])], [np.zeros(0, np.int32)]
+    first = 0
+    with path.open("rb") as file:
+        for chunk in shard_chunks(file, format_name):
+            uneven = chunk.input_ids.lengths != chunk.labels.lengths
+            if uneven.any():
+                problem = "has another number of labels than of input_ids"
+                raise ShardError(problem, first + int(uneven.argmax()))
+            ids.append(chunk.input_ids)
+            labels.append(chunk.labels.values)
+            first += len(uneven)
+    return Rows(Ragged.concatenate(ids), np.concatenate(labels))
+
+
+def shard_chunks(file: BinaryIO, format_name: str) -> Iterator[Chunk]:
+    """Read an open shard in chunks, whatever the file really holds.
+
+    Raises:
+        ShardError: the file is damaged, or is no shard of this format.
+        OSError: the system failed to read it; it has an ``errno``.
+    """
     try:
-        yield from FORMATS[name].chunks(file)
+        yield from FORMATS[format_name].chunks(file)
     except ShardError:
         raise
     except Exception as error:
-        # Arrow raises what its parts raise: OSError too, but without a number of the system.
+        # Arrow reports damage with many kinds of exceptions. One of them is OSError, but that one
+        # has no errno, unlike an OSError that the system raises.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

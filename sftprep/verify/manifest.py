@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
-from sftprep.dataset.accounting import DROPPED, REJECTS
+from sftprep.dataset.accounting import DROPPED, REJECTS, imbalance
 from sftprep.dataset.identity import fingerprint
 from sftprep.dataset.manifest import MANIFEST, Manifest
 from sftprep.errors import UsageError
@@ -215,13 +215,8 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
 
 def _balance_error(place: str, counts: Mapping[str, Any]) -> Iterator[str]:
     """Compare what was read with what was written, dropped and rejected."""
-    dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
-    examples = counts["read"] + counts["extra_examples"]
-    if examples != counts["written"] + dropped + rejected:
-        yield (
-            f"{place}: {examples:,} records read, but {counts['written']:,} written + "
-            f"{dropped:,} dropped + {rejected:,} rejected"
-        )
+    if problem := imbalance(counts):
+        yield f"{place}: {problem}"
 
 
 def _total_error(place: str, found: int, total: int, parts: str) -> Iterator[str]:

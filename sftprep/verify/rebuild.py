@@ -21,7 +21,7 @@ import yaml
 
 from sftprep.data.block import Block, Source
 from sftprep.data.ragged import Offsets
-from sftprep.dataset.accounting import Tally
+from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.manifest import MANIFEST, Manifest
 from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import StorageError, TemplateError, TokenizerError, UsageError
@@ -115,10 +115,10 @@ class _Comparison:
         stored = StoredRows(self._folder, self._manifest)
         complete = True
         with TemporaryDirectory(prefix="sftprep-") as scratch:
-            tally = Tally(self._sources, Path(scratch), quarantine=True)
+            accounting = Accounting(self._sources, Path(scratch), quarantine=True)
             for result in run_blocks(self._remembered(blocks), settings, workers):
                 block, batch = self._in_flight.popleft(), result.batch
-                tally.add(result)
+                accounting.add(result)
                 progress.advance(shard_bytes + reader.stored, result.size, result.read)
                 found = None if batch is None else stored.compare(result.shard, batch)
                 if batch is not None and found is not None:
@@ -126,9 +126,9 @@ class _Comparison:
                     self._finish_input(block.source, blocks, reader)
                     complete = False
                     break
-            tally.close()
+            accounting.close()
             if complete:
-                self._check_end(stored, reader, tally)
+                self._check_end(stored, reader, accounting)
             for name in LEDGERS:
                 compare_ledger(
                     self._folder,
@@ -171,7 +171,7 @@ class _Comparison:
         sha256 = reader.facts[source].sha256
         _check_input(self._manifest, source, self._sources[source], sha256, self._report)
 
-    def _check_end(self, stored: StoredRows, reader: BlockReader, tally: Tally) -> None:
+    def _check_end(self, stored: StoredRows, reader: BlockReader, accounting: Accounting) -> None:
         """Check what is only known after all inputs were read."""
         for index, (source, facts) in enumerate(zip(self._sources, reader.facts, strict=True)):
             _check_input(self._manifest, index, source, facts.sha256, self._report)
@@ -179,13 +179,13 @@ class _Comparison:
         if rest is not None:
             self._report.add(rest.file, rest.problem, rest.row)
         for index, (entry, counts) in enumerate(
-            zip(self._manifest.inputs, tally.sources, strict=True)
+            zip(self._manifest.inputs, accounting.by_source, strict=True)
         ):
             size = reader.facts[index].bytes
             rebuilt = {"bytes": size, "schema": counts.schema, **counts.as_dict()}
             listed = {key: value for key, value in entry.items() if key in rebuilt}
             self._check_counts(f"inputs[{index}]", listed, rebuilt)
-        self._check_counts("counts", self._manifest.counts, tally.totals())
+        self._check_counts("counts", self._manifest.counts, accounting.totals())
 
     def _check_counts(
         self, place: str, found: Mapping[str, Any], expected: Mapping[str, Any]

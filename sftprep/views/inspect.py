@@ -16,6 +16,7 @@ from typing import Any
 
 from sftprep.dataset.manifest import load_manifest
 from sftprep.errors import DataError, StorageError, UsageError
+from sftprep.formats.chunks import ShardError
 from sftprep.formats.table import Rows, read_shard
 from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Row, legend, show_row
@@ -114,7 +115,7 @@ class Dataset:
             path = self.folder / name
             try:
                 rows = read_shard(path, self.manifest.recipe["format"])
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ShardError) as error:
                 raise _unreadable(path, error) from error
             found = len(rows.input_ids.lengths)
             if found != shard["rows"]:
@@ -126,9 +127,8 @@ class Dataset:
         return self._last_read[1]
 
 
-def _unreadable(path: Path, error: Exception) -> StorageError | DataError:
-    """Return the error for a file that the system, or the file's format, does not let us read."""
-    if isinstance(error, OSError) and error.errno is not None:  # Arrow's own have no number
+def _unreadable(path: Path, error: OSError | ShardError) -> StorageError | DataError:
+    """Return the error for a file that the system cannot read, or that is no valid shard."""
+    if isinstance(error, OSError):
         return StorageError(f"{path}: cannot be read: {error.strerror}. {CURE}")
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return DataError(f"{path}: cannot be read: {reason.rstrip('.')}. {CURE}")
+    return DataError(f"{path}: {error}. {CURE}")

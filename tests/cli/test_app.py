@@ -299,7 +299,7 @@ def test_max_rejects(out: Path, limit: str, code: int) -> None:
     ran = prepare(BAD, out, "--template", "chatml", *options)
     allowed = {"11": "11", "79.9%": "11", "0": "0"}.get(limit)
     expected = (
-        f"error: 12 of 15 records are bad, and --max-rejects allows {allowed}; nothing was "
+        f"error: 12 of 15 records cannot be used, and --max-rejects allows {allowed}; nothing was "
         "published. Fix the data, or raise the limit.\n"
     )
     assert (code, expected if allowed else "") == (ran.code, ran.err)
@@ -459,8 +459,8 @@ def test_output_exists(out: Path) -> None:
     assert prepare(GOOD, out, "--quiet").code == 0
     before = tree(out)
     expected = (
-        f"error: {out}: the dataset in it was made otherwise: --max-length was 2048 and is 99. "
-        "Choose another --output, or pass --overwrite to replace it.\n"
+        f"error: {out}: the dataset in it was built with different settings: --max-length was 2048 "
+        "and is 99. Choose another --output, or pass --overwrite to replace it.\n"
     )
     assert Ran(73, "", expected) == prepare(GOOD, out, "--max-length", 99)
     assert Ran(73, "", expected) == prepare(GOOD, out, "--max-length", 99, "--resume")

@@ -1,4 +1,4 @@
-"""journal: what is finished is taken up again if all of it is still true, and nothing else."""
+"""A run can be resumed from its journal: with the shards that are still whole, and no others."""
 
 import hashlib
 import json
@@ -13,13 +13,13 @@ import pytest
 from toys import tree
 
 from sftprep.data.block import Block, Source
-from sftprep.dataset.durable import write_durably
 from sftprep.dataset.journal import Journal
 from sftprep.dataset.ledger import Ledger
+from sftprep.dataset.manifest import ShardInfo
 from sftprep.errors import OutputError
 
 SOURCES = [Source("in/a.jsonl", "a.jsonl"), Source("in/b\x1b.jsonl", "b\x1b.jsonl")]
-PLAN = {
+IDENTITY = {
     "format_version": 2,
     "recipe": {"max_length": 10, "template": "plain"},
     "tokenizer": "t",
@@ -33,11 +33,11 @@ PARTS = (
     (1, 2, "-\n"),
     (1, 3, "b3\n"), (1, 3, "b4\n"),
 )  # fmt: skip
-"""Source, shard and data of each block; a shard of "-" has no rows. Each b is also rejected."""
+"""Source, shard and data of each block. A shard of "-" has no rows. Each b is also rejected."""
 
 
 def blocks(parts: Iterable[tuple[int, int, str]] = PARTS) -> list[Block]:
-    """Blocks, with the line numbers that follow from their data."""
+    """Make blocks, with the line numbers that follow from their data."""
     lines, texts = {0: 1, 1: 1}, {0: "", 1: ""}
     made = []
     for source, shard, data in parts:
@@ -49,63 +49,70 @@ def blocks(parts: Iterable[tuple[int, int, str]] = PARTS) -> list[Block]:
 
 
 def sha256(*data: bytes) -> str:
-    """The hash of bytes."""
+    """Hash bytes."""
     return hashlib.sha256(b"".join(data)).hexdigest()
 
 
-def facts(data: bytes) -> dict[str, Any]:
-    """What is said of a shard."""
-    return {"rows": data.count(b"\n"), "bytes": len(data), "sha256": sha256(data)}
+def info(data: bytes) -> ShardInfo:
+    """Describe a shard."""
+    rows = data.count(b"\n")
+    return {
+        "rows": rows,
+        "tokens": rows,
+        "trained_tokens": 0,
+        "bytes": len(data),
+        "sha256": sha256(data),
+    }
 
 
-def writer(data: bytes) -> Callable[[Path], "Future[dict[str, Any]] | None"]:
-    """Write a shard that is nothing but its input."""
+def writer(data: bytes) -> Callable[[Path], "Future[ShardInfo] | None"]:
+    """Make a function that writes a shard whose bytes are its input."""
 
-    def write(path: Path) -> "Future[dict[str, Any]] | None":
+    def write(path: Path) -> "Future[ShardInfo] | None":
         if data == b"-\n":
             return None
         with path.open("xb") as file:
             file.write(data)
-        future: Future[dict[str, Any]] = Future()
-        future.set_result(facts(data))
+        future: Future[ShardInfo] = Future()
+        future.set_result(info(data))
         return future
 
     return write
 
 
 class Run:
-    """A run on a staging folder; it may end early, as if it were killed."""
+    """A run on a staging folder, which may end early as if it were killed."""
 
     def __init__(self, staging: Path, *, resume: bool = False) -> None:
         self.journal = Journal(staging, SOURCES)
         self.taken: list[bytes] = []
         self._ledger = Ledger(staging / "dataset" / "rejects.jsonl")
         if resume:
-            self.journal.resume(PLAN)
+            self.journal.resume(IDENTITY)
         else:
             (staging / "dataset").mkdir(parents=True)
-            self.journal.begin(PLAN)
+            self.journal.begin(IDENTITY)
 
     def go(self, given: Sequence[Block], stop: int = 99) -> list[dict[str, Any]]:
-        """Work on the blocks, up to the end of shard number ``stop``."""
+        """Work on the blocks, up to the end of shard ``stop``."""
         if self.journal.finished:
             self._ledger.resume()
         try:
             self._work(given, stop)
         finally:
             self._ledger.close()
-        return [] if stop < 99 else self.journal.close("train-{:05d}-of-{:05d}".format)
+        return [] if stop < 99 else self.journal.finish("train-{:05d}-of-{:05d}".format)
 
     def _work(self, given: Sequence[Block], stop: int) -> None:
-        for shard, group in groupby(self.journal.left(given), attrgetter("shard")):
+        for shard, group in groupby(self.journal.unfinished(given), attrgetter("shard")):
             data = [block.data for block in group]
             self.taken += data
             for block in data:
                 if block.startswith(b"b"):
                     self._ledger.add({"lost": block.decode()})
-            known = self._ledger.facts()
+            known = self._ledger.info()
             ledgers = {"rejects.jsonl": known} if known else {}
-            written = writer(b"".join(data))(self.journal.next_shard())
+            written = writer(b"".join(data))(self.journal.next_path())
             self.journal.add({"shards": shard + 1}, ledgers, written)
             if shard == stop:
                 self._ledger.add({"lost": "of a shard that was not finished"})
@@ -113,13 +120,13 @@ class Run:
 
 
 def whole(folder: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """What an undisturbed run gives."""
+    """Run undisturbed; give the shards and all files."""
     shards = Run(folder).go(blocks())
     return shards, tree(folder)
 
 
-def said(run: Callable[[], object]) -> str:
-    """The error's text."""
+def refusal(run: Callable[[], object]) -> str:
+    """Give the message of the error."""
     with pytest.raises(OutputError) as caught:
         run()
     assert caught.value.exit_code == 73
@@ -130,18 +137,18 @@ def said(run: Callable[[], object]) -> str:
 
 
 def test_begin(tmp_path: Path) -> None:
-    """First the plan is written; with it the run can be resumed."""
+    """A run first writes its identity and an empty journal; then it can be resumed."""
     journal = Journal(tmp_path, SOURCES)
-    assert not journal.resumable()
-    journal.begin(PLAN)
-    assert journal.resumable()
-    assert set(tree(tmp_path)) == {"plan.json", "journal.jsonl"}
-    assert json.loads((tmp_path / "plan.json").read_bytes()) == PLAN
+    assert not journal.can_resume()
+    journal.begin(IDENTITY)
+    assert journal.can_resume()
+    assert set(tree(tmp_path)) == {"identity.json", "journal.jsonl"}
+    assert json.loads((tmp_path / "identity.json").read_bytes()) == IDENTITY
     assert (tmp_path / "journal.jsonl").read_bytes() == b""
 
 
 def test_entries(tmp_path: Path) -> None:
-    """A line a shard: what it is, the hash of its part of the input, the counts and ledgers."""
+    """The journal has a line per shard: its info, its input's hash, the counts and the ledgers."""
     shards, _ = whole(tmp_path)
     lines = [json.loads(x) for x in (tmp_path / "journal.jsonl").read_bytes().splitlines()]
     first, second = b'{"lost":"b1\\n"}\n', b'{"lost":"b3\\n"}\n{"lost":"b4\\n"}\n'
@@ -149,13 +156,13 @@ def test_entries(tmp_path: Path) -> None:
     three = {"entries": 3, "bytes": len(first + second), "sha256": sha256(first, second)}
     assert lines == [
         {
-            "shard": facts(b"a1\na2\na3\n"),
+            "shard": info(b"a1\na2\na3\n"),
             "input": {"0": sha256(b"a1\na2\na3\n")},
             "counts": {"shards": 1},
             "ledgers": {},
         },
         {
-            "shard": facts(b"a4\nb1\n"),
+            "shard": info(b"a4\nb1\n"),
             "input": {"0": sha256(b"a1\na2\na3\na4\n"), "1": sha256(b"b1\n")},
             "counts": {"shards": 2},
             "ledgers": {"rejects.jsonl": one},
@@ -167,34 +174,32 @@ def test_entries(tmp_path: Path) -> None:
             "ledgers": {"rejects.jsonl": one},
         },
         {
-            "shard": facts(b"b3\nb4\n"),
+            "shard": info(b"b3\nb4\n"),
             "input": {"1": sha256(b"b1\n-\nb3\nb4\n")},
             "counts": {"shards": 4},
             "ledgers": {"rejects.jsonl": three},
         },
     ]
     assert shards == [
-        {"name": "train-00000-of-00003", **facts(b"a1\na2\na3\n")},
-        {"name": "train-00001-of-00003", **facts(b"a4\nb1\n")},
-        {"name": "train-00002-of-00003", **facts(b"b3\nb4\n")},
+        {"name": "train-00000-of-00003", **info(b"a1\na2\na3\n")},
+        {"name": "train-00001-of-00003", **info(b"a4\nb1\n")},
+        {"name": "train-00002-of-00003", **info(b"b3\nb4\n")},
     ]
     assert set(tree(tmp_path / "dataset")) == {"rejects.jsonl", *(x["name"] for x in shards)}
 
 
 def test_entries_are_in_order(tmp_path: Path) -> None:
-    """A shard that is durable before the one in front of it waits for its line."""
+    """A shard that is durable before an earlier one gets its line only after that one."""
     (tmp_path / "dataset").mkdir()
     journal = Journal(tmp_path, SOURCES)
-    journal.begin(PLAN)
-    list(journal.left([Block(0, shard, shard + 1, 0, b"x\n") for shard in range(3)]))
-    first: Future[dict[str, Any]] = Future()
-    second: Future[dict[str, Any]] = Future()
-    second.set_result(facts(b"2\n2\n"))
+    journal.begin(IDENTITY)
+    list(journal.unfinished([Block(0, shard, shard + 1, 0, b"x\n") for shard in range(3)]))
+    first: Future[ShardInfo] = Future()
+    second: Future[ShardInfo] = Future()
+    second.set_result(info(b"2\n2\n"))
     asked: list[str] = []
 
-    def begin(
-        path: Path, shard: "Future[dict[str, Any]] | None"
-    ) -> "Future[dict[str, Any]] | None":
+    def begin(path: Path, shard: "Future[ShardInfo] | None") -> "Future[ShardInfo] | None":
         if shard is not None:
             asked.append(path.name)
             path.touch()
@@ -204,36 +209,29 @@ def test_entries_are_in_order(tmp_path: Path) -> None:
         return (tmp_path / "journal.jsonl").read_bytes().splitlines()
 
     for number, shard in enumerate([first, second, None], 1):
-        journal.add({"shards": number}, {}, begin(journal.next_shard(), shard))
+        journal.add({"shards": number}, {}, begin(journal.next_path(), shard))
     assert (asked, lines()) == (["shard-00000", "shard-00001"], [])
-    first.set_result(facts(b"1\n"))
-    assert [x["rows"] for x in journal.close("{}-{}".format)] == [1, 2]
+    first.set_result(info(b"1\n"))
+    assert [x["rows"] for x in journal.finish("{}-{}".format)] == [1, 2]
     found = [json.loads(line) for line in lines()]
     assert [(e["counts"]["shards"], e["shard"]) for e in found] == [
-        (1, facts(b"1\n")),
-        (2, facts(b"2\n2\n")),
+        (1, info(b"1\n")),
+        (2, info(b"2\n2\n")),
         (3, None),
     ]
 
 
 def test_a_shard_that_fails(tmp_path: Path) -> None:
-    """What could not be written has no line, and the run is told why."""
+    """A shard that could not be written has no line, and its error is raised."""
     (tmp_path / "dataset").mkdir()
     journal = Journal(tmp_path, SOURCES)
-    journal.begin(PLAN)
-    list(journal.left(blocks()))
-    failing: Future[dict[str, Any]] = Future()
+    journal.begin(IDENTITY)
+    list(journal.unfinished(blocks()))
+    failing: Future[ShardInfo] = Future()
     failing.set_exception(OSError(28, "No space left on device"))
     with pytest.raises(OSError, match="No space left"):
         journal.add({}, {}, failing)
     assert (tmp_path / "journal.jsonl").read_bytes() == b""
-
-
-def test_write_durably(tmp_path: Path) -> None:
-    """A file is replaced at once, and nothing is left beside it."""
-    write_durably(tmp_path / "a", b"old")
-    write_durably(tmp_path / "a", b"new")
-    assert tree(tmp_path) == {"a": b"new"}
 
 
 # --- resuming -----------------------------------------------------------------------------------
@@ -241,7 +239,7 @@ def test_write_durably(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("stop", [0, 1, 2, 3])
 def test_resume(tmp_path: Path, stop: int) -> None:
-    """Only what is left is worked on, and the result is that of an undisturbed run."""
+    """Only the unfinished blocks are worked on, and the result is that of an undisturbed run."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), stop)
     second = Run(tmp_path / "cut", resume=True)
@@ -254,7 +252,7 @@ def test_resume(tmp_path: Path, stop: int) -> None:
 
 
 def test_resume_again_and_again(tmp_path: Path) -> None:
-    """Each of several interrupted runs goes on from the one before."""
+    """Each of several interrupted runs continues from the one before."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), 0)
     for stop in (1, 2):
@@ -267,7 +265,7 @@ def test_resume_again_and_again(tmp_path: Path) -> None:
 
 
 def test_resume_of_nothing(tmp_path: Path) -> None:
-    """A run that was killed right after its plan is resumed from the beginning."""
+    """A run that was killed before its first shard is resumed from the beginning."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut")
     (tmp_path / "cut" / "dataset" / "shard-00000").write_bytes(b"half")
@@ -278,7 +276,7 @@ def test_resume_of_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 3])
 def test_resume_between_naming_and_publishing(tmp_path: Path, count: int) -> None:
-    """All is finished, and some shards have their names: no block is worked on again."""
+    """If all shards are finished and some have final names, no block is worked on again."""
     expected = whole(tmp_path / "cut")
     dataset = tmp_path / "cut" / "dataset"
     for index in range(count, 3):
@@ -299,7 +297,7 @@ def test_resume_between_naming_and_publishing(tmp_path: Path, count: int) -> Non
 
 
 def test_torn_journal(tmp_path: Path) -> None:
-    """A line counts if it was written to its end, line end included."""
+    """A line counts only if it is complete, including its line end."""
     whole(tmp_path / "whole")
     data = (tmp_path / "whole" / "journal.jsonl").read_bytes()
     ends = [index + 1 for index, byte in enumerate(data) if byte == ord("\n")]
@@ -320,7 +318,7 @@ def test_torn_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [b"{\n", b"\x00\n", b"\n"])
 def test_nonsense_in_the_journal(tmp_path: Path, line: bytes) -> None:
-    """Nothing behind a line that cannot be read is believed."""
+    """Lines after one that is no JSON are not trusted."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), 2)
     path = tmp_path / "cut" / "journal.jsonl"
@@ -334,7 +332,7 @@ def test_nonsense_in_the_journal(tmp_path: Path, line: bytes) -> None:
 @pytest.mark.parametrize("damage", ["gone", "changed", "shorter", "longer", "empty", "link"])
 @pytest.mark.parametrize("shard", [0, 1])
 def test_changed_shard(tmp_path: Path, damage: str, shard: int) -> None:
-    """A shard that is not what its line says is done again, with all that came after it."""
+    """A shard that differs from its line is built again, with all shards after it."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), 2)
     path = tmp_path / "cut" / "dataset" / f"shard-{shard:05d}"
@@ -358,7 +356,7 @@ def test_changed_shard(tmp_path: Path, damage: str, shard: int) -> None:
 
 @pytest.mark.parametrize("damage", ["gone", "changed", "shorter"])
 def test_changed_ledger(tmp_path: Path, damage: str) -> None:
-    """A ledger that is not what the lines say is written again from where it is known."""
+    """If a ledger was changed, the shards after its last known state are built again."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), 2)
     path = tmp_path / "cut" / "dataset" / "rejects.jsonl"
@@ -371,8 +369,8 @@ def test_changed_ledger(tmp_path: Path, damage: str) -> None:
     assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
 
 
-def test_what_came_later_is_removed(tmp_path: Path) -> None:
-    """Files and entries of a shard that was not finished do not get into the dataset."""
+def test_what_is_unfinished_is_removed(tmp_path: Path) -> None:
+    """Files and ledger entries of an unfinished shard do not get into the dataset."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), 1)
     dataset = tmp_path / "cut" / "dataset"
@@ -384,10 +382,10 @@ def test_what_came_later_is_removed(tmp_path: Path) -> None:
     assert set(tree(dataset)) == {"shard-00000", "shard-00001", "rejects.jsonl"}
     assert (dataset / "rejects.jsonl").read_bytes() == b'{"lost":"b1\\n"}\n'
     assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
-    assert set(tree(tmp_path)) > {"whole/plan.json"}
+    assert set(tree(tmp_path)) > {"whole/identity.json"}
 
 
-# --- another plan -------------------------------------------------------------------------------
+# --- another identity ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -401,51 +399,62 @@ def test_what_came_later_is_removed(tmp_path: Path) -> None:
         ({"recipe": {"max_length": 10, "template": "qa"}}, "--template was 'plain' and is 'qa'"),
         ({"tokenizer": "x"}, "the tokenizer differs"),
         ({"template": "x"}, "the template differs"),
-        ({"inputs": ["a.jsonl"]}, "there were 2 inputs and are 1"),
+        ({"inputs": ["a.jsonl"]}, "the number of inputs was 2 and is 1"),
         ({"inputs": ["b\x1b.jsonl", "a.jsonl"]}, "input 1 of 2 differs"),
         ({"libraries": {"orjson": "4"}}, "the version of orjson was '3' and is '4'"),
     ],
 )
-def test_another_plan(tmp_path: Path, changed: dict[str, Any], difference: str) -> None:
-    """Another plan is refused with the first difference; what is there stays for the right one."""
+def test_another_identity(tmp_path: Path, changed: dict[str, Any], difference: str) -> None:
+    """Another identity is refused with the first difference, and nothing is removed."""
     Run(tmp_path).go(blocks(), 1)
     before = tree(tmp_path)
-    text = said(lambda: Journal(tmp_path, SOURCES).resume(PLAN | changed))
+    text = refusal(lambda: Journal(tmp_path, SOURCES).resume(IDENTITY | changed))
     assert text == (
         f"{tmp_path}: the interrupted run cannot be resumed: {difference}. Run with the same "
-        "options and input, or without --resume to start anew."
+        "options and input, or without --resume to start over."
     )
     assert before == tree(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"recipe": ', b"[]", b"5", b"{}"])
+def test_damaged_identity(tmp_path: Path, content: bytes) -> None:
+    """If the identity cannot be read, no shard is kept: it may be of a run with other settings."""
+    expected = whole(tmp_path / "whole")
+    Run(tmp_path / "cut").go(blocks(), 2)
+    (tmp_path / "cut" / "identity.json").write_bytes(content)
+    second = Run(tmp_path / "cut", resume=True)
+    assert second.journal.finished == []
+    assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
 
 
 # --- another input ------------------------------------------------------------------------------
 
 CHANGED = "is not what the interrupted run read. The input has changed: restore it, or run without "
-ANEW = "--resume to start anew."
+RESTORE = "--resume to start over."
 
 
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({0: "A1\na2\n"}, "the part from in/a.jsonl:1 to in/a.jsonl:3"),
-        ({1: "aX\n"}, "the part from in/a.jsonl:1 to in/a.jsonl:3"),
-        ({1: "a3\na3\n"}, "the part from in/a.jsonl:1 to in/a.jsonl:4"),
-        ({1: ""}, "the part from in/a.jsonl:1 to in/a.jsonl:2"),
-        ({2: "aX\n"}, "the part from in/a.jsonl:4 to in/b\\x1b.jsonl:1"),
-        ({3: "bX\n"}, "the part from in/a.jsonl:4 to in/b\\x1b.jsonl:1"),
-        ({2: "a4\nb1\n", 3: ""}, "the part from in/a.jsonl:4 to in/a.jsonl:5"),
-        ({2: "", 3: "a4\nb1\n"}, "the part from in/b\\x1b.jsonl:1 to in/b\\x1b.jsonl:2"),
-        ({4: "+\n"}, "the part from in/b\\x1b.jsonl:2 to in/b\\x1b.jsonl:2"),
+        ({0: "A1\na2\n"}, "the input from in/a.jsonl:1 to in/a.jsonl:3"),
+        ({1: "aX\n"}, "the input from in/a.jsonl:1 to in/a.jsonl:3"),
+        ({1: "a3\na3\n"}, "the input from in/a.jsonl:1 to in/a.jsonl:4"),
+        ({1: ""}, "the input from in/a.jsonl:1 to in/a.jsonl:2"),
+        ({2: "aX\n"}, "the input from in/a.jsonl:4 to in/b\\x1b.jsonl:1"),
+        ({3: "bX\n"}, "the input from in/a.jsonl:4 to in/b\\x1b.jsonl:1"),
+        ({2: "a4\nb1\n", 3: ""}, "the input from in/a.jsonl:4 to in/a.jsonl:5"),
+        ({2: "", 3: "a4\nb1\n"}, "the input from in/b\\x1b.jsonl:1 to in/b\\x1b.jsonl:2"),
+        ({4: "+\n"}, "the input from in/b\\x1b.jsonl:2 to in/b\\x1b.jsonl:2"),
     ],
 )
 def test_changed_input(tmp_path: Path, change: dict[int, str], expected: str) -> None:
-    """Where a finished part of the input has changed the run does not go on."""
+    """If the input of a finished shard has changed, the run is refused."""
     Run(tmp_path).go(blocks(), 2)
     before = tree(tmp_path)
     parts = [(s, n, change.get(i, data)) for i, (s, n, data) in enumerate(PARTS)]
     second = Run(tmp_path, resume=True)
-    text = said(lambda: second.go(blocks(part for part in parts if part[2])))
-    assert text == f"{expected} {CHANGED}{ANEW}"
+    text = refusal(lambda: second.go(blocks(part for part in parts if part[2])))
+    assert text == f"{expected} {CHANGED}{RESTORE}"
     assert second.taken == []
     after = tree(tmp_path)
     assert {name: before[name] for name in after if "rejects" not in name} == {
@@ -462,10 +471,10 @@ def test_changed_input(tmp_path: Path, change: dict[int, str], expected: str) ->
     ],
     ids=["changed", "grown", "shorter"],
 )
-def test_input_changed_after_the_finished_part(
+def test_input_changed_after_the_finished_shards(
     tmp_path: Path, later: list[tuple[int, int, str]]
 ) -> None:
-    """What was not finished may be other input: the result is that of a run on the new one."""
+    """The input after the finished shards may change: the result is that of a run on the new."""
     changed = blocks([*PARTS[:5], *later])
     shards = Run(tmp_path / "whole").go(changed)
     Run(tmp_path / "cut").go(blocks(), 2)
@@ -473,19 +482,19 @@ def test_input_changed_after_the_finished_part(
     assert tree(tmp_path / "cut") == tree(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("count", [0, 2, 4])
-def test_input_that_ends_early(tmp_path: Path, count: int) -> None:
-    """Input that ends between two finished parts is told as such."""
+@pytest.mark.parametrize(("count", "left"), [(0, "0 shards"), (2, "1 shard"), (4, "2 shards")])
+def test_input_that_ends_early(tmp_path: Path, count: int, left: str) -> None:
+    """Input that ends before the finished shards do is refused."""
     Run(tmp_path).go(blocks(), 2)
     second = Run(tmp_path, resume=True)
-    assert said(lambda: second.go(blocks()[:count])) == (
-        "the input ends before part 3. The input has changed: restore it, or run without "
-        "--resume to start anew."
+    assert refusal(lambda: second.go(blocks()[:count])) == (
+        f"the input is enough for {left}, and the interrupted run finished 3. The input has "
+        "changed: restore it, or run without --resume to start over."
     )
 
 
 def test_the_same_bytes_in_other_blocks(tmp_path: Path) -> None:
-    """Where blocks are cut does not matter: the hash is of the part."""
+    """Where blocks end within a shard does not matter: the hash is of the shard's whole input."""
     Run(tmp_path).go(blocks(), 1)
     other = blocks([(0, 0, "a1\n"), (0, 0, "a2\na3\n"), *PARTS[2:]])
     second = Run(tmp_path, resume=True)

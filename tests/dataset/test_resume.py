@@ -1,4 +1,4 @@
-"""--resume: an interrupted run goes on, and ends with the bytes of a run that nothing disturbed."""
+"""A resumed run ends with the bytes of a run that nothing disturbed."""
 
 import io
 import json
@@ -21,10 +21,9 @@ from sftprep import Recipe, prepare
 from sftprep.cli.app import app
 from sftprep.data.batch import Batch
 from sftprep.data.result import BlockResult
-from sftprep.dataset.accounting import Tally
-from sftprep.dataset.durable import write_durably
+from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.manifest import MANIFEST
-from sftprep.dataset.staging import JOURNAL, Output
+from sftprep.dataset.staging import JOURNAL, OutputFolder
 from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import DataError, OutputError, StorageError
 from sftprep.formats import jsonl
@@ -38,7 +37,7 @@ OPTIONS: dict[str, Any] = {
 
 
 def records(letter: str) -> list[object]:
-    """Records of one letter: most are good, some are bad or too long."""
+    """Make records of one letter: most are good, some are bad or too long."""
     return [
         {"prompt": f"{letter}{n}:", "completion": letter * (60 if n % 7 == 3 else n % 5 + 1)}
         if n % 5
@@ -48,14 +47,14 @@ def records(letter: str) -> list[object]:
 
 
 class World(NamedTuple):
-    """A place for a run on two inputs; the second is a pipe that nobody writes to, or a file."""
+    """A folder for a run on two inputs. The second may be a pipe that nobody writes to."""
 
     folder: Path
-    expected: dict[str, bytes]  # what an undisturbed run gives
+    expected: dict[str, bytes]  # the output of an undisturbed run
 
     @property
     def out(self) -> Path:
-        """The output."""
+        """The output folder."""
         return self.folder / "out"
 
     @property
@@ -64,30 +63,30 @@ class World(NamedTuple):
         return self.folder / ".out.sftprep-staging"
 
     def entries(self) -> list[dict[str, Any]]:
-        """The whole lines of the journal."""
+        """Read the complete lines of the journal."""
         path = self.staging / JOURNAL
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
         return [json.loads(line) for line in lines]
 
     def recipe(self, **changed: Any) -> Recipe:
-        """What to run."""
+        """Give the recipe of the run, with changes."""
         inputs = tuple(str(self.folder / name) for name in ("a.jsonl", "b.jsonl"))
         fixed: dict[str, Any] = {"inputs": inputs, "output": str(self.out), "workers": 1}
         return Recipe(**fixed | {"tokenizer": str(self.folder / "toy")} | OPTIONS | changed)
 
     def stop_at_b(self) -> None:
-        """Let whoever reads the second input wait for ever."""
+        """Make the second input a pipe, so that a run waits there for ever."""
         (self.folder / "b.jsonl").rename(self.folder / "kept")
         os.mkfifo(self.folder / "b.jsonl")
 
     def go_on_at_b(self) -> None:
-        """Give the second input back."""
+        """Make the second input a file again."""
         (self.folder / "kept").replace(self.folder / "b.jsonl")
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> World:
-    """An undisturbed run."""
+    """Make the inputs, and the output of an undisturbed run."""
     world = World(tmp_path_factory.mktemp("made"), {})
     write_jsonl(world.folder / "a.jsonl", records("a"))
     write_jsonl(world.folder / "b.jsonl", records("b"))
@@ -104,13 +103,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
 
 @pytest.fixture
 def world(made: World, tmp_path: Path) -> World:
-    """A place for one test."""
+    """Copy the folder for one test."""
     shutil.copytree(made.folder, tmp_path / "world")
     return World(tmp_path / "world", made.expected)
 
 
 class Ran(NamedTuple):
-    """What a command gave."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -118,7 +117,7 @@ class Ran(NamedTuple):
 
 
 def arguments(world: World, *more: object) -> list[str]:
-    """The command line of the run."""
+    """Give the command line of the run."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
     inputs = [str(world.folder / name) for name in ("a.jsonl", "b.jsonl")]
     fixed = ["--output", str(world.out), "--tokenizer", str(world.folder / "toy")]
@@ -135,7 +134,7 @@ def run(world: World, *more: object) -> Ran:
 
 @contextmanager
 def started(world: World, *more: object) -> Iterator["subprocess.Popen[str]"]:
-    """The command as a process of its own, which does not outlive the test."""
+    """Start the command as a process, which is killed at the end if it still runs."""
     with subprocess.Popen(
         [sys.executable, "-m", "sftprep", *arguments(world, *more)],
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
@@ -149,12 +148,12 @@ def started(world: World, *more: object) -> Iterator["subprocess.Popen[str]"]:
 def interrupt(
     world: World, number: signal.Signals, *more: object, entries: int = 5, workers: int = 1
 ) -> Ran:
-    """Run until some shards are finished and the input does not go on; then send a signal."""
+    """Run until some shards are finished and the run waits for input; then send a signal."""
     with started(world, "--workers", workers, *more) as process:
         until = time.monotonic() + 50
         while len(world.entries()) < entries:
             assert process.poll() is None, process.communicate()
-            assert time.monotonic() < until, "the run does not get on"
+            assert time.monotonic() < until, "the run makes no progress"
             time.sleep(0.01)
         process.send_signal(number)
         out, err = process.communicate(timeout=50)
@@ -162,7 +161,7 @@ def interrupt(
 
 
 def fails(world: World, kind: type[BaseException], **changed: Any) -> str:
-    """Run, and fail."""
+    """Run, and give the message of the failure."""
     with pytest.raises(kind) as caught:
         prepare(world.recipe(**changed))
     assert not world.out.exists()
@@ -170,7 +169,7 @@ def fails(world: World, kind: type[BaseException], **changed: Any) -> str:
 
 
 def cut_off(world: World, shard: int = 12, **changed: Any) -> None:
-    """Run in this process, up to a key press before the given shard's first result."""
+    """Run in this process, and interrupt before the first result of the given shard."""
 
     def stop(*args: Any) -> Iterator[BlockResult]:
         for result in run_blocks(*args):
@@ -185,7 +184,7 @@ def cut_off(world: World, shard: int = 12, **changed: Any) -> None:
 
 
 def assert_resumes(world: World, *more: object) -> None:
-    """The run goes on, says so, and leaves the bytes of an undisturbed one and nothing else."""
+    """Resume; the status says so, and the output is that of an undisturbed run."""
     ran = run(world, "--resume", "--json", *more)
     assert (ran.code, ran.err) == (0, "")
     status = '{\n  "status": "resumed",\n'
@@ -213,7 +212,7 @@ GO_ON = "nothing was published. Pass --resume to continue."
 def test_interrupted(
     world: World, number: signal.Signals, workers: int, code: int, text: str
 ) -> None:
-    """However a run was ended, nothing is published, and it can be resumed."""
+    """However a run is ended, nothing is published, and it can be resumed."""
     world.stop_at_b()
     assert Ran(code, "", text) == interrupt(world, number, workers=workers)
     assert not world.out.exists()
@@ -240,7 +239,7 @@ main()
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_interrupted_just_before_it_waits(world: World, number: int, code: int) -> None:
-    """A signal that comes just before a call that waits is answered, not only when that ends."""
+    """A signal that comes just before a blocking call ends the run, not only after that call."""
     world.stop_at_b()
     command = [sys.executable, "-c", LATE, *arguments(world, "--workers", 1), str(int(number))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -248,9 +247,9 @@ def test_interrupted_just_before_it_waits(world: World, number: int, code: int) 
             until = time.monotonic() + 50
             while len(world.entries()) < 5:
                 assert process.poll() is None, process.communicate()
-                assert time.monotonic() < until, "the run does not get on"
+                assert time.monotonic() < until, "the run makes no progress"
                 time.sleep(0.01)
-            time.sleep(0.3)  # by now it waits for whoever will write the second input
+            time.sleep(0.3)  # by now it waits for the second input
             _, err = process.communicate(b"!", timeout=20)
         finally:
             process.kill()
@@ -259,7 +258,7 @@ def test_interrupted_just_before_it_waits(world: World, number: int, code: int) 
 
 
 def test_interrupted_again(world: World) -> None:
-    """A run that was resumed may be interrupted too: nothing that was finished is lost."""
+    """A resumed run may be interrupted again: no finished shard is lost."""
     counts = [0]
     for shard in (8, 16, 18):
         before = world.entries()
@@ -271,8 +270,8 @@ def test_interrupted_again(world: World) -> None:
     assert_resumes(world)
 
 
-def test_without_resume_a_run_begins_anew(world: World) -> None:
-    """What was finished is forgotten, and the result is the same."""
+def test_without_resume_a_run_starts_over(world: World) -> None:
+    """Without ``--resume`` finished shards are removed, and the result is the same."""
     cut_off(world)
     (world.staging / "dataset" / "shard-00000").write_bytes(b"not to be seen again")
     assert json.loads(run(world, "--json").out)["status"] == "written"
@@ -280,12 +279,12 @@ def test_without_resume_a_run_begins_anew(world: World) -> None:
 
 
 def test_resume_with_another_option(world: World) -> None:
-    """Other options are refused with the difference; with the old ones the run still goes on."""
+    """Other options are refused with the difference; with the old ones the run can continue."""
     cut_off(world)
     before = tree(world.staging / "dataset")
     expected = (
         f"error: {world.staging}: the interrupted run cannot be resumed: --max-length was 40 and "
-        "is 41. Run with the same options and input, or without --resume to start anew.\n"
+        "is 41. Run with the same options and input, or without --resume to start over.\n"
     )
     assert Ran(73, "", expected) == run(world, "--resume", "--max-length", 41)
     assert before == tree(world.staging / "dataset")
@@ -293,13 +292,13 @@ def test_resume_with_another_option(world: World) -> None:
 
 
 def test_resume_with_other_workers_and_backend(world: World) -> None:
-    """What does not decide the bytes may differ."""
+    """Options that do not decide bytes may differ."""
     cut_off(world)
     assert_resumes(world, "--backend", "hf")
 
 
 def test_resume_of_a_changed_input(world: World) -> None:
-    """Where the finished part of the input has changed the run does not go on."""
+    """If the input of a finished shard has changed, the run is refused."""
     cut_off(world)
     path = world.folder / "a.jsonl"
     data = path.read_bytes()
@@ -307,8 +306,8 @@ def test_resume_of_a_changed_input(world: World) -> None:
     ran = run(world, "--resume")
     assert (ran.code, ran.out) == (73, "")
     assert ran.err == (
-        f"error: the part from {path}:1 to {path}:5 is not what the interrupted run read. The "
-        "input has changed: restore it, or run without --resume to start anew.\n"
+        f"error: the input from {path}:1 to {path}:5 is not what the interrupted run read. The "
+        "input has changed: restore it, or run without --resume to start over.\n"
     )
     path.write_bytes(data)
     assert_resumes(world)
@@ -318,7 +317,7 @@ def test_resume_of_a_changed_input(world: World) -> None:
 
 
 def test_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A shard that cannot be written ends the run with the shards before it finished."""
+    """A shard that cannot be written ends the run; the shards before it are finished."""
     write = jsonl.Writer.write
 
     def full(self: jsonl.Writer, group: Batch) -> None:
@@ -330,7 +329,8 @@ def test_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         patch.setattr(jsonl.Writer, "write", full)
         assert fails(world, StorageError) == (
             f"{world.staging}/dataset/shard-00007: cannot be written: No space left on device. "
-            "Nothing was published; free space or mend the rights, and run again with --resume."
+            "Nothing was published. Free disk space or correct the permissions, and run again with "
+            "--resume."
         )
     assert [e["shard"] is not None for e in world.entries()].count(True) == 7
     assert_resumes(world)
@@ -340,28 +340,29 @@ def test_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_interrupted_before_publishing(
     world: World, monkeypatch: pytest.MonkeyPatch, error: type[BaseException]
 ) -> None:
-    """All is done and has its name, and only the last step is missing."""
+    """A run that was interrupted just before it published is resumed."""
 
-    def stop(_self: Output) -> None:
+    def stop(_self: OutputFolder) -> None:
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(Output, "publish", stop)
+        patch.setattr(OutputFolder, "publish", stop)
         fails(world, error)
     assert tree(world.staging / "dataset") == world.expected
     assert_resumes(world)
 
 
 def test_no_space_for_the_manifest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The manifest comes last: without it there is no dataset, but all of its shards."""
+    """If the manifest cannot be written, nothing is published, and all shards are finished."""
+    open_path = Path.open
 
-    def full(path: Path, data: bytes) -> None:
-        if path.name == MANIFEST:
+    def full(path: Path, *args: Any, **options: Any) -> Any:
+        if path.name.startswith(MANIFEST):
             raise OSError(28, "No space left on device", str(path))
-        write_durably(path, data)
+        return open_path(path, *args, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("sftprep.run.write_durably", full)
+        patch.setattr(Path, "open", full)
         assert fails(world, StorageError).startswith(
             f"{world.staging}/dataset/manifest.json: cannot be written: "
         )
@@ -369,16 +370,16 @@ def test_no_space_for_the_manifest(world: World, monkeypatch: pytest.MonkeyPatch
 
 
 def test_bad_records_are_listed_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where bad records are an error, a resumed run lists those of an undisturbed one."""
+    """If bad records are an error, a resumed run lists the same ones as an undisturbed run."""
     expected = fails(world, DataError, on_error="fail")
     assert not world.staging.exists()
     assert expected.startswith("32 of 160 records cannot be used; nothing was published.\n")
 
-    def stop(_self: Output) -> None:
+    def stop(_self: OutputFolder) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Tally, "close", stop)
+        patch.setattr(Accounting, "close", stop)
         fails(world, KeyboardInterrupt, on_error="fail")
     for entries in (3, 10, len(world.entries())):
         lines = (world.staging / JOURNAL).read_bytes().splitlines(keepends=True)
@@ -389,17 +390,17 @@ def test_bad_records_are_listed_once(world: World, monkeypatch: pytest.MonkeyPat
 
 
 def test_stdin(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Standard input is resumed if it gives the same bytes again."""
+    """A run on standard input is resumed if it gives the same bytes again."""
     data = b"".join((world.folder / f"{name}.jsonl").read_bytes() for name in "ab")
 
-    def stop(_self: Output) -> None:
+    def stop(_self: OutputFolder) -> None:
         raise KeyboardInterrupt
 
     def prepared(text: bytes, **flags: bool) -> str:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
             if not flags:
-                patch.setattr(Output, "publish", stop)
+                patch.setattr(OutputFolder, "publish", stop)
             return prepare(world.recipe(inputs=("-",), **flags)).status
 
     with pytest.raises(KeyboardInterrupt):
@@ -408,15 +409,15 @@ def test_stdin(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(OutputError) as caught:
         prepared(data.replace(b"a4", b"A4", 1), resume=True)
     assert str(caught.value) == (
-        "the part from -:1 to -:5 is not what the interrupted run read. The input has changed: "
-        "restore it, or run without --resume to start anew."
+        "the input from -:1 to -:5 is not what the interrupted run read. The input has changed: "
+        "restore it, or run without --resume to start over."
     )
     assert prepared(data, resume=True) == "resumed"
     assert tree(world.out) == whole
 
 
 def test_nothing_to_resume(world: World) -> None:
-    """Where no run was interrupted, ``--resume`` is an ordinary run."""
+    """If no run was interrupted, ``--resume`` makes no difference."""
     assert json.loads(run(world, "--resume", "--json").out)["status"] == "written"
     assert tree(world.out) == world.expected
 
@@ -424,7 +425,7 @@ def test_nothing_to_resume(world: World) -> None:
 def test_a_resumed_run_does_not_work_on_what_is_finished(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only what is left is tokenized."""
+    """Only the blocks of unfinished shards are tokenized."""
     cut_off(world)
     finished = len(world.entries())
     done: list[int] = []

@@ -1,4 +1,4 @@
-"""reuse: an equal and whole dataset is left alone; of any other the difference is named."""
+"""An equal and whole dataset is reused; of any other, the difference is named."""
 
 import io
 import json
@@ -23,7 +23,7 @@ TEMPLATE = "user: '{content}:'\nassistant: {body: '{content}{eos}'}\n"
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with two inputs, a tokenizer, a template, and the dataset ``out`` made of them."""
+    """Make a folder with two inputs, a tokenizer, a template, and ``out``, the dataset of these."""
     folder = tmp_path_factory.mktemp("made")
     good = [{"prompt": f"{n}", "completion": "x" * n} for n in range(1, 9)]
     write_jsonl(folder / "a.jsonl", [*good, {"prompt": "no completion"}])
@@ -40,7 +40,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def options(folder: Path, **changed: Any) -> Recipe:
-    """The recipe of the dataset, with changes."""
+    """Give the recipe of the dataset, with changes."""
     values: dict[str, Any] = {
         "inputs": (str(folder / "a.jsonl"), str(folder / "b.jsonl")),
         "output": str(folder / "out"),
@@ -57,13 +57,13 @@ def options(folder: Path, **changed: Any) -> Recipe:
 
 @pytest.fixture
 def here(made: Path, tmp_path: Path) -> Path:
-    """A copy of it for one test."""
+    """Copy the folder for one test."""
     shutil.copytree(made, tmp_path / "here", symlinks=True)
     return tmp_path / "here"
 
 
-def said(recipe: Recipe) -> str:
-    """Why a run is refused; nothing may be changed by it."""
+def refusal(recipe: Recipe) -> str:
+    """Run, and give the message of the refusal; the run may change nothing."""
     output = Path(str(recipe.output))
     before, inode = tree(output.parent), output.stat().st_ino
     with pytest.raises(OutputError) as caught:
@@ -81,7 +81,7 @@ def said(recipe: Recipe) -> str:
     [{}, {"resume": True}, {"resume": True, "overwrite": True}, {"workers": 2}, {"backend": "hf"}],
 )
 def test_unchanged(here: Path, changed: dict[str, Any]) -> None:
-    """Nothing is done for an equal dataset, and its manifest is the result."""
+    """An equal dataset is not touched, and its manifest is the result."""
     before, inode = tree(here), (here / "out").stat().st_ino
     result = prepare(options(here, **changed))
     assert result.status == "unchanged"
@@ -92,7 +92,7 @@ def test_unchanged(here: Path, changed: dict[str, Any]) -> None:
 def test_unchanged_from_another_folder(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Inputs, tokenizer and template count by name and content, not by where they lie."""
+    """Inputs, tokenizer and template are compared by name and content, not by their folder."""
     shutil.copytree(here, tmp_path / "there")
     monkeypatch.chdir(here)
     shutil.move("out", tmp_path / "there" / "moved")
@@ -101,7 +101,7 @@ def test_unchanged_from_another_folder(
 
 
 def test_overwrite_builds_again(here: Path) -> None:
-    """``overwrite`` alone means to build."""
+    """With ``overwrite`` alone even an equal dataset is built again."""
     before, inode = tree(here), (here / "out").stat().st_ino
     assert prepare(options(here, overwrite=True)).status == "written"
     assert before == tree(here)
@@ -110,7 +110,9 @@ def test_overwrite_builds_again(here: Path) -> None:
 
 # --- differences --------------------------------------------------------------------------------
 
-OTHER = "made otherwise: {}. Choose another --output, or pass --overwrite to replace it."
+OVERWRITE = "Choose another --output, or pass --overwrite to replace it."
+SETTINGS = "built with different settings: {}. " + OVERWRITE
+INPUT = "built from different input: {}. " + OVERWRITE
 
 
 @pytest.mark.parametrize(
@@ -132,66 +134,65 @@ OTHER = "made otherwise: {}. Choose another --output, or pass --overwrite to rep
 )
 @pytest.mark.parametrize("resume", [False, True])
 def test_other_options(here: Path, changed: dict[str, Any], difference: str, resume: bool) -> None:
-    """The first option that differs is named with both values; resuming does not replace it."""
-    text = said(options(here, resume=resume, **changed))
-    assert text == f"{here}/out: the dataset in it was {OTHER.format(difference)}"
+    """The first option that differs is named with both values, also with ``resume``."""
+    text = refusal(options(here, resume=resume, **changed))
+    assert text == f"{here}/out: the dataset in it was {SETTINGS.format(difference)}"
 
 
 def test_another_template(here: Path) -> None:
-    """A template of the same name with another content is another one."""
+    """A template of the same name with other content is a different template."""
     (here / "own.yaml").write_text(TEMPLATE + "# other\n")
-    text = said(options(here))
-    assert text == f"{here}/out: the dataset in it was {OTHER.format('the template differs')}"
+    text = refusal(options(here))
+    assert text == f"{here}/out: the dataset in it was {SETTINGS.format('the template differs')}"
 
 
 def test_another_tokenizer(here: Path) -> None:
-    """A tokenizer of the same name with another content is another one."""
+    """A tokenizer of the same name with other content is a different tokenizer."""
     save_folder(byte_hf(["</s>"], [("x", "x")]), here / "tokenizer", eos_token="</s>")
-    text = said(options(here))
-    assert f"{here}/out: the dataset in it was {OTHER.format('the tokenizer differs')}" == text
+    text = refusal(options(here))
+    assert f"{here}/out: the dataset in it was {SETTINGS.format('the tokenizer differs')}" == text
 
 
 def test_another_version(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another version of a library may give other bytes."""
+    """A dataset made with another version of a library is not reused: its bytes may differ."""
     versions = sftprep.plan.library_versions()
     monkeypatch.setattr(sftprep.plan, "library_versions", lambda: versions | {"orjson": "0"})
-    expected = OTHER.format(f"the version of orjson was '{versions['orjson']}' and is '0'")
-    assert f"{here}/out: the dataset in it was {expected}" == said(options(here))
+    expected = SETTINGS.format(f"the version of orjson was '{versions['orjson']}' and is '0'")
+    assert f"{here}/out: the dataset in it was {expected}" == refusal(options(here))
 
 
 @pytest.mark.parametrize(
     ("names", "difference"),
     [
-        (("a.jsonl",), "there were 2 inputs and are 1"),
-        (("a.jsonl", "b.jsonl", "c.jsonl"), "there were 2 inputs and are 3"),
-        (("b.jsonl", "a.jsonl"), "input a.jsonl is b.jsonl"),
-        (("a.jsonl", "c.jsonl"), "input b.jsonl is c.jsonl"),
+        (("a.jsonl",), "the number of inputs was 2 and is 1"),
+        (("a.jsonl", "b.jsonl", "c.jsonl"), "the number of inputs was 2 and is 3"),
+        (("b.jsonl", "a.jsonl"), "input 1 was a.jsonl and is b.jsonl"),
+        (("a.jsonl", "c.jsonl"), "input 2 was b.jsonl and is c.jsonl"),
     ],
 )
 def test_other_inputs(here: Path, names: tuple[str, ...], difference: str) -> None:
     """Inputs are compared by number, order and name."""
     shutil.copy(here / "b.jsonl", here / "c.jsonl")
-    text = said(options(here, inputs=tuple(str(here / name) for name in names)))
-    assert text == f"{here}/out: the dataset in it was {OTHER.format(difference)}"
+    text = refusal(options(here, inputs=tuple(str(here / name) for name in names)))
+    assert text == f"{here}/out: the dataset in it was {INPUT.format(difference)}"
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "b.jsonl"])
 @pytest.mark.parametrize("flags", [{}, {"resume": True}])
 @pytest.mark.parametrize("damage", [False, True])
 def test_changed_input(here: Path, name: str, flags: dict[str, bool], damage: bool) -> None:
-    """An input of another content is named; a damaged dataset of other input is not replaced."""
+    """A changed input is named; a damaged dataset of other input is not replaced."""
     with (here / name).open("a") as file:
         file.write("\n")
     if damage:
         (here / "out" / "train-00001-of-00003.jsonl").write_bytes(b"")
-    text = said(options(here, **flags))
-    assert text == (
-        f"{here}/out: the dataset in it was {OTHER.format(f'input {name} has another content')}"
-    )
+    text = refusal(options(here, **flags))
+    what = f"the content of input {name} has changed"
+    assert text == f"{here}/out: the dataset in it was {INPUT.format(what)}"
 
 
-def test_other_settings_are_replaced_if_that_is_said(here: Path) -> None:
-    """With ``overwrite`` another dataset takes its place, also where a run may be resumed."""
+def test_overwrite_replaces_other_settings(here: Path) -> None:
+    """With ``overwrite`` a dataset of other settings is replaced, also with ``resume``."""
     for number, flags in enumerate(({"overwrite": True}, {"overwrite": True, "resume": True})):
         result = prepare(options(here, max_length=60 + number, **flags))
         assert (result.status, result.manifest.recipe["max_length"]) == ("written", 60 + number)
@@ -203,17 +204,17 @@ SHARD = "train-00001-of-00003.jsonl"
 
 
 def damage(folder: Path, kind: str) -> str:
-    """Damage a dataset; what is said of it."""
+    """Damage a dataset; give the description of the damage."""
     changed = {"shard": SHARD, "tokenizer": "tokenizer/tokenizer.json", "ledger": "rejects.jsonl"}
     manifest = folder / MANIFEST
     if kind in changed:
         data = (folder / changed[kind]).read_bytes()
         (folder / changed[kind]).write_bytes(bytes([data[0] ^ 1]) + data[1:])
-        return f"{changed[kind]} has another SHA-256 than manifest.json says"
+        return f"the SHA-256 of {changed[kind]} is not the one in manifest.json"
     if kind == "longer":
         with (folder / SHARD).open("ab") as file:
             file.write(b"\n")
-        return f"{SHARD} has another SHA-256 than manifest.json says"
+        return f"the SHA-256 of {SHARD} is not the one in manifest.json"
     if kind == "gone":
         (folder / SHARD).unlink()
         return f"{SHARD}: No such file or directory"
@@ -226,8 +227,8 @@ def damage(folder: Path, kind: str) -> str:
         value["counts"]["written"] += 1
         manifest.write_text(json.dumps(value, indent=2))
         return (
-            f"{manifest}: has been changed since it was written: its digest is another. Build the "
-            "dataset again"
+            f"{manifest}: has been changed since it was written: its digest does not match. Build "
+            "the dataset again"
         )
     data = manifest.read_bytes()
     manifest.write_bytes(data[:500])
@@ -239,9 +240,9 @@ KINDS = ["shard", "tokenizer", "ledger", "longer", "gone", "link", "edited", "to
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_damaged(here: Path, kind: str) -> None:
-    """A dataset that is not whole is told as such, with what is wrong, and not touched."""
+    """A damaged dataset is refused with what is wrong, and not touched."""
     what = damage(here / "out", kind)
-    text = said(options(here))
+    text = refusal(options(here))
     assert text.startswith(f"{here}/out: the dataset in it is damaged: {what}")
     assert text.endswith(". Choose another --output, or pass --resume to build it again.")
     if kind != "torn":
@@ -254,7 +255,7 @@ def test_damaged(here: Path, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("flag", ["resume", "overwrite"])
 def test_damaged_is_built_again(made: Path, here: Path, kind: str, flag: str) -> None:
-    """With either flag it is built again, to the same bytes."""
+    """With ``resume`` or ``overwrite`` a damaged dataset is built again, to the same bytes."""
     damage(here / "out", kind)
     result = prepare(options(here, **{flag: True}))
     assert result.status == "written"
@@ -266,7 +267,7 @@ def test_damaged_is_built_again(made: Path, here: Path, kind: str, flag: str) ->
 
 @pytest.fixture
 def stream(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recipe]:
-    """A recipe that reads standard input, and a dataset made so."""
+    """Make a dataset from standard input; give a function that makes its recipe again."""
 
     def make(text: bytes, **changed: Any) -> Recipe:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text)))
@@ -277,21 +278,20 @@ def stream(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Recipe]
 
 
 def test_stream_is_compared(here: Path, stream: Callable[..., Recipe]) -> None:
-    """Standard input with the same bytes is the same input."""
+    """Standard input is compared by its bytes."""
     data = (here / "a.jsonl").read_bytes()
     for flags in ({}, {"resume": True}):
         assert prepare(stream(data, **flags)).status == "unchanged"
-    text = said(stream(data + b"\n"))
-    assert text == (
-        f"{here}/piped: the dataset in it was {OTHER.format('input stdin has another content')}"
-    )
+    text = refusal(stream(data + b"\n"))
+    what = "the content of input stdin has changed"
+    assert text == f"{here}/piped: the dataset in it was {INPUT.format(what)}"
 
 
 @pytest.mark.parametrize("flags", [{"overwrite": True}, {"overwrite": True, "resume": True}])
 def test_stream_is_built_from(
     here: Path, stream: Callable[..., Recipe], flags: dict[str, bool]
 ) -> None:
-    """Where a dataset is to be replaced, standard input is kept for that: it comes only once."""
+    """With ``overwrite`` standard input is not used up by comparing: it can be read only once."""
     before = tree(here)
     result = prepare(stream((here / "a.jsonl").read_bytes(), **flags))
     assert (result.status, result.manifest.counts["read"]) == ("written", 9)
@@ -299,7 +299,7 @@ def test_stream_is_built_from(
 
 
 def test_damaged_and_from_a_stream(here: Path, stream: Callable[..., Recipe]) -> None:
-    """A damaged dataset is built again from standard input, which is not used up by comparing."""
+    """With ``resume`` a damaged dataset is built again from standard input, uncompared."""
     before = tree(here)
     (here / "piped" / "rejects.jsonl").unlink()
     data = (here / "a.jsonl").read_bytes()
@@ -311,10 +311,10 @@ def test_damaged_and_from_a_stream(here: Path, stream: Callable[..., Recipe]) ->
 def test_options_are_compared_before_a_stream_is_read(
     here: Path, stream: Callable[..., Recipe]
 ) -> None:
-    """Where an option differs nothing is read: nobody may be writing into the pipe."""
+    """If an option differs, no stream is read: perhaps nobody writes into the pipe."""
     stream((here / "a.jsonl").read_bytes())
     os.mkfifo(here / "fifo")
     recipe = options(here, inputs=(str(here / "fifo"),), output=str(here / "piped"), max_length=7)
-    assert said(recipe) == (
-        f"{here}/piped: the dataset in it was {OTHER.format('--max-length was 50 and is 7')}"
+    assert refusal(recipe) == (
+        f"{here}/piped: the dataset in it was {SETTINGS.format('--max-length was 50 and is 7')}"
     )

@@ -1,4 +1,4 @@
-"""output: a dataset appears complete or not at all, and nothing else is touched."""
+"""A dataset appears complete or not at all, one run writes it, and nothing else is touched."""
 
 import ctypes
 import fcntl
@@ -14,7 +14,7 @@ from toys import SAMPLE_DATA, recipe, tree
 
 from sftprep import prepare
 from sftprep.dataset.manifest import MANIFEST
-from sftprep.dataset.staging import HOLDER, JOURNAL, Output
+from sftprep.dataset.staging import HOLDER, JOURNAL, OutputFolder
 from sftprep.errors import (
     DataError,
     InternalError,
@@ -31,27 +31,27 @@ Write = Callable[[str, str | bytes], Path]
 
 
 def manifest(content: str) -> str:
-    """What passes for a manifest of ours."""
+    """Make what passes for a manifest of ours."""
     return f'{{\n  "format_version": 2,\n  "content": "{content}"\n}}\n'
 
 
 def dataset(folder: Path, content: str) -> Path:
-    """A folder that passes for a dataset of ours."""
+    """Make a folder that passes for a dataset of ours."""
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text(manifest(content))
     (folder / "train-00000-of-00001.jsonl").write_text(content)
     return folder
 
 
-def looked(path: Path) -> Output:
-    """An output that was found to be usable."""
-    output = Output(str(path))
+def checked(path: Path) -> OutputFolder:
+    """Give an output folder that was checked."""
+    output = OutputFolder(str(path))
     output.check()
     return output
 
 
-def fill(output: Output, content: str) -> None:
-    """Begin anew, and write a dataset of one file and a manifest into the staging folder."""
+def fill(output: OutputFolder, content: str) -> None:
+    """Start over, and write a dataset of one file and a manifest into the staging folder."""
     output.begin()
     (output.dataset / "tokenizer").mkdir()
     (output.dataset / "tokenizer" / "data").write_text(content)
@@ -60,14 +60,14 @@ def fill(output: Output, content: str) -> None:
 
 def publish(path: Path, content: str) -> None:
     """Write and publish a dataset."""
-    output = looked(path)
+    output = checked(path)
     with output.staged():
         fill(output, content)
         output.publish()
 
 
 def beside(path: Path) -> list[str]:
-    """All names in the folder of a path."""
+    """List all names in the folder that holds a path."""
     return sorted(entry.name for entry in path.parent.iterdir())
 
 
@@ -79,15 +79,15 @@ WRITTEN = {MANIFEST: manifest("new").encode(), "tokenizer/data": b"new"}
 
 @pytest.mark.parametrize("path", ["out", "a/b/out", "out/"])
 def test_publish(tmp_path: Path, path: str) -> None:
-    """The staged files take the output's name, and nothing is left beside them."""
+    """The staged dataset takes the name of the output, and nothing is left beside it."""
     publish(tmp_path / path, "new")
     assert tree(tmp_path / path) == WRITTEN
     assert beside(tmp_path / path) == ["out"]
 
 
 def test_published_folder_can_be_read(tmp_path: Path) -> None:
-    """The staging folder is private, the published one has the rights of an ordinary folder."""
-    output = Output(str(tmp_path / "out"))
+    """The staging folder is private; the published one has the mode that the umask gives."""
+    output = OutputFolder(str(tmp_path / "out"))
     before = os.umask(0o027)
     try:
         with output.staged() as folder:
@@ -100,8 +100,8 @@ def test_published_folder_can_be_read(tmp_path: Path) -> None:
 
 
 def test_nothing_is_there_before_publishing(tmp_path: Path) -> None:
-    """Until it is published the output folder does not exist."""
-    output = Output(str(tmp_path / "out"))
+    """The output folder does not exist before it is published."""
+    output = OutputFolder(str(tmp_path / "out"))
     with output.staged():
         fill(output, "new")
         assert beside(tmp_path / "out") == [".out.sftprep-staging"]
@@ -109,14 +109,14 @@ def test_nothing_is_there_before_publishing(tmp_path: Path) -> None:
 
 
 def test_into_an_empty_folder(tmp_path: Path) -> None:
-    """A folder that is there and empty may be taken."""
+    """An empty folder may be the output."""
     (tmp_path / "out").mkdir()
     publish(tmp_path / "out", "new")
     assert tree(tmp_path / "out") == WRITTEN
 
 
 def test_relative_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative output is below the folder in which the program runs."""
+    """A relative output is relative to the current folder."""
     monkeypatch.chdir(tmp_path)
     publish(Path("out"), "new")
     assert tree(tmp_path / "out") == WRITTEN
@@ -129,7 +129,7 @@ def test_overwrite_keeps_the_old_until_the_new_is_whole(tmp_path: Path) -> None:
     """The old dataset is whole while the new one is staged, and gone once it is published."""
     old = dataset(tmp_path / "out", "old")
     before = tree(old)
-    output = looked(old)
+    output = checked(old)
     with output.staged():
         fill(output, "new")
         assert before == tree(old)
@@ -140,10 +140,10 @@ def test_overwrite_keeps_the_old_until_the_new_is_whole(tmp_path: Path) -> None:
 
 
 def test_two_names_are_exchanged_at_once(tmp_path: Path) -> None:
-    """The output's name is never free: after the exchange the old dataset has the staged name."""
+    """The two datasets exchange names, so that the output always exists."""
     old = dataset(tmp_path / "out", "old")
     before = tree(old)
-    output = looked(old)
+    output = checked(old)
     with output.staged():
         fill(output, "new")
         inode = output.dataset.stat().st_ino
@@ -155,7 +155,7 @@ def test_two_names_are_exchanged_at_once(tmp_path: Path) -> None:
 def test_overwrite_without_exchange(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: bool
 ) -> None:
-    """Where the system cannot exchange two names, the new dataset still takes the old one's."""
+    """If the system cannot exchange two names, the new dataset still replaces the old one."""
 
     class Library:
         """A C library without a working ``renameat2``."""
@@ -174,11 +174,11 @@ def test_overwrite_without_exchange(
 
 
 class FailureOfOursError(Exception):
-    """Something goes wrong while a dataset is written."""
+    """A failure while a dataset is written."""
 
 
-def fail_while_writing(output: Output) -> None:
-    """Write half of a dataset."""
+def fail_while_writing(output: OutputFolder) -> None:
+    """Write a dataset and fail before it is published."""
     with output.staged():
         fill(output, "new")
         raise FailureOfOursError
@@ -186,25 +186,25 @@ def fail_while_writing(output: Output) -> None:
 
 @pytest.mark.parametrize("there", [False, True])
 def test_failure_leaves_nothing(tmp_path: Path, there: bool) -> None:
-    """After a failure there is no staging folder, no lock, and what was there is as it was."""
+    """After a failure no staging folder is left, and the output is as it was."""
     path = tmp_path / "out"
     before = tree(dataset(path, "old")) if there else {}
     with pytest.raises(FailureOfOursError):
-        fail_while_writing(looked(path))
+        fail_while_writing(checked(path))
     assert before == tree(path)
     assert (["out"] if there else []) == beside(path)
 
 
 def test_failure_of_the_storage(tmp_path: Path) -> None:
-    """An error of the system while writing is told as one, and leaves nothing."""
+    """An error of the system while writing is a storage error that names the file."""
     with (
         pytest.raises(StorageError) as caught,
-        Output(str(tmp_path / "out")).staged(),
+        OutputFolder(str(tmp_path / "out")).staged(),
     ):
         raise OSError(28, "No space left on device", "shard-00000")
     assert str(caught.value) == (
-        "shard-00000: cannot be written: No space left on device. Nothing was published; free "
-        "space or mend the rights, and run again with --resume."
+        "shard-00000: cannot be written: No space left on device. Nothing was published. Free disk "
+        "space or correct the permissions, and run again with --resume."
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -230,8 +230,8 @@ def test_failure_of_the_storage(tmp_path: Path) -> None:
 def test_what_is_kept_for_resume(
     tmp_path: Path, error: BaseException, kept: bool, journal: str | None
 ) -> None:
-    """Where running again can help and a shard is finished, the staging folder stays."""
-    output = Output(str(tmp_path / "out"))
+    """The staging folder stays if a shard is finished and running again may succeed."""
+    output = OutputFolder(str(tmp_path / "out"))
 
     def interrupted() -> None:
         with output.staged() as folder:
@@ -250,10 +250,10 @@ def test_what_is_kept_for_resume(
 
 
 def test_begin_forgets_what_was_left(tmp_path: Path) -> None:
-    """A run that begins anew finds nothing of the one before, and follows no link of its."""
+    """A run that starts over removes what was left, and follows no link in it."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
-    output = Output(str(tmp_path / "out"))
+    output = OutputFolder(str(tmp_path / "out"))
     with output.staged() as folder:
         fill(output, "old")
         (folder / JOURNAL).write_text("{}\n")
@@ -273,7 +273,7 @@ ANOTHER = "Choose another --output."
 
 @pytest.mark.parametrize("size", [0, 1, 20, 30])
 def test_a_torn_manifest_is_ours(tmp_path: Path, size: int) -> None:
-    """A dataset whose manifest was cut off may be replaced: it is told as damaged, not foreign."""
+    """A dataset whose manifest was cut off counts as damaged, not as foreign."""
     path = dataset(tmp_path / "out", "old")
     (path / MANIFEST).write_text(manifest("old")[:size])
     publish(path, "new")
@@ -294,7 +294,7 @@ def test_a_torn_manifest_is_ours(tmp_path: Path, size: int) -> None:
     ],
 )
 def test_refused(tmp_path: Path, kind: str, message: str) -> None:
-    """What sftprep did not write is refused, and not touched."""
+    """An output that sftprep did not write is refused, and not touched."""
     path = tmp_path / "out"
     if kind == "foreign":
         path.mkdir()
@@ -317,7 +317,7 @@ def test_refused(tmp_path: Path, kind: str, message: str) -> None:
         path.symlink_to(tmp_path / "nowhere")
     before = tree(tmp_path)
     with pytest.raises(OutputError) as caught:
-        Output(str(path)).check()
+        OutputFolder(str(path)).check()
     assert message.format(path) == str(caught.value)
     assert caught.value.exit_code == 73
     assert before == tree(tmp_path)
@@ -325,7 +325,7 @@ def test_refused(tmp_path: Path, kind: str, message: str) -> None:
 
 @pytest.mark.parametrize("flags", [{}, {"overwrite": True}, {"resume": True}])
 def test_a_run_does_not_touch_what_is_not_ours(tmp_path: Path, flags: dict[str, Any]) -> None:
-    """The whole program refuses a foreign folder before it reads, with any flag."""
+    """A run refuses a foreign folder before it reads any input, with every flag."""
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
     with pytest.raises(OutputError, match="holds files that sftprep did not write"):
@@ -334,16 +334,16 @@ def test_a_run_does_not_touch_what_is_not_ours(tmp_path: Path, flags: dict[str, 
 
 
 def test_mount_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A mount point's name cannot be given to another folder: it is refused at once."""
+    """A mount point is refused at once, because no other folder can take its name."""
     path = tmp_path / "out"
     path.mkdir()
     monkeypatch.setattr(Path, "is_mount", lambda self: self == path)
     with pytest.raises(OutputError) as caught:
-        Output(str(path)).check()
+        OutputFolder(str(path)).check()
     assert str(caught.value) == (
         f"{path}: is a mount point, which cannot be replaced in one step. Name a folder inside it."
     )
-    Output(str(path / "inside")).check()
+    OutputFolder(str(path / "inside")).check()
 
 
 @pytest.mark.parametrize(
@@ -351,7 +351,7 @@ def test_mount_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 @pytest.mark.parametrize("parent", ["here", "other"])
 def test_inputs_inside_the_output(tmp_path: Path, place: str, parent: str) -> None:
-    """An input that the run would replace or remove is refused, by whatever name it comes."""
+    """An input that the run would replace or remove is refused, also through links."""
     here = tmp_path / "here"
     here.mkdir()
     (tmp_path / "other").symlink_to(here)
@@ -359,7 +359,9 @@ def test_inputs_inside_the_output(tmp_path: Path, place: str, parent: str) -> No
     (here / "link").symlink_to(here / "out" / "a.jsonl")
     path = str(here / place)
     with pytest.raises(UsageError) as caught:
-        Output(str(tmp_path / parent / "out")).check_inputs(["-", str(here / "b.jsonl"), path])
+        OutputFolder(str(tmp_path / parent / "out")).check_inputs(
+            ["-", str(here / "b.jsonl"), path]
+        )
     assert str(caught.value) == (
         f"{path}: lies in the output folder. Move it, or choose another --output."
     )
@@ -367,11 +369,11 @@ def test_inputs_inside_the_output(tmp_path: Path, place: str, parent: str) -> No
 
 @pytest.mark.parametrize("place", [".", "..", "out/.."])
 def test_output_inside_an_input(tmp_path: Path, place: str) -> None:
-    """An output in a folder that is read would be input of the next run."""
+    """An output inside an input folder is refused: the next run would read it."""
     (tmp_path / "data").mkdir()
     output, folder = str(tmp_path / "data" / "out"), str(tmp_path / "data" / place)
     with pytest.raises(UsageError) as caught:
-        Output(output).check_inputs([folder])
+        OutputFolder(output).check_inputs([folder])
     assert str(caught.value) == (
         f"{output}: lies in the input folder {folder}, and would be read as input next time. "
         "Choose another --output."
@@ -380,8 +382,8 @@ def test_output_inside_an_input(tmp_path: Path, place: str) -> None:
 
 @pytest.mark.parametrize("place", ["link", "dataset/link"])
 def test_links_in_the_staging_folder(tmp_path: Path, place: str) -> None:
-    """A link that somebody planted is not written through."""
-    output = Output(str(tmp_path / "out"))
+    """A symbolic link in the staging folder is refused, and its target is not written to."""
+    output = OutputFolder(str(tmp_path / "out"))
     (tmp_path / "mine").write_text("mine")
     (output.staging / "dataset").mkdir(parents=True)
     output.staging.chmod(0o700)
@@ -396,15 +398,15 @@ def test_links_in_the_staging_folder(tmp_path: Path, place: str) -> None:
 
 
 def test_inputs_beside_the_output(tmp_path: Path) -> None:
-    """An input in a folder whose name only begins as the output's is no matter."""
+    """An input whose path only begins with the name of the output is accepted."""
     paths = ["-", str(tmp_path / "out.jsonl"), str(tmp_path / "out2" / "a.jsonl")]
-    Output(str(tmp_path / "out")).check_inputs(paths)
+    OutputFolder(str(tmp_path / "out")).check_inputs(paths)
 
 
-def test_filled_meanwhile(tmp_path: Path) -> None:
-    """A folder that somebody fills while a run is at work is left to them."""
+def test_filled_in_the_meantime(tmp_path: Path) -> None:
+    """Files that appear in the output during the run are not replaced."""
     path = tmp_path / "out"
-    output = looked(path)
+    output = checked(path)
 
     def run() -> None:
         with output.staged() as folder:
@@ -417,33 +419,33 @@ def test_filled_meanwhile(tmp_path: Path) -> None:
     with pytest.raises(OutputError) as caught:
         run()
     assert str(caught.value) == (
-        f"{path}: has been filled by something else meanwhile; nothing was published. Empty it and "
-        "run again with --resume, or choose another --output."
+        f"{path}: another program has put files into it in the meantime; nothing was published. "
+        "Empty it and run again with --resume, or choose another --output."
     )
     assert tree(path) == {"thesis.txt": b"mine"}
     assert {f"dataset/{name}" for name in WRITTEN} < set(tree(output.staging))
 
 
-def test_written_meanwhile(tmp_path: Path) -> None:
-    """A dataset that another run published before our lock is not replaced."""
+def test_written_in_the_meantime(tmp_path: Path) -> None:
+    """A dataset that another run published between our check and our lock is not replaced."""
     path = tmp_path / "out"
-    output = looked(path)
+    output = checked(path)
     publish(path, "theirs")
     theirs = tree(path)
     with pytest.raises(LockedError) as caught, output.staged():
         pass
     assert str(caught.value) == (
-        f"{path}: another run has written it meanwhile. Run again to see whether it is the same, "
-        "or choose another --output."
+        f"{path}: another run has written it in the meantime. Run again to see whether it is the "
+        "same dataset, or choose another --output."
     )
     assert theirs == tree(path)
     assert beside(path) == ["out"]
 
 
-def test_removed_meanwhile(tmp_path: Path) -> None:
-    """A dataset that was to be replaced and is gone leaves its place to the new one."""
+def test_removed_in_the_meantime(tmp_path: Path) -> None:
+    """If the old dataset was removed during the run, the new one is published all the same."""
     path = dataset(tmp_path / "out", "old")
-    output = looked(path)
+    output = checked(path)
     with output.staged():
         fill(output, "new")
         for name in tree(path):
@@ -455,8 +457,8 @@ def test_removed_meanwhile(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_staging_name_is_taken(tmp_path: Path, kind: str) -> None:
-    """What has the staging folder's name and is none is refused, and not touched."""
-    output = Output(str(tmp_path / "out"))
+    """A file or link with the name of the staging folder is refused, and not touched."""
+    output = OutputFolder(str(tmp_path / "out"))
     (tmp_path / "mine").mkdir(mode=0o700)
     if kind == "link":
         output.staging.symlink_to(tmp_path / "mine")
@@ -473,8 +475,8 @@ def test_staging_name_is_taken(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("planted", ["mode", "owner"])
 def test_planted_staging(tmp_path: Path, planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A staging folder of another user, or one that others may write to, is not used."""
-    output = Output(str(tmp_path / "out"))
+    """A staging folder of another user, or one that others may access, is refused."""
+    output = OutputFolder(str(tmp_path / "out"))
     output.staging.mkdir(mode=0o700)
     if planted == "mode":
         output.staging.chmod(0o770)
@@ -485,16 +487,16 @@ def test_planted_staging(tmp_path: Path, planted: str, monkeypatch: pytest.Monke
     with pytest.raises(OutputError) as caught, output.staged():
         pass
     assert str(caught.value) == (
-        f"{output.staging}: was not made by sftprep for this user alone. Remove it, or choose "
-        "another --output."
+        f"{output.staging}: belongs to another user, or other users may access it; sftprep makes "
+        "its staging folder for this user alone. Remove it, or choose another --output."
     )
     assert tree(output.staging) == {"trap": b"theirs"}
 
 
 def test_below_a_file(tmp_path: Path, write: Write) -> None:
-    """An output that cannot be created is refused as such."""
+    """An output that cannot be created is refused with the reason."""
     path = write("file", "x") / "out"
-    with pytest.raises(SftprepError) as caught, Output(str(path)).staged():
+    with pytest.raises(SftprepError) as caught, OutputFolder(str(path)).staged():
         pass
     assert caught.value.exit_code == 73
     assert str(caught.value).startswith(f"{path}: cannot be created: ")
@@ -504,11 +506,11 @@ def test_below_a_file(tmp_path: Path, write: Write) -> None:
 
 
 def test_one_writer(tmp_path: Path) -> None:
-    """A second run on the same output is refused, and the first is not disturbed."""
+    """A second run on the same output is refused, and does not disturb the first."""
     path = tmp_path / "out"
-    with Output(str(path)).staged() as folder:
+    with OutputFolder(str(path)).staged() as folder:
         (folder / "mine").write_text("x")
-        with pytest.raises(LockedError) as caught, Output(str(path)).staged():
+        with pytest.raises(LockedError) as caught, OutputFolder(str(path)).staged():
             pass
         assert tree(folder) == {HOLDER: str(os.getpid()).encode(), "mine": b"x"}
     assert (
@@ -520,8 +522,8 @@ def test_one_writer(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", [None, "", " \n"])
 def test_one_writer_without_a_name(tmp_path: Path, content: str | None) -> None:
-    """A holder that has not said who it is holds the lock all the same."""
-    output = Output(str(tmp_path / "out"))
+    """The lock holds even if its holder has not written its process ID."""
+    output = OutputFolder(str(tmp_path / "out"))
     output.staging.mkdir(mode=0o700)
     if content is not None:
         (output.staging / HOLDER).write_text(content)
@@ -538,11 +540,11 @@ def test_one_writer_without_a_name(tmp_path: Path, content: str | None) -> None:
         pass
 
 
-def test_a_staging_folder_that_ends_while_we_ask(
+def test_a_staging_folder_that_is_removed_before_our_lock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A lock on a folder that the run before has just removed is worth nothing: another is made."""
-    output = Output(str(tmp_path / "out"))
+    """If another run removes the folder just before we lock it, we make and lock a new one."""
+    output = OutputFolder(str(tmp_path / "out"))
     asked: list[int] = []
     flock = fcntl.flock
 
@@ -555,14 +557,14 @@ def test_a_staging_folder_that_ends_while_we_ask(
     monkeypatch.setattr(fcntl, "flock", late)
     with output.staged() as folder:
         assert folder.is_dir()
-        with pytest.raises(LockedError), Output(str(tmp_path / "out")).staged():
+        with pytest.raises(LockedError), OutputFolder(str(tmp_path / "out")).staged():
             pass
     assert len(asked) == 3
 
 
 def test_two_outputs_side_by_side(tmp_path: Path) -> None:
-    """Runs on two outputs of one folder do not meet."""
-    first, second = (Output(str(tmp_path / name)) for name in ("a", "b"))
+    """Two outputs in one folder do not disturb each other."""
+    first, second = (OutputFolder(str(tmp_path / name)) for name in ("a", "b"))
     with first.staged() as one, second.staged() as two:
         assert one != two
         for output in (first, second):
@@ -571,8 +573,8 @@ def test_two_outputs_side_by_side(tmp_path: Path) -> None:
     assert beside(tmp_path / "a") == ["a", "b"]
 
 
-def test_the_lock_goes_with_the_run(tmp_path: Path) -> None:
-    """After a run, the next may begin."""
+def test_the_lock_ends_with_the_run(tmp_path: Path) -> None:
+    """After a run has ended, the next may use the same output."""
     for content in ("first", "new"):
         publish(tmp_path / "out", content)
     assert tree(tmp_path / "out") == WRITTEN
@@ -580,8 +582,8 @@ def test_the_lock_goes_with_the_run(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from sftprep.dataset.staging import Output
-output = Output(sys.argv[1])
+from sftprep.dataset.staging import OutputFolder
+output = OutputFolder(sys.argv[1])
 with output.staged() as folder:
     output.begin()
     (folder / "journal.jsonl").write_text("x")
@@ -591,7 +593,7 @@ with output.staged() as folder:
 
 
 def test_after_a_killed_run(tmp_path: Path) -> None:
-    """What a killed run left behind does not hinder the next, and does not get into its output."""
+    """What a killed run left behind neither stops the next run nor gets into its output."""
     path = tmp_path / "out"
     done = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
     assert done.returncode == -9
@@ -605,7 +607,7 @@ def test_after_a_killed_run(tmp_path: Path) -> None:
 
 
 def test_failed_run_leaves_the_old_dataset(tmp_path: Path) -> None:
-    """A run with bad records publishes nothing, and the dataset of before is as it was."""
+    """A run with bad records publishes nothing, and the old dataset is as it was."""
     path = tmp_path / "out"
     prepare(recipe(SAMPLE_DATA / "prompt_completion.jsonl", path))
     before = tree(path)
@@ -616,7 +618,7 @@ def test_failed_run_leaves_the_old_dataset(tmp_path: Path) -> None:
 
 
 def test_overwriting_run(tmp_path: Path) -> None:
-    """A run with ``overwrite`` leaves the bytes of a run into a new folder, and no old file."""
+    """A run with ``overwrite`` gives the same files as a run into a new folder."""
     for name in ("out", "new"):
         options = {"overwrite": True} if name == "new" else {"format": "jsonl"}
         prepare(recipe(SAMPLE_DATA / "prompt_completion.jsonl", tmp_path / "out", **options))

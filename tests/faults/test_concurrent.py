@@ -45,7 +45,7 @@ def test_held_by_a_stopped_run(case: Case) -> None:
     """The lock is held exactly as long as its holder lives."""
     case.workers = 2
     with reaped(case.start()) as run:
-        while not (case.staging / "plan.json").exists():
+        while not (case.staging / "identity.json").exists():
             assert run.process.poll() is None
             time.sleep(0.002)
         run.process.send_signal(signal.SIGSTOP)

@@ -150,7 +150,7 @@ def victim(tmp_path: Path) -> Path:
     """A folder whose files must not change."""
     folder = tmp_path / "victim"
     folder.mkdir()
-    for name in ("plan.json", "journal.jsonl", "manifest.json", "holder", "shard-00000"):
+    for name in ("identity.json", "journal.jsonl", "manifest.json", "holder", "shard-00000"):
         (folder / name).write_text("precious")
     return folder
 
@@ -181,7 +181,13 @@ def test_staging_is_a_file(hopeless: Case) -> None:
 def test_links_in_staging(case: Case, victim: Path, dataset: str, flags: list[str]) -> None:
     """A run does not write through links inside the staging folder."""
     case.staging.mkdir(mode=0o700)
-    for name in ("plan.json", "plan.json.new", "journal.jsonl", "journal.jsonl.new", "holder"):
+    for name in (
+        "identity.json",
+        "identity.json.new",
+        "journal.jsonl",
+        "journal.jsonl.new",
+        "holder",
+    ):
         (case.staging / name).symlink_to(victim / name.removesuffix(".new"))
     if dataset == "link":
         (case.staging / "dataset").symlink_to(victim)

@@ -213,9 +213,9 @@ STAGING_DAMAGE: dict[str, Callable[[Path], object]] = {
     "dataset gone": lambda s: shutil.rmtree(s / "dataset"),
     "holder gone": lambda s: (s / "holder").unlink(),
     "extra file": lambda s: (s / "dataset" / "extra").touch(),
-    "plan cut": lambda s: cut(s / "plan.json", 0.5),
-    "plan empty": lambda s: cut(s / "plan.json", 0),
-    "plan gone": lambda s: (s / "plan.json").unlink(),
+    "identity cut": lambda s: cut(s / "identity.json", 0.5),
+    "identity empty": lambda s: cut(s / "identity.json", 0),
+    "identity gone": lambda s: (s / "identity.json").unlink(),
 }
 
 
@@ -227,7 +227,7 @@ def test_damaged_staging(case: Case, damage: str) -> None:
     ran = case.fork("--resume")
     count("faults")
     if ran.code:
-        assert damage.startswith("plan"), ran
+        assert damage.startswith("identity"), ran
         assert ran.code == 73, ran
         ran = case.fork()
     assert ran.code == 0, ran

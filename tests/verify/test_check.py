@@ -417,7 +417,7 @@ NEST = "[" * 900 + "]" * 900
         (lambda text: "[" * 100_000, "is damaged: depth limit exceeded"),
         (lambda text: f'{{"format_version": {NEST}}}', "has format version a list of 1"),
         (lambda text: text.replace('"field": []', f'"field": {NEST}'), "has been changed since"),
-        (lambda text: text.replace('"shards"', '"parts"'), "has other keys than a manifest"),
+        (lambda text: text.replace('"shards"', '"parts"'), "does not have exactly the keys"),
         (lambda text: text.replace("data.jsonl", "\ud800"), "is damaged: "),
     ],
 )

@@ -196,7 +196,8 @@ def test_a_damaged_shard_is_named(name: str, datasets: Path, tmp_path: Path) -> 
     with pytest.raises(DataError) as caught:
         inspect_dataset(str(tmp_path / "out"), row=0, rows=1, colour=False)
 
-    assert str(caught.value).startswith(f"{shard}: cannot be read: ")
+    problem = "row 7: is not valid JSON at column " if name == "jsonl" else "cannot be read: "
+    assert str(caught.value).startswith(f"{shard}: {problem}")
     assert str(caught.value).endswith(". The dataset is damaged: build it again.")
 
 

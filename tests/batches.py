@@ -1,0 +1,64 @@
+"""Batches made for tests of what is written."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sftprep.data.batch import Batch
+from sftprep.data.ragged import ends_to_offsets
+from sftprep.formats.row_groups import Grouper
+from sftprep.formats.table import FORMATS
+
+
+def three_rows() -> Batch:
+    """Three rows of 3, 1 and 2 tokens; the last has no trained token."""
+    return Batch(
+        np.array([1, 2, 3, 70000, 4, 5], np.int32),
+        np.array([0, 1, 1, 1, 0, 0], np.bool_),
+        ends_to_offsets(np.array([3, 1, 2])),
+        np.arange(3, dtype=np.int64),
+    )
+
+
+THREE_ROWS = {
+    "input_ids": [[1, 2, 3], [70000], [4, 5]],
+    "attention_mask": [[1, 1, 1], [1], [1, 1]],
+    "labels": [[-100, 2, 3], [70000], [-100, -100]],
+}
+"""The columns of ``three_rows`` in a shard, with the ignore index -100."""
+
+
+def many_rows(count: int) -> Batch:
+    """Rows of 0 to 4 tokens, of which every third is trained."""
+    lengths = np.arange(count) % 5
+    size = int(lengths.sum())
+    return Batch(
+        np.arange(size, dtype=np.int32),
+        np.arange(size) % 3 == 0,
+        ends_to_offsets(lengths),
+        np.arange(count, dtype=np.int64),
+    )
+
+
+def grouped(batches: Sequence[Batch], grouper: Grouper | None = None) -> Iterator[Batch]:
+    """The rows of some batches, in groups."""
+    grouper = grouper or Grouper()
+    for batch in batches:
+        yield from grouper.add(batch)
+    yield from grouper.rest()
+
+
+def save(
+    path: Path,
+    format_name: str,
+    batch: Batch,
+    ignore_index: int = -100,
+    grouper: Grouper | None = None,
+) -> None:
+    """Write a batch as a new shard in one of the formats."""
+    with path.open("xb") as file:
+        writer = FORMATS[format_name].Writer(file, ignore_index)
+        for group in grouped([batch], grouper):
+            writer.write(group)
+        writer.close()

@@ -1,0 +1,72 @@
+"""A ledger on disk is what is known of it, and is never written over another file."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from sftprep.dataset.ledger import Ledger
+
+
+def test_info_is_true_of_the_file(tmp_path: Path) -> None:
+    """There is one line per entry, and the info is true of what is in the file at that time."""
+    path = tmp_path / "a.jsonl"
+    ledger = Ledger(path)
+    assert ledger.info() is None
+    assert not path.exists()
+    for count in (1, 2, 3):
+        ledger.add({"价": count, "raw": "a\nb"})
+        data = "".join(f'{{"价":{n},"raw":"a\\nb"}}\n' for n in range(1, count + 1)).encode()
+        expected = {
+            "entries": count,
+            "bytes": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        assert ledger.info() == expected
+        assert path.read_bytes() == data
+    ledger.close()
+    assert ledger.info() == expected
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_resumed_ledger(tmp_path: Path) -> None:
+    """A resumed ledger continues after the entries that are in the file."""
+    path = tmp_path / "a.jsonl"
+    whole = Ledger(tmp_path / "whole")
+    first = Ledger(path)
+    for ledger in (whole, first):
+        ledger.add({"n": 1})
+    first.abandon()
+    again = Ledger(path)
+    again.resume()
+    assert again.info() == whole.info()
+    for ledger in (whole, again):
+        ledger.add({"n": 2})
+        ledger.close()
+    assert again.info() == whole.info()
+    assert path.read_bytes() == b'{"n":1}\n{"n":2}\n' == (tmp_path / "whole").read_bytes()
+
+
+def test_resumed_without_a_file(tmp_path: Path) -> None:
+    """Resuming creates no file if there was none."""
+    ledger = Ledger(tmp_path / "a.jsonl")
+    ledger.resume()
+    assert ledger.info() is None
+    ledger.abandon()
+    ledger.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "link", "dangling"])
+def test_never_over_a_file(tmp_path: Path, kind: str) -> None:
+    """A ledger is a new file: what has its name already is not written to, nor a link's target."""
+    path = tmp_path / "a.jsonl"
+    (tmp_path / "mine").write_text("mine")
+    if kind == "file":
+        path.write_text("mine")
+    else:
+        path.symlink_to(tmp_path / ("mine" if kind == "link" else "nowhere"))
+    with pytest.raises(FileExistsError):
+        Ledger(path).add({"n": 1})
+    assert (tmp_path / "mine").read_text() == "mine"
+    assert not (tmp_path / "nowhere").exists()

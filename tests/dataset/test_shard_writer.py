@@ -1,0 +1,171 @@
+"""Shards are written beside the other work: in order, in bounded memory, and never over a file."""
+
+import hashlib
+import threading
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from batches import many_rows, save, three_rows
+
+from sftprep.data.batch import Batch
+from sftprep.dataset.shard_writer import WAITING_PER_THREAD, ShardWriter
+from sftprep.formats import jsonl
+from sftprep.formats.row_groups import Grouper
+from sftprep.formats.table import FORMATS
+
+SMALL_GROUPS = partial(Grouper, max_rows=3)
+
+
+def format_with(write: Any) -> Any:
+    """JSON Lines with another ``write``."""
+    writer = type("Writer", (jsonl.Writer,), {"write": lambda self, group: write(group)})
+    return SimpleNamespace(ENDING="jsonl", preload=jsonl.preload, Writer=writer)
+
+
+def written(writer: ShardWriter, path: Path, *batches: Batch | None) -> Any:
+    """Write a shard; give the future of its info, or None."""
+    shard = writer.new_shard(path)
+    for batch in batches:
+        shard.add(batch)
+    return shard.close()
+
+
+def test_shards_and_their_info(tmp_path: Path) -> None:
+    """Rows get into their shards, and a shard without rows has no file."""
+    with ShardWriter(jsonl, -100) as writer:
+        first = written(writer, tmp_path / "a", three_rows(), None)
+        empty = written(writer, tmp_path / "b", None)
+        last = written(writer, tmp_path / "c", three_rows(), three_rows())
+    assert empty is None
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
+    data = {name: (tmp_path / name).read_bytes() for name in ("a", "c")}
+    assert data["a"] * 2 == data["c"]
+    for found, name, rows in ((first, "a", 3), (last, "c", 6)):
+        assert found.result() == {
+            "rows": rows,
+            "tokens": 2 * rows,
+            "trained_tokens": rows,
+            "bytes": len(data[name]),
+            "sha256": hashlib.sha256(data[name]).hexdigest(),
+        }
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_shard_is_the_format_s_file(tmp_path: Path, name: str) -> None:
+    """A shard has the bytes that the format's writer gives, with the ignore index asked for."""
+    save(tmp_path / "plain", name, three_rows(), -7)
+    with ShardWriter(FORMATS[name], -7) as writer:
+        info = written(writer, tmp_path / "shard", three_rows()).result()
+    data = (tmp_path / "plain").read_bytes()
+    assert data == (tmp_path / "shard").read_bytes()
+    assert (len(data), hashlib.sha256(data).hexdigest()) == (info["bytes"], info["sha256"])
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("workers", [1, 2, 9])
+def test_many_shards_at_a_time(tmp_path: Path, name: str, workers: int) -> None:
+    """Each of many shards has its own rows, in order, however many threads write."""
+    small = partial(Grouper, max_rows=7)
+    with ShardWriter(FORMATS[name], -100, workers, small) as writer:
+        futures = [
+            written(writer, tmp_path / str(n), many_rows(n * 5), many_rows(n)) for n in range(1, 13)
+        ]
+        assert [future.result()["rows"] for future in futures] == [n * 6 for n in range(1, 13)]
+    for n in range(1, 13):
+        rows = Batch.concatenate([many_rows(n * 5), many_rows(n)])
+        save(tmp_path / "plain", name, rows, grouper=small())
+        assert (tmp_path / "plain").read_bytes() == (tmp_path / str(n)).read_bytes()
+        (tmp_path / "plain").unlink()
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("kind", ["file", "link"])
+def test_never_over_a_file(tmp_path: Path, name: str, kind: str) -> None:
+    """A shard is a new file: neither a file of that name nor the target of a link is written to."""
+    (tmp_path / "mine").write_bytes(b"mine")
+    if kind == "link":
+        (tmp_path / "shard").symlink_to(tmp_path / "mine")
+    else:
+        (tmp_path / "shard").write_bytes(b"mine")
+    with (
+        pytest.raises(FileExistsError) as caught,
+        ShardWriter(FORMATS[name], -100) as writer,
+    ):
+        written(writer, tmp_path / "shard", three_rows())
+    assert caught.value.filename == str(tmp_path / "shard")
+    assert (tmp_path / "mine").read_bytes() == b"mine" == (tmp_path / "shard").read_bytes()
+
+
+def test_few_groups_wait_in_memory(tmp_path: Path) -> None:
+    """The caller waits for a slow writer, so memory does not grow with the input."""
+    go = threading.Event()
+    added: list[int] = []
+
+    def add_many(writer: ShardWriter) -> None:
+        shard = writer.new_shard(tmp_path / "a")
+        for index in range(20):
+            shard.add(three_rows())
+            added.append(index)
+
+    slow = format_with(lambda _: go.wait(20))
+    with ShardWriter(slow, -100, workers=2, new_grouper=SMALL_GROUPS) as writer:
+        adding = threading.Thread(target=add_many, args=(writer,))
+        adding.start()
+        adding.join(0.3)
+        assert len(added) == WAITING_PER_THREAD
+        go.set()
+        adding.join(20)
+        assert len(added) == 20
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_first_failure_is_raised(tmp_path: Path, workers: int) -> None:
+    """The caller gets the first error, which names the file that could not be written."""
+
+    def fail(_: Batch) -> None:
+        raise OSError(28, "No space left on device")
+
+    def write_many() -> None:
+        with ShardWriter(format_with(fail), -100, workers, SMALL_GROUPS) as writer:
+            for index in range(9):
+                path = tmp_path / f"shard {index}"
+                future = written(writer, path, three_rows(), three_rows())
+            future.result()
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_many()
+    assert caught.value.filename == str(tmp_path / "shard 0")
+
+
+def test_one_worker_waits_for_its_shards(tmp_path: Path) -> None:
+    """With one worker a shard is on disk when it is closed."""
+    with ShardWriter(jsonl, -100, workers=1) as writer:
+        for index in range(3):
+            assert written(writer, tmp_path / f"{index}", three_rows()).done()
+
+
+def test_a_run_that_failed_closes_its_files(tmp_path: Path) -> None:
+    """The files of a run that ends with an error are closed, finished or not."""
+    writers: list[Any] = []
+
+    def note(writer: Any, group: Batch) -> None:
+        writers.append(writer)
+        jsonl.Writer.write(writer, group)
+
+    noting = SimpleNamespace(
+        ENDING="jsonl",
+        preload=jsonl.preload,
+        Writer=type("Writer", (jsonl.Writer,), {"write": note}),
+    )
+
+    def fail() -> None:
+        with ShardWriter(noting, -100, new_grouper=SMALL_GROUPS) as writer:
+            writer.new_shard(tmp_path / "a").add(three_rows())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert [writer._file.closed for writer in writers] == [True]

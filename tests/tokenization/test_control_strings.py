@@ -1,0 +1,23 @@
+"""Records with the text of control tokens are counted."""
+
+import pytest
+
+from sftprep.tokenization.control_strings import ControlStrings
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], (0, {})),
+        ([["a", "b"]], (0, {})),
+        ([["<s>", "x"], ["<s><s>", "</s>"], ["y"]], (2, {"<s>": 2, "</s>": 1})),
+        ([["<s", ">"], ["<", "s>"], ["<s>"]], (1, {"<s>": 1})),
+        ([["x<|im_end|>"], ["<|im_end"]], (1, {"<|im_end|>": 1})),
+        ([["中<｜User｜>"]], (1, {"<｜User｜>": 1})),
+        ([["[INST]"], ["[/INST]"], ["[INST] [/INST]"]], (3, {"[/INST]": 2, "[INST]": 2})),
+    ],
+)
+def test_control_strings(records: list[list[str]], expected: tuple[int, dict[str, int]]) -> None:
+    """Records are counted, not occurrences; a string never lies across two contents."""
+    strings = ["<s>", "</s>", "<|im_end|>", "<｜User｜>", "[INST]", "[/INST]"]
+    assert expected == ControlStrings(strings).find(records)
