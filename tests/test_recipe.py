@@ -260,9 +260,7 @@ def test_refused(options: dict[str, Any], message: str) -> None:
 def test_bad_field(entry: str) -> None:
     """A field's name must be one that sftprep knows, with what the data calls it."""
     assert (
-        f"--field '{entry}': expected CANONICAL=ACTUAL, with CANONICAL one of prompt, completion, "
-        "instruction, input, output, system, history, messages, role, content, conversations, "
-        "from, value."
+        f"--field '{entry}': expected CANONICAL=ACTUAL, with CANONICAL one of {', '.join(FIELDS)}."
     ) == refused(field=[entry])
 
 
