@@ -31,7 +31,7 @@ from sftprep.schemas.per_turn import per_turn
 from sftprep.schemas.plain import detect_schema, normalizer, output_field
 from sftprep.strict_json import Parsed, parse_line, parse_lines
 from sftprep.system.memory import keep_freed
-from sftprep.templates.renderer import Renderer as TemplateRenderer
+from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder

@@ -19,7 +19,8 @@ from sftprep.pipeline import Settings
 from sftprep.reading.sources import find_sources
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
 from sftprep.system.cores import usable_cores
-from sftprep.templates.template import ChatTemplate, Template, load_template, run_texts
+from sftprep.templates.loading import load_template
+from sftprep.templates.template import ChatTemplate, Template, run_texts
 from sftprep.text import shown
 from sftprep.tokenization.cached import resolve_encoding, resolve_tokenizer, versions
 from sftprep.tokenization.proof import Encoding

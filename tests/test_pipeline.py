@@ -22,7 +22,7 @@ from sftprep import DataError, NoInputError, Recipe, load_manifest, prepare
 from sftprep.data.block import Block, Element
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline, Settings
-from sftprep.templates.template import load_template, parse_template
+from sftprep.templates.loading import load_template, parse_template
 
 CHAT = parse_template(
     {

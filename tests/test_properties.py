@@ -18,13 +18,14 @@ from sftprep import DataError, load_manifest, prepare, read_shard
 from sftprep.data.batch import Batch
 from sftprep.data.block import Block
 from sftprep.data.conversation import Conversation, Message
+from sftprep.data.pieces import filled
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import truncate
-from sftprep.templates.renderer import Renderer, rendered_text
-from sftprep.templates.template import load_template
+from sftprep.templates.loading import load_template
+from sftprep.templates.renderer import TemplateRenderer
 from sftprep.tokenization.tokenizer import Tokenizer
 
 CONTROLS = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|USER|>", "<|ASSISTANT|>", "<|SYSTEM|>")
@@ -159,7 +160,7 @@ def test_exactly_the_answers_are_trained(
     rows = rows_of(result.batch)
     if not rows:
         return
-    renderer = Renderer(load_template(template), bos="<s>", eos="</s>", implicit_bos=True)
+    renderer = TemplateRenderer(load_template(template), bos="<s>", eos="</s>", implicit_bos=True)
     rendered = renderer.render(pipeline_conversation(conversation))
     pieces = renderer.pieces(rendered.shape)
     trained = "".join(
@@ -172,7 +173,7 @@ def test_exactly_the_answers_are_trained(
     else:
         assert trained.encode() == found
     bos = b"<s>" if load_template(template).bos == "auto" else b""
-    assert bos + rendered_text(pieces, rendered.contents).encode() == decode(ids)
+    assert bos + filled(pieces, rendered.contents).encode() == decode(ids)
 
 
 def pipeline_conversation(conversation: Conversation) -> Conversation:

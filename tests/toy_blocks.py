@@ -11,7 +11,8 @@ from toys import Started, byte_tokenizer
 from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Settings
-from sftprep.templates.template import ChatTemplate, load_template
+from sftprep.templates.loading import load_template
+from sftprep.templates.template import ChatTemplate
 from sftprep.tokenization.proof import prove
 
 TOKENIZER = byte_tokenizer()

@@ -1,20 +1,19 @@
-"""A record once its schema is known: a ``Conversation`` or a ``Chat``.
+"""A record after its schema was applied: a ``Conversation`` or a ``Chat``.
 
-Built-in and YAML templates render a ``Conversation``: turns that alternate, with at most one system
-turn, first. A model's own chat template renders a ``Chat``: messages as transformers passes them,
-with tools and tool calls. Both are immutable and answer the same questions: the ``roles``, which
-turns the record itself flags for training, the beginning ``until`` a turn, and the rest
-``without`` some turns.
+Built-in and YAML templates render a ``Conversation``: user and assistant turns in alternation, with
+at most one system turn, which comes first. A model's own chat template renders a ``Chat``: messages
+as transformers passes them, with tools and tool calls. Nothing changes either of them in place:
+methods return a changed copy. Both offer what ``Dialogue`` lists.
 """
 
 from typing import Any, NamedTuple, Protocol, Self
 
 Record = dict[str, Any]
-"""A parsed record, before its schema is applied."""
+"""A parsed JSON object, before its schema is applied."""
 
 
 class Message(NamedTuple):
-    """One turn with its texts."""
+    """One turn of a conversation, with its texts."""
 
     role: str  # system, user or assistant
     content: str
@@ -23,7 +22,7 @@ class Message(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """One turn without its texts."""
+    """One turn of a conversation, without its texts."""
 
     role: str
     has_input: bool = False
@@ -35,29 +34,29 @@ class Dialogue(Protocol):
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The role of each turn."""
+        """Return the role of each turn."""
         ...
 
     @property
     def train(self) -> tuple[bool | None, ...]:
-        """Of each turn, the record's own flag; None where ``--train-on`` decides."""
+        """Return each turn's own train flag; None where ``--train-on`` decides."""
         ...
 
     def until(self, index: int) -> Self:
-        """The turns up to and including turn ``index``."""
+        """Return the turns up to and including turn ``index``."""
         ...
 
     def without(self, gone: slice) -> Self:
-        """All turns except those of ``gone``, a slice with start and stop."""
+        """Return all turns except those in ``gone``, a slice with start and stop."""
         ...
 
     def with_train(self, flags: tuple[bool | None, ...]) -> Self:
-        """The same turns with these training flags, one for each turn."""
+        """Return the same turns with these train flags, one for each turn."""
         ...
 
 
 def content_slot(turn: int) -> int:
-    """Where the content of turn number ``turn`` stands in ``Conversation.contents``.
+    """Return the index of a turn's content in ``Conversation.contents``.
 
     >>> content_slot(1), input_slot(1)
     (2, 3)
@@ -66,32 +65,32 @@ def content_slot(turn: int) -> int:
 
 
 def input_slot(turn: int) -> int:
-    """Where the separate input of turn number ``turn`` stands in ``Conversation.contents``."""
+    """Return the index of a turn's separate input in ``Conversation.contents``."""
     return 2 * turn + 1
 
 
 class Conversation(NamedTuple):
-    """An optional system turn, then user and assistant in alternation.
+    """An optional system turn, then user and assistant turns in alternation.
 
-    Turns and texts are kept apart: records of one form share their turns, so a stage looks at
-    those once.
+    Turns and texts are stored apart: many records have equal turns, so a stage can compute once
+    what depends on the turns alone.
 
     >>> Conversation.of(Message("user", "Hi"), Message("assistant", "Hello")).contents
     ('Hi', '', 'Hello', '')
     """
 
     turns: tuple[Turn, ...]
-    contents: tuple[str, ...]  # content and input of each turn: see ``content_slot``
+    contents: tuple[str, ...]  # content and input of each turn, see ``content_slot``
 
     @classmethod
     def of(cls, *messages: Message) -> Self:
-        """Build from messages."""
+        """Build a conversation from messages."""
         turns = tuple(Turn(m.role, m.input != "", m.train) for m in messages)
         return cls(turns, tuple(text for m in messages for text in (m.content, m.input)))
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The turns with their texts."""
+        """Return the turns with their texts."""
         return tuple(
             Message(turn.role, content, extra, turn.train)
             for turn, content, extra in zip(
@@ -101,54 +100,54 @@ class Conversation(NamedTuple):
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The role of each turn."""
+        """Return the role of each turn."""
         return tuple(turn.role for turn in self.turns)
 
     @property
     def train(self) -> tuple[bool | None, ...]:
-        """Of each turn, the record's own flag; None where ``--train-on`` decides."""
+        """Return each turn's own train flag; None where ``--train-on`` decides."""
         return tuple(turn.train for turn in self.turns)
 
     def until(self, index: int) -> Self:
-        """The turns up to and including turn ``index``."""
+        """Return the turns up to and including turn ``index``."""
         return type(self)(self.turns[: index + 1], self.contents[: content_slot(index + 1)])
 
     def without(self, gone: slice) -> Self:
-        """All turns except those of ``gone``, a slice with start and stop."""
+        """Return all turns except those in ``gone``, a slice with start and stop."""
         texts = slice(content_slot(gone.start), content_slot(gone.stop))
         turns, contents = list(self.turns), list(self.contents)
         del turns[gone], contents[texts]
         return type(self)(tuple(turns), tuple(contents))
 
     def with_train(self, flags: tuple[bool | None, ...]) -> Self:
-        """The same turns with these training flags, one for each turn."""
+        """Return the same turns with these train flags, one for each turn."""
         turns = (t._replace(train=flag) for t, flag in zip(self.turns, flags, strict=True))
         return self._replace(turns=tuple(turns))
 
 
 class Chat(NamedTuple):
-    """Messages and tools as a model's own chat template reads them."""
+    """Messages and tools as a model's own chat template takes them."""
 
-    messages: list[dict[str, Any]]  # keys without a value are left out
+    messages: list[dict[str, Any]]  # without keys whose value is None
     tools: list[Any] | None
-    train: tuple[bool | None, ...]  # of each message: as ``Message.train``
-    size: int  # characters of the record, about: limits what a template may write
+    train: tuple[bool | None, ...]  # for each message, as ``Message.train``
+    size: int  # about how many characters the record has: limits how much a template may write
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """The role of each message."""
+        """Return the role of each message."""
         return tuple(message["role"] for message in self.messages)
 
     def until(self, index: int) -> Self:
-        """The messages up to and including message ``index``."""
+        """Return the messages up to and including message ``index``."""
         return self._replace(messages=self.messages[: index + 1], train=self.train[: index + 1])
 
     def without(self, gone: slice) -> Self:
-        """All messages except those of ``gone``, a slice with start and stop."""
+        """Return all messages except those in ``gone``, a slice with start and stop."""
         messages, train = list(self.messages), list(self.train)
         del messages[gone], train[gone]
         return self._replace(messages=messages, train=tuple(train))
 
     def with_train(self, flags: tuple[bool | None, ...]) -> Self:
-        """The same messages with these training flags, one for each message."""
+        """Return the same messages with these train flags, one for each message."""
         return self._replace(train=flags)

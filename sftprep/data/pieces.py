@@ -1,8 +1,8 @@
-"""A rendered record: the template's text, with places for the record's contents.
+"""What a renderer makes of a record: template text, with slots for the record's contents.
 
-Records of one shape share their pieces: the same template text around the same places. So a
-record is rendered as the number of its shape and the contents that fill the places, and what
-depends on the shape alone is worked out once.
+Records of one *shape* share their pieces: the same template text around the same slots. A rendered
+record is therefore only the number of its shape and the contents that fill the slots, and whatever
+depends on the shape alone is computed once per shape.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,9 @@ from typing import Any, NamedTuple, Protocol
 LITERAL = -1
 """The slot of a piece that is template text."""
 IMPLICIT_BOS = -2
-"""The slot of a BOS that the tokenizer adds by itself: it is no part of the text."""
+"""The slot of a BOS that the tokenizer itself adds: it is not part of the text."""
+MOST_SHAPES = 2000
+"""How many shapes a renderer remembers by default before ``Renderer.forget`` drops them."""
 
 
 class Section(IntEnum):
@@ -24,23 +26,23 @@ class Section(IntEnum):
 
 
 class Piece(NamedTuple):
-    """A stretch of a rendered record: template text, or a place for one of its contents."""
+    """A stretch of a rendered record: template text, or a slot for one of the contents."""
 
-    text: str  # template text; "" where a content goes
-    slot: int  # the number of the content that goes here, or LITERAL or IMPLICIT_BOS
+    text: str  # template text; "" for a slot
+    slot: int  # index into ``Rendered.contents``, or LITERAL or IMPLICIT_BOS
     trained: bool
     section: Section
 
 
 class Rendered(NamedTuple):
-    """A rendered record: the pieces of its shape, filled with its contents."""
+    """A rendered record: the pieces of its shape, and the contents that fill their slots."""
 
     shape: int  # the number that ``Renderer.pieces`` takes
-    contents: tuple[str, ...]  # by slot
+    contents: tuple[str, ...]  # indexed by slot
 
 
 class Renderer(Protocol):
-    """Turns conversations into pieces; each kind of template has its own renderer.
+    """Turns conversations into pieces. Each kind of template has its own renderer.
 
     ``Any`` stands for the kind of dialogue that the renderer takes: a ``Conversation`` for built-in
     and YAML templates, a ``Chat`` for Jinja chat templates.
@@ -50,29 +52,35 @@ class Renderer(Protocol):
         """Render one record.
 
         Raises:
-            RecordError: the template has no place for something in it, or what is trained cannot
-                be told for certain.
+            RecordError: the template cannot express the record, or it cannot be derived for
+                certain which part of the text is to be trained.
         """
         ...
 
     def pieces(self, shape: int) -> Sequence[Piece]:
-        """The pieces of a shape."""
+        """Return the pieces of a shape."""
         ...
 
     def rewrites(self, shape: int) -> bool:
-        """Whether an answer in this shape follows other text than inference would feed."""
+        """Tell whether an answer of this shape follows other text than inference would feed."""
         ...
 
     def forget(self) -> bool:
-        """Drop all shapes if there are too many; whether that was done.
+        """Drop all shapes if there are too many of them, so that memory stays bounded.
 
-        Shape numbers from before mean nothing afterwards.
+        Returns:
+            Whether the shapes were dropped. If so, shape numbers from before are no longer valid.
         """
         ...
 
 
 def filled(pieces: Sequence[Piece], contents: Sequence[str]) -> str:
-    """The text of a record: its pieces with its contents, without an implicit BOS."""
+    """Return the text of a record: its pieces filled with its contents, without an implicit BOS.
+
+    >>> filled([Piece("Q: ", LITERAL, False, Section.PROMPT), Piece("", 0, False, Section.PROMPT)],
+    ...        ["Why?"])
+    'Q: Why?'
+    """
     return "".join(
         [contents[p.slot] if p.slot >= 0 else p.text for p in pieces if p.slot != IMPLICIT_BOS]
     )

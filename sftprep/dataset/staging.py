@@ -5,8 +5,8 @@ Out    a private staging folder for one run at a time; in the end the finished d
        folder, which appears complete or not at all.
 Keeps  an old dataset whole and in place until the new one takes its name; after an interruption the
        staging folder, for ``--resume``.
-Never  touches an output folder that holds anything but a dataset of ours; follows a symbolic link;
-       waits for another run.
+Never  touches an output folder that holds anything but a dataset written by sftprep; follows a
+       symbolic link; waits for another run.
 Raises OutputError: the output cannot be created, or holds something else. LockedError: another run
        is writing it. UsageError: an input lies in the output, or the output in an input.
        StorageError: the system failed to write.
@@ -27,6 +27,7 @@ The commit protocol. After each step, what it wrote is durable (``fsync``):
 2. It writes ``identity.json``, and then an empty ``journal.jsonl``.
 3. For each shard it writes the shard file and the ledgers, and then the shard's journal line.
 4. It gives the shards their final names, saves the tokenizer, and writes ``manifest.json`` last.
+   It syncs the folders of the dataset.
 5. It renames ``dataset`` to the output folder. If an old dataset is there, the two exchange names.
 6. It removes the staging folder, with the old dataset in it.
 
@@ -74,9 +75,9 @@ HOLDER = "holder"
 IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
 OURS = re.compile(r"train-\d+-of-\d+\.\w+|tokenizer|rejects\.jsonl|dropped\.jsonl|manifest\.json")
-"""The names that a dataset of ours has in its folder."""
+"""The names that a dataset has in its folder."""
 MANIFEST_START = b'{\n  "format_version": '
-"""The first bytes of every manifest of ours."""
+"""The first bytes of every manifest that sftprep writes."""
 NOT_RESUMABLE = (DataError, NoInputError, UsageError)
 """Errors that the same run would raise again; after these nothing is kept for ``--resume``."""
 
@@ -99,7 +100,7 @@ class OutputFolder:
         """Refuse an output folder that cannot be written, before anything is read.
 
         Raises:
-            OutputError: it is no folder, is a mount point, or holds files that are not ours.
+            OutputError: it is no folder, is a mount point, or holds files of other programs.
         """
         path = self.path
         if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -113,7 +114,7 @@ class OutputFolder:
         self._had_dataset = self.is_dataset()
 
     def _refuse_foreign_files(self) -> None:
-        """Refuse an output folder that holds anything but a dataset of ours."""
+        """Refuse an output folder that holds anything but a dataset."""
         if foreign := self._foreign_file():
             raise OutputError(
                 f"{self.path}: holds files that sftprep did not write ({ascii_safe(foreign)}). "
@@ -121,7 +122,7 @@ class OutputFolder:
             )
 
     def _foreign_file(self) -> str:
-        """Return the name of a file that no dataset of ours has; "" if there is none."""
+        """Return the name of a file that sftprep did not write; "" if there is none."""
         names = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
         if not names:
             return ""
@@ -130,7 +131,7 @@ class OutputFolder:
                 return name
         if not self.is_dataset():
             return names[0]
-        # A manifest that was cut off is still ours: it counts as damaged, not as foreign.
+        # A manifest that was cut off counts as damaged, not as foreign.
         start = (self.path / MANIFEST).read_bytes()[: len(MANIFEST_START)]
         return "" if MANIFEST_START.startswith(start) else MANIFEST
 

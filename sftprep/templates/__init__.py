@@ -1,1 +1,1 @@
-"""Conversations -> pieces: built-in and user templates, and chat templates in Jinja."""
+"""Conversations -> pieces: built-in and user templates in YAML, and chat templates in Jinja."""

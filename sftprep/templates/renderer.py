@@ -1,46 +1,48 @@
 """Conversation + template -> pieces: which text comes from where, and which of it is trained.
 
 In     a ``Conversation`` and a ``Template``.
-Out    the conversation's *shape* (roles, inputs, what is trained), the shape's ``Piece``s (the
-       template's text with numbered places for contents) and the contents that go there. Records of
-       one shape share their pieces: these are made once a shape, not once a record.
-Keeps  contents as they are, but for the roles that a template trims.
-Raises RecordError where the template has no place for something, or trims an answer to nothing.
+Out    ``Rendered``: the number of the conversation's shape, and its contents. ``content_slot(i)``
+       and ``input_slot(i)`` are the slots of turn i in the shape's ``Piece``s. Two conversations
+       have the same shape if their turns have the same roles, inputs and train flags.
+Keeps  contents unchanged, except for the white space of roles that the template trims.
+Raises RecordError: the template has no place for a text, or trims an answer to nothing.
 
-What is trained: the ``body`` of an assistant turn, which ends with the turn's terminator. All
-else (system, prompt, headers, what follows the terminator) is not, except with ``train_on="all"``.
+The ``body`` of an assistant turn is trained; it ends with the turn's terminator. All other text
+(system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sftprep.data.conversation import Conversation, Turn
-from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece, Rendered, Section
+from sftprep.data.conversation import Conversation, Turn, content_slot, input_slot
+from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, MOST_SHAPES, Piece, Rendered, Section
 from sftprep.errors import RecordError
 from sftprep.templates.template import Template, split_placeholders
 
-Shape = tuple[Turn, ...]
-"""The turns of a row, with ``train`` decided."""
+Turns = tuple[Turn, ...]
+Edit = Callable[[list[str]], None]
+"""Changes a conversation's contents in place."""
 
 
-class _Form(NamedTuple):
-    """What conversations of the same turns become; found out once for all of them."""
+class _Outline(NamedTuple):
+    """What all conversations with the same turns have in common."""
 
     shape: int
-    changes: tuple[Callable[[list[str]], None], ...]  # of the contents, in this order
+    edits: tuple[Edit, ...]  # applied to the contents of each of them, in this order
 
 
-class Renderer:
-    """Renders conversations with one template and one policy.
+class TemplateRenderer:
+    """Renders conversations with one template, for one ``--train-on`` policy.
 
     Args:
         template: the template.
-        bos, eos: the tokenizer's own, "" where it has none.
-        implicit_bos: whether the tokenizer itself puts a BOS in front of a text.
+        bos, eos: the tokenizer's BOS and EOS tokens, "" where it has none.
+        implicit_bos: whether the tokenizer itself adds a BOS at the start of a text.
         separator: the text for ``{separator}``.
-        allowed: control tokens that contents may hold as such.
-        train_on: ``completion`` (all answers), ``last`` (the last one), ``all`` (all text).
+        train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
+        allowed: the control tokens that contents may hold as control tokens.
+        most_shapes: how many different turn sequences to remember before ``forget`` drops them.
     """
 
     def __init__(
@@ -53,84 +55,104 @@ class Renderer:
         separator: str = "",
         train_on: str = "completion",
         allowed: Collection[str] = (),
+        most_shapes: int = MOST_SHAPES,
     ) -> None:
         self.template = template
-        self._texts = {"bos": bos, "eos": eos, "separator": separator}
-        self._implicit_bos = implicit_bos
+        self._run_texts = {"bos": bos, "eos": eos, "separator": separator}
         self._train_on = train_on
-        self._forms: dict[tuple[Turn, ...], _Form] = {}
-        self._numbers: dict[Shape, int] = {}
-        self._pieces: list[tuple[Piece, ...]] = []  # of each shape, by number
-        terminator = "".join(
-            self._texts[value] if is_slot else value
-            for is_slot, value in list(split_placeholders(template.body))
-            if not (is_slot and value == "content")
-        )
-        # A token that the data may write is not written a second time beside it.
-        self._own_end = terminator if terminator in allowed else ""
-        self._own_bos = bos if bos in allowed and self._writes_bos() else ""
+        self._most_shapes = most_shapes
+        self._outlines: dict[Turns, _Outline] = {}
+        self._shapes: dict[Turns, int] = {}  # turns as they are written -> shape
+        self._pieces: list[tuple[Piece, ...]] = []  # indexed by shape
+        self._writes_bos = template.bos == "always"
+        self._implicit_bos = template.bos == "auto" and implicit_bos
+        # Data that may write these two tokens itself does not get them twice.
+        terminator = _text_around_content(template.body, self._run_texts)
+        self._repeatable_end = terminator if terminator in allowed else ""
+        has_bos = self._writes_bos or self._implicit_bos
+        self._repeatable_bos = bos if bos in allowed and has_bos else ""
 
     def render(self, conversation: Conversation) -> Rendered:
         """Render one conversation."""
-        form = self._forms.get(conversation.turns)
-        if form is None:
-            form = self._forms[conversation.turns] = self._form(conversation.turns)
-        if not form.changes:
-            return Rendered(form.shape, conversation.contents)
+        outline = self._outlines.get(conversation.turns)
+        if outline is None:
+            outline = self._outlines[conversation.turns] = self._outline(conversation.turns)
+        if not outline.edits:
+            return Rendered(outline.shape, conversation.contents)
         contents = list(conversation.contents)
-        for change in form.changes:
-            change(contents)
-        return Rendered(form.shape, tuple(contents))
+        for edit in outline.edits:
+            edit(contents)
+        return Rendered(outline.shape, tuple(contents))
 
-    def pieces(self, number: int) -> tuple[Piece, ...]:
-        """The pieces of a shape; slot 2k is the content of message k, slot 2k + 1 its input."""
-        return self._pieces[number]
+    def pieces(self, shape: int) -> tuple[Piece, ...]:
+        """Return the pieces of a shape."""
+        return self._pieces[shape]
 
     def rewrites(self, shape: int) -> bool:
-        """Return False: these templates write earlier turns as inference would feed them."""
+        """Return False: the text before an answer does not depend on the turns after it.
+
+        One exception is not counted: with ``system_in: last-user``, the system prompt of a
+        conversation with several exchanges stands in its last user turn.
+        """
         return False
 
     def forget(self) -> bool:
-        """Return False: shapes follow from turns alone, so they stay few."""
-        return False
+        """Drop all shapes if there are more than ``most_shapes`` different turn sequences.
 
-    def _form(self, turns: tuple[Turn, ...]) -> _Form:
-        """What to do with conversations of these turns."""
+        Most data has a few; long conversations with a train flag on each turn can have many.
+        """
+        if len(self._outlines) <= self._most_shapes:
+            return False
+        self._outlines.clear()
+        self._shapes.clear()
+        self._pieces.clear()
+        return True
+
+    def _outline(self, turns: Turns) -> _Outline:
+        """Find the shape of conversations with these turns, and how to edit their contents."""
         template = self.template
-        changes: list[Callable[[list[str]], None]] = []
+        edits: list[Edit] = []
         system = self._default_system(turns)
         if system is not None:
             turns = (Turn("system"), *turns)
-            changes.append(partial(_insert, (system, "")))
-        answers = _places(turns, {"assistant"})
-        if self._own_end or self._own_bos:
-            changes.append(partial(self._drop_own_tokens, answers))
+            edits.append(partial(_insert_first, (system, "")))
+        answers = _content_slots(turns, {"assistant"})
+        if self._repeatable_end or self._repeatable_bos:
+            edits.append(partial(self._remove_repeatable, answers))
         if template.user_with_input is None and any(turn.has_input for turn in turns):
-            changes.append(partial(_join, [2 * i for i, t in enumerate(turns) if t.has_input]))
+            edits.append(partial(_append_inputs, [i for i, t in enumerate(turns) if t.has_input]))
             turns = tuple(turn._replace(has_input=False) for turn in turns)
         if template.trim:
-            trimmed = _places(turns, template.trim)
+            trimmed = _content_slots(turns, template.trim)
             answers = answers if "assistant" in template.trim else []
-            changes.append(partial(self._trim, trimmed, answers))
-        return _Form(self._number(self._shape(turns)), tuple(changes))
+            edits.append(partial(self._trim, trimmed, answers))
+        return _Outline(self._shape(self._with_train(turns)), tuple(edits))
 
-    def _shape(self, turns: tuple[Turn, ...]) -> Shape:
+    def _with_train(self, turns: Turns) -> Turns:
+        """Decide for each turn whether it is trained.
+
+        A turn's own flag can take it out of the training, but cannot bring in a turn that
+        ``--train-on`` leaves out.
+        """
         last = len(turns) - 1
-        every = self._train_on != "last"
         return tuple(
-            turn._replace(train=turn.role == "assistant" and _trained(turn, every or i == last))
+            turn._replace(
+                train=turn.role == "assistant"
+                and turn.train is not False
+                and (self._train_on != "last" or i == last)
+            )
             for i, turn in enumerate(turns)
         )
 
-    def _number(self, shape: Shape) -> int:
-        """The shape's number; its pieces are made where it is new."""
-        if shape not in self._numbers:
-            self._pieces.append(tuple(self._compose(shape)))
-            self._numbers[shape] = len(self._pieces) - 1
-        return self._numbers[shape]
+    def _shape(self, turns: Turns) -> int:
+        """Return the number of a shape; compose its pieces if it is new."""
+        if turns not in self._shapes:
+            self._pieces.append(tuple(self._compose(turns)))
+            self._shapes[turns] = len(self._pieces) - 1
+        return self._shapes[turns]
 
-    def _default_system(self, turns: tuple[Turn, ...]) -> str | None:
-        """The template's own system prompt where there is none; checks that one has a place."""
+    def _default_system(self, turns: Turns) -> str | None:
+        """Return the template's system prompt for a record that has none; None: do not add one."""
         template = self.template
         if turns[0].role == "system":
             if template.system is None and template.user_with_system is None:
@@ -145,132 +167,141 @@ class Renderer:
             return template.default_system_with_input
         return template.default_system
 
-    def _trim(self, places: Sequence[int], answers: Sequence[int], contents: list[str]) -> None:
-        for place in places:
-            contents[place] = contents[place].strip()
-        if not all(contents[place] for place in answers):
+    def _trim(self, slots: Iterable[int], answers: Sequence[int], contents: list[str]) -> None:
+        """Remove the outer white space of these contents."""
+        for slot in slots:
+            contents[slot] = contents[slot].strip()
+        if not all(contents[slot] for slot in answers):
             raise RecordError(
                 "empty_completion",
                 f"an answer is white space only, which template {self.template.name!r} trims",
             )
 
-    def _writes_bos(self) -> bool:
-        return self.template.bos == "always" or (self.template.bos == "auto" and self._implicit_bos)
+    def _remove_repeatable(self, answers: Sequence[int], contents: list[str]) -> None:
+        """Remove the terminator from answers, and the BOS from the first content.
 
-    def _drop_own_tokens(self, answers: Sequence[int], contents: list[str]) -> None:
-        """Answers lose the terminator that the template writes, the first turn the BOS."""
-        for place in answers:
-            contents[place] = contents[place].removesuffix(self._own_end)
-        contents[0] = contents[0].removeprefix(self._own_bos)
-        if not all(contents[place] for place in answers):
-            raise RecordError("empty_completion", f"an answer is nothing but {self._own_end}")
+        The template writes them in these places itself.
+        """
+        for slot in answers:
+            contents[slot] = contents[slot].removesuffix(self._repeatable_end)
+        contents[0] = contents[0].removeprefix(self._repeatable_bos)
+        if not all(contents[slot] for slot in answers):
+            raise RecordError(
+                "empty_completion",
+                f"an answer consists only of the terminator {self._repeatable_end}",
+            )
 
-    def _compose(self, shape: Shape) -> list[Piece]:
-        """Write a shape down, turn by turn."""
-        writer = _Writer(self._texts, trains_all=self._train_on == "all")
+    def _compose(self, turns: Turns) -> list[Piece]:
+        """Compose the pieces of a shape, turn by turn."""
         template = self.template
-        answers = [i for i, turn in enumerate(shape) if turn.role == "assistant"]
-        target = max((i for i in answers if shape[i].train), default=answers[-1])
-        self._write_bos(writer)
-        system_slot, takes_system = self._system_place(shape)
-        if template.system is not None and system_slot is not None:
-            writer.write(template.system, {"content": system_slot}, kept=True)
-        # A cut takes content, never the scaffolding of a single chat exchange.
-        writer.scaffold = len(answers) == 1 and bool(template.tokens)
-        for index, turn in enumerate(shape):
+        writer = _PieceWriter(self._run_texts, trains_all=self._train_on == "all")
+        answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
+        completion = max((i for i in answers if turns[i].train), default=answers[-1])
+        self._compose_bos(writer)
+        has_system = turns[0].role == "system"
+        if has_system and template.system is not None:
+            writer.write(template.system, {"content": content_slot(0)}, kept=True)
+        # Truncation takes from the contents of a single exchange, not from the role tokens.
+        writer.keeps_template_text = len(answers) == 1 and bool(template.tokens)
+        takes_system = self._user_with_system(turns) if has_system else None
+        for index, turn in enumerate(turns):
             if turn.role == "user":
-                self._write_user(
-                    writer, turn, index, system_slot if index == takes_system else None
-                )
+                self._compose_user(writer, turn, index, takes_system=index == takes_system)
             elif turn.role == "assistant":
                 writer.write(template.header, {})
-                writer.completion |= index == target
-                writer.write(template.body, {"content": 2 * index}, trained=bool(turn.train))
+                writer.in_completion |= index == completion
+                writer.write(
+                    template.body, {"content": content_slot(index)}, trained=bool(turn.train)
+                )
                 writer.write(template.after, {})
         writer.write(template.end, {})
         return writer.pieces
 
-    def _write_bos(self, writer: "_Writer") -> None:
-        bos = self._texts["bos"]
-        if self.template.bos == "always":
+    def _compose_bos(self, writer: "_PieceWriter") -> None:
+        if self._writes_bos:
             writer.write("{bos}", {}, kept=True)
-        elif self._writes_bos():
-            writer.pieces.append(Piece(bos, IMPLICIT_BOS, writer.trains_all, Section.KEPT))
+        elif self._implicit_bos:
+            bos = Piece(self._run_texts["bos"], IMPLICIT_BOS, writer.trains_all, Section.KEPT)
+            writer.pieces.append(bos)
 
-    def _system_place(self, shape: Shape) -> tuple[int | None, int | None]:
-        """The slot of the system prompt, and the user turn that takes it in (if one does)."""
-        if shape[0].role != "system":
-            return None, None
+    def _user_with_system(self, turns: Turns) -> int | None:
+        """Return the user turn that takes in the system prompt, if the template has such a turn."""
         if self.template.user_with_system is None:
-            return 0, None
-        users = [i for i, turn in enumerate(shape) if turn.role == "user"]
-        return 0, users[0 if self.template.system_in == "first-user" else -1]
+            return None
+        users = [i for i, turn in enumerate(turns) if turn.role == "user"]
+        return users[0 if self.template.system_in == "first-user" else -1]
 
-    def _write_user(
-        self, writer: "_Writer", turn: Turn, index: int, system_slot: int | None
+    def _compose_user(
+        self, writer: "_PieceWriter", turn: Turn, index: int, *, takes_system: bool
     ) -> None:
         template = self.template
-        slots = {"content": 2 * index, "input": 2 * index + 1}
-        if system_slot is not None and template.user_with_system is not None:
-            slots["system"] = system_slot
-            writer.write(template.user_with_system, slots)
+        slots = {"content": content_slot(index), "input": input_slot(index)}
+        if takes_system and template.user_with_system is not None:
+            writer.write(template.user_with_system, slots | {"system": content_slot(0)})
         elif turn.has_input and template.user_with_input is not None:
             writer.write(template.user_with_input, slots)
         else:
             writer.write(template.user, slots)
 
 
-class _Writer:
-    """Collects pieces."""
+class _PieceWriter:
+    """Turns a template's texts into pieces, and collects them."""
 
-    def __init__(self, texts: dict[str, str], *, trains_all: bool) -> None:
-        self.texts = texts
+    def __init__(self, run_texts: dict[str, str], *, trains_all: bool) -> None:
+        self.run_texts = run_texts
         self.trains_all = trains_all
-        self.scaffold = False  # template text of the prompt is kept
-        self.completion = False  # the part that truncation calls the completion has begun
+        self.keeps_template_text = False  # truncation may not cut template text of the prompt
+        self.in_completion = False  # whether the section COMPLETION has begun
         self.pieces: list[Piece] = []
 
     def write(
         self, text: str, slots: dict[str, int], *, trained: bool = False, kept: bool = False
     ) -> None:
+        """Add the pieces of a template's text.
+
+        Args:
+            text: the text, with placeholders.
+            slots: for each placeholder of the record's texts, its slot.
+            trained: whether the text is trained.
+            kept: whether truncation may not cut it.
+        """
         trained = trained or self.trains_all
         for is_slot, value in split_placeholders(text):
             if is_slot and value in slots:
-                keeps = kept or (value == "system" and self.scaffold)
-                self.pieces.append(Piece("", slots[value], trained, self._part(keeps)))
-            elif literal := self.texts[value] if is_slot else value:
-                part = self._part(kept or self.scaffold)
-                self.pieces.append(Piece(literal, LITERAL, trained, part))
+                keeps = kept or (value == "system" and self.keeps_template_text)
+                self.pieces.append(Piece("", slots[value], trained, self._section(keeps)))
+            elif literal := self.run_texts[value] if is_slot else value:
+                section = self._section(kept or self.keeps_template_text)
+                self.pieces.append(Piece(literal, LITERAL, trained, section))
 
-    def _part(self, keeps: bool) -> Section:
-        if self.completion:
+    def _section(self, keeps: bool) -> Section:
+        if self.in_completion:
             return Section.COMPLETION
         return Section.KEPT if keeps else Section.PROMPT
 
 
-def _trained(turn: Turn, by_policy: bool) -> bool:
-    return by_policy if turn.train is None else turn.train and by_policy
+def _text_around_content(body: str, run_texts: dict[str, str]) -> str:
+    """Return the body of an assistant turn without its content: normally only the terminator."""
+    return "".join(
+        run_texts[value] if is_slot else value
+        for is_slot, value in split_placeholders(body)
+        if not (is_slot and value == "content")
+    )
 
 
-def _places(turns: Sequence[Turn], roles: Collection[str]) -> list[int]:
-    """Where the contents of turns with these roles are."""
-    return [2 * index for index, turn in enumerate(turns) if turn.role in roles]
+def _content_slots(turns: Turns, roles: Collection[str]) -> list[int]:
+    """Return the content slots of the turns with these roles."""
+    return [content_slot(index) for index, turn in enumerate(turns) if turn.role in roles]
 
 
-def _insert(texts: tuple[str, ...], contents: list[str]) -> None:
-    """Put texts in front."""
+def _insert_first(texts: tuple[str, ...], contents: list[str]) -> None:
+    """Insert texts before all other contents."""
     contents[:0] = texts
 
 
-def _join(places: Sequence[int], contents: list[str]) -> None:
-    """Put inputs behind their contents, where a template has no place of its own for them."""
-    for place in places:
-        contents[place] = f"{contents[place]}\n{contents[place + 1]}"
-        contents[place + 1] = ""
-
-
-def rendered_text(pieces: tuple[Piece, ...], contents: tuple[str, ...]) -> str:
-    """The text of a record as a model's chat template would write it (no implicit BOS)."""
-    return "".join(
-        contents[p.slot] if p.slot >= 0 else p.text for p in pieces if p.slot != IMPLICIT_BOS
-    )
+def _append_inputs(turns: Sequence[int], contents: list[str]) -> None:
+    """Append the inputs of these turns to their contents, each on a new line."""
+    for turn in turns:
+        content, extra = content_slot(turn), input_slot(turn)
+        contents[content] = f"{contents[content]}\n{contents[extra]}"
+        contents[extra] = ""

@@ -32,7 +32,8 @@ from sftprep.reading.blocks import BlockReader
 from sftprep.reading.sources import find_sources
 from sftprep.recipe import Recipe
 from sftprep.system.files import sha256_of_path
-from sftprep.templates.template import ChatTemplate, Template, parse_template
+from sftprep.templates.loading import parse_template
+from sftprep.templates.template import ChatTemplate, Template
 from sftprep.text import ascii_safe, number
 from sftprep.tokenization.proof import prove
 from sftprep.tokenization.tokenizer import Tokenizer, load_tokenizer

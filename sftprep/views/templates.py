@@ -10,8 +10,9 @@ import re
 from collections.abc import Sequence
 
 from sftprep.data.conversation import Conversation, Message
-from sftprep.templates.renderer import Renderer
-from sftprep.templates.template import Template, builtin_names, load_template, run_texts
+from sftprep.templates.loading import builtin_names, load_template
+from sftprep.templates.renderer import TemplateRenderer
+from sftprep.templates.template import Template, run_texts
 from sftprep.text import ascii_safe
 from sftprep.views.token_text import Unit, legend, paint
 
@@ -92,7 +93,9 @@ def _description(template: Template) -> str:
 
 def _example(template: Template, *, with_input: bool) -> list[Unit]:
     """Render an example conversation; return its text in units of one kind each."""
-    renderer = Renderer(template, bos=SIGNS["bos"], eos=SIGNS["eos"], separator=SIGNS["separator"])
+    renderer = TemplateRenderer(
+        template, bos=SIGNS["bos"], eos=SIGNS["eos"], separator=SIGNS["separator"]
+    )
     rendered = renderer.render(Conversation.of(*_messages(template, with_input=with_input)))
     found: list[Unit] = []
     for piece in renderer.pieces(rendered.shape):

@@ -1,25 +1,25 @@
-"""A slow, obvious reference for what the shards must hold, written from the design text alone.
+"""A slow and obvious reference for the content of shards, written from the design text alone.
 
-One record at a time, HF tokenizers only, nothing shared with the program it judges. Where the
-design leaves a choice, the choice is one of these:
+It handles one record at a time, uses HF tokenizers only, and shares no code with the program that
+it judges. Where the design leaves a choice, the choice is one of these:
 
-* A plain-text template (`plain`, `alpaca`) begins with a BOS exactly where the tokenizer adds one
+* A plain-text template (`plain`, `alpaca`) starts with a BOS exactly if the tokenizer adds one
   itself, and its first text is encoded as the tokenizer encodes the start of a text. `chatml`
-  writes all of its control tokens itself and so has no BOS.
+  writes all of its control tokens itself and has no BOS.
 * Any schema goes through any template: the user turn of an instruction record is the instruction,
-  a newline and the input; a prompt, or a user message, is to `alpaca` an instruction with no input.
-* `alpaca` with history puts an exchange behind the other with a blank line behind the EOS, as
-  LLaMA-Factory's template does; nothing follows the last EOS. History and an input together, a
-  second exchange or a system turn in `plain`: no rule, `NoRuleError`.
-* With `train_on="all"` the loss never turns on in the middle of a text, so nothing is cut there.
-* An empty text is not a side of a cut: a completion behind an empty prompt starts the text.
-* A token belongs to the part of the row in which its first character lies.
-* What outlives every cut of the prompt, and what a completion "alone" must fit beside, is its
-  frame: the leading control tokens, and in `chatml` all that the template itself writes around the
-  one content of the prompt. That is the README's rule; the issue names BOS and the system turn
-  only, by which a completion of the maximum length would stand behind a bare `<|im_start|>`.
-* `balanced` divides exactly, as `research/peers.md` writes the formula; LLaMA-Factory itself
-  rounds `target / (source + target)` first and now and then gives one token less.
+  a newline and the input; `alpaca` takes a prompt or a user message as an instruction without an
+  input.
+* `alpaca` with history writes the exchanges in order, with a blank line after the EOS of each but
+  the last, as LLaMA-Factory's template does. There is no rule (`NoRuleError`) for a history
+  together with an input, or for a second exchange or a system turn in `plain`.
+* With `train_on="all"`, the loss does not turn on within a text, so the text is encoded whole.
+* An empty text is not one side of a boundary: a completion after an empty prompt starts the text.
+* A token belongs to the part of the row that contains the token's first character.
+* Truncation of the prompt always leaves its frame, and a completion must fit next to the frame: the
+  leading control tokens, and in `chatml` everything that the template itself writes around the only
+  content of the prompt.
+* `balanced` divides exactly. LLaMA-Factory rounds `target / (source + target)` first, and so it
+  sometimes gives one token less.
 """
 
 import copy
@@ -51,18 +51,18 @@ ALPACA_NO_INPUT = (
 
 
 class NoRuleError(Exception):
-    """The design does not say what becomes of this record, so the oracle has no opinion."""
+    """The design does not say what this record becomes, so the oracle cannot tell."""
 
 
 class Row(NamedTuple):
-    """What one record must become."""
+    """The row that one record must become."""
 
     input_ids: list[int]
     labels: list[int]
 
 
 class Dropped(NamedTuple):
-    """Why one record must not be there."""
+    """The reason why one record must give no row."""
 
     reason: Literal["too-long", "no-trained-token"]
 
@@ -81,12 +81,12 @@ class Turn:
 
     @property
     def whole(self) -> str:
-        """The content as a chat shows it."""
+        """The content as chat templates write it."""
         return f"{self.content}\n{self.extra}" if self.extra else self.content
 
 
 def turns_of(record: Mapping[str, Any], train_on: TrainOn) -> list[Turn]:
-    """Read a record of any of the three schemas, and decide which turns are trained."""
+    """Read a record of one of the three schemas, and decide which turns are trained."""
     turns: list[Turn] = []
     if "messages" in record:
         for message in record["messages"]:
@@ -115,12 +115,12 @@ def turns_of(record: Mapping[str, Any], train_on: TrainOn) -> list[Turn]:
 
 @dataclass(frozen=True)
 class Piece:
-    """A text, or a control token by its id; `part` says where in the row it stands."""
+    """A text, or a control token by its id; `part` is the part of the row it belongs to."""
 
     what: str | int
     trained: bool
     part: Part
-    implied: bool = False  # the tokenizer puts it there itself: what follows starts the text
+    implied: bool = False  # the tokenizer itself adds it; the next piece starts the text
 
 
 def plain(turns: Sequence[Turn], bos: int | None, eos: int, everything: bool) -> Iterator[Piece]:
@@ -136,7 +136,7 @@ def plain(turns: Sequence[Turn], bos: int | None, eos: int, everything: bool) ->
 
 
 def alpaca(turns: Sequence[Turn], bos: int | None, eos: int, everything: bool) -> Iterator[Piece]:
-    """The wording of Stanford's train.py, a newline behind the last heading, the output, EOS."""
+    """The wording of Stanford's train.py, a newline after the last heading, the output, EOS."""
     system = turns[0].content if turns[0].role == "system" else None
     talk = turns[1:] if system is not None else turns
     exchanges = list(zip(talk[::2], talk[1::2], strict=True))
@@ -162,7 +162,7 @@ def alpaca(turns: Sequence[Turn], bos: int | None, eos: int, everything: bool) -
 
 
 def chatml(turns: Sequence[Turn], start: int, end: int, everything: bool) -> Iterator[Piece]:
-    r"""`<|im_start|>role\ncontent<|im_end|>\n` a turn; trained are the content and its end."""
+    r"""`<|im_start|>role\ncontent<|im_end|>\n` for each turn; an answer and its end are trained."""
     for place, turn in enumerate(turns):
         if place == len(turns) - 1 and turn.role == "assistant":
             yield Piece(start, everything, "prompt")
@@ -183,7 +183,7 @@ def chatml(turns: Sequence[Turn], start: int, end: int, everything: bool) -> Ite
 
 
 class Token(NamedTuple):
-    """One id of the row, with what its piece said of it."""
+    """One id of the row, with the properties of its piece."""
 
     id: int
     trained: bool
@@ -195,7 +195,7 @@ Flags = tuple[bool, bool, bool]  # lstrip, rstrip, normalized
 
 
 class Encoder:
-    """The tokenizer without its control tokens, in each of the surroundings a text can have."""
+    """The tokenizer without its control tokens, for all surroundings that a text can have."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.whole = tokenizer
@@ -220,10 +220,10 @@ class Encoder:
     def _tokenizer(
         self, goes_on: bool, left: Flags | None, right: Flags | None
     ) -> tuple[Tokenizer, dict[int, int]]:
-        """Build the tokenizer for a text that goes on, or stands behind or before a control token.
+        """Build the tokenizer for a text that continues another or is next to control tokens.
 
-        A control token beside the text is played by a stand-in with the same flags. What comes
-        with the tokenizer gives whitespace tokens the ids they have in the whole tokenizer.
+        A stand-in with the same flags takes the place of a control token next to the text. The
+        dictionary maps the ids of whitespace tokens to those of the whole tokenizer.
         """
         spec = copy.copy(self.spec)
         spec["added_tokens"] = [t for t in spec["added_tokens"] if not t["content"].strip()]
@@ -244,7 +244,7 @@ class Encoder:
     def _encode(
         self, text: str, goes_on: bool, left: int | None, right: int | None
     ) -> tuple[list[int], list[tuple[int, int]]]:
-        """Return the ids of a text between two control tokens, and where each begins and ends."""
+        """Return the ids of a text between two control tokens, and the characters of each id."""
         left_flags = None if left is None else self.flags[left]
         right_flags = None if right is None else self.flags[right]
         tokenizer, back = self.tokenizer(goes_on, left_flags, right_flags)
@@ -265,7 +265,7 @@ class Encoder:
 
 
 def without_prefix(part: Any) -> Any:
-    """Switch off whatever puts a space in front of a text, in a normalizer or pre-tokenizer."""
+    """Switch off everything in a normalizer or pre-tokenizer that adds a space before a text."""
     if isinstance(part, list):
         return [without_prefix(each) for each in part if not is_prepend(each)]
     if not isinstance(part, dict):
@@ -282,7 +282,7 @@ def without_prefix(part: Any) -> Any:
 
 
 def is_prepend(part: Any) -> bool:
-    """Say whether this is a normalizer that only puts something in front."""
+    """Tell whether this is a normalizer that only adds something before a text."""
     return isinstance(part, dict) and part.get("type") == "Prepend"
 
 
@@ -304,7 +304,7 @@ def encode_row(pieces: Iterable[Piece], encoder: Encoder, boundary: Boundary) ->
 def encode_run(
     run: Sequence[Piece], encoder: Encoder, boundary: Boundary, left: int | None, right: int | None
 ) -> list[Token]:
-    """Encode one run, cut where the loss turns on or off (split), or whole (joint)."""
+    """Encode one run: divided where the loss turns on or off (split), or whole (joint)."""
     sides = [list(side) for _, side in groupby(run, key=lambda piece: piece.trained)]
     if boundary == "joint" and run:
         sides = [list(run)]
@@ -323,7 +323,7 @@ def encode_run(
 def encode_side(
     side: Sequence[Piece], encoder: Encoder, *, goes_on: bool, left: int | None, right: int | None
 ) -> list[Token]:
-    """Encode the pieces as one text; a token is trained where all the pieces it touches are."""
+    """Encode the pieces as one text; a token is trained if all the pieces it touches are."""
     text = "".join(str(piece.what) for piece in side)
     ids, spans = encoder.encode(text, goes_on, left, right)
     if len(side) == 1:
@@ -342,7 +342,7 @@ def encode_side(
 
 
 def infer_seqlen(source: int, target: int, cutoff: int) -> tuple[int, int]:
-    """Share the room between prompt and completion as LLaMA-Factory does."""
+    """Divide the length limit between prompt and completion as LLaMA-Factory does."""
     if target * 2 < cutoff:
         most = cutoff
     elif source * 2 < cutoff:
@@ -368,7 +368,7 @@ def cut_both(row: list[Token], source: int, target: int, max_length: int) -> lis
 
 
 def cut(row: list[Token], max_length: int, strategy: Strategy) -> list[Token] | None:
-    """Bring a row that is too long down to the length; `None` where it is dropped instead."""
+    """Cut a row that is too long to the length limit; return `None` if it is dropped instead."""
     if len(row) <= max_length:
         return row
     completion = sum(token.part == "completion" for token in row)
@@ -390,7 +390,7 @@ def cut(row: list[Token], max_length: int, strategy: Strategy) -> list[Token] | 
 
 
 class Oracle:
-    """What the shards must hold for a tokenizer and a template."""
+    """The rows that records must become, for a tokenizer and a template."""
 
     def __init__(
         self,
@@ -420,7 +420,7 @@ class Oracle:
 
 
 def finish(tokens: list[Token], max_length: int, strategy: Strategy) -> Row | Dropped:
-    """Truncate the tokens of one record and label them, or say why it is dropped."""
+    """Truncate and label the tokens of one record, or return why it is dropped."""
     row = cut(tokens, max_length, strategy)
     if row is None:
         return Dropped("too-long")

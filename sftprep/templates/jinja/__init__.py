@@ -1,1 +1,6 @@
-"""Chat templates as models ship them: rendered in a sandbox, traced to find what is trained."""
+"""Models' own chat templates in Jinja: sandboxed, with the trained spans derived from renderings.
+
+``renderer`` is the entry. It renders a chat in the ``sandbox``, with marks around the record's
+texts (``tracing``, ``traced_chat``), finds what is trained (``spans``), and turns the text into
+pieces (``skeleton``).
+"""

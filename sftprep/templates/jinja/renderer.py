@@ -1,14 +1,16 @@
-"""Chat records + a model's own Jinja template -> pieces, as ``render`` makes them of templates.
+"""Chat + a model's own Jinja template -> pieces, as ``templates.renderer`` does for YAML templates.
 
-In     a ``Chat``: messages and tools as a chat template reads them.
-Out    ``Rendered``: a skeleton's number and the contents that go into it. The skeleton is the
-       rendered text with each of the record's texts taken out, and what is trained of it.
-Keeps  the text that ``apply_chat_template`` gives, byte for byte: it is what is encoded. Every text
+In     a ``Chat``: messages and tools as a chat template takes them.
+Out    ``Rendered``: the number of a *skeleton* and the contents that fill it. A skeleton is the
+       rendered text without the record's texts, together with what of it is trained. Each skeleton
+       is one shape.
+Keeps  the text that ``apply_chat_template`` gives, byte for byte: that text is encoded. Every text
        of the record is a content, so that none can become a control token, in whatever field.
-Raises RecordError ``span_not_derivable``, ``control_in_unmarked_text``, what the template refuses.
+Raises RecordError: ``span_not_derivable``, ``control_in_unmarked_text``, and the sandbox's errors.
 
-A skeleton is derived once for records of one structure. For the next one, the template is rendered
-once, and the skeleton filled with its contents must give the same text; if not, it is derived anew.
+A skeleton is derived once for records with the same structure. For every further record the
+template is rendered once. A known skeleton is used only if filling it with the record's contents
+gives exactly that text; otherwise a new one is derived from this record.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,36 +18,46 @@ from typing import Any
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.data.conversation import Chat
-from sftprep.data.pieces import LITERAL, Piece, Rendered, Section
+from sftprep.data.pieces import LITERAL, MOST_SHAPES, Piece, Rendered, Section, filled
 from sftprep.errors import RecordError
-from sftprep.templates.jinja.arguments import arguments, json_text, map_arguments, parsed_arguments
-from sftprep.templates.jinja.sandbox import Sandbox
-from sftprep.templates.jinja.skeleton import Cut, Extract, Skeleton, contents_of, filled
-from sftprep.templates.jinja.spans import (
-    Found,
-    Rendering,
-    Span,
-    Turns,
-    derived_spans,
-    marked_spans,
-    not_derivable,
+from sftprep.templates.jinja.arguments import (
+    arguments,
+    arguments_as_object,
+    arguments_as_text,
+    map_arguments,
 )
-from sftprep.templates.jinja.tracing import GENERATION, THINK, Event, Marks, Path, keys_of, texts_of
+from sftprep.templates.jinja.forgery import ForgeryCheck
+from sftprep.templates.jinja.sandbox import Sandbox
+from sftprep.templates.jinja.skeleton import Extractor, Skeleton, Stretch, stretches_of
+from sftprep.templates.jinja.spans import Spans, derived_spans, marked_spans, not_derivable
+from sftprep.templates.jinja.traced_chat import TracedChat
+from sftprep.templates.jinja.tracing import GENERATION, THINK, Mark, Path, Rendering, Tracer
 from sftprep.templates.template import ChatTemplate
 
-REMEMBERED = 16  # skeletons tried for records of one structure
-MOST_SKELETONS = 2000
+MOST_CANDIDATES = 16
+"""How many of the latest skeletons of a structure are tried before a new one is derived."""
+
+Structure = tuple[Any, ...]
+
+MARKINGS: tuple[Callable[[Path], bool], ...] = (
+    lambda path: True,
+    lambda path: path[-1] not in ("id", "tool_call_id", "name"),
+    lambda path: path[0] == "messages" and path[-1] in ("content", "reasoning_content", "thinking"),
+)
+"""Which texts to mark, tried in order: all texts; all except those that templates compare or check;
+the contents of messages only."""
 
 
 class ChatRenderer:
-    """Renders chats with one template and one policy.
+    """Renders chats with one chat template, for one ``--train-on`` policy.
 
     Args:
         template: the chat template.
         variables: the tokenizer's special tokens by name, for the template.
         controls: the tokenizer's control tokens, by text.
-        bos: the BOS token, "" where there is none.
-        train_on: ``completion`` (all answers), ``last`` (the last one), ``all`` (all text).
+        bos: the BOS token, "" if there is none.
+        train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
+        most_shapes: how many skeletons to remember before ``forget`` drops them.
     """
 
     def __init__(
@@ -56,6 +68,7 @@ class ChatRenderer:
         controls: Mapping[str, AddedToken],
         bos: str,
         train_on: str,
+        most_shapes: int = MOST_SHAPES,
     ) -> None:
         self._sandbox = Sandbox(
             template.source,
@@ -64,265 +77,205 @@ class ChatRenderer:
             variables={**variables, **template.arguments},
         )
         self._controls = ControlTokens(list(controls.values()))
-        self._control_words = {t.strip("<>|[]｜/ ") for t in controls}
-        self._control_texts = tuple(controls)
+        self._forgery = ForgeryCheck(controls)
         self._bos = bos
         self._eos = variables.get("eos_token")
         self._train_on = train_on
-        self._skeletons: list[Skeleton] = []
-        self._by_structure: dict[tuple[Any, ...], list[int]] = {}
+        self._most_shapes = most_shapes
+        self._skeletons: list[Skeleton] = []  # indexed by shape
+        self._by_structure: dict[Structure, list[int]] = {}
 
     def render(self, chat: Chat) -> Rendered:
         """Render one chat."""
-        chat, text = self._with_arguments(chat)
-        root = {"messages": chat.messages, "tools": chat.tools}
-        known = self._by_structure.setdefault(self._structure(chat), [])
-        for number in reversed(known[-REMEMBERED:]):
-            skeleton = self._skeletons[number]
+        chat, text = self._rendered(chat)
+        record = {"messages": chat.messages, "tools": chat.tools}
+        candidates = self._by_structure.setdefault(_structure(chat), [])
+        for shape in reversed(candidates[-MOST_CANDIDATES:]):
+            skeleton = self._skeletons[shape]
             try:
-                contents = tuple(extract.of(root) for extract in skeleton.extracts)
+                contents = skeleton.contents(record)
             except (LookupError, TypeError):
-                continue
+                continue  # the record has another structure
             if filled(skeleton.pieces, contents) == text:
-                return Rendered(number, contents)
-        skeleton = self._derive(chat, root, text)
-        contents = tuple(extract.of(root) for extract in skeleton.extracts)
+                return Rendered(shape, contents)
+        skeleton = self._derive(chat, record, text)
+        contents = skeleton.contents(record)
         if filled(skeleton.pieces, contents) != text:
-            raise not_derivable("its text cannot be put together again from the record's")
-        known.append(len(self._skeletons))
+            raise not_derivable("its text cannot be put together again from the record's texts")
+        shape = len(self._skeletons)
         self._skeletons.append(skeleton)
-        return Rendered(known[-1], contents)
+        candidates.append(shape)
+        return Rendered(shape, contents)
 
-    def _with_arguments(self, chat: Chat) -> tuple[Chat, str]:
-        """The chat with its calls' arguments in the form that the template takes, and its text.
+    def pieces(self, shape: int) -> tuple[Piece, ...]:
+        """Return the pieces of a shape."""
+        return self._skeletons[shape].pieces
 
-        Some templates dump arguments as JSON, some write them as they are: so text that was dumped
-        once more is read first, and an object that cannot be written is dumped.
+    def rewrites(self, shape: int) -> bool:
+        """Tell whether a trained turn of this shape follows other text than inference would feed.
+
+        This is so if the template writes earlier turns, or its own prompt, differently once they
+        are history.
         """
-        has_text = [a for a in arguments(chat) if isinstance(a, str)]
-        try:
-            text = self._rendered(chat, chat.messages)
-        except RecordError as error:
-            if error.reason != "template_failed" or len(has_text) == len(arguments(chat)):
-                raise
-            chat = map_arguments(chat, lambda a: a if isinstance(a, str) else json_text(a))
-            return chat, self._rendered(chat, chat.messages)
-        if all(argument in text for argument in has_text):
-            return chat, text
-        chat = map_arguments(chat, parsed_arguments)
-        return chat, self._rendered(chat, chat.messages)
+        return not self._skeletons[shape].parity
 
-    def pieces(self, number: int) -> tuple[Piece, ...]:
-        """The pieces of a skeleton."""
-        return self._skeletons[number].pieces
-
-    def forget(self, most: int = MOST_SKELETONS) -> bool:
-        """Forget all skeletons if there are many: odd records must not fill the memory."""
-        if len(self._skeletons) <= most:
+    def forget(self) -> bool:
+        """Drop all skeletons if there are more than ``most_shapes`` of them."""
+        if len(self._skeletons) <= self._most_shapes:
             return False
         self._skeletons.clear()
         self._by_structure.clear()
         return True
 
-    def rewrites(self, number: int) -> bool:
-        """Whether a trained turn follows other ids than inference would feed."""
-        return not self._skeletons[number].parity
+    def _rendered(self, chat: Chat) -> tuple[Chat, str]:
+        """Render a chat; return it with its tool calls' arguments as the template takes them.
 
-    def _rendered(self, chat: Chat, messages: list[dict[str, Any]], prompt: bool = False) -> str:
-        return self._sandbox.render(
-            messages, chat.tools, size=chat.size, add_generation_prompt=prompt
-        )
+        Some templates write arguments with ``tojson``, others write them as text. So arguments that
+        are JSON text are parsed if the template does not write this text unchanged, and arguments
+        that are objects are converted to text if the template fails on them.
+        """
+        given = arguments(chat)
+        given_as_text = [value for value in given if isinstance(value, str)]
+        try:
+            text = self._text(chat)
+        except RecordError as error:
+            if error.reason != "template_failed" or len(given_as_text) == len(given):
+                raise
+            chat = map_arguments(chat, arguments_as_text)
+            return chat, self._text(chat)
+        if all(value in text for value in given_as_text):
+            return chat, text
+        chat = map_arguments(chat, arguments_as_object)
+        return chat, self._text(chat)
 
-    def _structure(self, chat: Chat) -> tuple[Any, ...]:
-        """What makes it likely that two records have the same skeleton."""
-        return (
-            tuple(
-                (
-                    m["role"],
-                    _form(m.get("content")),
-                    _form(m.get("reasoning_content")),
-                    len(m.get("tool_calls") or ()),
-                )
-                for m in chat.messages
-            ),
-            chat.train,
-            len(chat.tools or ()),
-        )
+    def _text(self, chat: Chat) -> str:
+        return self._sandbox.render(chat.messages, chat.tools, size=chat.size)
 
-    def _derive(self, chat: Chat, root: dict[str, Any], text: str) -> Skeleton:
+    def _derive(self, chat: Chat, record: dict[str, Any], text: str) -> Skeleton:
+        """Derive the skeleton of a chat from renderings with tracing marks.
+
+        Args:
+            chat: the chat.
+            record: its messages and tools, as paths lead through them.
+            text: the chat, rendered without marks.
+        """
+        traced, rendering, tracer = self._traced(chat, text)
+        self._forgery.check_texts(chat, tracer)
+        found = self._spans(chat, traced, rendering)
+        stretches, extractors = stretches_of(record, rendering, tracer, found.spans)
+        pieces = self._pieces(chat, rendering, found, stretches, extractors)
+        self._forgery.check_keys(chat, pieces)
+        return Skeleton(pieces, extractors, found.parity)
+
+    def _traced(self, chat: Chat, text: str) -> tuple[TracedChat, Rendering, Tracer]:
+        """Render a chat with as many marks as leave its text unchanged."""
         for wanted in MARKINGS:
-            marks = Marks(wanted)
+            traced = TracedChat(self._sandbox, chat, wanted)
             try:
-                rendering = self._marked(chat, len(chat.messages), marks)
+                rendering, tracer = traced.whole()
             except RecordError:
-                continue  # the template stumbles over these marks
-            if rendering.text == text and _paired(rendering.events):
-                break
-        else:
-            raise not_derivable("it changes the texts of the record")
-        self._refuse_forgery(chat, marks)
-        found = self._spans(chat, rendering, wanted)
-        cuts, extracts = contents_of(root, rendering, marks, found.spans)
-        pieces = tuple(self._pieces(chat, rendering, found.spans, cuts, extracts))
-        self._refuse_written_keys(chat, pieces)
-        return Skeleton(pieces, extracts, found.parity)
+                continue  # the template does not accept these marks
+            if rendering.text == text and _is_paired(rendering.marks):
+                return traced, rendering, tracer
+        raise not_derivable("it changes the texts of the record")
 
-    def _marked(self, chat: Chat, count: int, marks: Marks) -> Rendering:
-        """The first ``count`` messages, rendered with marks."""
-        messages = [
-            {k: marks.marked(v, ("messages", i, k)) for k, v in message.items()}
-            for i, message in enumerate(chat.messages[:count])
-        ]
-        tools = None if chat.tools is None else marks.marked(chat.tools, ("tools",))
-        with self._sandbox.marking(marks.brackets(GENERATION), marks.dump):
-            rendered = self._sandbox.render(messages, tools, size=2 * chat.size)
-        text, events = marks.unmark(rendered)
-        return Rendering(text, events, marks.slots)
-
-    def _spans(self, chat: Chat, rendering: Rendering, wanted: Callable[[Path], bool]) -> Found:
+    def _spans(self, chat: Chat, traced: TracedChat, rendering: Rendering) -> Spans:
+        """Find what is trained. If the template marks that itself, only its markers count."""
         trained = self._trained(chat)
-        if any(event.slot == GENERATION for event in rendering.events):
-            spans = marked_spans(rendering, trained)
-            prompts = {s.message: self._prompt(chat, s.message, added=True) for s in spans}
-            parity = all(rendering.text.startswith(p) for p in prompts.values())
-            return Found(spans, parity)
-        turns = Turns(
-            prompt=lambda i, added: self._prompt(chat, i, added=added),
-            until=lambda i: self._marked(chat, i + 1, Marks(wanted)),
-            followed=lambda i: self._followed(chat, i, wanted),
-        )
-        return derived_spans(rendering, turns, trained, self._controls, self._eos)
-
-    def _followed(
-        self, chat: Chat, last: int, wanted: Callable[[Path], bool]
-    ) -> list[str | AddedToken] | None:
-        """What stands behind a turn's last text when a message follows; None if none can."""
-        for role in ("user", "tool"):
-            more = {"role": role, "content": "-"}
-            longer = chat._replace(messages=[*chat.messages[: last + 1], more])
-            try:
-                rendering = self._marked(longer, last + 2, Marks(wanted))
-            except RecordError:
-                continue
-            if rendering.positions(last) and rendering.goes_on(last):
-                return self._controls.split(rendering.tail(last))
-        return None
-
-    def _prompt(self, chat: Chat, count: int, *, added: bool) -> str:
-        """The first ``count`` messages, with or without what is added to ask for an answer."""
-        return self._rendered(chat, chat.messages[:count], added) if count else ""
+        if any(mark.origin == GENERATION for mark in rendering.marks):
+            return marked_spans(rendering, traced, trained)
+        return derived_spans(rendering, traced, trained, self._controls, self._eos)
 
     def _trained(self, chat: Chat) -> list[int]:
-        """The assistant turns to be trained."""
-        answers = [i for i, m in enumerate(chat.messages) if m["role"] == "assistant"]
+        """Return the assistant messages that are to be trained."""
+        answers = [i for i, role in enumerate(chat.roles) if role == "assistant"]
         if self._train_on == "last":
             answers = answers[-1:]
         return [i for i in answers if chat.train[i] is not False]
-
-    def _refuse_forgery(self, chat: Chat, marks: Marks) -> None:
-        """Texts that could not be marked must not be able to make up a control token."""
-        # Keys are no contents: they are safe inside what is dumped whole.
-        keys = [] if marks.dumps else [text for call in _calls(chat) for text in texts_of(call)]
-        for text in [*marks.unmarked, *keys]:
-            if text.strip() in self._control_words or self._holds_control(text):
-                raise _forgery()
-
-    def _refuse_written_keys(self, chat: Chat, pieces: Sequence[Piece]) -> None:
-        """A key with a control token's text must stand in what is dumped whole, and there alone."""
-        literal = "".join(piece.text for piece in pieces)
-        for key in keys_of([_calls(chat), chat.tools or []]):
-            if self._holds_control(key) and key in literal:
-                raise _forgery()
-
-    def _holds_control(self, text: str) -> bool:
-        return any(control in text for control in self._control_texts)
 
     def _pieces(
         self,
         chat: Chat,
         rendering: Rendering,
-        spans: list[Span],
-        cuts: list[Cut],
-        extracts: Sequence[Extract],
-    ) -> list[Piece]:
-        target = spans[-1].start if spans else len(rendering.text)
+        found: Spans,
+        stretches: Sequence[Stretch],
+        extractors: Sequence[Extractor],
+    ) -> tuple[Piece, ...]:
+        """Turn each stretch into a piece: decide whether it is trained, and its section."""
+        completion = found.spans[-1].start if found.spans else len(rendering.text)
         kept_until = self._kept_until(chat, rendering)
-        answers = sum(m["role"] == "assistant" for m in chat.messages)
-        pieces: list[Piece] = []
-        results = {i for i, m in enumerate(chat.messages) if m["role"] == "tool"}
-        for cut in cuts:
-            path = extracts[cut.slot].slot.path if cut.slot != LITERAL else ("template",)
-            is_result = path[0] == "messages" and path[1] in results  # never trained
-            trained = (self._train_on == "all" and not is_result) or any(
-                s.start <= cut.start and cut.end <= s.end for s in spans
-            )
-            if cut.start >= target:
-                part = Section.COMPLETION
-            elif cut.end <= kept_until or (answers == 1 and cut.slot == LITERAL):
-                part = Section.KEPT
+        is_single_exchange = chat.roles.count("assistant") == 1
+        pieces = []
+        for start, end, slot in stretches:
+            is_literal = slot == LITERAL
+            trained = any(span.start <= start and end <= span.end for span in found.spans)
+            if self._train_on == "all":
+                trained |= is_literal or not _is_tool_result(chat, extractors[slot].origin.path)
+            if start >= completion:
+                section = Section.COMPLETION
+            elif end <= kept_until or (is_single_exchange and is_literal):
+                section = Section.KEPT
             else:
-                part = Section.PROMPT
-            literal = rendering.text[cut.start : cut.end] if cut.slot == LITERAL else ""
-            pieces.append(Piece(literal, cut.slot, trained, part))
-        return pieces
+                section = Section.PROMPT
+            text = rendering.text[start:end] if is_literal else ""
+            pieces.append(Piece(text, slot, trained, section))
+        return tuple(pieces)
 
     def _kept_until(self, chat: Chat, rendering: Rendering) -> int:
-        """The end of the system turn and of the tools; else of the BOS."""
-        system = {i for i, m in enumerate(chat.messages) if m["role"] in ("system", "developer")}
+        """Return the end of the system turn and of the tools, or else of the BOS."""
+        system = {i for i, role in enumerate(chat.roles) if role in ("system", "developer")}
         ends = [
-            e.position
-            for e in rendering.events
-            if e.slot != GENERATION
-            and (
-                rendering.slots[e.slot].path[0] == "tools"
-                or rendering.slots[e.slot].path[1] in system
-            )
+            mark.position
+            for mark, origin in rendering.text_marks()
+            if origin.path[0] == "tools" or origin.path[1] in system
         ]
         if ends:
             return max(ends)
         return len(self._bos) if self._bos and rendering.text.startswith(self._bos) else 0
 
 
-MARKINGS: tuple[Callable[[Path], bool], ...] = (
-    lambda path: True,
-    lambda path: path[-1] not in ("id", "tool_call_id", "name"),
-    lambda path: path[0] == "messages" and path[-1] in ("content", "reasoning_content", "thinking"),
-)
-"""Which texts are marked: all; all but those that templates check; the contents alone."""
+def _is_tool_result(chat: Chat, path: Path) -> bool:
+    """Tell whether a text is in a tool's result, which the model does not write."""
+    return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
 
 
-def _calls(chat: Chat) -> list[Any]:
-    return [call for message in chat.messages for call in message.get("tool_calls") or ()]
-
-
-def _forgery() -> RecordError:
-    return RecordError(
-        "control_in_unmarked_text",
-        "the record holds a control token's text where the chat template cannot be kept from "
-        "making it one",
+def _structure(chat: Chat) -> Structure:
+    """Return what makes it likely that two chats have the same skeleton."""
+    return (
+        tuple(
+            (
+                m["role"],
+                _text_form(m.get("content")),
+                _text_form(m.get("reasoning_content")),
+                len(m.get("tool_calls") or ()),
+            )
+            for m in chat.messages
+        ),
+        chat.train,
+        len(chat.tools or ()),
     )
 
 
-def _form(content: object) -> tuple[Any, ...]:
-    """What a skeleton depends on: whether there is text, its think tags, its outer white space."""
+def _text_form(content: object) -> Structure:
+    """Return what of a text changes the skeleton: outer white space, emptiness, think tags."""
     if not isinstance(content, str):
         return (content is None,)
     tags = tuple(THINK.findall(content)) if "think>" in content else ()
     return (content[:1].isspace(), content[-1:].isspace(), not content.strip(), tags)
 
 
-def _paired(events: Sequence[Event]) -> bool:
-    """Whether every mark that opens is closed by its own, before another text's begins."""
-    open_slot: int | None = None
-    for event in events:
-        if event.slot == GENERATION:
+def _is_paired(marks: Sequence[Mark]) -> bool:
+    """Tell whether every opening mark of a text is followed by its own closing mark."""
+    open_origin: int | None = None
+    for mark in marks:
+        if mark.origin == GENERATION:
             continue
-        if event.opens:
-            if open_slot is not None:
+        if mark.opens:
+            if open_origin is not None:
                 return False
-            open_slot = event.slot
+            open_origin = mark.origin
         else:
-            if open_slot != event.slot:
+            if open_origin != mark.origin:
                 return False
-            open_slot = None
-    return open_slot is None
+            open_origin = None
+    return open_origin is None

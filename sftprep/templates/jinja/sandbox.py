@@ -1,13 +1,14 @@
-"""A place where a chat template can be rendered and can do nothing else.
+"""Render a chat template where it can do nothing else.
 
-In     the source of a Jinja template, as models ship them: untrusted.
+In     the source of a Jinja template as models ship it: untrusted code.
 Out    ``Sandbox``: renders messages as ``transformers.apply_chat_template`` does.
-Keeps  transformers' environment: trimmed blocks, loop controls, the ``generation`` tag, ``tojson``
-       without HTML escapes, ``raise_exception``, ``strftime_now``.
-Never  runs code, loads files, or varies: ``random`` and ``lipsum`` are gone, and ``strftime_now``
-       tells one given date. Time, output, and what ``*`` and ``**`` can build are limited.
-Raises TemplateError: the source is no template, or it needs what is not there.
-       RecordError: the template refuses this record, or does not come to an end with it.
+Keeps  the environment of transformers: trimmed blocks, loop controls, the ``generation`` tag,
+       ``tojson`` without HTML escapes, ``raise_exception``, ``strftime_now``.
+Never  runs Python code of the template, reads files, or gives varying results: ``random`` and
+       ``lipsum`` are removed, and ``strftime_now`` formats one given date. Time, output, and the
+       size of what ``*`` and ``**`` build are limited.
+Raises TemplateError: the source is not a template, or it needs something that is missing.
+       RecordError: the template refuses this record, fails on it, or exceeds a limit.
 """
 
 import json
@@ -30,54 +31,55 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sftprep.errors import RecordError, TemplateError
-from sftprep.text import ascii_safe
+from sftprep.text import ascii_safe, number
 
-SECONDS = 5.0  # for one record
-SIZED = (str, bytes, list, tuple)
-PATIENCE = 3  # records that may take longer, before the run is given up
-OUTPUT_FACTOR = 64  # times the record's size, in characters
+SECONDS = 5.0
+"""How long a template may take for one record, by default."""
+PATIENCE = 3
+"""With how many records a template may exceed the time limit before the run ends, by default."""
+OUTPUT_FACTOR = 64
 OUTPUT_SPARE = 1 << 20
-LONGEST_PRODUCT = 1 << 20  # of a text or list and a number
-LARGEST_POWER = 1 << 16
-WIDEST = 1 << 16  # number given to a filter or a method of a text: a width, a count
-SIZED = (str, bytes, list, tuple)
-PATIENCE = 3  # records that a template may take too long for
+"""A template may write ``OUTPUT_FACTOR`` times the record's size plus this many characters."""
+LONGEST_PRODUCT = 1 << 20  # length of a text or list times a number
+LARGEST_BASE, LARGEST_EXPONENT = 1 << 16, 64
+LARGEST_ARGUMENT = 1 << 16  # a number given to a filter or to a method of a text: a width, a count
+SEQUENCES = (str, bytes, list, tuple)
 
-WIDE_FORM = re.compile(r"\d{6}|%[^a-zA-Z]*\*|\{[^{}]*\{")
-"""A format whose width is large, or comes from elsewhere."""
+WIDE_FORMAT = re.compile(r"\d{6}|%[^a-zA-Z]*\*|\{[^{}]*\{")
+"""A format string whose width is large, or is itself an argument."""
 
 FILTERS_WITH_NUMBERS = ("batch", "center", "indent", "round", "slice", "truncate", "wordwrap")
 
 
 class _Refused(jinja2.TemplateError):
-    """The template itself refused a conversation (``raise_exception``)."""
+    """The template itself refused a conversation, with ``raise_exception``."""
 
 
-class _TimeOut(BaseException):
-    """Rendering took too long; no template can catch it."""
+class _TimeLimitReached(BaseException):
+    """Rendering took too long. It is no ``Exception``, so that nothing in between handles it."""
 
 
 class _Generation(jinja2.ext.Extension):
-    """``{% generation %} ... {% endgeneration %}``: what the model is trained to write."""
+    """``{% generation %} ... {% endgeneration %}``: encloses what the model is trained to write."""
 
     tags = {"generation"}  # noqa: RUF012 - as Jinja declares it
 
     def parse(self, parser: jinja2.parser.Parser) -> jinja2.nodes.Node:
-        """Wrap the body in a call, so that its text can be bracketed."""
+        """Compile the tag to a call, so that marks can be put around the text of its body."""
         line = next(parser.stream).lineno
         body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
-        call = self.call_method("_bracketed")
+        call = self.call_method("_marked")
         return jinja2.nodes.CallBlock(call, [], [], body).set_lineno(line)
 
-    def _bracketed(self, caller: Callable[[], str]) -> str:
+    def _marked(self, caller: Callable[[], str]) -> str:
         environment = self.environment
         assert isinstance(environment, _Environment)
-        left, right = environment.brackets
-        return f"{left}{caller()}{right}"
+        before, after = environment.generation_marks
+        return f"{before}{caller()}{after}"
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, narrower."""
+    """Jinja's sandbox with further restrictions."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -87,52 +89,55 @@ class _Environment(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             extensions=[_Generation, jinja2.ext.loopcontrols],
         )
-        self.brackets = ("", "")  # put around what ``generation`` holds
+        self.generation_marks = ("", "")  # written before and after a ``generation`` body
         self.dump: Callable[..., str] = _dump
         for name in ("lipsum", "cycler"):
             del self.globals[name]
         del self.filters["random"]
         for name in FILTERS_WITH_NUMBERS:
-            self.filters[name] = _narrow(self.filters[name])
+            self.filters[name] = _with_limited_arguments(self.filters[name])
         self.filters["format"] = _format
         self.filters["sum"] = _sum
-        self.filters["tojson"] = _narrow(self._tojson)
+        self.filters["tojson"] = _with_limited_arguments(self._tojson)
         self.globals["raise_exception"] = _raise_exception
         self.globals["strftime_now"] = _strftime(today)
 
     def call_binop(
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
-        """Multiply or format, unless the result would be out of all proportion."""
+        """Multiply, raise to a power or format, unless the result could be extremely large."""
         if operator == "%":
             if isinstance(left, str):
-                _refuse_widths(left)
+                _refuse_wide_format(left)
         elif operator == "*":
-            size = next((len(x) for x in (left, right) if isinstance(x, SIZED)), None)
+            size = next((len(x) for x in (left, right) if isinstance(x, SEQUENCES)), None)
             times = next((x for x in (left, right) if isinstance(x, int)), 0)
             if size is not None and size * times > LONGEST_PRODUCT:
                 raise SecurityError("a product of text or lists is too long")
-        elif not (abs(left) <= LARGEST_POWER and abs(right) <= 64):
+        elif not (abs(left) <= LARGEST_BASE and abs(right) <= LARGEST_EXPONENT):
             raise SecurityError("a power is too large")
         return super().call_binop(context, operator, left, right)
 
     def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
-        """Call, unless a method of a text or number is to make something very long."""
+        """Call a function, unless it is a method that could build something extremely long."""
         if args and isinstance(getattr(obj, "__self__", None), str | bytes | int):
-            _refuse_numbers(args)
+            _refuse_large_numbers(args)
         return super().call(context, obj, *args, **kwargs)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
-        """``str.format`` as Jinja makes it safe, with widths within reason."""
+        """Return Jinja's safe version of ``str.format``, with a limit on widths."""
         wrapped = super().wrap_str_format(value)
         if wrapped is not None:
-            _refuse_widths(value.__self__)
+            _refuse_wide_format(value.__self__)
         return wrapped
 
     def compiled(self, source: str) -> jinja2.Template:
-        """A template; nothing of it is worked out before it is rendered."""
+        """Compile a template without evaluating any of its filters.
+
+        Jinja's compiler evaluates filters of constants, before any time limit applies.
+        """
         filters = self.filters
-        self.filters = {name: _unfolded(function) for name, function in filters.items()}
+        self.filters = {name: _never_evaluated(function) for name, function in filters.items()}
         try:
             return self.from_string(source)
         finally:
@@ -155,45 +160,45 @@ class _Environment(ImmutableSandboxedEnvironment):
         )
 
 
-def _narrow(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same filter, for widths and counts within reason."""
+def _with_limited_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that refuses large numbers as arguments."""
 
     @wraps(function)
-    def narrowed(value: Any, *args: Any, **kwargs: Any) -> Any:
-        _refuse_numbers((*args, *kwargs.values()))
+    def limited(value: Any, *args: Any, **kwargs: Any) -> Any:
+        _refuse_large_numbers((*args, *kwargs.values()))
         return function(value, *args, **kwargs)
 
-    return narrowed
+    return limited
 
 
-def _unfolded(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The same filter for the compiler, which is not to try it on constants."""
+def _never_evaluated(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a stand-in for a filter that tells Jinja's compiler not to evaluate it."""
 
     @wraps(function)
-    def unfolded(*_args: Any, **_options: Any) -> NoReturn:
+    def stand_in(*_args: Any, **_options: Any) -> NoReturn:
         raise jinja2.nodes.Impossible
 
-    return unfolded
+    return stand_in
 
 
 def _format(form: str, *args: Any, **kwargs: Any) -> str:
-    _refuse_widths(str(form))
+    _refuse_wide_format(str(form))
     return jinja2.filters.do_format(form, *args, **kwargs)
 
 
 def _sum(values: Any, attribute: str | int | None = None, start: float = 0) -> Any:
     if not isinstance(start, int | float):
-        raise SecurityError("only numbers are added up")
+        raise SecurityError("sum adds numbers only")
     return sum((v if attribute is None else v[attribute] for v in values), start)
 
 
-def _refuse_widths(form: str) -> None:
-    if WIDE_FORM.search(form):
+def _refuse_wide_format(form: str) -> None:
+    if WIDE_FORMAT.search(form):
         raise SecurityError("a width is too large")
 
 
-def _refuse_numbers(values: Iterable[Any]) -> None:
-    if any(isinstance(value, int) and abs(value) > WIDEST for value in values):
+def _refuse_large_numbers(values: Iterable[Any]) -> None:
+    if any(isinstance(value, int) and abs(value) > LARGEST_ARGUMENT for value in values):
         raise SecurityError("a width is too large")
 
 
@@ -218,22 +223,33 @@ def _strftime(today: date | None) -> Callable[[str], str]:
 
 
 class Sandbox:
-    """A compiled template.
+    """A compiled chat template.
 
     Args:
         source: the template's text.
-        name: what errors call it.
-        today: the date that ``strftime_now`` tells.
+        name: what errors call the template.
+        today: the date that ``strftime_now`` formats; None: a template that calls it fails.
         variables: special tokens and template arguments, by name.
+        seconds: the time limit for one record.
+        patience: how many records may exceed the time limit; with the last of them, the template
+            itself is refused.
     """
 
     def __init__(
-        self, source: str, *, name: str, today: date | None, variables: Mapping[str, Any]
+        self,
+        source: str,
+        *,
+        name: str,
+        today: date | None,
+        variables: Mapping[str, Any],
+        seconds: float = SECONDS,
+        patience: int = PATIENCE,
     ) -> None:
         self._name = name
-        self._expired = 0  # records that took too long
         self._variables = dict(variables)
-        self._patience = PATIENCE
+        self._seconds = seconds
+        self._patience = patience
+        self._timed_out = 0  # records that exceeded the time limit
         self._environment = _Environment(today)
         try:
             self._template = self._environment.compiled(source)
@@ -246,14 +262,21 @@ class Sandbox:
             ) from error
 
     @contextmanager
-    def marking(self, brackets: tuple[str, str], dump: Callable[..., str]) -> Iterator[None]:
-        """Within it, ``generation`` puts brackets around its text, and ``tojson`` is ``dump``."""
+    def tracing(
+        self, generation_marks: tuple[str, str], dump: Callable[..., str]
+    ) -> Iterator[None]:
+        """Put marks around ``generation`` bodies and use another ``tojson``, within this context.
+
+        Args:
+            generation_marks: the texts to write before and after each body.
+            dump: what ``tojson`` calls in place of ``json.dumps``.
+        """
         environment = self._environment
-        environment.brackets, environment.dump = brackets, dump
+        environment.generation_marks, environment.dump = generation_marks, dump
         try:
             yield
         finally:
-            environment.brackets, environment.dump = ("", ""), _dump
+            environment.generation_marks, environment.dump = ("", ""), _dump
 
     def render(
         self,
@@ -263,7 +286,14 @@ class Sandbox:
         size: int,
         add_generation_prompt: bool = False,
     ) -> str:
-        """The text of a conversation; ``size`` is about how long its contents are."""
+        """Return the text of a conversation.
+
+        Args:
+            messages: the messages.
+            tools: the tools, None if there are none.
+            size: about how many characters the messages and tools have; limits the output.
+            add_generation_prompt: whether to end with what asks the model for an answer.
+        """
         values = {
             **self._variables,
             "messages": messages,
@@ -271,25 +301,13 @@ class Sandbox:
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
         }
-        limited = _start_clock(SECONDS)
         try:
-            return self._joined(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
+            with _time_limit(self._seconds):
+                return self._joined(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
         except (TemplateError, RecordError):
             raise
-        except _TimeOut as error:
-            self._expired += 1
-            if self._expired >= PATIENCE:
-                raise TemplateError(
-                    f"chat template {ascii_safe(self._name)} did not come to an end with "
-                    f"{PATIENCE} records, within {SECONDS:.0f} seconds each. Correct the template."
-                ) from error
-            reason = f"{self._name} did not end within {SECONDS:.0f} seconds"
-            self._patience -= 1
-            if not self._patience:
-                raise TemplateError(
-                    f"chat template {reason}, and did so {PATIENCE} times. Correct the template."
-                ) from error
-            raise _error("template_limit", reason) from error
+        except _TimeLimitReached as error:
+            raise self._too_slow() from error
         except _Refused as error:
             raise _error("template_refused", f"{self._name} refuses it: {error}") from error
         except MemoryError as error:
@@ -298,19 +316,31 @@ class Sandbox:
             # A template can fail in any way that Python expressions can.
             reason = f"{type(error).__name__}: {error}"
             raise _error("template_failed", f"{self._name} fails: {reason}") from error
-        finally:
-            if limited:
-                signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _joined(self, values: dict[str, Any], limit: int) -> str:
-        parts: list[str] = []
+        """Render, and stop as soon as the output is longer than the limit."""
+        texts: list[str] = []
         template = self._template
-        for part in template.root_render_func(template.new_context(values)):
-            parts.append(part)
-            limit -= len(part)
+        for text in template.root_render_func(template.new_context(values)):
+            texts.append(text)
+            limit -= len(text)
             if limit < 0:
-                raise _error("template_limit", f"{self._name} writes without end")
-        return "".join(parts)
+                raise _error(
+                    "template_limit",
+                    f"{self._name} writes more than {OUTPUT_FACTOR} times the record's size",
+                )
+        return "".join(texts)
+
+    def _too_slow(self) -> RecordError | TemplateError:
+        """Return the error for a record that exceeded the time limit."""
+        self._timed_out += 1
+        limit = f"{self._seconds:g} seconds"
+        if self._timed_out < self._patience:
+            return _error("template_limit", f"{self._name} did not finish within {limit}")
+        return TemplateError(
+            f"chat template {ascii_safe(self._name)} did not finish within {limit} for "
+            f"{number(self._patience, 'record')}. Correct the template."
+        )
 
 
 def _error(reason: str, what: str) -> RecordError:
@@ -318,20 +348,23 @@ def _error(reason: str, what: str) -> RecordError:
     return RecordError(reason, problem, "Correct the template or the record")
 
 
-def _start_clock(seconds: float) -> bool:
-    """Interrupt Python code after a while, where signals can: in a process's main thread."""
-    global _clock_is_ours  # noqa: PLW0603 - so is the process's alarm
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raise ``_TimeLimitReached`` in the code inside after this many seconds.
+
+    Only a process's main thread receives signals, so there is no limit in other threads.
+    """
     if threading.current_thread() is not threading.main_thread():
-        return False
-    if not _clock_is_ours:
-        signal.signal(signal.SIGALRM, _expire)
-        _clock_is_ours = True
+        yield
+        return
+    if signal.getsignal(signal.SIGALRM) is not _raise_time_limit:
+        signal.signal(signal.SIGALRM, _raise_time_limit)
     signal.setitimer(signal.ITIMER_REAL, seconds)
-    return True
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-_clock_is_ours = False
-
-
-def _expire(_signal: int, _frame: FrameType | None) -> None:
-    raise _TimeOut
+def _raise_time_limit(_signal: int, _frame: FrameType | None) -> None:
+    raise _TimeLimitReached

@@ -1,121 +1,157 @@
-"""A rendered conversation without the record's texts, and how to take these from a record.
+"""Turn a rendered conversation into a skeleton that other records of the same structure can fill.
 
-In     rendered text, where the record's texts stand in it, and the spans that are trained.
-Out    the text cut into stretches, each literal or a content, none across a span's end; for each
-       content an ``Extract`` that takes it from any record of the same structure.
-Keeps  every character: the stretches, filled, are the text again.
+In     the rendered text, where the record's texts stand in it, and the spans that are trained.
+Out    the text as a sequence of stretches, each of them template text or one content, none of them
+       across the start or end of a span. For each content, an ``Extractor`` that takes it from any
+       record of the same structure.
+Keeps  every character: the stretches, filled with the contents, are the text again.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from sftprep.data.pieces import LITERAL, Piece
-from sftprep.templates.jinja.spans import Rendering, Span
-from sftprep.templates.jinja.tracing import GENERATION, WHOLE, Event, Marks, Slot, text_at, trimmed
+from sftprep.templates.jinja.spans import Span
+from sftprep.templates.jinja.tracing import (
+    WHOLE,
+    Origin,
+    Rendering,
+    Tracer,
+    trimmed,
+    value_at,
+)
 
 
-class Extract(NamedTuple):
-    """How a content is taken from a record."""
+class Extractor(NamedTuple):
+    """How one content is taken from a record."""
 
-    slot: Slot
-    keep_lead: bool  # with its outer white space, which the template kept
-    keep_tail: bool
-    options: Mapping[str, Any] | None  # of the JSON dump; None for a text
+    origin: Origin
+    keep_lead: bool  # with the leading white space, because the template kept it
+    keep_tail: bool  # with the trailing white space
+    json_options: Mapping[str, Any] | None  # of ``json.dumps``; None: the content is a text
 
-    def of(self, root: dict[str, Any]) -> str:
-        """The content of this record."""
-        value = text_at(root, self.slot.path)
-        if self.options is not None:
-            return json.dumps(value, **self.options)
+    def extract(self, record: dict[str, Any]) -> str:
+        """Return the content of this record.
+
+        Raises:
+            LookupError, TypeError: the record has another structure.
+        """
+        value = value_at(record, self.origin.path)
+        if self.json_options is not None:
+            return json.dumps(value, **self.json_options)
         if not isinstance(value, str):
             raise TypeError
-        lead, core, tail = trimmed(self.slot.of(value))
+        lead, core, tail = trimmed(self.origin.of(value))
         return f"{lead if self.keep_lead else ''}{core}{tail if self.keep_tail else ''}"
 
 
 class Skeleton(NamedTuple):
-    """A rendered structure without the record's texts."""
+    """A rendered conversation without the record's texts; each is one shape of the renderer."""
 
     pieces: tuple[Piece, ...]
-    extracts: tuple[Extract, ...]
-    parity: bool  # the ids before each trained span are those of inference
+    extractors: tuple[Extractor, ...]  # indexed by slot
+    parity: bool  # whether the text before each trained span is what inference feeds
+
+    def contents(self, record: dict[str, Any]) -> tuple[str, ...]:
+        """Take all contents from a record.
+
+        Raises:
+            LookupError, TypeError: the record has another structure.
+        """
+        return tuple([extractor.extract(record) for extractor in self.extractors])
 
 
-class Cut(NamedTuple):
-    """A stretch of the rendered text: literal, or a content."""
+class Stretch(NamedTuple):
+    """Consecutive characters of the rendered text: template text, or one content."""
 
     start: int
     end: int
-    slot: int  # LITERAL or the number of an extract
+    slot: int  # LITERAL, or the index of an extractor
 
 
-def contents_of(
-    root: dict[str, Any], rendering: Rendering, marks: Marks, spans: list[Span]
-) -> tuple[list[Cut], tuple[Extract, ...]]:
-    """The text in stretches, cut at every span's ends, and how contents are taken for them."""
-    text = rendering.text
-    borders = sorted({p for span in spans for p in (span.start, span.end)})
-    extracts: list[Extract] = []
-    taken: list[Cut] = []
-    opened = 0
-    for event in rendering.events:
-        if event.slot == GENERATION:
-            continue
-        if event.opens:
-            opened = event.position
-            continue
-        slot = rendering.slots[event.slot]
-        start, end = opened, event.position
-        options = marks.dumps.get(event.slot) if slot.dumped else None
-        extract = Extract(slot, False, False, options)
-        if not slot.dumped:
-            if slot.piece == 0 and slot.pieces > 1:
-                end, slot = _whole(root, rendering, event, start)
-            elif taken and start < taken[-1].end:
-                continue  # a piece of the whole before it
-            lead, _, tail = trimmed(slot.of(text_at(root, slot.path)))
-            low = max([b for b in borders if b <= start] + [c.end for c in taken], default=0)
-            high = min([b for b in borders if b >= end], default=len(text))
-            keep_lead = bool(lead) and start - len(lead) >= low and text[:start].endswith(lead)
-            keep_tail = bool(tail) and end + len(tail) <= high and text.startswith(tail, end)
-            extract = Extract(slot, keep_lead, keep_tail, None)
-            start -= len(lead) if keep_lead else 0
-            end += len(tail) if keep_tail else 0
-        taken.append(Cut(start, end, len(extracts)))
-        extracts.append(extract)
-    return _with_literals(taken, borders, len(text)), tuple(extracts)
+def stretches_of(
+    record: dict[str, Any], rendering: Rendering, tracer: Tracer, spans: list[Span]
+) -> tuple[list[Stretch], tuple[Extractor, ...]]:
+    """Return the text's stretches, and the extractors of its contents.
 
-
-def _whole(
-    root: dict[str, Any], rendering: Rendering, event: Event, start: int
-) -> tuple[int, Slot]:
-    """The end and the slot of a text with think tags, if the template wrote it as it stands.
-
-    Then the tags are the record's, and text. If the text was taken apart, they are the template's.
+    Args:
+        record: the messages and tools that were rendered.
+        rendering: the rendered conversation.
+        tracer: the tracer that marked it.
+        spans: what is trained.
     """
-    slot = rendering.slots[event.slot]
-    _, core, _ = trimmed(text_at(root, slot.path))
-    if rendering.text.startswith(core, start):
-        return start + len(core), Slot(slot.path, 0, WHOLE)
-    return event.position, slot
+    borders = sorted({p for span in spans for p in (span.start, span.end)})
+    extractors: list[Extractor] = []
+    contents: list[Stretch] = []
+    start = 0
+    for mark, origin in rendering.text_marks():
+        if mark.opens:
+            start = mark.position
+            continue
+        content = Stretch(start, mark.position, len(extractors))
+        if origin.as_json:
+            extractor = Extractor(origin, False, False, tracer.json_options[mark.origin])
+        else:
+            is_first_segment = origin.segment == 0 and origin.segments > 1
+            if not is_first_segment and contents and start < contents[-1].end:
+                continue  # a segment of a text that was already taken as a whole
+            original = value_at(record, origin.path)
+            free_from = max([c.end for c in contents], default=0)
+            content, extractor = _text_content(
+                original, origin, rendering.text, content, free_from, borders
+            )
+        contents.append(content)
+        extractors.append(extractor)
+    return _with_literals(contents, borders, len(rendering.text)), tuple(extractors)
 
 
-def _with_literals(taken: list[Cut], borders: list[int], length: int) -> list[Cut]:
-    """The contents' stretches, with the literal ones between them, cut at the borders."""
-    cuts: list[Cut] = []
+def _text_content(
+    original: str,
+    origin: Origin,
+    text: str,
+    content: Stretch,
+    free_from: int,
+    borders: Sequence[int],
+) -> tuple[Stretch, Extractor]:
+    """Extend a text's stretch to all that the template wrote of the text.
+
+    Args:
+        original: the record's whole text.
+        origin: which segment of it stands here.
+        text: the rendered text.
+        content: the stretch between the marks.
+        free_from: the end of the contents before.
+        borders: the stretch may not be extended across these positions.
+    """
+    start, end = content.start, content.end
+    if origin.segment == 0 and origin.segments > 1:
+        _, core, _ = trimmed(original)
+        if text.startswith(core, start):
+            # The template wrote the text unchanged, so the think tags are part of the content.
+            # Had it taken the text apart, the tags in the rendered text would be the template's.
+            origin, end = Origin(origin.path, segments=WHOLE), start + len(core)
+    lead, _, tail = trimmed(origin.of(original))
+    lowest = max([free_from, *(b for b in borders if b <= start)])
+    highest = min([b for b in borders if b >= end], default=len(text))
+    if not (start - len(lead) >= lowest and text[:start].endswith(lead)):
+        lead = ""
+    if not (end + len(tail) <= highest and text.startswith(tail, end)):
+        tail = ""
+    extractor = Extractor(origin, bool(lead), bool(tail), None)
+    return Stretch(start - len(lead), end + len(tail), content.slot), extractor
+
+
+def _with_literals(contents: list[Stretch], borders: list[int], length: int) -> list[Stretch]:
+    """Add the template text between the contents, divided at the borders of spans."""
+    stretches: list[Stretch] = []
     position = 0
-    for cut in [*taken, Cut(length, length, LITERAL)]:
-        for border in [*(b for b in borders if position < b < cut.start), cut.start]:
+    for content in [*contents, Stretch(length, length, LITERAL)]:
+        for border in [*(b for b in borders if position < b < content.start), content.start]:
             if border > position:
-                cuts.append(Cut(position, border, LITERAL))
+                stretches.append(Stretch(position, border, LITERAL))
                 position = border
-        if cut.end > cut.start:
-            cuts.append(cut)
-        position = max(position, cut.end)
-    return cuts
-
-
-def filled(pieces: tuple[Piece, ...], contents: tuple[str, ...]) -> str:
-    """The text of a record: the pieces with its contents."""
-    return "".join([contents[p.slot] if p.slot >= 0 else p.text for p in pieces])
+        if content.end > content.start:
+            stretches.append(content)
+        position = max(position, content.end)
+    return stretches

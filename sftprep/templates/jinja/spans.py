@@ -1,132 +1,124 @@
-"""Find what is trained in a rendered conversation, and prove it, or say that it cannot be done.
+"""Find the spans of a rendered conversation that are trained, and prove them, or refuse the record.
 
-In     the text a chat template made of a record; where the record's own texts stand in it; a way to
-       render parts of the conversation.
-Out    for each assistant turn that is to be trained, the characters it covers: from where the
-       generation prompt ends to the end of the terminator.
-Raises RecordError ``span_not_derivable``: never a guess.
+In     the rendered conversation, and where the record's texts stand in it; a way to render only a
+       part of the conversation.
+Out    for each assistant turn that is to be trained, its span: the characters from the end of the
+       generation prompt to the end of the terminator.
+Never  guesses.
+Raises RecordError ``span_not_derivable``: the rules below do not determine a span.
 
-How a span is found, if the template does not mark it itself with ``{% generation %}``:
+A template with ``{% generation %}`` markers says itself what is trained. For all other templates,
+these rules determine the span of a turn. "The turn's texts" are the texts that the record gives for
+this turn, in whatever field.
 
-1.  It begins where the prompt of inference ends: the rendering of the messages before it with
-    ``add_generation_prompt``. That text must be how the whole conversation begins, and must end
-    between the texts of the messages before and the turn's own. Where a template writes earlier
-    turns otherwise once they are history, the text that ``add_generation_prompt`` adds is looked
-    for between the two instead, and must stand there exactly once. Where the turn begins as that
-    text does and then goes on otherwise (without ``<think>``, say), they must part at a control
-    token, or where the turn's own text begins.
-2.  It ends behind the terminator. What stands behind the turn's last text when the conversation
-    ends there, and what stands there when a message follows, begin alike: the terminator is in what
-    they share. It is the EOS token if that is among it; else the last control token, if nothing is
-    left of the first, or if it ends the message before too. If they share none, the turn has one
-    terminator at the end and one within: within, it must be what ends the message before. A
-    template whose turns end with plain text ends there with that text.
-3.  Between the two stands only what the template adds and the turn's own texts: text of another
-    message there refuses the record.
+1.  Start. The span starts where the inference prompt ends. The inference prompt is the rendering of
+    the messages before the turn, with ``add_generation_prompt``.
+    a.  As a rule, the rendered conversation starts with the inference prompt, and the prompt ends
+        between the texts of the earlier messages and the turn's texts.
+    b.  Some templates write earlier turns differently once they are history, so the conversation
+        does not start with the inference prompt. Then the generation prompt, which is what
+        ``add_generation_prompt`` adds, must occur exactly once between the texts of the earlier
+        messages and the turn's texts. The span starts after it.
+    c.  The turn may start like the generation prompt and then differ from it: without ``<think>``,
+        for example. Then the generation prompt must start with a control token that occurs once
+        between the earlier texts and the turn's texts, and the two must first differ at a control
+        token, or where the turn's texts start. The span starts where they differ.
+2.  End. The span ends after the terminator. To find it, two texts are compared: the text after the
+    turn's last text when the conversation ends with this turn, and the text in the same place when
+    another message follows. The terminator is in the common start of the two. White space around
+    plain text does not count in this comparison. If the template accepts no message after this
+    turn, there is only the first text.
+    a.  The terminator is the EOS token, if the common start contains it.
+    b.  Otherwise it is the last control token of the common start, if the first text has nothing
+        more than the common start; or else the last control token of the common start that also
+        ends the message before. Without a second text, the first half of this rule holds only if
+        the first text has a single control token.
+    c.  If the common start contains no control token, the template ends a turn in one way at the
+        end of a conversation and in another way within it. At the end, the terminator is the only
+        control token after the turn's last text. Within, it is the first control token there, if
+        it also ends the message before, if the text in front of it is the same as at the end of a
+        conversation, and if only white space separates it from the next control token.
+    d.  If the first text contains no control token, its plain text is the terminator, without
+        trailing white space. The whole conversation must continue with it in that place.
+3.  A span contains only the turn's texts and text of the template. A text of another message in it
+    refuses the record.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.errors import RecordError
-from sftprep.templates.jinja.tracing import GENERATION, Event, Slot
+from sftprep.templates.jinja.traced_chat import TracedChat
+from sftprep.templates.jinja.tracing import GENERATION, Rendering
 
-Parts = Sequence[str | AddedToken]
-"""A text with its control tokens taken out."""
+TextAndTokens = Sequence[str | AddedToken]
+"""A text as the sequence of its control tokens and of the plain texts between them."""
 
 
 class Span(NamedTuple):
-    """Characters ``start`` to ``end`` are what message ``message`` trains."""
+    """The characters from ``start`` to ``end`` are what a message trains."""
 
     start: int
     end: int
     message: int
 
 
-class Rendering(NamedTuple):
-    """A rendered conversation and where the record's texts stand in it."""
-
-    text: str
-    events: Sequence[Event]
-    slots: Sequence[Slot]
-
-    def positions(self, message: int) -> list[int]:
-        """Where texts of a message begin and end."""
-        prefix = ("messages", message)
-        return [
-            e.position
-            for e in self.events
-            if e.slot != GENERATION and self.slots[e.slot].path[:2] == prefix
-        ]
-
-    def others(self, message: int) -> list[int]:
-        """Where texts of other messages, and of tools, begin and end."""
-        prefix = ("messages", message)
-        return [
-            e.position
-            for e in self.events
-            if e.slot != GENERATION and self.slots[e.slot].path[:2] != prefix
-        ]
-
-    def tail(self, message: int) -> str:
-        """What stands between a message's last text and the next message's."""
-        last = max(self.positions(message), default=len(self.text))
-        following = (p for p in self.others(message) if p >= last)
-        return self.text[last : min(following, default=len(self.text))]
-
-    def goes_on(self, message: int) -> bool:
-        """Whether texts of other messages follow."""
-        last = max(self.positions(message), default=len(self.text))
-        return any(position >= last for position in self.others(message))
-
-
-class Turns(NamedTuple):
-    """How parts of the conversation are rendered."""
-
-    prompt: Callable[[int, bool], str]  # the messages before one; with the generation prompt or not
-    until: Callable[[int], Rendering]  # the conversation up to and with one
-    followed: Callable[[int], Parts | None]  # what is behind it when another message follows
-
-
-class Found(NamedTuple):
-    """The spans of a conversation."""
+class Spans(NamedTuple):
+    """The spans of a conversation, in order."""
 
     spans: list[Span]
     parity: bool  # whether the text before each span is what inference feeds
 
 
-def marked_spans(rendering: Rendering, trained: Sequence[int]) -> list[Span]:
-    """The spans that the template marks itself, of the messages that are to be trained."""
+def marked_spans(rendering: Rendering, chat: TracedChat, trained: Sequence[int]) -> Spans:
+    """Return the spans that the template marks itself.
+
+    Args:
+        rendering: the whole conversation.
+        chat: renders parts of the conversation.
+        trained: the messages that are to be trained.
+    """
     spans = []
-    opened = -1  # number of the event that opened
-    for number, event in enumerate(rendering.events):
-        if event.slot != GENERATION:
+    opened = -1  # index of the opening mark
+    for index, mark in enumerate(rendering.marks):
+        if mark.origin != GENERATION:
             continue
-        if event.opens:
-            opened = number
+        if mark.opens:
+            opened = index
             continue
-        inside = [rendering.slots[e.slot].path for e in rendering.events[opened + 1 : number]]
-        owners = {path[1] for path in inside if path[0] == "messages"}
-        if len(owners) != 1:
-            raise not_derivable("its generation markers hold texts of no message, or of several")
-        owner = int(owners.pop())
-        if owner in trained:
-            spans.append(Span(rendering.events[opened].position, event.position, owner))
+        inside = [rendering.origins[m.origin].path for m in rendering.marks[opened + 1 : index]]
+        messages = {path[1] for path in inside if path[0] == "messages"}
+        if len(messages) != 1:
+            raise not_derivable(
+                "a pair of its generation markers contains texts of no message or of several"
+            )
+        message = int(messages.pop())
+        if message in trained:
+            spans.append(Span(rendering.marks[opened].position, mark.position, message))
     if missing := set(trained) - {span.message for span in spans}:
         raise not_derivable(f"its generation markers leave out messages[{min(missing)}]")
-    return spans
+    prompts = {s.message: chat.prompt(s.message, generation_prompt=True) for s in spans}
+    return Spans(spans, all(rendering.text.startswith(prompt) for prompt in prompts.values()))
 
 
 def derived_spans(
     rendering: Rendering,
-    turns: Turns,
+    chat: TracedChat,
     trained: Sequence[int],
     controls: ControlTokens,
     eos: str | None,
-) -> Found:
-    """The spans of the messages that are to be trained, by the rules above."""
+) -> Spans:
+    """Return the spans by the rules above.
+
+    Args:
+        rendering: the whole conversation.
+        chat: renders parts of the conversation.
+        trained: the messages that are to be trained.
+        controls: finds control tokens.
+        eos: the EOS token.
+    """
     spans: list[Span] = []
     parity = True
     for message in trained:
@@ -134,160 +126,181 @@ def derived_spans(
         if not own:
             raise not_derivable(f"it does not write the text of messages[{message}]")
         first, last = min(own), max(own)
-        if any(first < position < last for position in rendering.others(message)):
+        others = rendering.other_positions(message)
+        if any(first < position < last for position in others):
             raise not_derivable(f"it writes other text into messages[{message}]")
-        before = max((p for p in rendering.others(message) if p <= first), default=0)
-        prompts = (turns.prompt(message, True), turns.prompt(message, False))
-        start, equal = _start(rendering.text, prompts, (before, first), controls)
-        if start < 0:
+        before = max((p for p in others if p <= first), default=0)
+        prompt = chat.prompt(message, generation_prompt=True)
+        history = chat.prompt(message, generation_prompt=False)
+        start, has_parity = _start(rendering.text, prompt, history, (before, first), controls)
+        if start is None:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
-        parity &= equal
-        spans.append(Span(start, last + _end(rendering, turns, message, controls, eos), message))
-    return Found(spans, parity)
+        parity &= has_parity
+        end = last + _terminator_end(rendering, chat, message, controls, eos)
+        spans.append(Span(start, end, message))
+    return Spans(spans, parity)
 
 
 def _start(
-    text: str, prompts: tuple[str, str], gap: tuple[int, int], controls: ControlTokens
-) -> tuple[int, bool]:
-    """Where a span begins (-1: unknown), and whether the text before it is what inference feeds.
+    text: str, prompt: str, history: str, gap: tuple[int, int], controls: ControlTokens
+) -> tuple[int | None, bool]:
+    """Find where a span starts (rule 1).
 
     Args:
         text: the whole conversation.
-        prompts: the messages before the turn, with and without the generation prompt.
-        gap: where the texts before the turn end, and where its own begin.
+        prompt: the inference prompt: the messages before the turn, with the generation prompt.
+        history: the same without the generation prompt.
+        gap: where the texts of the earlier messages end, and where the turn's texts start.
         controls: finds control tokens.
+
+    Returns:
+        The start, None if it is unknown; and whether the text before it is what inference feeds.
     """
-    prompt, bare = prompts
     before, first = gap
     if text.startswith(prompt) and before <= len(prompt) <= first:
         return len(prompt), True
-    added = prompt[_shared(controls.split(prompt), controls.split(bare)) :]
+    added = prompt[_common_length(controls.split(prompt), controls.split(history)) :]
     between = text[before:first]
     if added and between.count(added) == 1:
         return before + between.index(added) + len(added), False
-    header = _header(controls.split(between), controls.split(added))
-    return (before + header, False) if header else (-1, False)
+    header = _header_length(controls.split(between), controls.split(added))
+    return (before + header if header else None), False
 
 
-def _shared(ours: Parts, theirs: Parts) -> int:
-    """How many characters two texts begin with alike; a control token is shared whole."""
-    shared = 0
-    for one, other in zip(ours, theirs, strict=False):
-        if one != other:
-            if isinstance(one, str) and isinstance(other, str):
-                shared += _same(one, other)
-            break
-        shared += len(_joined([one]))
-    return shared
-
-
-def _same(one: str, other: str) -> int:
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
-
-
-def _header(between: Parts, added: Parts) -> int:
-    """Where a turn's header ends that begins as the generation prompt does; 0: unknown.
+def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
+    """Find where a turn's header ends that starts like the generation prompt (rule 1c).
 
     Args:
-        between: what stands between the texts before the turn and its own.
-        added: the generation prompt. It must begin with a control token that is there once.
+        between: what stands between the texts of the earlier messages and the turn's texts.
+        added: the generation prompt.
+
+    Returns:
+        The length of ``between`` up to the end of the header; 0 if it is unknown.
     """
     if not added or isinstance(added[0], str) or between.count(added[0]) != 1:
         return 0
     start = between.index(added[0])
     ours, theirs = between[start:], added
-    for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+    for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one == other:
             continue
         if isinstance(one, str) and isinstance(other, str):
-            same = _same(one, other)
-            own_text_next = number == len(ours) - 1 and not one[same:].strip()
-            if not own_text_next and same < len(other):
+            same = _common_prefix_length(one, other)
+            turn_text_next = index == len(ours) - 1 and not one[same:].strip()
+            if not turn_text_next and same < len(other):
                 return 0
         break
-    return len(_joined(between[:start])) + _shared(ours, theirs)
+    return len(_joined(between[:start])) + _common_length(ours, theirs)
 
 
-def _end(
-    rendering: Rendering, turns: Turns, message: int, controls: ControlTokens, eos: str | None
+def _terminator_end(
+    rendering: Rendering, chat: TracedChat, message: int, controls: ControlTokens, eos: str | None
 ) -> int:
-    """How far behind a turn's last text its terminator ends."""
+    """Find how many characters after a turn's last text its terminator ends (rule 2)."""
     tail = controls.split(rendering.tail(message))
-    alone = controls.split(turns.until(message).tail(message))
-    goes_on = rendering.goes_on(message)
-    if not _tokens(alone):
-        ending = _joined(alone).rstrip()
-        if not _joined(tail).startswith(ending):
+    at_end = controls.split(chat.until(message).tail(message))
+    if not _tokens(at_end):  # rule 2d
+        plain = _joined(at_end).rstrip()
+        if not _joined(tail).startswith(plain):
             raise not_derivable(f"the end of messages[{message}] is not found in the conversation")
-        return len(ending)
-    followed = tail if goes_on else turns.followed(message)
-    shared = _alike(alone, alone if followed is None else followed)
-    known = _known_ends(turns, message, controls)
-    nothing_left = not _joined(alone[shared:]).strip()
-    if followed is None and len(_tokens(alone)) > 1:
+        return len(plain)
+    is_followed = rendering.is_followed(message)
+    followed: TextAndTokens | None = tail
+    if not is_followed:
+        text = chat.tail_when_followed(message)
+        followed = None if text is None else controls.split(text)
+    common = _common_items(at_end, at_end if followed is None else followed)
+    previous = _previous_terminators(chat, message, controls)
+    nothing_left = not _joined(at_end[common:]).strip()
+    if followed is None and len(_tokens(at_end)) > 1:
         nothing_left = False
-    tokens = _tokens(alone[:shared])
-    ends = [n for n, token in tokens if token.content == eos][:1] or [
-        n for n, token in tokens if nothing_left or token.content in known
+    tokens = _tokens(at_end[:common])
+    ends = [i for i, token in tokens if token.content == eos][:1] or [
+        i for i, token in tokens if nothing_left or token.content in previous
     ]
     if not ends and not tokens:
-        ends = _other_end(tail, alone, known if goes_on else None)
+        ends = _differing_terminator(tail, at_end, previous if is_followed else None)
     if not ends:
-        raise not_derivable(f"messages[{message}] has no terminator that is one for certain")
+        raise not_derivable(f"the terminator of messages[{message}] is not certain")
     return len(_joined(tail[: ends[-1] + 1]))
 
 
-def _other_end(tail: Parts, alone: Parts, known: set[str] | None) -> list[int]:
-    """A terminator within a conversation that is another than at its end, or the one at its end.
+def _differing_terminator(
+    tail: TextAndTokens, at_end: TextAndTokens, previous: set[str] | None
+) -> list[int]:
+    """Find the terminator where it differs at the end of a conversation and within it (rule 2c).
 
     Args:
-        tail: what stands behind the turn's last text.
-        alone: the same when the conversation ends there.
-        known: what ends the message before; None for the last turn.
+        tail: what stands after the turn's last text.
+        at_end: the same when the conversation ends with this turn.
+        previous: what ends the message before; None for the last turn.
+
+    Returns:
+        The index of the terminator in ``tail``, as a list; empty if it is unknown.
     """
     tokens = _tokens(tail)
-    if known is None:
+    if previous is None:
         return [tokens[0][0]] if len(tokens) == 1 else []
     first = tokens[0][0] if tokens else -1
     header_next = len(tokens) > 1 and not _joined(tail[first + 1 : tokens[1][0]]).strip()
-    same_lead = _joined(tail[:first]).strip() == _joined(alone[: _tokens(alone)[0][0]]).strip()
-    ends = header_next and same_lead and tokens[0][1].content in known
-    return [first] if ends else []
+    same_lead = _joined(tail[:first]).strip() == _joined(at_end[: _tokens(at_end)[0][0]]).strip()
+    is_certain = header_next and same_lead and tokens[0][1].content in previous
+    return [first] if is_certain else []
 
 
-def _known_ends(turns: Turns, message: int, controls: ControlTokens) -> set[str]:
-    """The control token that ends the message before, if one does."""
+def _previous_terminators(chat: TracedChat, message: int, controls: ControlTokens) -> set[str]:
+    """Return the control token that ends the message before, as a set; empty if there is none."""
     if not message:
         return set()
     try:
-        before = turns.until(message - 1).tail(message - 1)
-    except RecordError:  # the template does not render a conversation that ends there
+        tail = chat.until(message - 1).tail(message - 1)
+    except RecordError:  # the template does not accept a conversation that ends there
         return set()
-    return {token.content for _, token in _tokens(controls.split(before))[:1]}
+    return {token.content for _, token in _tokens(controls.split(tail))[:1]}
 
 
-def _alike(ours: Parts, theirs: Parts) -> int:
-    """How many parts two texts begin with alike, but for the white space around text."""
-    for number, (one, other) in enumerate(zip(ours, theirs, strict=False)):
+def _common_length(ours: TextAndTokens, theirs: TextAndTokens) -> int:
+    """Return how many characters of their start two texts share; never a part of a control token.
+
+    >>> _common_length(["ab"], ["ac"])
+    1
+    """
+    length = 0
+    for one, other in zip(ours, theirs, strict=False):
+        if one != other:
+            if isinstance(one, str) and isinstance(other, str):
+                length += _common_prefix_length(one, other)
+            break
+        length += len(_joined([one]))
+    return length
+
+
+def _common_prefix_length(one: str, other: str) -> int:
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+
+
+def _common_items(ours: TextAndTokens, theirs: TextAndTokens) -> int:
+    """Return how many items two texts share at their start; outer white space does not count."""
+    for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         both_text = isinstance(one, str) and isinstance(other, str)
         if one != other and not (both_text and _joined([one]).strip() == _joined([other]).strip()):
-            return number
+            return index
     return min(len(ours), len(theirs))
 
 
-def _tokens(parts: Parts) -> list[tuple[int, AddedToken]]:
-    """The control tokens, each with its place among the parts."""
-    return [(n, part) for n, part in enumerate(parts) if isinstance(part, AddedToken)]
+def _tokens(items: TextAndTokens) -> list[tuple[int, AddedToken]]:
+    """Return the control tokens, each with its index among the items."""
+    return [(index, item) for index, item in enumerate(items) if isinstance(item, AddedToken)]
 
 
-def _joined(parts: Parts) -> str:
-    return "".join([part.content if isinstance(part, AddedToken) else part for part in parts])
+def _joined(items: TextAndTokens) -> str:
+    return "".join([item.content if isinstance(item, AddedToken) else item for item in items])
 
 
 def not_derivable(why: str) -> RecordError:
-    """The refusal."""
+    """Return the error for a record whose spans cannot be determined."""
     return RecordError(
         "span_not_derivable",
-        f"what the chat template trains cannot be told for certain: {why}",
+        f"it is not certain what the chat template trains: {why}",
         "Use a template with {% generation %} markers, fix the record",
     )

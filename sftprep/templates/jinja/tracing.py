@@ -1,171 +1,219 @@
-"""Marks around a record's texts, so that they are found again in what a template made of them.
+"""Tracing marks: find a record's texts again in what a template made of them.
 
 In     a record's messages and tools.
-Out    ``marked``: the same structure with each text bracketed by marks, and each object or list in
-       it as one that is bracketed when it is dumped as JSON. ``unmark`` takes the marks out of
-       rendered text and says where they were.
-Keeps  outer white space outside the marks, so that a template that trims does not see them.
-Never  uses a mark that data could hold: its key is 64 random bits, new each time. The text that is
-       encoded is rendered without marks.
+Out    ``Tracer.marked``: a copy with a mark before and after each text. ``Tracer.dump``, to be used
+       as the template's ``tojson``: puts marks around the JSON of a whole object or list.
+       ``Tracer.unmarked``: the rendered text without marks, and where each mark stood.
+Keeps  the outer white space of a text outside its marks, so that a template that trims texts trims
+       a marked text in the same way.
+Never  uses a mark that data could contain: each tracer has a new key of 64 random bits. The text
+       that is encoded in the end is always rendered without marks.
 
-``<think>`` and ``</think>`` in a text are left bare, since templates look for them; what lies
-between is marked piece by piece.
+The tags ``<think>`` and ``</think>`` in a text stay without marks, because templates look for them.
+The *segments* of the text before, between and after the tags are marked one by one.
 """
 
 import json
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 Path = tuple[str | int, ...]
-"""How a text is reached from the record: ("messages", 0, "content")."""
+"""The keys and indexes that lead from the record to a text: ("messages", 0, "content")."""
 
 THINK = re.compile(r"(</?think>)")
-
-
+GENERATION = -1
+"""The ``Mark.origin`` of the template's own ``{% generation %}`` markers."""
 WHOLE = 0
+"""The ``Origin.segments`` of a text that is taken as a whole, think tags included."""
 
 
-class Slot(NamedTuple):
-    """A text of the record, or a piece of one."""
+class Origin(NamedTuple):
+    """Where a rendered text comes from: a text of the record, or one segment of a text."""
 
     path: Path
-    piece: int = 0  # of a text that holds think tags; 0 for the whole of others
-    pieces: int = 1  # WHOLE: all of it, tags included
-    dumped: bool = False  # an object or list, written as JSON
+    segment: int = 0  # index of the segment, if the text has think tags
+    segments: int = 1  # number of segments; WHOLE: all of the text, think tags included
+    as_json: bool = False  # the template wrote it with ``tojson``
 
     def of(self, text: str) -> str:
-        """The slot's part of a text.
+        """Return this segment of a text.
 
         Raises:
-            LookupError: the text has other think tags.
+            LookupError: the text has another number of think tags.
         """
-        if self.pieces == WHOLE:
+        if self.segments == WHOLE:
             return text
-        parts = THINK.split(text)
-        if len(parts) != 2 * self.pieces - 1:
+        found = THINK.split(text)
+        if len(found) != 2 * self.segments - 1:
             raise LookupError
-        return parts[2 * self.piece]
+        return found[2 * self.segment]
 
 
-class Event(NamedTuple):
-    """Where a mark stood, in the text without marks."""
+class Mark(NamedTuple):
+    """A mark that was found in rendered text."""
 
-    position: int
-    slot: int  # number; GENERATION for the template's own markers
+    position: int  # in the text without marks
+    origin: int  # index into ``Rendering.origins``, or GENERATION
     opens: bool
 
 
-GENERATION = -1
+class Rendering(NamedTuple):
+    """A rendered conversation, and where the record's texts stand in it."""
+
+    text: str  # without marks
+    marks: Sequence[Mark]
+    origins: Sequence[Origin]
+
+    def text_marks(self) -> Iterator[tuple[Mark, Origin]]:
+        """Yield the marks of the record's texts, without those of ``{% generation %}``."""
+        for mark in self.marks:
+            if mark.origin != GENERATION:
+                yield mark, self.origins[mark.origin]
+
+    def positions(self, message: int) -> list[int]:
+        """Return where the texts of a message begin and end."""
+        prefix = ("messages", message)
+        return [mark.position for mark, origin in self.text_marks() if origin.path[:2] == prefix]
+
+    def other_positions(self, message: int) -> list[int]:
+        """Return where the texts of all other messages and of the tools begin and end."""
+        prefix = ("messages", message)
+        return [mark.position for mark, origin in self.text_marks() if origin.path[:2] != prefix]
+
+    def tail(self, message: int) -> str:
+        """Return the text between a message's last text and the next text of another message."""
+        last = max(self.positions(message), default=len(self.text))
+        later = (p for p in self.other_positions(message) if p >= last)
+        return self.text[last : min(later, default=len(self.text))]
+
+    def is_followed(self, message: int) -> bool:
+        """Tell whether texts of other messages stand after this message's texts."""
+        last = max(self.positions(message), default=len(self.text))
+        return any(position >= last for position in self.other_positions(message))
 
 
-class Dumped(dict[str, Any]):
-    """An object that is bracketed when it is dumped."""
+class TracedDict(dict[str, Any]):
+    """A marked copy of an object; ``Tracer.dump`` writes the original, with marks around it."""
 
-    slot: int
+    origin: int
     original: Any
 
 
-class DumpedList(list[Any]):
-    """A list that is bracketed when it is dumped."""
+class TracedList(list[Any]):
+    """A marked copy of a list; ``Tracer.dump`` writes the original, with marks around it."""
 
-    slot: int
+    origin: int
     original: Any
 
 
-class Marks:
-    """One way of marking: with a key of its own, for the texts that ``wanted`` names."""
+class Tracer:
+    """Puts marks around texts, and finds them again. It is used for a single rendering.
+
+    Args:
+        wanted: which texts to mark, by their paths.
+    """
 
     def __init__(self, wanted: Callable[[Path], bool] = lambda path: True) -> None:
         self._wanted = wanted
         self._key = secrets.token_hex(8)
-        self._mark = re.compile(rf"{self._key}(-?\d+)([oc])z")
-        self.slots: list[Slot] = []
-        self.unmarked: list[str] = []  # texts that were left as they are
-        self.dumps: dict[int, dict[str, Any]] = {}  # slot -> how it was dumped
-        self._texts: dict[str, tuple[Path, str]] = {}  # a marked text -> where it is from, and it
+        self._pattern = re.compile(rf"{self._key}(-?\d+)([oc])z")
+        self._marked_texts: dict[str, tuple[Path, str]] = {}  # marked text -> path and text
+        self.origins: list[Origin] = []
+        self.texts_without_marks: list[str] = []
+        self.json_options: dict[int, dict[str, Any]] = {}  # origin -> options of ``tojson``
 
     def marked(self, value: Any, path: Path) -> Any:
-        """A copy of a record's part with marks."""
+        """Return a copy of a value of the record, with marks around the texts in it."""
         if isinstance(value, str):
             return self._marked_text(value, path)
         if isinstance(value, dict):
-            made = Dumped()
+            entries = TracedDict()
             for key, entry in value.items():
-                made[key] = self.marked(entry, (*path, key))
-            return self._container(made, value, path)
+                entries[key] = self.marked(entry, (*path, key))
+            return self._traced(entries, value, path)
         if isinstance(value, list):
-            entries = [self.marked(entry, (*path, i)) for i, entry in enumerate(value)]
-            return self._container(DumpedList(entries), value, path)
+            items = [self.marked(item, (*path, i)) for i, item in enumerate(value)]
+            return self._traced(TracedList(items), value, path)
         return value
 
-    def _container(self, made: Any, original: Any, path: Path) -> Any:
-        made.slot = self._new(Slot(path, dumped=True))
-        made.original = original
-        return made
+    def dump(self, value: Any, **options: Any) -> str:
+        """Return JSON, with marks around it if the value is an object, list or text of the record.
 
-    def _new(self, slot: Slot) -> int:
-        self.slots.append(slot)
-        return len(self.slots) - 1
+        Args:
+            value: what the template passes to ``tojson``.
+            options: as for ``json.dumps``.
+        """
+        if isinstance(value, TracedDict | TracedList):
+            origin, original = value.origin, value.original
+        elif isinstance(value, str) and value in self._marked_texts:
+            path, original = self._marked_texts[value]
+            origin = self._add(Origin(path, as_json=True))
+        else:
+            return json.dumps(value, **options)
+        opening, closing = self.marks(origin)
+        self.json_options[origin] = options
+        return f"{opening}{json.dumps(original, **options)}{closing}"
+
+    def unmarked(self, rendered: str) -> Rendering:
+        """Take the marks out of rendered text."""
+        marks: list[Mark] = []
+        texts: list[str] = []
+        length = position = 0
+        for match in self._pattern.finditer(rendered):
+            texts.append(rendered[position : match.start()])
+            length += match.start() - position
+            position = match.end()
+            marks.append(Mark(length, int(match[1]), match[2] == "o"))
+        return Rendering("".join([*texts, rendered[position:]]), marks, self.origins)
+
+    def marks(self, origin: int) -> tuple[str, str]:
+        """Return the opening and the closing mark of an origin."""
+        return f"{self._key}{origin}oz", f"{self._key}{origin}cz"
+
+    def _traced(
+        self, value: TracedDict | TracedList, original: Any, path: Path
+    ) -> TracedDict | TracedList:
+        value.origin = self._add(Origin(path, as_json=True))
+        value.original = original
+        return value
+
+    def _add(self, origin: Origin) -> int:
+        """Add an origin; return its index."""
+        self.origins.append(origin)
+        return len(self.origins) - 1
 
     def _marked_text(self, text: str, path: Path) -> str:
         if not text.strip():
-            return text  # with marks it would no longer be empty, which templates ask for
+            return text  # templates ask whether a text is empty, and a marked one never is
         if path[-1] == "role":
-            return text  # one of a few words
+            return text  # templates compare it, and it can only be one of a few words
         if path[-1] == "type" or not self._wanted(path):
-            self.unmarked.append(text)
+            self.texts_without_marks.append(text)
             return text
-        parts = THINK.split(text)
-        count = (len(parts) + 1) // 2
+        segments = THINK.split(text)  # at odd indexes: the think tags
+        count = (len(segments) + 1) // 2
         marked = []
-        for index, part in enumerate(parts):
-            bare = index % 2 or (index and not part.strip())
-            slot = None if bare else self._new(Slot(path, index // 2, count))
-            marked.append(part if slot is None else self._bracketed(part, slot))
-        self._texts["".join(marked)] = (path, text)
+        for index, segment in enumerate(segments):
+            if index % 2 or (index and not segment.strip()):
+                marked.append(segment)
+            else:
+                origin = self._add(Origin(path, index // 2, count))
+                marked.append(self._with_marks(segment, origin))
+        self._marked_texts["".join(marked)] = (path, text)
         return "".join(marked)
 
-    def _bracketed(self, text: str, slot: int) -> str:
+    def _with_marks(self, text: str, origin: int) -> str:
         lead, core, tail = trimmed(text)
-        left, right = self.brackets(slot)
-        if not core:  # white space in front of a think tag
-            return f"{text}{left}{right}"
-        return f"{lead}{left}{core}{right}{tail}"
-
-    def brackets(self, slot: int) -> tuple[str, str]:
-        """The marks of a slot."""
-        return f"{self._key}{slot}oz", f"{self._key}{slot}cz"
-
-    def dump(self, value: Any, **options: Any) -> str:
-        """``tojson`` that brackets what is a whole object, list or text of the record."""
-        if isinstance(value, Dumped | DumpedList):
-            slot, original = value.slot, value.original
-        elif isinstance(value, str) and value in self._texts:
-            path, original = self._texts[value]
-            slot = self._new(Slot(path, dumped=True))
-        else:
-            return json.dumps(value, **options)
-        left, right = self.brackets(slot)
-        self.dumps[slot] = options
-        return f"{left}{json.dumps(original, **options)}{right}"
-
-    def unmark(self, rendered: str) -> tuple[str, list[Event]]:
-        """Rendered text without marks, and where they stood."""
-        events: list[Event] = []
-        parts: list[str] = []
-        length = position = 0
-        for match in self._mark.finditer(rendered):
-            parts.append(rendered[position : match.start()])
-            length += match.start() - position
-            position = match.end()
-            events.append(Event(length, int(match[1]), match[2] == "o"))
-        return "".join([*parts, rendered[position:]]), events
+        opening, closing = self.marks(origin)
+        if not core:  # white space before a think tag
+            return f"{text}{opening}{closing}"
+        return f"{lead}{opening}{core}{closing}{tail}"
 
 
 def trimmed(text: str) -> tuple[str, str, str]:
-    r"""A text in three: outer white space, the rest, outer white space.
+    r"""Return a text in three: its leading white space, the text in between, the trailing one.
 
     >>> trimmed(" a b\\n")
     (' ', 'a b', '\\n')
@@ -177,20 +225,20 @@ def trimmed(text: str) -> tuple[str, str, str]:
     return lead, core, text[len(lead) + len(core) :]
 
 
-def text_at(root: dict[str, Any], path: Path) -> Any:
-    """What a path leads to.
+def value_at(record: dict[str, Any], path: Path) -> Any:
+    """Return what a path leads to.
 
     Raises:
         LookupError, TypeError: the record has another structure.
     """
-    value: Any = root
+    value: Any = record
     for key in path:
         value = value[key]
     return value
 
 
 def texts_of(value: Any) -> Iterator[str]:
-    """Every text in a record's part, keys included."""
+    """Yield every text in a value of a record, keys included."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -203,7 +251,7 @@ def texts_of(value: Any) -> Iterator[str]:
 
 
 def keys_of(value: Any) -> Iterator[str]:
-    """Every key in a record's part."""
+    """Yield every key in an object or list of a record."""
     if isinstance(value, dict):
         yield from value
     for entry in value.values() if isinstance(value, dict) else value:

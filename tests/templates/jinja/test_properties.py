@@ -1,4 +1,4 @@
-"""Generated conversations through several templates: exactly what was to be trained is trained."""
+"""ChatRenderer on generated conversations: exactly what is to be trained is trained."""
 
 import json
 from collections.abc import Callable
@@ -6,10 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from templates.jinja.test_chat_renderer import CALLS, CHATML, renderer, shown
-
-from sftprep.schemas.chat import chat_normalizer
-from sftprep.schemas.fields import Fields
+from templates.jinja.chats import CALLS, CHATML, chat_of, renderer, shown
 
 TEXTS = st.one_of(
     st.text(max_size=12),
@@ -44,7 +41,7 @@ KNOWN: dict[str, tuple[str, Callable[[str, str], str], Callable[[str], str], str
 
 
 def expected(name: str, exchanges: list[tuple[str, str, bool | None]], train_on: str) -> str:
-    """What such a conversation must be, written down turn by turn."""
+    """Return what the renderer must write, turn by turn."""
     _, turn, body, ending = KNOWN[name]
     end = ending.replace("⟧", "")
     text = ""
@@ -56,7 +53,7 @@ def expected(name: str, exchanges: list[tuple[str, str, bool | None]], train_on:
 
 
 def as_record(exchanges: list[tuple[str, str, bool | None]]) -> dict[str, Any]:
-    """The conversation as messages."""
+    """Return the conversation as a record of messages."""
     messages: list[dict[str, Any]] = []
     for user, answer, train in exchanges:
         messages += [
@@ -71,7 +68,7 @@ def as_record(exchanges: list[tuple[str, str, bool | None]]) -> dict[str, Any]:
 def test_trained_text_is_what_was_to_be_trained(
     name: str, exchanges: list[tuple[str, str, bool | None]], train_on: str
 ) -> None:
-    """Each answer that is to be trained, with its terminator, and nothing else."""
+    """Each answer that is to be trained is trained with its terminator, and nothing else is."""
     made = renderer(KNOWN[name][0], train_on=train_on)
     assert shown(made, as_record(exchanges)) == expected(name, exchanges, train_on)
 
@@ -81,7 +78,7 @@ def test_trained_text_is_what_was_to_be_trained(
 def test_a_remembered_skeleton_gives_what_a_new_one_gives(
     name: str, conversations: list[list[tuple[str, str, bool | None]]]
 ) -> None:
-    """What was derived for another record changes nothing."""
+    """A skeleton that was derived from another record does not change the result."""
     made = renderer(KNOWN[name][0])
     for exchanges in conversations:
         record = as_record(exchanges)
@@ -93,7 +90,7 @@ def test_a_remembered_skeleton_gives_what_a_new_one_gives(
 def test_tool_results_are_never_trained(
     answer: str, arguments: dict[str, Any], result: str
 ) -> None:
-    """Calls are trained as they are written, what the tool says is not."""
+    """Tool calls are trained as the template writes them; the tool's result is not."""
     call = {"type": "function", "function": {"name": "f", "arguments": arguments}}
     record = {
         "messages": [
@@ -104,8 +101,7 @@ def test_tool_results_are_never_trained(
         ]
     }
     made = renderer(CALLS)
-    rendered = made.render(chat_normalizer("messages", Fields({}))(record))
-    assert isinstance(rendered.shape, int)
+    rendered = made.render(chat_of(record))
     trained = [piece for piece in made.pieces(rendered.shape) if piece.trained]
     texts = [rendered.contents[p.slot] if p.slot >= 0 else p.text for p in trained]
     dumped = json.dumps(call["function"], ensure_ascii=False)

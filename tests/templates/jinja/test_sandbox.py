@@ -1,6 +1,8 @@
-"""The sandbox: a template can do nothing but render, comes to an end, and does not vary."""
+"""The sandbox: a template can only render, it always ends, and its result never varies."""
 
 import re
+import signal
+import threading
 import time
 from datetime import date
 from pathlib import Path
@@ -12,24 +14,23 @@ import pytest
 from toys import SAMPLE_TOKENIZER, write_jsonl
 from typer.testing import CliRunner
 
-import sftprep.templates.jinja.sandbox
 from sftprep.cli.app import app
 from sftprep.errors import RecordError, TemplateError
-from sftprep.templates.jinja.sandbox import Sandbox
+from sftprep.templates.jinja.sandbox import Sandbox, _Environment
 
 CORPUS = Path(__file__).resolve().parents[4] / "shared/corpora/modelaudit_jinja2_samples"
 MESSAGES = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]
 
 
 def rendered(source: str, *, today: date | None = None, **variables: Any) -> str:
-    """What a template makes of two messages."""
+    """Return what a template makes of two messages."""
     sandbox = Sandbox(source, name="t.jinja", today=today, variables=variables)
     return sandbox.render(MESSAGES, None, size=10)
 
 
 BOMBS = {
     "product": "{{ 'a' * 10**9 }}",
-    "product, turned round": "{{ 10**9 * 'a' }}",
+    "product, reversed": "{{ 10**9 * 'a' }}",
     "list": "{{ [0] * 10**9 }}",
     "power": "{{ 9**9**9 }}",
     "percent": "{{ '%1000000000d' % 1 }}",
@@ -53,12 +54,12 @@ BOMBS = {
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused_at_once(name: str) -> None:
-    """What would fill the memory or the output is refused before it does."""
-    start = time.monotonic()
+    """What would fill the memory or the output is refused before it gets large."""
+    start = time.process_time()
     with pytest.raises(RecordError) as caught:
         rendered(BOMBS[name])
     assert caught.value.reason in ("template_limit", "template_failed")
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 ENDLESS = {
@@ -71,26 +72,67 @@ ENDLESS = {
 
 
 @pytest.mark.parametrize("name", ENDLESS)
-def test_endless_templates_are_interrupted(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A record is given up after a while; a template that does it again and again is not run."""
-    monkeypatch.setattr(sftprep.templates.jinja.sandbox, "SECONDS", 0.1)
-    sandbox = Sandbox(ENDLESS[name], name="t.jinja", today=None, variables={})
-    reasons = []
+def test_endless_templates_are_interrupted(name: str) -> None:
+    """A record that takes too long is refused; after the third of them, the template is."""
+    sandbox = Sandbox(ENDLESS[name], name="t.jinja", today=None, variables={}, seconds=0.1)
     for _ in range(2):
         with pytest.raises(RecordError) as caught:
             sandbox.render(MESSAGES, None, size=10)
-        reasons.append(caught.value.reason)
-    assert reasons == ["template_limit"] * 2
-    with pytest.raises(TemplateError, match="did not come to an end"):
+        assert (caught.value.reason, caught.value.problem) == (
+            "template_limit",
+            "chat template t.jinja did not finish within 0.1 seconds",
+        )
+    with pytest.raises(TemplateError) as ended:
+        sandbox.render(MESSAGES, None, size=10)
+    assert str(ended.value) == (
+        "chat template t.jinja did not finish within 0.1 seconds for 3 records. "
+        "Correct the template."
+    )
+
+
+def test_patience_says_how_many_records_may_take_too_long() -> None:
+    """Without patience, the first record that takes too long ends the run."""
+    sandbox = Sandbox(
+        ENDLESS["loop"], name="t.jinja", today=None, variables={}, seconds=0.1, patience=1
+    )
+    with pytest.raises(TemplateError, match="for 1 record"):
         sandbox.render(MESSAGES, None, size=10)
 
 
-def test_constants_are_not_worked_out_by_the_compiler() -> None:
-    """Filters on constants wait for the limits of rendering."""
-    source = "{{ 'x'" + "|replace('x', '" + "x" * 900 + "')" * 1 + "|length }}"
+def test_no_alarm_is_left_after_rendering() -> None:
+    """The time limit of one record never interrupts what the process does next."""
+    rendered("x")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+    with pytest.raises(RecordError):
+        rendered("{{ 1 / 0 }}")
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+def test_a_template_can_be_rendered_in_another_thread() -> None:
+    """Only a main thread receives signals; elsewhere there is no time limit."""
+    texts: list[str] = []
+    thread = threading.Thread(target=lambda: texts.append(rendered("x")))
+    thread.start()
+    thread.join()
+    assert texts == ["x"]
+
+
+def test_tracing_ends_with_its_context() -> None:
+    """Marks and another ``tojson`` are used only within the context."""
+    source = "{% generation %}{{ [1] | tojson }}{% endgeneration %}"
+    sandbox = Sandbox(source, name="t.jinja", today=None, variables={})
+    with sandbox.tracing(("<", ">"), lambda value, **options: f"{value}{sorted(options)}"):
+        inside = sandbox.render(MESSAGES, None, size=10)
+    assert inside == "<[1]['ensure_ascii', 'indent', 'separators', 'sort_keys']>"
+    assert sandbox.render(MESSAGES, None, size=10) == "[1]"
+
+
+def test_filters_of_constants_are_not_evaluated_by_the_compiler() -> None:
+    """They are evaluated while rendering, where the limits apply."""
+    source = "{{ 'x'|replace('x', '" + "x" * 900 + "')|length }}"
     sandbox = Sandbox(source, name="t.jinja", today=None, variables={})
     assert sandbox.render(MESSAGES, None, size=10) == "900"
-    compiler = sftprep.templates.jinja.sandbox._Environment(None)
+    compiler = _Environment(None)
     seen: list[str] = []
     compiler.filters["note"] = lambda text: [seen.append(text), text][1]  # type: ignore[func-returns-value]
     template = compiler.compiled("{{ 'a' | note }}")
@@ -120,8 +162,8 @@ ESCAPES = [
 
 
 @pytest.mark.parametrize("source", ESCAPES)
-def test_nothing_is_reached(source: str) -> None:
-    """No attribute of Python, no file, no change of what was given."""
+def test_a_template_reaches_nothing_outside(source: str) -> None:
+    """It gets at no Python attribute and no file, and cannot change the messages."""
     before = orjson.dumps(MESSAGES)
     try:
         text = rendered(source)
@@ -131,8 +173,8 @@ def test_nothing_is_reached(source: str) -> None:
     assert orjson.dumps(MESSAGES) == before
 
 
-def test_what_varies_is_gone() -> None:
-    """There is no chance, and only the date that was given."""
+def test_nothing_random_or_current_is_available() -> None:
+    """There are no random numbers, and no date except the one that was given."""
     with pytest.raises(TemplateError, match="random"):
         rendered("{{ [1, 2] | random }}")
     with pytest.raises(TemplateError, match="--date"):
@@ -142,8 +184,8 @@ def test_what_varies_is_gone() -> None:
     )
 
 
-def test_as_transformers() -> None:
-    """Blocks are trimmed, JSON is not escaped, loops can be left, exceptions are the template's."""
+def test_templates_render_as_in_transformers() -> None:
+    """Blocks are trimmed, JSON is not escaped, loops can break, and a template can refuse."""
     assert rendered("{% if true %}\n  a\n  {% endif %}\nb") == "  a\nb"
     assert rendered("{{ {'k': '<é>'} | tojson }}") == '{"k": "<é>"}'
     assert rendered("{% for m in messages %}{{ m.role }}{% break %}{% endfor %}") == "user"
@@ -157,8 +199,8 @@ def test_as_transformers() -> None:
 
 
 @pytest.mark.parametrize("source", ["{% if %}", "{{ x | nothing }}", "{% endfor %}", "{{ " * 5])
-def test_what_is_no_template(source: str) -> None:
-    """A template that cannot be compiled is refused with its line."""
+def test_a_source_that_does_not_compile_is_refused(source: str) -> None:
+    """The error names the line."""
     with pytest.raises(TemplateError, match="line 1"):
         rendered(source)
 
@@ -169,34 +211,32 @@ def test_what_is_no_template(source: str) -> None:
         pytest.param(
             ENDLESS["loop"],
             2,
-            "did not come to an end",
-            marks=pytest.mark.conformance,
+            "did not finish",
+            marks=pytest.mark.conformance,  # takes 15 seconds
             id="endless",
-        ),  # it takes its time
+        ),
         ("{{ 'a' * 10**9 }}", 65, "too long"),
         ("{{ strftime_now('%Y') }}", 2, "--date"),
         ("{% if messages[0].content == 'hi' %}{{ 1 / 0 }}{% endif %}", 65, "ZeroDivisionError"),
         ("{% if %}", 2, "line 1"),
     ],
 )
-def test_a_bad_template_fails_its_run(tmp_path: Path, source: str, code: int, words: str) -> None:
-    """The command ends, with a message that says what the template did."""
+def test_a_bad_template_ends_the_run(tmp_path: Path, source: str, code: int, words: str) -> None:
+    """The command ends by itself, and its message says what the template did."""
     template = tmp_path / "bad.jinja"
     template.write_text(source)
     data = write_jsonl(tmp_path / "in.jsonl", [{"messages": MESSAGES}] * 4)
-    start = time.monotonic()
     run = CliRunner().invoke(
         app,
         ["prepare", str(data), "--output", str(tmp_path / "out"), "--tokenizer",
          str(SAMPLE_TOKENIZER), "--template", str(template), "--workers", "1"],
     )  # fmt: skip
     assert (run.exit_code, words in run.stderr) == (code, True), run.stderr
-    assert time.monotonic() - start < 30
     assert not (tmp_path / "out").exists()
 
 
 def samples() -> list[tuple[str, str]]:
-    """Every template among the samples, by file."""
+    """Return the name and the source of every template among the samples."""
     found = []
     for path in sorted(CORPUS.rglob("*")):
         if not path.is_file() or path.name == "LICENSE":
@@ -215,9 +255,9 @@ def samples() -> list[tuple[str, str]]:
 
 
 @pytest.mark.conformance
-@pytest.mark.skipif(not CORPUS.is_dir(), reason="the folder shared is not beside the repository")
-def test_samples_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Malicious samples execute, open and connect to nothing; benign ones render as in Jinja."""
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the folder shared is missing")
+def test_collected_samples_are_harmless() -> None:
+    """Malicious templates run no code and open nothing; benign ones render as in plain Jinja."""
     import sys
 
     watched: list[str] = []
@@ -228,14 +268,13 @@ def test_samples_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
             watched.append(event)
 
     sys.addaudithook(hook)
-    monkeypatch.setattr(sftprep.templates.jinja.sandbox, "SECONDS", 1.0)
     names = {"bos_token": "<s>", "eos_token": "</s>"}
     compared = 0
     found = samples()
     for name, source in found:
         ours: str | None = None
         try:
-            sandbox = Sandbox(source, name=name, today=date(2026, 1, 1), variables=names)
+            sandbox = Sandbox(source, name=name, today=date(2026, 1, 1), variables=names, seconds=1)
             active = True
             ours = sandbox.render(MESSAGES, None, size=100)
         except (RecordError, TemplateError):

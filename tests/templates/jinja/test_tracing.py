@@ -1,57 +1,185 @@
-"""Marks: put in and taken out again, they leave the text as it was."""
+"""Tracing marks: put around texts, found again in rendered text, and taken out."""
 
 import pytest
 
-from sftprep.templates.jinja.tracing import Event, Marks, Slot, trimmed
+from sftprep.templates.jinja.tracing import (
+    GENERATION,
+    WHOLE,
+    Mark,
+    Origin,
+    Rendering,
+    Tracer,
+    keys_of,
+    texts_of,
+    trimmed,
+    value_at,
+)
 
 
 @pytest.mark.parametrize(
     "text", ["a", " a ", "\n", "", "<think>a</think>b", " <think>", "a</think> ", "{{ x }}", "0oz"]
 )
-def test_unmark_gives_the_text_back(text: str) -> None:
-    """Whatever a text holds, it is the same without its marks, outer white space outermost."""
-    marks = Marks()
-    marked = marks.marked(text, ("messages", 0, "content"))
-    assert marks.unmark(marked)[0] == text
-    assert marks.unmark(marked.strip())[0] == text.strip()
+def test_taking_marks_out_gives_the_text_back(text: str) -> None:
+    """This holds for every text, and also after a template has trimmed the marked text."""
+    tracer = Tracer()
+    marked = tracer.marked(text, ("messages", 0, "content"))
+    assert tracer.unmarked(marked).text == text
+    assert tracer.unmarked(marked.strip()).text == text.strip()
 
 
-def test_where_marks_stood() -> None:
-    """Events tell the places in the text without marks, inside its outer white space."""
-    marks = Marks()
-    marked = marks.marked({"content": " ab ", "role": "user"}, ("messages", 0))
-    assert marks.unmark(f"x{marked['content']}y{marked['role']}") == (
-        "x ab yuser",
-        [Event(2, 0, True), Event(4, 0, False)],
-    )
-    assert marks.slots == [
-        Slot(("messages", 0, "content")),
-        Slot(("messages", 0), dumped=True),
+def test_marks_are_found_with_their_positions_and_origins() -> None:
+    """Positions are those in the text without marks; outer white space is outside the marks."""
+    tracer = Tracer()
+    marked = tracer.marked({"content": " ab ", "role": "user"}, ("messages", 0))
+    rendering = tracer.unmarked(f"x{marked['content']}y{marked['role']}")
+    assert rendering.text == "x ab yuser"
+    assert rendering.marks == [Mark(2, 0, True), Mark(4, 0, False)]
+    assert tracer.origins == [
+        Origin(("messages", 0, "content")),
+        Origin(("messages", 0), as_json=True),
     ]
 
 
-def test_what_is_dumped_is_whole() -> None:
-    """JSON of an object is that of the object without marks, and one content."""
-    marks = Marks()
+def test_an_object_in_json_has_one_pair_of_marks() -> None:
+    """The JSON is that of the original object, without marks inside."""
+    tracer = Tracer()
     value = {"a": ["é", {"b": 1}]}
-    marked = marks.marked(value, ("tools", 0))
-    text, events = marks.unmark(marks.dump(marked, ensure_ascii=False))
+    marked = tracer.marked(value, ("tools", 0))
+    text, marks, _ = tracer.unmarked(tracer.dump(marked, ensure_ascii=False))
     assert text == '{"a": ["é", {"b": 1}]}'
-    assert [(e.position, e.opens) for e in events] == [(0, True), (len(text), False)]
+    assert [(e.position, e.opens) for e in marks] == [(0, True), (len(text), False)]
 
 
-def test_keys_differ() -> None:
-    """No two markings share a mark, so that no data can hold one."""
+def test_every_tracer_has_marks_of_its_own() -> None:
+    """Data cannot contain a mark, because nobody knows it in advance."""
     path = ("messages", 0, "content")
-    first, second = Marks(), Marks()
+    first, second = Tracer(), Tracer()
     assert first.marked("a", path) != second.marked("a", path)
-    assert second.unmark(first.marked("a", path))[1] == []
+    assert second.unmarked(first.marked("a", path)).marks == []
 
 
 @pytest.mark.parametrize(
-    ("text", "parts"),
+    ("text", "expected"),
     [("a", ("", "a", "")), (" a b\n", (" ", "a b", "\n")), (" ", ("", "", " ")), ("", ("",) * 3)],
 )
-def test_trimmed(text: str, parts: tuple[str, str, str]) -> None:
-    """Three parts that are the text again."""
-    assert trimmed(text) == parts
+def test_trimmed_gives_three_texts_that_are_the_text_together(
+    text: str, expected: tuple[str, str, str]
+) -> None:
+    """White space alone counts as trailing."""
+    assert trimmed(text) == expected
+    assert "".join(expected) == text
+
+
+def test_a_text_in_json_is_marked_too() -> None:
+    """A template may write a single text with ``tojson``; the escaped text is one content."""
+    tracer = Tracer()
+    path = ("messages", 0, "content")
+    marked = tracer.marked('say "hi"', path)
+    rendering = tracer.unmarked("x" + tracer.dump(marked, sort_keys=True))
+    assert rendering.text == 'x"say \\"hi\\""'
+    (start, origin), (end, _) = rendering.text_marks()
+    assert (start.position, end.position, origin) == (1, 13, Origin(path, as_json=True))
+    assert tracer.json_options == {start.origin: {"sort_keys": True}}
+
+
+def test_other_values_in_json_have_no_marks() -> None:
+    """What the template itself builds is template text."""
+    tracer = Tracer()
+    assert tracer.dump({"a": [1]}, indent=None) == '{"a": [1]}'
+    assert tracer.json_options == {}
+
+
+@pytest.mark.parametrize("text", ["", " ", "\n"])
+def test_empty_texts_have_no_marks(text: str) -> None:
+    """Templates ask whether a text is empty, so an empty text must stay empty."""
+    tracer = Tracer()
+    assert tracer.marked(text, ("messages", 0, "content")) == text
+    assert (tracer.origins, tracer.texts_without_marks) == ([], [])
+
+
+def test_roles_types_and_unwanted_texts_have_no_marks() -> None:
+    """Templates compare them. Except for roles, the tracer lists them, so they can be checked."""
+    tracer = Tracer(lambda path: path[-1] != "id")
+    message = {"role": "user", "type": "text", "id": "7", "n": 1, "none": None}
+    assert tracer.marked(message, ("messages", 0)) == message
+    assert tracer.texts_without_marks == ["text", "7"]
+
+
+def test_the_segments_of_a_text_with_think_tags_are_marked_one_by_one() -> None:
+    """The tags stay as they are, because templates look for them."""
+    tracer = Tracer()
+    path = ("messages", 0, "content")
+    marked = tracer.marked("a<think> b </think> ", path)
+    assert marked.count("<think>") == marked.count("</think>") == 1
+    rendering = tracer.unmarked(marked)
+    assert rendering.text == "a<think> b </think> "
+    assert rendering.origins == [Origin(path, 0, 3), Origin(path, 1, 3)]
+    assert [mark.position for mark in rendering.marks] == [0, 1, 9, 10]
+
+
+def test_an_origin_gives_its_segment_of_a_text() -> None:
+    """The text of another record has the same number of think tags, or another structure."""
+    path = ("messages", 0, "content")
+    assert Origin(path).of("a") == "a"
+    assert Origin(path, 1, 3).of("a<think>b</think>c") == "b"
+    assert Origin(path, segments=WHOLE).of("a<think>b</think>c") == "a<think>b</think>c"
+    with pytest.raises(LookupError):
+        Origin(path).of("a<think>b")
+
+
+def rendering_of(*owners: int | str) -> Rendering:
+    """Build a rendering of texts of one character each, with a dot before each of them.
+
+    Args:
+        owners: for each text, the number of its message, or "tools".
+    """
+    origins = [
+        Origin(("tools", 0) if owner == "tools" else ("messages", owner, "content"))
+        for owner in owners
+    ]
+    marks = [
+        mark
+        for i in range(len(owners))
+        for mark in (Mark(2 * i + 1, i, True), Mark(2 * i + 2, i, False))
+    ]
+    return Rendering(".x" * len(owners) + "...", marks, origins)
+
+
+def test_a_rendering_tells_the_positions_of_a_messages_texts() -> None:
+    """All texts of a message count, and the tools belong to no message."""
+    rendering = rendering_of("tools", 0, 1, 1)
+    assert rendering.positions(1) == [5, 6, 7, 8]
+    assert rendering.other_positions(1) == [1, 2, 3, 4]
+    assert rendering.positions(2) == []
+
+
+def test_a_rendering_tells_what_follows_a_message() -> None:
+    """The tail ends at the next message's text, or at the end of the conversation."""
+    rendering = rendering_of(0, 1, 1)
+    assert (rendering.tail(0), rendering.is_followed(0)) == (".", True)
+    assert (rendering.tail(1), rendering.is_followed(1)) == ("...", False)
+    assert (rendering.tail(2), rendering.is_followed(2)) == ("", False)
+
+
+def test_generation_marks_are_not_text_marks() -> None:
+    """``text_marks`` leaves out the template's own markers."""
+    rendering = Rendering("x", [Mark(0, GENERATION, True), Mark(1, GENERATION, False)], [])
+    assert list(rendering.text_marks()) == []
+
+
+def test_paths_lead_to_values() -> None:
+    """A record with another structure raises what dicts and lists raise."""
+    record = {"messages": [{"content": "a"}], "tools": None}
+    assert value_at(record, ("messages", 0, "content")) == "a"
+    with pytest.raises(LookupError):
+        value_at(record, ("messages", 1, "content"))
+    with pytest.raises(TypeError):
+        value_at(record, ("tools", 0))
+
+
+def test_all_texts_and_keys_of_a_value_are_found() -> None:
+    """They are found at any depth, in order."""
+    value = {"a": "b", "c": [{"d": ["e", 1]}, "f"]}
+    assert list(texts_of(value)) == ["a", "b", "c", "d", "e", "f"]
+    assert list(keys_of(value)) == ["a", "c", "d"]
+    assert list(keys_of([value, "x"])) == ["a", "c", "d"]

@@ -1,7 +1,7 @@
-"""Chat templates with every peculiarity met in the wild: what is trained of each, as text.
+"""ChatRenderer: chat templates with the peculiarities that models' templates have.
 
-A rendering is shown with the trained part between ⟦ and ⟧. The templates are small and our own;
-each does one thing that a model's template does.
+Each template here is small, our own, and does one thing that some model's template does. The
+trained text is shown between ⟦ and ⟧.
 """
 
 from collections.abc import Callable
@@ -9,82 +9,20 @@ from datetime import date
 from typing import Any
 
 import pytest
+from templates.jinja.chats import (
+    CALLS,
+    CHATML,
+    call,
+    chat_of,
+    renderer,
+    shown,
+    shown_rendered,
+    tool,
+    turns,
+)
 
-from sftprep.data.control_tokens import AddedToken
+from sftprep.data.pieces import LITERAL, Section
 from sftprep.errors import RecordError
-from sftprep.schemas.chat import chat_normalizer
-from sftprep.schemas.fields import Fields
-from sftprep.templates.jinja.renderer import ChatRenderer
-from sftprep.templates.template import ChatTemplate
-
-TOKENS = (
-    "<s>", "</s>", "<im>", "</im>", "<user>", "<bot>", "<end>", "<call>", "</call>", "<calls>",
-    "</calls>", "<think>", "</think>", "<final>",
-)  # fmt: skip
-CONTROLS = {
-    token: AddedToken(token, 1000 + i, True, False, False, False, False)
-    for i, token in enumerate(TOKENS)
-}
-
-CHATML = (
-    "{% for m in messages %}{{ '<im>' + m.role + '\n' + m.content + '</im>\n' }}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<im>assistant\n' }}{% endif %}"
-)
-CALLS = (
-    "{% for m in messages %}<im>{{ m.role }}\n{{ m.content or '' }}"
-    "{% for c in m.tool_calls or [] %}<call>{{ c.function | tojson }}</call>{% endfor %}"
-    "</im>\n{% endfor %}{% if add_generation_prompt %}<im>assistant\n{% endif %}"
-)
-
-
-def renderer(source: str, **options: Any) -> ChatRenderer:
-    """A renderer for a template written here."""
-    arguments = options.pop("arguments", {})
-    return ChatRenderer(
-        ChatTemplate("t.jinja", source, "", arguments, options.pop("today", None)),
-        variables={"bos_token": "<s>", "eos_token": options.pop("eos", "</s>")},
-        controls=CONTROLS,
-        bos="<s>",
-        train_on=options.pop("train_on", "completion"),
-        **options,
-    )
-
-
-def shown(made: ChatRenderer, record: dict[str, Any]) -> str:
-    """A record's text with its trained parts in brackets."""
-    normalize = chat_normalizer("messages", Fields({}))
-    rendered = made.render(normalize(record))
-    assert isinstance(rendered.shape, int)
-    text = "".join(
-        f"⟦{part}⟧" if piece.trained else part
-        for piece in made.pieces(rendered.shape)
-        for part in [rendered.contents[piece.slot] if piece.slot >= 0 else piece.text]
-    )
-    return text.replace("⟧⟦", "")
-
-
-def turns(*contents: Any) -> dict[str, Any]:
-    """A conversation: user and assistant in turn; a dict is a message of its own."""
-    roles = ("user", "assistant")
-    return {
-        "messages": [
-            c if isinstance(c, dict) else {"role": roles[i % 2], "content": c}
-            for i, c in enumerate(contents)
-        ]
-    }
-
-
-def call(**arguments: Any) -> dict[str, Any]:
-    """An assistant's turn that calls a function."""
-    function = {"name": "f", "arguments": arguments}
-    calls = [{"type": "function", "id": "c1", "function": function}]
-    return {"role": "assistant", "tool_calls": calls}
-
-
-def tool(content: str) -> dict[str, Any]:
-    """A tool's result."""
-    return {"role": "tool", "content": content}
-
 
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "plain": (CHATML, turns("a", "b"), "<im>user\na</im>\n<im>assistant\n⟦b</im>⟧\n"),
@@ -160,7 +98,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         turns("a", "b", "c", "d"),
         "user: a\n###\nassistant: ⟦b\n###⟧\nuser: c\n###\nassistant: ⟦d\n###⟧\n",
     ),
-    "an EOS at the very end besides": (
+    "an additional EOS at the very end": (
         CHATML.replace("{% endif %}", "{% else %}{{ eos_token }}{% endif %}"),
         turns("a", "b", "c", "d"),
         "<im>user\na</im>\n<im>assistant\n⟦b</im>⟧\n<im>user\nc</im>\n<im>assistant\n⟦d</im>⟧\n</s>",
@@ -230,7 +168,7 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         "<im>user\na</im>\n<im>assistant\n⟦<call>"
         '{\n  "y": [\n    {\n      "k": "v"\n    }\n  ],\n  "z": 1\n}</call></im>⟧\n',
     ),
-    "a call goes on otherwise than the generation prompt": (
+    "a call continues differently than the generation prompt": (
         CALLS.replace("<im>assistant\n{% endif %}", "<im>assistant\n<think>\n{% endif %}"),
         turns("a", call(x=1), tool("r"), call(x=2)),
         "<im>user\na</im>\n"
@@ -249,8 +187,8 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_trained_text(name: str) -> None:
-    """Exactly the answer and its terminator are trained, whatever the template does to them."""
+def test_the_answer_and_its_terminator_are_trained(name: str) -> None:
+    """Exactly these are trained, whatever else the template does."""
     source, record, expected = CASES[name]
     assert shown(renderer(source), record) == expected
 
@@ -279,16 +217,16 @@ REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_proven_is_refused(name: str) -> None:
-    """A span is proven or refused, never guessed."""
+def test_a_span_that_cannot_be_proven_is_refused(name: str) -> None:
+    """A span is never guessed."""
     source, record = REFUSED[name]
     with pytest.raises(RecordError) as caught:
         shown(renderer(source), record)
     assert caught.value.reason == "span_not_derivable"
 
 
-def test_policies() -> None:
-    """All answers, the last, or all text; and what a record says of its own messages."""
+def test_train_on_and_train_flags_decide_what_is_trained() -> None:
+    """All answers, the last answer or all text; a flag in the record takes an answer out."""
     record = turns("a", "b", "c", "d")
     first, second = "<im>user\na</im>\n<im>assistant\n", "<im>user\nc</im>\n<im>assistant\n"
     assert shown(renderer(CHATML, train_on="last"), record) == (
@@ -302,7 +240,7 @@ def test_policies() -> None:
 
 
 def test_tool_results_are_never_trained() -> None:
-    """With all text trained, what a tool said still is not: the model does not write it."""
+    """Even with --train-on all, tool results are not trained: the model does not write them."""
     record = turns("a", {**call(x=1), "content": "c"}, tool("result"), "b")
 
     made = shown(renderer(CHATML, train_on="all"), record)
@@ -312,8 +250,8 @@ def test_tool_results_are_never_trained() -> None:
     assert made.endswith("<im>assistant\nb</im>\n⟧")
 
 
-def test_a_key_cannot_forge_where_another_object_is_dumped() -> None:
-    """A template that dumps the tools but writes the arguments' keys itself: the key is refused."""
+def test_a_key_that_the_template_writes_itself_cannot_become_a_control_token() -> None:
+    """This holds even if the same template writes other objects as JSON."""
     source = (
         "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}"
         "{% for m in messages %}<im>{{ m.role }}\n{{ m.content }}"
@@ -332,20 +270,126 @@ def test_a_key_cannot_forge_where_another_object_is_dumped() -> None:
     assert caught.value.reason == "control_in_unmarked_text"
 
 
-def test_parity_is_told() -> None:
-    """Where inference would feed another prompt than the conversation holds, that is told."""
+def test_a_rewritten_prompt_is_reported() -> None:
+    """``rewrites`` tells that inference would feed another text before the answer."""
     source, record, _ = CASES["extra text in the generation prompt"]
+    different, equal = renderer(source), renderer(CHATML)
+    assert different.rewrites(different.render(chat_of(record)).shape)
+    assert not equal.rewrites(equal.render(chat_of(record)).shape)
+
+
+def test_records_of_one_structure_share_their_shape() -> None:
+    """A skeleton is derived once, and then filled with the texts of each record."""
+    made = renderer(CHATML)
+    rendered = [made.render(chat_of(turns(*texts))) for texts in (("a", "b"), ("c", "d"))]
+    assert [each.shape for each in rendered] == [0, 0]
+    assert [shown_rendered(made, each) for each in rendered] == [
+        "<im>user\na</im>\n<im>assistant\n⟦b</im>⟧\n",
+        "<im>user\nc</im>\n<im>assistant\n⟦d</im>⟧\n",
+    ]
+
+
+def test_a_skeleton_that_does_not_give_the_records_text_is_not_used() -> None:
+    """If a text changes what the template writes around it, a new skeleton is derived."""
+    source = CHATML.replace("m.content +", "m.content + ('!' if 'x' in m.content else '') +")
     made = renderer(source)
-    chat = chat_normalizer("messages", Fields({}))(record)
-    made.render(chat)
-    assert made.rewrites(0)
-    plain = renderer(CHATML)
-    plain.render(chat)
-    assert not plain.rewrites(0)
+    rendered = [made.render(chat_of(turns(user, "b"))) for user in ("a", "x", "b", "xy")]
+    assert [each.shape for each in rendered] == [0, 1, 0, 1]
+    assert [shown_rendered(made, each).split("</im>")[0] for each in rendered] == [
+        "<im>user\na",
+        "<im>user\nx!",
+        "<im>user\nb",
+        "<im>user\nxy!",
+    ]
+
+
+def test_few_shapes_are_remembered_and_many_are_forgotten() -> None:
+    """More than ``most_shapes`` skeletons are dropped, so odd records do not fill the memory."""
+    made = renderer(CHATML, most_shapes=2)
+    records = [turns(*["a", "b"] * count) for count in (1, 2, 3)]
+    for number, record in enumerate(records):
+        assert not made.forget()
+        assert made.render(chat_of(record)).shape == number
+    assert made.forget()
+    again = made.render(chat_of(records[2]))
+    assert again.shape == 0
+    assert shown_rendered(made, again) == "<im>user\na</im>\n<im>assistant\n⟦b</im>⟧\n" * 3
+    assert not made.forget()
+
+
+def sections(source: str, record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the text of each section, one after the other, with its first letter."""
+    made = renderer(source)
+    rendered = made.render(chat_of(record))
+    found: list[tuple[str, str]] = []
+    for piece in made.pieces(rendered.shape):
+        text = piece.text if piece.slot == LITERAL else rendered.contents[piece.slot]
+        name = Section(piece.section).name[0]
+        if found and found[-1][1] == name:
+            found[-1] = (found[-1][0] + text, name)
+        else:
+            found.append((text, name))
+    return found
+
+
+def test_a_single_exchange_keeps_all_template_text_of_the_prompt() -> None:
+    """Truncation may only cut the user's text, and the answer."""
+    assert sections(CHATML, turns("a", "b")) == [
+        ("<im>user\n", "K"), ("a", "P"), ("</im>\n<im>assistant\n", "K"), ("b</im>\n", "C"),
+    ]  # fmt: skip
+
+
+def test_the_system_turn_is_kept() -> None:
+    """With several exchanges, the text up to the end of the system prompt may not be cut."""
+    record = turns({"role": "system", "content": "s"}, *turns("a", "b", "c", "d")["messages"])
+    assert sections(CHATML, record) == [
+        ("<im>system\ns", "K"),
+        ("</im>\n<im>user\na</im>\n<im>assistant\nb</im>\n<im>user\nc</im>\n<im>assistant\n", "P"),
+        ("d</im>\n", "C"),
+    ]  # fmt: skip
+
+
+def test_a_bos_in_front_of_a_content_is_kept() -> None:
+    """Without a system turn, a BOS that stands alone at the start may not be cut."""
+    source = (
+        "{{ bos_token }}{% for m in messages %}{{ m.content }}</im>{% if m.role == 'user' %}<bot>"
+        "{% endif %}{% endfor %}"
+    )
+    assert sections(source, turns("a", "b", "c", "d")) == [
+        ("<s>", "K"), ("a</im><bot>b</im>c</im><bot>", "P"), ("d</im>", "C"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [{"x": 1}, '{"x": 1}'], ids=["object", "JSON text"])
+@pytest.mark.parametrize("written", ["arguments | tojson", "arguments"])
+def test_arguments_get_the_form_that_the_template_takes(written: str, arguments: Any) -> None:
+    """Arguments come as an object or as JSON text, and templates take the one or the other."""
+    source = CALLS.replace("c.function | tojson", f"'' + c.function.{written}")
+    record = turns("a", call())
+    record["messages"][1]["tool_calls"][0]["function"]["arguments"] = arguments
+    assert shown(renderer(source), record).endswith('⟦<call>{"x": 1}</call></im>⟧\n')
+
+
+def test_arguments_that_are_not_json_are_refused() -> None:
+    """A template that needs an object cannot write arguments that are not JSON."""
+    record = turns("a", call())
+    record["messages"][1]["tool_calls"][0]["function"]["arguments"] = "x = 1"
+    source = CALLS.replace("c.function", "c.function.arguments.items()")
+    with pytest.raises(RecordError) as caught:
+        shown(renderer(source), record)
+    assert caught.value.reason == "template_failed"
+    with pytest.raises(RecordError) as caught:
+        shown(
+            renderer(CALLS.replace("c.function | tojson", "c.function.arguments | upper")), record
+        )
+    assert (caught.value.reason, caught.value.problem) == (
+        "wrong_type",
+        "a tool call's arguments field is 'x = 1'; expected JSON text",
+    )
 
 
 def test_date_and_arguments() -> None:
-    """``strftime_now`` tells the given date, and template arguments are variables."""
+    """``strftime_now`` formats the given date, and template arguments are variables."""
     source = "{{ strftime_now('%d %b %Y') }} {{ mode }}\n" + CHATML
     made = renderer(source, today=date(2026, 2, 3), arguments={"mode": "fast"})
     assert shown(made, turns("a", "b")) == (
@@ -361,10 +405,10 @@ def test_date_and_arguments() -> None:
         lambda t: turns("a", call(**{t: 1})),
     ],
 )  # fmt: skip
-def test_control_text_that_cannot_be_kept_apart_is_refused(
+def test_keys_and_types_cannot_become_control_tokens(
     build: Callable[[str], dict[str, Any]],
 ) -> None:
-    """Keys and types that a template writes itself must not make up control tokens."""
+    """A template may write them without marks, so they must not look like control tokens."""
     source = CALLS.replace(
         "{{ c.function | tojson }}",
         "{{ c.type }}{% for k in c.function.arguments %}<{{ k }}>{% endfor %}",
