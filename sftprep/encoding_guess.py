@@ -1,59 +1,64 @@
-"""What encoding bytes are likely to be in, where they are not UTF-8: for error messages alone.
+"""Guesses the encoding of bytes that are not UTF-8; used only in error messages.
 
 In     the first bytes of a file, or a line that is not valid UTF-8.
-Out    an encoding's name, or "" where nothing speaks for one.
-Never  decodes data for use: what is not UTF-8 is refused, whatever it looks like.
+Out    the name of an encoding; "" where nothing suggests one.
+Never  decodes data for use: input that is not UTF-8 is refused, whatever the guess.
 """
 
 import re
 
-MARKS = {  # the longer ones first: one begins like another
+# Longer marks come first, because the UTF-32 mark begins with the UTF-16 mark.
+BYTE_ORDER_MARKS = {
     b"\xff\xfe\0\0": "UTF-32 (little endian)",
     b"\0\0\xfe\xff": "UTF-32 (big endian)",
     b"\xff\xfe": "UTF-16 (little endian)",
     b"\xfe\xff": "UTF-16 (big endian)",
 }
-# Which of the first four bytes are 0, where the first characters of JSON are ASCII.
-ZEROS: dict[tuple[bool, ...], str] = {
+# Which of the first four bytes are zero. JSON begins with ASCII characters.
+ZERO_BYTES: dict[tuple[bool, ...], str] = {
     (False, True, True, True): "UTF-32 (little endian)",
     (True, True, True, False): "UTF-32 (big endian)",
     (False, True, False, True): "UTF-16 (little endian)",
     (True, False, True, False): "UTF-16 (big endian)",
 }
-# Surrogates, overlong forms and values above U+10FFFF: meant as UTF-8 all the same.
-NOT_QUITE = re.compile(rb"\xed[\xa0-\xbf]|[\xc0\xc1][\x80-\xbf]|\xf4[\x90-\xbf]")
+# Sequences that lax UTF-8 writers produce: surrogates, overlong forms, values above U+10FFFF.
+INVALID_UTF8 = re.compile(rb"\xed[\xa0-\xbf]|[\xc0\xc1][\x80-\xbf]|\xf4[\x90-\xbf]")
 
 
-def of_file(start: bytes) -> str:
-    """The encoding of a file in UTF-16 or UTF-32, by its first four bytes.
+def guess_file_encoding(start: bytes) -> str:
+    """Return which kind of UTF-16 or UTF-32 a file is in, from its first four bytes; "" if none.
 
-    >>> of_file('{"a"'.encode("utf-16-le"))
+    >>> guess_file_encoding('{"a"'.encode("utf-16-le"))
     'UTF-16 (little endian)'
     """
-    marked = (name for mark, name in MARKS.items() if start.startswith(mark))
-    return next(marked, ZEROS.get(tuple(byte == 0 for byte in start[:4]), ""))
+    for mark, name in BYTE_ORDER_MARKS.items():
+        if start.startswith(mark):
+            return name
+    return ZERO_BYTES.get(tuple(byte == 0 for byte in start[:4]), "")
 
 
-def of_line(line: bytes) -> str:
-    """The encoding that a line seems to be in.
+def guess_line_encoding(line: bytes) -> str:
+    """Return the encoding that a line seems to be in; "" if it seems to be damaged UTF-8.
 
-    >>> of_line("café noir".encode("latin-1"))
+    >>> guess_line_encoding("café noir".encode("latin-1"))
     'Windows-1252'
     """
     zeros = line.count(0)
-    if 4 * zeros >= len(line) > 0:  # ASCII has a zero in every second byte, or three in four
+    # ASCII text has a zero in one of two bytes in UTF-16, and in three of four in UTF-32.
+    if 4 * zeros >= len(line) > 0:
         return "UTF-32" if 5 * zeros >= 3 * len(line) else "UTF-16"
-    high = len(re.findall(rb"[\x80-\xff]", line))
-    valid = len(re.findall(r"[^\x00-\x7f]", line.decode(errors="ignore")))
-    if 4 * valid >= high or NOT_QUITE.search(line):  # it is UTF-8, but damaged
+    high_bytes = len(re.findall(rb"[\x80-\xff]", line))
+    valid_characters = len(re.findall(r"[^\x00-\x7f]", line.decode(errors="ignore")))
+    if 4 * valid_characters >= high_bytes or INVALID_UTF8.search(line):
         return ""
-    together = sum(len(run) for run in re.findall(rb"[\x80-\xff]{2,}", line))
-    if 2 * together > high >= 4 and _reads(line, "gb18030"):  # not accents among letters
+    in_runs = sum(len(run) for run in re.findall(rb"[\x80-\xff]{2,}", line))
+    # In Chinese text most high bytes are next to each other; accented letters stand alone.
+    if 2 * in_runs > high_bytes >= 4 and _is_text_in(line, "gb18030"):
         return "GB18030"
-    return "Windows-1252" if _reads(line, "cp1252") else ""
+    return "Windows-1252" if _is_text_in(line, "cp1252") else ""
 
 
-def _reads(line: bytes, encoding: str) -> bool:
+def _is_text_in(line: bytes, encoding: str) -> bool:
     try:
         text = line.decode(encoding)
     except UnicodeDecodeError:

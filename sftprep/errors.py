@@ -1,4 +1,4 @@
-"""Every exception sftprep raises on purpose, and the exit code each one ends with.
+"""Every exception that sftprep raises on purpose, and the exit code of each.
 
     SftprepError
     ├── UsageError          2    an option, a recipe, a template or a tokenizer cannot be used
@@ -6,21 +6,21 @@
     │   └── TokenizerError
     ├── DataError          65    bad records, or more of them than --max-rejects allows
     ├── NoInputError       66    nothing to read
-    ├── InternalError      70    a bug of ours: two numbers that must agree do not
+    ├── InternalError      70    a bug in sftprep: two numbers that must agree do not
     ├── OutputError        73    the output cannot be created, or belongs to something else
     ├── StorageError       74    reading or writing failed
-    └── LockedError        75    another run holds the output
-    RecordError                  one bad record; never leaves the stage that handles blocks
+    └── LockedError        75    another run is writing the output
+    RecordError                  one bad record; does not leave the stage that handles blocks
 
-An interrupted run ends with 130 (SIGINT) or 143 (SIGTERM). The text of an error says where, what is
-wrong and what was found, and what to do.
+An interrupted run exits with 130 (SIGINT) or 143 (SIGTERM). The text of an error says where it is,
+what is wrong, what was found, and what to do.
 """
 
 from typing import ClassVar
 
 
 class SftprepError(Exception):
-    """What a caller may catch: its text is complete and meant for the user."""
+    """The base of all errors that callers may catch; its text is complete and for the user."""
 
     exit_code: ClassVar[int] = 70
 
@@ -52,7 +52,7 @@ class NoInputError(SftprepError):
 
 
 class InternalError(SftprepError):
-    """A check of our own failed: a bug in sftprep, never the user's fault."""
+    """One of sftprep's own checks failed: a bug, never the user's fault."""
 
     exit_code = 70
 
@@ -70,7 +70,7 @@ class StorageError(SftprepError):
 
 
 class LockedError(SftprepError):
-    """Another run is writing the same output."""
+    """Another run is writing to the same output."""
 
     exit_code = 75
 
@@ -78,15 +78,16 @@ class LockedError(SftprepError):
 class RecordError(Exception):
     """One record cannot be used.
 
-    Raised by the stages that see one record, without its place: they do not know it. The block
-    stage catches it, adds file and line, and either lists it or writes it to the rejects.
+    The stages that see a single record raise it; they do not know the record's place. The pipeline
+    catches it, adds file and line, and the run then lists it or writes it to the rejects.
 
     Args:
-        reason: a short code that is counted, such as ``unknown_role``.
+        reason: a short code for counting, such as ``unknown_role``.
         problem: what is wrong and what was found, without a full stop.
-        cure: what to do to the record, one sentence without a full stop.
-        column: where in its line, in characters counted from 1, if that is known.
-        row: how many lines below the record's first: 0 but in pretty-printed JSON.
+        cure: what to do, one sentence without a full stop.
+        column: the place in its line, in characters from 1; None if unknown.
+        row: the line, counted from the record's first line as 0. More than 0 only in a JSON array,
+            whose records may have several lines.
     """
 
     def __init__(
@@ -105,11 +106,15 @@ class RecordError(Exception):
         self.row = row
 
     def __reduce__(self) -> tuple[type, tuple[str, str, str, int | None, int]]:
-        # it crosses processes
+        # Workers send errors to the parent process. By default only ``problem`` would be pickled.
         return type(self), (self.reason, self.problem, self.cure, self.column, self.row)
 
     def text(self, where: str) -> str:
-        """The whole message, for a record at ``where`` (``file:line``)."""
+        """Return the whole message.
+
+        Args:
+            where: the record's place, ``file:line``.
+        """
         if self.column is not None:
             where = f"{where}:{self.column}"
         return f"{where}: {self.problem}. {self.cure}, or pass --on-error quarantine."

@@ -23,13 +23,14 @@ from sftprep.data.pieces import Rendered, Renderer
 from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError
+from sftprep.reading.json_lines import Parsed, parse_line, parse_lines
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import Shorter, fewest_dropped
 from sftprep.rows.truncation import NEEDS_SECTIONS, exchanges, truncate
 from sftprep.schemas.fields import Fields
+from sftprep.schemas.instruction import output_field
+from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer, detect_schema
 from sftprep.schemas.per_turn import per_turn
-from sftprep.schemas.plain import detect_schema, normalizer, output_field
-from sftprep.strict_json import Parsed, parse_line, parse_lines
 from sftprep.system.memory import keep_freed
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, Template
@@ -116,7 +117,7 @@ class Pipeline:
         self, block: Block, lines: Sequence[bytes], result: BlockResult
     ) -> "_Examples":
         """Parse, normalize and render all records of a block."""
-        parsed: Parsed = [block.broken] if block.broken else parse_lines(lines)
+        parsed: Parsed = [block.too_long] if block.too_long else parse_lines(lines)
         result.read = len(parsed) - parsed.count(None)
         result.blank = len(parsed) - result.read
         normalize = self._normalizer(block.schema)
@@ -173,9 +174,8 @@ class Pipeline:
 
     def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
         if schema not in self._normalizers:
-            make: Any = normalizer
-            if self.settings.untrusted:
-                from sftprep.schemas.chat import chat_normalizer as make
+            is_chat = self.settings.untrusted
+            make: Any = chat_normalizer if is_chat else conversation_normalizer
             self._normalizers[schema] = make(schema, self._fields, self.settings.system)
         return self._normalizers[schema]
 

@@ -1,32 +1,38 @@
-"""How a run says how far it is."""
+"""The interface through which a run reports its progress."""
 
 from typing import Protocol
 
 
 class Progress(Protocol):
-    """Told how a run goes."""
+    """Receives reports from a run; a progress bar implements it."""
 
     def note(self, text: str) -> None:
-        """Something the user should know, before the work begins."""
+        """Show something that the user should know before the work begins."""
         ...
 
     def start(self, total: int | None) -> None:
-        """The work begins; ``total`` is the input's size in bytes as stored, if it is known."""
+        """Begin; ``total`` is the size of the input in bytes as stored, or None if unknown."""
         ...
 
     def advance(self, stored: int, size: int, records: int) -> None:
-        """A block is done: bytes taken from storage so far; its own bytes and records."""
+        """Report that a block is done.
+
+        Args:
+            stored: bytes read from storage since the start.
+            size: uncompressed bytes in this block.
+            records: records in this block.
+        """
         ...
 
 
 class Silent:
-    """Tells nobody."""
+    """A ``Progress`` that shows nothing."""
 
     def note(self, text: str) -> None:
-        """Say nothing."""
+        """Ignore the note."""
 
     def start(self, total: int | None) -> None:
-        """Say nothing."""
+        """Ignore the start."""
 
     def advance(self, stored: int, size: int, records: int) -> None:
-        """Say nothing."""
+        """Ignore the report."""

@@ -20,17 +20,13 @@ from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
-from sftprep import choices
 from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
-from sftprep.schemas.fields import FIELDS
-from sftprep.text import choices as choices_in_words
-from sftprep.text import shown
-
-if TYPE_CHECKING:
-    from sftprep.reading.blocks import Limits
+from sftprep.reading.limits import MAX_EXPANSION, Limits
+from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
+from sftprep.text import alternatives, did_you_mean, shown
 
 DEFAULT_MAX_LENGTH = 2048
 GROUPS = ("Input", "Template", "Tokenizer", "Length and loss", "Output", "Bad records", "Run")
@@ -67,7 +63,7 @@ def _option(
     decides_bytes: bool = True,
 ) -> Any:
     """Declare an option: a dataclass field that carries all that ``Option`` holds."""
-    text = help.replace("{values}", choices_in_words(values)) if values else help
+    text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
         "group": group, "help": text, "values": values, "least": least, "metavar": metavar,
         "decides_bytes": decides_bytes,
@@ -111,7 +107,7 @@ class Recipe:
         "auto",
         "Input",
         "The form of the records: {values}. auto detects each file's form by its fields.",
-        values=("auto", *choices.SCHEMAS),
+        values=("auto", *SCHEMA_NAMES),
         metavar="NAME",
     )
     field: tuple[str, ...] = _option(
@@ -236,7 +232,7 @@ class Recipe:
         metavar="SIZE",
     )
     max_expansion: int = _option(
-        choices.MAX_EXPANSION,
+        MAX_EXPANSION,
         "Input",
         "For compressed input: the most bytes that one stored byte may become.",
         least=1,
@@ -348,10 +344,8 @@ class Recipe:
         return parse_size(self.shard_size)
 
     @property
-    def limits(self) -> "Limits":
+    def limits(self) -> Limits:
         """What the input may demand of the reader."""
-        from sftprep.reading.blocks import Limits
-
         return Limits(parse_size(self.max_line_bytes, "max_line_bytes"), self.max_expansion)
 
     def reject_limit(self, read: int) -> int | None:
@@ -426,10 +420,7 @@ def _load_file(path: str) -> dict[str, Any]:
     for key, entry in value.items():
         name = str(key).replace("-", "_")
         if name not in known:
-            import difflib
-
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+            hint = did_you_mean(name, known, f"Known: {', '.join(known)}.")
             raise UsageError(f"{path}: unknown option {shown(key)}. {hint}")
         values[name] = entry
     return values
@@ -463,10 +454,7 @@ def _plain(value: Any) -> Any:
 
 
 def _not_allowed(option: Option, value: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(value, option.values, 1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Choose one of {', '.join(option.values)}."
+    hint = did_you_mean(value, option.values, f"Choose one of {', '.join(option.values)}.")
     return f"{option.flag} is {shown(value)}, which it does not allow. {hint}"
 
 

@@ -27,12 +27,16 @@ from sftprep.formats.table import FORMATS, shard_name
 from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
-from sftprep.reading.blocks import BlockReader
+from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
 
 
 def prepare(
-    recipe: Recipe, *, progress: Progress | None = None, early: WorkerPool | None = None
+    recipe: Recipe,
+    *,
+    progress: Progress | None = None,
+    early: WorkerPool | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> Prepared:
     """Turn instruction data into tokenized, label-masked shards.
 
@@ -40,6 +44,7 @@ def prepare(
         recipe: what to do; it must name ``output`` and ``tokenizer``.
         progress: is told how far the run is.
         early: worker processes that were started before this module was loaded.
+        block_bytes: how much input a worker gets at a time; does not change what is written.
 
     Returns:
         The manifest of the dataset, which is complete in ``recipe.output`` by then, and whether
@@ -70,8 +75,8 @@ def prepare(
     ):
         journal = Journal(staging, job.sources)
         resumed = _begin(output, journal, accounting, job)
-        reader = BlockReader(job.sources, recipe.shard_bytes, limits=recipe.limits)
-        progress.start(reader.total)
+        reader = BlockReader(job.sources, recipe.shard_bytes, block_bytes, limits=recipe.limits)
+        progress.start(reader.total_bytes)
         blocks = journal.unfinished(with_schemas(reader, recipe.schema, recipe.field_names))
         with ShardWriter(FORMATS[recipe.format], recipe.ignore_index, job.workers) as shards:
             paths = [source.path for source in job.sources]
@@ -81,7 +86,7 @@ def prepare(
                 for result in of_shard:
                     accounting.add(result)
                     shard.add(result.batch)
-                    progress.advance(reader.stored, result.size, result.read)
+                    progress.advance(reader.stored_bytes, result.size, result.read)
                 journal.add(accounting.state(), accounting.ledgers(), shard.close())
             written = journal.finish(partial(shard_name, format_name=recipe.format))
         accounting.close()
@@ -161,10 +166,10 @@ def _manifest(
             **counts.as_dict(),
         }
         for source, facts, counts in zip(
-            job.sources, reader.facts, accounting.by_source, strict=True
+            job.sources, reader.digests, accounting.by_source, strict=True
         )
     ]
-    identity = job.identity([facts.sha256 for facts in reader.facts])
+    identity = job.identity([facts.sha256 for facts in reader.digests])
     return Manifest(
         format_version=FORMAT_VERSION,
         recipe=identity["recipe"],

@@ -1,94 +1,53 @@
-r"""Lines of bytes -> JSON objects, and nothing that JSON readers do not agree on.
+r"""Parses JSON strictly: refuses everything on which JSON parsers disagree.
 
-In     the bytes of records, without their line ends.
-Out    a dict each: every text, number and key as it was written.
+In     one JSON text.
+Out    its value: every string, number and key as it was written.
 Never  changes what it reads: of two equal keys none is chosen, an integer that does not fit 64 bits
-       does not become a float, and nothing stands in for a character that is none.
+       does not become a float, and no replacement character stands in for an invalid one.
 Raises RecordError with the column, counted in characters from 1: ``invalid_json``,
        ``invalid_utf8``, ``lone_surrogate``, ``byte_order_mark``, ``duplicate_key``,
-       ``number_out_of_range``, ``too_deep``; ``not_an_object`` without one.
+       ``number_out_of_range``, ``too_deep``.
 
-Records are seen to be sound by counting, all those of a block at once; where they cannot be, each
-is counted alone, and one that is in doubt is looked through token by token.
+``orjson`` parses, and silently accepts three of these: equal keys, large integers and deep nesting.
+``is_sound`` rules them out by counting, which is fast and can be done for many values at once. Only
+where the count leaves a doubt does ``check_sound`` scan the text token by token.
 """
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
 import numpy as np
 import orjson
 
-from sftprep import encoding_guess as encodings
-from sftprep.data.conversation import Record
+from sftprep.encoding_guess import guess_line_encoding
 from sftprep.errors import RecordError
 from sftprep.text import shown
 
-Parsed = list[Record | RecordError | None]
-"""What became of lines: a record, or its error, or None where there was none."""
 MAX_DEPTH = 64
-"""Objects and lists within each other, the record itself included."""
-LEAST, MOST = -(2**63), 2**64 - 1  # what orjson reads as an integer
-JSON_SPACE = b" \t\r\n"  # Python knows more white space
+"""How deep objects and lists may be nested, counting the outermost."""
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # those that orjson reads as integers
+JSON_SPACE = b" \t\r\n"  # bytes.strip() would also remove \f and \v, which JSON does not allow
+WINDOW_BYTES = 1 << 17
+"""How many bytes are searched for quotes at once: few enough for the processor's cache."""
 
 QUOTE, BACKSLASH = b'"\\'
-CACHED = 1 << 17  # bytes looked at together: what is made of them stays in the processor's cache
 LONG_DIGITS = re.compile(rb"\d{19}")
 TOKEN = re.compile(r'("(?:[^"\\]++|\\.)*+")(\s*:)?|[\[\]{}]|-?\d[-+.eE\d]*+', re.DOTALL)
-BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 NOT_A_NUMBER = re.compile(r"[-+]?(nan|inf(inity)?)\b", re.IGNORECASE)
 
 
-def parse_lines(lines: Sequence[bytes]) -> Parsed:
-    """Parse records; in the place of a bad one is its error, and None in that of a blank line.
+def parse_json(data: bytes) -> Any:
+    """Parse one JSON text.
 
-    >>> parse_lines([b'{"prompt": "a"}', b"", b" "])
-    [{'prompt': 'a'}, None, None]
-    """
-    full = list(filter(None, lines))
-    try:
-        values = list(map(orjson.loads, full))
-    except orjson.JSONDecodeError:
-        return list(map(_parsed, lines))
-    if set(map(type, values)) - {dict} or not _is_sound(values, b"\n".join(full)):
-        return list(map(_parsed, lines))
-    if len(full) == len(lines):
-        return cast(Parsed, values)
-    rest = iter(values)
-    return [next(rest) if line else None for line in lines]
-
-
-def _parsed(line: bytes) -> Record | RecordError | None:
-    if not line.strip(JSON_SPACE):
-        return None
-    try:
-        return parse_line(line)
-    except RecordError as error:
-        return error
-
-
-def parse_line(line: bytes) -> Record:
-    """Parse one record.
-
-    >>> parse_line(b'{"prompt": "a"}')
+    >>> parse_json(b'{"prompt": "a"}')
     {'prompt': 'a'}
     """
-    value = _loaded(line)
-    if type(value) is not dict:
-        raise RecordError("not_an_object", f"the record is {_kind(value)}; expected a JSON object")
-    if not _is_sound([value], line):
-        _look_through(line)
-    return value
-
-
-def parse_value(text: str) -> Any:
-    """Parse JSON that a record holds as text, by the same rules; any value will do."""
-    line = text.encode()
-    value = _loaded(line)
-    if not _is_sound([value], line):
-        _look_through(line)
+    value = load(data)
+    check_sound(value, data)
     return value
 
 
@@ -101,11 +60,11 @@ def parse_json_text(text: str, where: str) -> Any:
 
     Raises:
         RecordError: ``wrong_type`` if the text is not JSON at all; otherwise the reason that
-            ``parse_line`` would give, with the field named. It has no column: positions in the
-            text are not positions in the record.
+            ``parse_json`` gives, with the field named. It has no column: positions in the text are
+            not positions in the record.
     """
     try:
-        return parse_value(text)
+        return parse_json(text.encode())
     except RecordError as error:
         if error.reason == "invalid_json":
             problem = f"{where} is {shown(text)}; expected JSON text"
@@ -114,162 +73,184 @@ def parse_json_text(text: str, where: str) -> Any:
         raise RecordError(error.reason, problem, error.cure) from error
 
 
-def _loaded(line: bytes) -> Any:
+def load(data: bytes) -> Any:
+    """Parse one JSON text without the checks of ``check_sound``.
+
+    Raises:
+        RecordError: the text is not JSON, or holds a byte or a number that has no value.
+    """
     try:
-        return orjson.loads(line)
+        return orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        raise _not_json(line, error) from error
+        raise _load_error(data, error) from error
 
 
-def _is_sound(values: Sequence[Any], data: bytes) -> bool:
-    """Whether there is surely nothing in these values that others would read otherwise.
+def is_sound(values: Sequence[Any], data: bytes) -> bool:
+    """Return whether the values certainly have no equal keys, large integers or deep nesting.
 
-    Of two equal keys ``orjson`` keeps one, so that there are more quotes in the data than its
-    values account for; an integer over 64 bits becomes a float.
+    Of two equal keys ``orjson`` keeps one, so the text has more quotes than the strings and keys
+    of its value account for. An integer over 64 bits becomes a float. A False may be a false alarm.
 
     Args:
-        values: what ``orjson`` made of the data.
-        data: the JSON texts of all values, one behind the other.
+        values: what ``orjson`` parsed.
+        data: the JSON texts of all values, one after the other.
     """
-    texts = 0  # keys and strings
+    strings = 0  # keys included
     has_floats = False
-    entries: Sequence[Any] = values
+    level: Sequence[Any] = values  # all values at one depth
     for _ in range(MAX_DEPTH + 1):
-        kinds = Counter(map(type, entries))
-        texts += kinds[str]
+        kinds = Counter(map(type, level))
+        strings += kinds[str]
         has_floats |= float in kinds
         if not (kinds[dict] or kinds[list]):
             break
-        objects = [entry for entry in entries if type(entry) is dict]
-        lists = [entry for entry in entries if type(entry) is list]
-        texts += sum(map(len, objects))
-        entries = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(lists)]
+        objects = [value for value in level if type(value) is dict]
+        lists = [value for value in level if type(value) is list]
+        strings += sum(map(len, objects))
+        level = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(lists)]
     else:
         return False  # too deep
     if has_floats and LONG_DIGITS.search(data):
         return False
-    return _quotes(data) == 2 * texts
+    return count_quotes(data) == 2 * strings
 
 
-def _quotes(data: bytes) -> int:
-    """How many quotes in JSON begin or end a string: those that no backslash escapes."""
+def check_sound(value: Any, data: bytes) -> None:
+    """Refuse equal keys, integers over 64 bits and nesting over ``MAX_DEPTH`` in valid JSON.
+
+    Args:
+        value: what ``orjson`` parsed.
+        data: the JSON text.
+    """
+    if is_sound([value], data):
+        return
+    text = data.decode()
+    open_keys: list[set[str]] = []  # of each open object; an empty set for a list
+    for token in TOKEN.finditer(text):
+        found, start = token[0], token.start()
+        if token[2]:
+            key = orjson.loads(token[1])
+            if key in open_keys[-1]:
+                problem = f"the key {shown(key)} occurs twice in one object"
+                _refuse("duplicate_key", problem, text, start, "Keep one of the two")
+            open_keys[-1].add(key)
+        elif found in "[{":
+            open_keys.append(set())
+            if len(open_keys) > MAX_DEPTH:
+                _refuse_depth(text, start)
+        elif found in "]}":
+            open_keys.pop()
+        elif found[0] != '"' and not set(".eE") & set(found) and not _fits_64_bits(found):
+            problem = f"the integer {found[:40]} does not fit 64 bits"
+            _refuse("number_out_of_range", problem, text, start, "Write it as a string")
+
+
+def count_quotes(data: bytes, window: int = WINDOW_BYTES) -> int:
+    r"""Return how many quotes in JSON begin or end a string: those without a backslash escape.
+
+    Args:
+        data: JSON texts.
+        window: how many bytes are searched at once; does not change the result.
+
+    >>> count_quotes(rb'["a", "\""]')
+    4
+    """
     codes = np.frombuffer(data, np.uint8)
     quotes = 0
-    for start in range(0, len(codes), CACHED):
-        before = min(start, 2)
-        part = codes[start - before : start + CACHED]
+    for start in range(0, len(codes), window):
+        overlap = min(start, 2)  # an escape may begin in the previous window
+        part = codes[start - overlap : start + window]
         is_quote, is_slash = part == QUOTE, part == BACKSLASH
-        is_quote[:before] = False  # counted already
+        is_quote[:overlap] = False  # counted already
         escaped = is_quote[1:] & is_slash[:-1]
         quotes += int(np.count_nonzero(is_quote) - np.count_nonzero(escaped))
-        if (escaped[1:] & is_slash[:-2]).any():  # a backslash may be escaped itself
-            places = np.flatnonzero(escaped) + 1 + start - before
-            quotes += sum(_slashes(data, place) % 2 == 0 for place in places.tolist())
+        if (escaped[1:] & is_slash[:-2]).any():  # the backslash itself may be escaped
+            places = np.flatnonzero(escaped) + 1 + start - overlap
+            quotes += sum(_slashes_before(data, place) % 2 == 0 for place in places.tolist())
     return quotes
 
 
-def _slashes(data: bytes, place: int) -> int:
-    """How many backslashes stand before a place."""
+def _slashes_before(data: bytes, place: int) -> int:
+    """Return how many backslashes directly precede a position."""
     start = place
     while start and data[start - 1] == BACKSLASH:
         start -= 1
     return place - start
 
 
-def _look_through(line: bytes) -> None:
-    """Find two equal keys, an integer over 64 bits, or a value too deep, in what is valid JSON."""
-    text = line.decode()
-    open_keys: list[set[str]] = []
-    for token in TOKEN.finditer(text):
-        found, start = token[0], token.start()
-        if token[2]:
-            key = orjson.loads(token[1])
-            if key in open_keys[-1]:
-                problem = f"the key {shown(key)} is there twice in one object"
-                _refuse("duplicate_key", problem, text, start, "Keep one of the two")
-            open_keys[-1].add(key)
-        elif found in "[{":
-            open_keys.append(set())
-            if len(open_keys) > MAX_DEPTH:
-                _too_deep(text, start)
-        elif found in "]}":
-            open_keys.pop()
-        elif found[0] != '"' and not set(".eE") & set(found) and not _fits(found):
-            _out_of_range(text, start, found)
+def _fits_64_bits(digits: str) -> bool:
+    return len(digits) <= 20 and MIN_INTEGER <= int(digits) <= MAX_INTEGER
 
 
-def _fits(digits: str) -> bool:
-    return len(digits) <= 20 and LEAST <= int(digits) <= MOST
-
-
-def _check_depth(line: bytes) -> None:
-    """Refuse what is too deep, be it JSON or not."""
-    depth = 0
-    for token in BRACKET.finditer(line):
-        kind = token[0][0]
-        depth += (kind in b"[{") - (kind in b"]}")
-        if depth > MAX_DEPTH:
-            start = line[: token.start()].decode(errors="replace")
-            _too_deep(start, len(start))
-
-
-def _not_json(line: bytes, error: orjson.JSONDecodeError) -> RecordError:
-    """What is wrong with a line that is no JSON."""
+def _load_error(data: bytes, error: orjson.JSONDecodeError) -> RecordError:
+    """Return the error for bytes that ``orjson`` refuses."""
     try:
-        text = line.decode()
-    except UnicodeDecodeError as broken:
-        return _not_utf8(line, broken)
-    if "depth" in error.msg:  # orjson has a limit of its own, so that nothing breaks
-        _check_depth(line)
-    reason, problem, cure = _fault(line, text, error)
+        text = data.decode()
+    except UnicodeDecodeError as decode_error:
+        return _not_utf8(data, decode_error)
+    if "depth" in error.msg:  # orjson has a higher limit of its own
+        _check_depth(data)
+    reason, problem, cure = _explain(data, text, error)
     row, column = _position(text, error.pos)
     return RecordError(reason, problem, cure, column, row)
 
 
-def _fault(line: bytes, text: str, error: orjson.JSONDecodeError) -> tuple[str, str, str]:
-    """Reason, problem and cure for text that is no JSON."""
-    at, fix = error.pos, "Fix the record"
+def _explain(data: bytes, text: str, error: orjson.JSONDecodeError) -> tuple[str, str, str]:
+    """Return reason, problem and cure for text that is not JSON."""
+    at, cure = error.pos, "Fix the record"
     found = text[at : at + 1]
     if found == "\ufeff":
         problem = "a byte order mark (U+FEFF) that is not at the start of the file"
         return "byte_order_mark", problem, "Remove it; joined files may each have had one"
     if "surrogate" in error.msg:
-        problem = "half of a surrogate pair (\\ud800 to \\udfff) is no character"
-        return "lone_surrogate", problem, fix
+        problem = "half of a surrogate pair (\\ud800 to \\udfff) is not a character"
+        return "lone_surrogate", problem, cure
     if "infinity" in error.msg:
-        return "number_out_of_range", "the number does not fit a 64-bit float", "Write it as text"
+        problem = "the number does not fit a 64-bit float"
+        return "number_out_of_range", problem, "Write it as a string"
+    if found == "\0" and (name := guess_line_encoding(data)):
+        return "invalid_utf8", f"the line looks like {name}", "Convert the file to UTF-8"
     problem = f"not valid JSON: {error.msg}"
     number = NOT_A_NUMBER.match(text, at - 1 if text[at - 1 : at] == "-" else at)
-    if found == "\0" and (name := encodings.of_line(line)):
-        return "invalid_utf8", f"the line looks like {name}", "Convert the file to UTF-8"
     if found and found < " ":
         problem = f"not valid JSON: a raw control character (U+{ord(found):04X})"
-        fix = f"Write it as \\u{ord(found):04x}"
+        cure = f"Write it as \\u{ord(found):04x}"
     elif number:
-        problem = f"not valid JSON: {number[0]} is no number in JSON"
-        fix = "Write null, or leave the field out"
+        problem = f"not valid JSON: {number[0]} is not a JSON number"
+        cure = "Write null, or leave the field out"
     elif "after document" in error.msg:
-        problem = "not valid JSON: something follows the object"
-        fix = "Write one object a line"
-    return "invalid_json", problem, fix
+        problem = "not valid JSON: text follows the object"
+        cure = "Write one object per line"
+    return "invalid_json", problem, cure
 
 
-def _not_utf8(line: bytes, broken: UnicodeDecodeError) -> RecordError:
-    before = line[: broken.start].decode()
+def _not_utf8(data: bytes, error: UnicodeDecodeError) -> RecordError:
+    before = data[: error.start].decode()
     row, column = _position(before, len(before))
-    looks = f"; it looks like {name}" if (name := encodings.of_line(line)) else ""
+    guess = f" (it looks like {name})" if (name := guess_line_encoding(data)) else ""
     return RecordError(
         "invalid_utf8",
-        f"not valid UTF-8 at byte {broken.start + 1}: {broken.reason}",
-        f"Convert the file to UTF-8{looks}",
+        f"not valid UTF-8 at byte {error.start + 1}: {error.reason}",
+        f"Convert the file to UTF-8{guess}",
         column,
         row,
     )
 
 
-def _position(text: str, at: int) -> tuple[int, int]:
-    """The row, from 0, and the column, from 1, of a character."""
-    return text.count("\n", 0, at), at - text.rfind("\n", 0, at)
+def _check_depth(data: bytes) -> None:
+    """Refuse text that is nested too deep, whether or not the rest of it is JSON."""
+    depth = 0
+    for token in STRING_OR_BRACKET.finditer(data):
+        kind = token[0][0]
+        depth += (kind in b"[{") - (kind in b"]}")
+        if depth > MAX_DEPTH:
+            before = data[: token.start()].decode(errors="replace")
+            _refuse_depth(before, len(before))
+
+
+def _refuse_depth(text: str, at: int) -> NoReturn:
+    problem = f"objects and lists are nested more than {MAX_DEPTH} deep"
+    _refuse("too_deep", problem, text, at, "Fix the record")
 
 
 def _refuse(reason: str, problem: str, text: str, at: int, cure: str) -> NoReturn:
@@ -277,15 +258,6 @@ def _refuse(reason: str, problem: str, text: str, at: int, cure: str) -> NoRetur
     raise RecordError(reason, problem, cure, column, row)
 
 
-def _too_deep(text: str, at: int) -> NoReturn:
-    problem = f"objects and lists are more than {MAX_DEPTH} deep in each other"
-    _refuse("too_deep", problem, text, at, "Fix the record")
-
-
-def _out_of_range(text: str, at: int, found: str) -> NoReturn:
-    problem = f"the integer {found[:40]} does not fit 64 bits"
-    _refuse("number_out_of_range", problem, text, at, "Write it as text")
-
-
-def _kind(value: object) -> str:
-    return f"a list of {len(value)}" if isinstance(value, list) else shown(value)
+def _position(text: str, at: int) -> tuple[int, int]:
+    """Return the row, counted from 0, and the column, from 1, of a character."""
+    return text.count("\n", 0, at), at - text.rfind("\n", 0, at)

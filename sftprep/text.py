@@ -1,39 +1,69 @@
-"""Words for messages: how a found value, a count or a choice is written."""
+"""Words for messages: how values, names, counts and suggestions are written."""
 
 from collections.abc import Iterable
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """A found value as it may be printed: quoted, escaped, short.
+    """Return a value from the data for a message: quoted, escaped, and at most ``limit`` long.
 
-    Control characters (terminal escapes among them) come out as escapes.
+    Control characters, such as those of terminal escape sequences, are written as escapes. Of an
+    object or a list only the size is given.
 
     >>> shown("function")
     "'function'"
     >>> shown(None)
     'null'
+    >>> shown([1, 2])
+    'a list of 2 items'
     """
     if value is None or value is True or value is False:
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, dict | list):
-        return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+    if isinstance(value, dict):
+        return f"an object with {number(len(value), 'field')}"
+    if isinstance(value, list):
+        return f"a list of {number(len(value), 'item')}"
     text = ascii_safe(repr(value))
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def ascii_safe(text: str) -> str:
-    """``text`` with every character that a terminal could act on written as an escape."""
+    r"""Return ``text`` with every character that a terminal could act on written as an escape.
+
+    >>> ascii_safe("a\x1b[31m")
+    'a\\x1b[31m'
+    """
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def choices(roles: Iterable[str]) -> str:
-    """The names in words: a, b or c."""
-    names = list(roles)
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+def alternatives(names: Iterable[str]) -> str:
+    """Return names as a list in words.
+
+    >>> alternatives(["a", "b", "c"])
+    'a, b or c'
+    """
+    *first, last = names
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """Return a sentence that suggests the known name closest to ``name``.
+
+    Args:
+        name: a name that is not known.
+        known: the names that are.
+        otherwise: the sentence to return where no known name is close.
+
+    >>> did_you_mean("mesages", ["messages", "sharegpt"], "Choose another.")
+    "Did you mean 'messages'?"
+    """
+    from difflib import get_close_matches  # only needed for errors
+
+    close = get_close_matches(name, list(known), 1)
+    return f"Did you mean {close[0]!r}?" if close else otherwise
 
 
 def number(count: int, noun: str) -> str:
-    """A count with its noun.
+    """Return a count with its noun.
 
     >>> number(1, "row"), number(1234, "row")
     ('1 row', '1,234 rows')

@@ -21,7 +21,6 @@ from sftprep.data.conversation import Conversation, Message
 from sftprep.data.pieces import filled
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline, Settings
-from sftprep.reading.blocks import BlockReader
 from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import truncate
 from sftprep.templates.loading import load_template
@@ -334,17 +333,14 @@ def byte_folder() -> Any:
         yield save_folder(hf, Path(folder) / "t", bos_token="<s>", eos_token="</s>")
 
 
-def test_workers_and_block_sizes_change_no_byte(
-    tmp_path: Path, byte_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_and_block_sizes_change_no_byte(tmp_path: Path, byte_folder: Path) -> None:
     """Runs with one or two workers, and with blocks of any size, write the same bytes."""
     source = write_jsonl(tmp_path / "a.jsonl", RECORDS)
     options = {"on_error": "quarantine", "shard_size": "9KB", "max_length": 150}
     outputs = {}
     for size, workers in ((1 << 20, 1), (1, 1), (700, 1), (4000, 2)):
-        monkeypatch.setattr(BlockReader.__init__, "__defaults__", (size,))
         out = tmp_path / f"out-{size}-{workers}"
-        prepare(recipe(source, out, byte_folder, workers=workers, **options))
+        prepare(recipe(source, out, byte_folder, workers=workers, **options), block_bytes=size)
         outputs[size, workers] = tree(out)
     first, *others = outputs.values()
     assert len([name for name in first if name.startswith("train-")]) > 3

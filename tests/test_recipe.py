@@ -20,7 +20,7 @@ from sftprep.formats.table import FORMATS
 from sftprep.recipe import GROUPS, flag, options, parse_size
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import FIELDS, Fields
-from sftprep.schemas.plain import SCHEMAS
+from sftprep.schemas.table import SCHEMAS
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -166,7 +166,10 @@ FILES = [
     ("templates: qa", "unknown option 'templates'. Did you mean 'template'?"),
     ("zzzz: 1", f"unknown option 'zzzz'. Known: {KNOWN}."),
     ("1: 2", f"unknown option 1. Known: {KNOWN}."),
-    ("[a, b]", "found a list of 2; expected a mapping of options to values. Correct the file."),
+    (
+        "[a, b]",
+        "found a list of 2 items; expected a mapping of options to values. Correct the file.",
+    ),
     ("text", "found 'text'; expected a mapping of options to values. Correct the file."),
 ]
 
@@ -210,8 +213,8 @@ def test_no_file(tmp_path: Path) -> None:
         ({"template": 5}, "--template is 5; expected text."),
         ({"template": None}, "--template is null; expected text."),
         ({"field": "a=b"}, "--field is 'a=b'; expected a list of texts."),
-        ({"field": [1]}, "--field is a list of 1; expected a list of texts."),
-        ({"system": ["a"]}, "--system is a list of 1; expected text."),
+        ({"field": [1]}, "--field is a list of 1 item; expected a list of texts."),
+        ({"system": ["a"]}, "--system is a list of 1 item; expected text."),
         ({"max_length": 0}, "--max-length is 0; expected 1 or more."),
         ({"workers": -1}, "--workers is -1; expected 1 or more."),
         (
@@ -399,7 +402,8 @@ def test_deciding_options() -> None:
 
 def test_allowed_values_are_what_the_stages_know() -> None:
     """An option allows the names that its stage knows, and no others."""
-    assert ("auto", *SCHEMAS) == VALUES["schema"]
+    assert VALUES["schema"][0] == "auto"
+    assert set(VALUES["schema"][1:]) == set(SCHEMAS)
     assert tuple(FORMATS) == VALUES["format"]
     assert set(FIELDS) == set(Fields())
     assert set(VALUES["truncation"]) > NEEDS_SECTIONS

@@ -1,16 +1,14 @@
-"""parse: one line of bytes becomes one JSON object, or says what is wrong with it."""
+"""JSON is parsed strictly, and errors say what is wrong and where."""
 
 import json
-import pickle
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftprep import strict_json as parse
 from sftprep.errors import RecordError
-from sftprep.strict_json import parse_json_text, parse_line, parse_lines, parse_value
+from sftprep.strict_json import count_quotes, parse_json, parse_json_text
 
 
 @pytest.mark.parametrize(
@@ -34,8 +32,8 @@ from sftprep.strict_json import parse_json_text, parse_line, parse_lines, parse_
     ],
 )  # fmt: skip
 def test_object(line: bytes, expected: dict[str, object]) -> None:
-    """An object is taken as JSON has it, with every character of its strings."""
-    assert expected == parse_line(line)
+    """An object is read as JSON defines it, with every character of its strings."""
+    assert parse_json(line) == expected
 
 
 FAULTS: list[tuple[str, bytes, str, int, str, str]] = [
@@ -43,27 +41,27 @@ FAULTS: list[tuple[str, bytes, str, int, str, str]] = [
     ("cut-off", b'{"a": "b', "invalid_json", 9, "not valid JSON: unexpected end of data", ""),
     ("single-quotes", b"{'a': 1}", "invalid_json", 2, "not valid JSON: unexpected character", ""),
     ("trailing-text", b'{"a": 1} x', "invalid_json", 10,
-     "not valid JSON: something follows the object", "Write one object a line"),
+     "not valid JSON: text follows the object", "Write one object per line"),
     ("two-objects", b'{"a": 1}{"a": 2}', "invalid_json", 9,
-     "not valid JSON: something follows the object", "Write one object a line"),
+     "not valid JSON: text follows the object", "Write one object per line"),
     ("column-counts-characters", '{"价格": x}'.encode(), "invalid_json", 8,
      "not valid JSON: unexpected character", ""),
-    ("nan", b'{"a": NaN}', "invalid_json", 7, "not valid JSON: NaN is no number in JSON",
+    ("nan", b'{"a": NaN}', "invalid_json", 7, "not valid JSON: NaN is not a JSON number",
      "Write null, or leave the field out"),
     ("infinity", b'{"a": [Infinity]}', "invalid_json", 8,
-     "not valid JSON: Infinity is no number in JSON", "Write null, or leave the field out"),
+     "not valid JSON: Infinity is not a JSON number", "Write null, or leave the field out"),
     ("raw-tab", b'{"a": "x\ty"}', "invalid_json", 9,
      "not valid JSON: a raw control character (U+0009)", "Write it as \\u0009"),
     ("raw-nul", b'{"a": "value\0"}', "invalid_json", 13,
      "not valid JSON: a raw control character (U+0000)", "Write it as \\u0000"),
     ("lone-cr", b'{"a": 1}\r{"b": 2}', "invalid_json", 10,
-     "not valid JSON: something follows the object", "Write one object a line"),
+     "not valid JSON: text follows the object", "Write one object per line"),
     ("high-surrogate", b'{"a": "\\ud83d"}', "lone_surrogate", 8,
-     "half of a surrogate pair (\\ud800 to \\udfff) is no character", ""),
+     "half of a surrogate pair (\\ud800 to \\udfff) is not a character", ""),
     ("low-surrogate", b'{"a": "xy\\udc00z"}', "lone_surrogate", 10,
-     "half of a surrogate pair (\\ud800 to \\udfff) is no character", ""),
+     "half of a surrogate pair (\\ud800 to \\udfff) is not a character", ""),
     ("surrogate-key", b'{"\\ud83d": 1}', "lone_surrogate", 3,
-     "half of a surrogate pair (\\ud800 to \\udfff) is no character", ""),
+     "half of a surrogate pair (\\ud800 to \\udfff) is not a character", ""),
     ("mark-at-the-start", b'\xef\xbb\xbf{"a": 1}', "byte_order_mark", 1,
      "a byte order mark (U+FEFF) that is not at the start of the file",
      "Remove it; joined files may each have had one"),
@@ -75,43 +73,43 @@ FAULTS: list[tuple[str, bytes, str, int, str, str]] = [
     ("utf-32", '{"a": 1}'.encode("utf-32-le"), "invalid_utf8", 2, "the line looks like UTF-32",
      "Convert the file to UTF-8"),
     ("same-key", b'{"a": "x", "a": "x"}', "duplicate_key", 12,
-     "the key 'a' is there twice in one object", "Keep one of the two"),
+     "the key 'a' occurs twice in one object", "Keep one of the two"),
     ("same-key-spaced", b'{"a"  : "x", "a"\t: "y"}', "duplicate_key", 14,
-     "the key 'a' is there twice in one object", "Keep one of the two"),
+     "the key 'a' occurs twice in one object", "Keep one of the two"),
     ("same-key-escaped", b'{"\\u4ef7": 1, "\xe4\xbb\xb7": 2}', "duplicate_key", 15,
-     "the key '价' is there twice in one object", "Keep one of the two"),
+     "the key '价' occurs twice in one object", "Keep one of the two"),
     ("same-key-inside", '{"价": [{"b": 1, "b": []}]}'.encode(), "duplicate_key", 17,
-     "the key 'b' is there twice in one object", "Keep one of the two"),
+     "the key 'b' occurs twice in one object", "Keep one of the two"),
     ("same-key-and-quotes", b'{"a": "\\":", "b\\\\": 1, "a": "\\""}', "duplicate_key", 24,
-     "the key 'a' is there twice in one object", "Keep one of the two"),
+     "the key 'a' occurs twice in one object", "Keep one of the two"),
     ("same-key-backslash", b'{"a\\\\":1,"a":2,"a":":)"}', "duplicate_key", 16,
-     "the key 'a' is there twice in one object", "Keep one of the two"),
+     "the key 'a' occurs twice in one object", "Keep one of the two"),
     ("same-key-object-gone", b'{"a": {"b": {"c": 1}}, "a": "x"}', "duplicate_key", 24,
-     "the key 'a' is there twice in one object", "Keep one of the two"),
+     "the key 'a' occurs twice in one object", "Keep one of the two"),
     ("over-64-bits", b'{"a": 18446744073709551616}', "number_out_of_range", 7,
-     "the integer 18446744073709551616 does not fit 64 bits", "Write it as text"),
+     "the integer 18446744073709551616 does not fit 64 bits", "Write it as a string"),
     ("under-64-bits", b'{"a": ["", -9223372036854775809]}', "number_out_of_range", 12,
-     "the integer -9223372036854775809 does not fit 64 bits", "Write it as text"),
+     "the integer -9223372036854775809 does not fit 64 bits", "Write it as a string"),
     ("very-large", b'{"a": {"b": ' + b"9" * 300 + b"}}", "number_out_of_range", 13,
-     f"the integer {'9' * 40} does not fit 64 bits", "Write it as text"),
+     f"the integer {'9' * 40} does not fit 64 bits", "Write it as a string"),
     ("1e999", b'{"a": 1e999}', "number_out_of_range", 7,
-     "the number does not fit a 64-bit float", "Write it as text"),
+     "the number does not fit a 64-bit float", "Write it as a string"),
     ("depth-65", b'{"a": ' + b"[" * 64 + b"]" * 64 + b"}", "too_deep", 70,
-     "objects and lists are more than 64 deep in each other", ""),
+     "objects and lists are nested more than 64 deep", ""),
     ("depth-65-objects", b'{"a":' * 65 + b"1" + b"}" * 65, "too_deep", 321,
-     "objects and lists are more than 64 deep in each other", ""),
+     "objects and lists are nested more than 64 deep", ""),
     ("depth-1025", b'{"a": ' + b"[" * 1024 + b"]" * 1024 + b"}", "too_deep", 70,
-     "objects and lists are more than 64 deep in each other", ""),
+     "objects and lists are nested more than 64 deep", ""),
     ("depth-100000", b'{"a": ' + b"[" * 99_999 + b"]" * 99_999 + b"}", "too_deep", 70,
-     "objects and lists are more than 64 deep in each other", ""),
+     "objects and lists are nested more than 64 deep", ""),
     ("depth-5000000", b'{"a": "[[", "b": ' + b"[" * 5_000_000, "too_deep", 81,
-     "objects and lists are more than 64 deep in each other", ""),
+     "objects and lists are nested more than 64 deep", ""),
     ("windows-1252", 'x{"a": "café, naïve"}'.encode("cp1252"), "invalid_utf8", 12,
      "not valid UTF-8 at byte 12: invalid continuation byte",
-     "Convert the file to UTF-8; it looks like Windows-1252"),
+     "Convert the file to UTF-8 (it looks like Windows-1252)"),
     ("gb18030", '{"a": "价格是多少"}'.encode("gb18030"), "invalid_utf8", 8,
      "not valid UTF-8 at byte 8: invalid start byte",
-     "Convert the file to UTF-8; it looks like GB18030"),
+     "Convert the file to UTF-8 (it looks like GB18030)"),
     ("damaged", '{"a": "价'.encode() + b'\xff"}', "invalid_utf8", 9,
      "not valid UTF-8 at byte 11: invalid start byte", "Convert the file to UTF-8"),
     ("overlong", b'{"a": "\xc0\xaf"}', "invalid_utf8", 8,
@@ -126,9 +124,9 @@ FAULTS: list[tuple[str, bytes, str, int, str, str]] = [
     [pytest.param(*fault[1:], id=fault[0]) for fault in FAULTS],
 )
 def test_fault(line: bytes, reason: str, column: int, problem: str, cure: str) -> None:
-    """What is no JSON, or not one thing to all readers, is refused at its column."""
+    """Text that is not JSON, or on which parsers disagree, is refused with its column."""
     with pytest.raises(RecordError) as caught:
-        parse_line(line)
+        parse_json(line)
     error = caught.value
     expected = (reason, column, 0, cure or "Fix the record")
     assert expected == (error.reason, error.column, error.row, error.cure)
@@ -145,23 +143,23 @@ def test_fault(line: bytes, reason: str, column: int, problem: str, cure: str) -
     ],
 )
 def test_rows(line: bytes, row: int, column: int) -> None:
-    """In a record of several lines, a fault's column is that in its line."""
+    """In a record of several lines, the column of an error is that in its line."""
     with pytest.raises(RecordError) as caught:
-        parse_line(line)
+        parse_json(line)
     assert (row, column) == (caught.value.row, caught.value.column)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 63])
 def test_depth(depth: int) -> None:
-    """Up to 64 objects and lists may be within each other, whatever stands in strings."""
+    """Objects and lists may be nested 64 deep; brackets in strings do not count."""
     line = b'{"a": ' + b"[" * depth + b'"[[[[{{{{"' + b"]" * depth + b"}"
-    assert parse_line(line) == json.loads(line)
+    assert parse_json(line) == json.loads(line)
 
 
 def test_many_brackets_are_not_deep() -> None:
     """A record may hold any number of brackets side by side."""
     line = b'{"a": [' + b"[]," * 50_000 + b'"' + b"[" * 50_000 + b'\\"[["]}'
-    assert len(parse_line(line)["a"]) == 50_001
+    assert len(parse_json(line)["a"]) == 50_001
 
 
 JSON = st.recursive(
@@ -175,89 +173,30 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text('a":\\ ', max_size=3), JSON, max_size=4), st.integers(0, 3))
 def test_any_object(value: dict[str, Any], style: int) -> None:
-    """Whatever ``json`` writes comes back as it was, in any style of writing."""
+    """Whatever ``json`` writes is read back unchanged, in any style of writing."""
     separators = [(",", ":"), (", ", ": "), (" ,", " :"), (",\t", "\r\n:")][style]
     line = json.dumps(value, separators=separators, ensure_ascii=style == 1).encode()
-    assert value == parse_line(line)
+    assert parse_json(line) == value
 
 
 @given(JSON, JSON, JSON, st.integers(0, 3))
 def test_any_duplicate(first: Any, second: Any, between: Any, style: int) -> None:
-    """Two equal keys are found, whatever their values and whatever stands between them."""
+    """Two equal keys are found, whatever their values and whatever is between them."""
     colon = [":", ": ", " :", "\t :\r "][style]
     parts = [f'"k"{colon}{json.dumps(first)}', f'"b\\\\"{colon}{json.dumps(between)}',
              f'"\\u006b"{colon}{json.dumps(second)}']  # fmt: skip
     inner = "{" + ",".join(parts) + "}"
     for line in (inner, f'{{"x": [{inner}], "k": "\\":"}}'):
         with pytest.raises(RecordError) as caught:
-            parse_line(line.encode())
+            parse_json(line.encode())
         assert caught.value.reason == "duplicate_key"
         assert caught.value.column == line.index('"\\u006b"') + 1
 
 
-@pytest.mark.parametrize(
-    ("line", "found"),
-    [
-        (b"[1, 2]", "a list of 2"),
-        (b'"text"', "'text'"),
-        (b"12", "12"),
-        (b"null", "null"),
-        (b"true", "true"),
-    ],
-)
-def test_not_an_object(line: bytes, found: str) -> None:
-    """JSON that is no object is refused, and shown."""
-    with pytest.raises(RecordError) as caught:
-        parse_line(line)
-    assert caught.value.reason == "not_an_object"
-    assert caught.value.column is None
-    assert f"the record is {found}; expected a JSON object" == caught.value.problem
-
-
-LINES = (
-    b"", b" \t", b"\x0c", b"{", b"{}", b"[]", b'{"a": "\xff"}',
-    b'{"a": "x"}', b'{"a": "x", "a": "x"}', b'{"a": 1, "a": 1}',
-    b'{"a": "\\""}', b'{"a": "\\"", "a": ""}', b'{"a": "\\\\"}', b'{"a": "\\\\\\""}',
-    b'{"\\\\": "\\\\\\\\"}', b'{"a": "\\\\", "a": 0}',
-    b'{"a": {"b": [{"c": "d"}, "e"]}}', b'{"a": {"b": [{"c": 1, "c": 2}]}}',
-    b'{"a": 0.5}', b'{"a": 18446744073709551616}', b'{"a": 12345678901234567890.0}',
-    b'{"a": ' + b"[" * 63 + b"]" * 63 + b"}", b'{"a": ' + b"[" * 64 + b"]" * 64 + b"}",
-    b'{"' + b"\\\\" * 70 + b'": "' + b"\\" * 71 + b'""}',
-)  # fmt: skip
-
-
-@given(st.lists(st.sampled_from(LINES), max_size=12), st.integers(1, 40))
-def test_lines_are_parsed_as_each_is_alone(lines: list[bytes], cached: int) -> None:
-    """Whatever else is in the block, and wherever it is cut to be looked at."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parse, "CACHED", cached)
-        found = [str(r) if isinstance(r, RecordError) else r for r in parse_lines(lines)]
-    for line, record in zip(lines, found, strict=True):
-        if not line.strip(b" \t\r\n"):
-            assert record is None
-            continue
-        try:
-            assert parse_line(line) == record
-        except RecordError as error:
-            assert str(error) == record  # noqa: PT017 - some lines are good
-
-
-def test_a_block_of_good_records_is_not_looked_at_line_by_line(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Escapes, nesting and floats are nothing odd."""
-    good = [line for line in LINES if line.startswith(b"{")]
-    good = [line for line, r in zip(good, parse_lines(good), strict=True) if isinstance(r, dict)]
-    good.remove(b'{"a": 12345678901234567890.0}')  # it may be an integer that became a float
-    assert len(good) >= 9
-    monkeypatch.setattr(parse, "parse_line", None)
-    assert [json.loads(line) for line in good] == parse_lines(good)
-
-
 @pytest.mark.parametrize("text", ['{"a": [1]}', "[]", '"x"', "12", "null"])
 def test_value(text: str) -> None:
-    """JSON that a record holds as text may be any value."""
-    assert json.loads(text) == parse_value(text)
+    """Any JSON value is accepted, not only objects."""
+    assert json.loads(text) == parse_json(text.encode())
 
 
 @pytest.mark.parametrize(
@@ -273,26 +212,10 @@ def test_value(text: str) -> None:
     ],
 )
 def test_bad_value(text: str, reason: str) -> None:
-    """The rules for JSON that a record holds as text are those for records."""
+    """Values other than objects are checked by the same rules."""
     with pytest.raises(RecordError) as caught:
-        parse_value(text)
+        parse_json(text.encode())
     assert reason == caught.value.reason
-
-
-def test_record_error_crosses_processes() -> None:
-    """A record's error is the same after it was sent from a worker to its parent."""
-    error = RecordError("reason", "what is wrong", "Do this", 7, 2)
-    back = pickle.loads(pickle.dumps(error))
-    facts = ("reason", "what is wrong", "Do this", 7, 2)
-    assert facts == (back.reason, back.problem, back.cure, back.column, back.row)
-    assert (
-        back.text("a.jsonl:3")
-        == "a.jsonl:3:7: what is wrong. Do this, or pass --on-error quarantine."
-    )
-    assert (
-        RecordError("reason", "what is wrong").text("a.jsonl:3")
-        == "a.jsonl:3: what is wrong. Fix the record, or pass --on-error quarantine."
-    )
 
 
 def test_json_inside_text_is_parsed_by_the_same_rules() -> None:
@@ -320,7 +243,16 @@ def test_unsafe_json_inside_text_keeps_its_reason_and_names_its_field() -> None:
         parse_json_text('{"a": 1, "a": 2}', "messages[1].content")
     assert (caught.value.reason, caught.value.problem, caught.value.column) == (
         "duplicate_key",
-        "messages[1].content holds JSON text: the key 'a' is there twice in one object",
+        "messages[1].content holds JSON text: the key 'a' occurs twice in one object",
         None,
     )
     assert caught.value.cure == "Keep one of the two"
+
+
+ESCAPES = st.text('a"\\\\', max_size=9)
+
+
+@given(st.lists(ESCAPES, max_size=6), st.integers(1, 9))
+def test_quotes_are_counted_across_windows(strings: list[str], window: int) -> None:
+    """Each string has two quotes, wherever the search window ends among quotes and backslashes."""
+    assert count_quotes(json.dumps(strings).encode(), window) == 2 * len(strings)

@@ -33,7 +33,7 @@ SETTINGS = Settings(
 
 
 def with_chat_template(source: str) -> Settings:
-    """Settings with a template that is not built in: even a single block needs a worker."""
+    """Settings with a chat template, with which even a single block needs a worker."""
     template = ChatTemplate(name="own", source=source, sha256="", arguments={}, today=None)
     return replace(SETTINGS, template=template)
 

@@ -1,7 +1,7 @@
-"""A block: some MiB of whole records, with their place in the input.
+"""A block: a few MiB of whole records with their place in the input; the unit of work.
 
-The block is the unit of work. It knows its file, the line and byte offset of its first record and
-the shard it belongs to, so that whatever becomes of a record can be reported with file and line.
+A block knows its file, the line and byte offset of its first record, and its shard. So every
+record, whatever becomes of it, can be reported with file and line.
 """
 
 from functools import lru_cache
@@ -12,36 +12,36 @@ from sftprep.errors import RecordError
 
 
 class Source(NamedTuple):
-    """One input."""
+    """One input file or stream."""
 
-    path: str  # as the user gave it or as it was found; "-" is standard input
-    name: str  # what the manifest calls it: short, and without the folders above
+    path: str  # as the user gave it or as it was found in a folder; "-" is standard input
+    name: str  # its name in the manifest: as few of the folders above it as make it unique
 
 
 class Element(NamedTuple):
-    """Where an element of a JSON array lies: in its block's data, and in its file."""
+    """The place of one element of a JSON array."""
 
-    start: int
+    start: int  # byte position in the block's data
     end: int
-    line: int
-    column: int = 1
+    line: int  # in the file, from 1
+    column: int = 1  # in characters, from 1
 
 
 class Block(NamedTuple):
-    """Some MiB of one source: whole records only."""
+    """A few MiB of one source; whole records only."""
 
-    source: int  # index into the sources
+    source: int  # index into the list of sources
     shard: int
-    line: int  # of the first record, counted from 1
+    line: int  # of the first record, from 1
     offset: int  # of the first byte of ``data``, in the uncompressed source
     data: bytes
     elements: tuple[Element, ...] | None = None  # of a JSON array; None for JSON Lines
     schema: str = ""  # set once the source's schema is known
-    broken: RecordError | None = None  # the only record is too long, and ``data`` just its start
-    until: str = ""  # SHA-256 of the source's text, uncompressed, to the end of this block
+    too_long: RecordError | None = None  # set if ``data`` is only the start of one long record
+    text_sha256: str = ""  # of the uncompressed source from its start to the end of this block
 
     def lines(self) -> list[bytes]:
-        """The records' bytes; blank lines included, the line end not."""
+        """Return the bytes of each record, without line ends; blank lines are included."""
         if self.elements is not None:
             return [self.data[e.start : e.end] for e in self.elements]
         lines = self.data.split(b"\n")
@@ -50,14 +50,19 @@ class Block(NamedTuple):
         return lines
 
     def place(self, index: int) -> tuple[int, int]:
-        """Line and byte offset of record ``index``."""
+        """Return the line and the byte offset at which record ``index`` begins."""
         if self.elements is not None:
             element = self.elements[index]
             return element.line, self.offset + element.start
         return self.line + index, self.offset + _line_starts(self.data)[index]
 
     def located(self, index: int, error: RecordError) -> tuple[int, RecordError]:
-        """The line of a fault in record ``index``, and the error with its column in that line."""
+        """Return the line of an error in record ``index``, and the error with that line's column.
+
+        Args:
+            index: the record's number in the block.
+            error: what is wrong with it; row and column count from the start of the record.
+        """
         line = self.place(index)[0] + error.row
         if self.elements is None or error.column is None or error.row:
             return line, error
@@ -65,7 +70,7 @@ class Block(NamedTuple):
         return line, RecordError(error.reason, error.problem, error.cure, column)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=1)  # a block's records are looked up one after the other
 def _line_starts(data: bytes) -> list[int]:
-    """Where each line begins; kept, since one block is asked for many of its lines."""
+    """Return the position at which each line begins."""
     return [0, *accumulate(len(line) + 1 for line in data.split(b"\n"))]

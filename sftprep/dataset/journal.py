@@ -175,7 +175,7 @@ class Journal:
             if first is not None and last is not None and block.shard != last.shard:
                 self._end_shard_input(digests, first, last)
                 first, digests = None, {}
-            digests[str(block.source)] = block.until
+            digests[str(block.source)] = block.text_sha256
             first, last = first or block, block
             if block.shard >= len(self.finished):
                 yield block

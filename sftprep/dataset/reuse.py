@@ -19,7 +19,7 @@ from sftprep.dataset.staging import OutputFolder
 from sftprep.errors import DataError, OutputError
 from sftprep.reading.decompression import read_error
 from sftprep.reading.sources import opened
-from sftprep.reading.streams import Counted
+from sftprep.reading.streams import StoredStream
 from sftprep.system.files import sha256_of
 from sftprep.text import ascii_safe
 
@@ -125,10 +125,10 @@ def _other_inputs(manifest: Manifest, sources: Sequence[Source]) -> str:
 
 def _sha256(source: Source) -> str:
     """Hash a source's bytes as they are stored; a stream is read to its end."""
-    with opened(source.path) as raw:
-        counted = Counted(raw)
+    with opened(source.path) as file:
+        stored = StoredStream(file)
         try:
-            counted.drain()
+            stored.drain()
         except OSError as error:
-            raise read_error(source.path, error, counted.bytes) from error
-        return counted.hash.hexdigest()
+            raise read_error(source.path, error, stored.bytes) from error
+        return stored.hash.hexdigest()

@@ -1,1 +1,1 @@
-"""Places -> bytes -> blocks of whole records."""
+"""Reads inputs: places become bytes, bytes become blocks of whole records, blocks become dicts."""

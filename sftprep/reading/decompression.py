@@ -1,22 +1,22 @@
-"""Compressed bytes -> the bytes they stand for: gzip, zstd, bzip2 and xz.
+"""Decompresses gzip, zstd, bzip2 and xz.
 
-In     a ``Counted`` stream; what it is compressed with is told by its first bytes.
-Out    a stream of the uncompressed bytes, read on as it is asked for.
-Never  a shorter success: data that is cut off or damaged, or is not what the file's name says, is
-       an error; so is data that grows beyond all measure, or needs more memory than is sensible.
-Raises DataError; OSError, to be put in words by ``read_error``.
+In     a ``StoredStream``. Its first bytes say how it is compressed; the file's name does not count.
+Out    a stream of the uncompressed bytes, decompressed as it is read.
+Never  ends early without an error: data that is cut off, damaged, or not compressed although the
+       name says so is refused. So is data that expands too much or needs too much memory.
+Raises DataError; OSError, which ``read_error`` turns into a DataError or a StorageError.
 """
 
 import io
 import lzma
-from typing import IO, cast
+from typing import Any
 
-from sftprep.choices import MAX_EXPANSION
 from sftprep.errors import DataError, StorageError
-from sftprep.reading.streams import READ_BYTES, Counted
+from sftprep.reading.limits import Limits
+from sftprep.reading.streams import READ_BYTES, Readable, StoredStream
 
-FREE_BYTES = 64 << 20  # uncompressed bytes before the expansion is looked at
-MEMORY_BYTES = 192 << 20  # for xz: twice what its highest level needs; zstd has a limit of its own
+XZ_MEMORY_BYTES = 192 << 20
+"""Twice what the highest level of xz needs. zstd has a limit of its own."""
 
 MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -27,40 +27,56 @@ MAGIC = {
 ENDINGS = {".gz": "gzip", ".zst": "zstd", ".bz2": "bz2", ".xz": "xz"}
 
 
-def decompressed(raw: Counted, path: str, max_expansion: int = MAX_EXPANSION) -> IO[bytes]:
-    """The uncompressed bytes of a stream, whatever it is compressed with.
+def decompressed(
+    stored: StoredStream,
+    path: str,
+    limits: Limits = Limits(),  # noqa: B008 - it is immutable
+    read_bytes: int = READ_BYTES,
+) -> Readable:
+    """Return a stream of the uncompressed bytes.
 
     Args:
-        raw: the bytes as stored.
-        path: the file's name, for messages; its ending must not promise what the data is not.
-        max_expansion: how many bytes one stored byte may become, once there are many.
+        stored: the bytes as stored, none of them read yet.
+        path: the file's path, for messages. Its ending must not promise a compression that the
+            data does not have.
+        limits: how much the data may expand.
+        read_bytes: how many bytes are decompressed at once.
+
+    Returns:
+        ``stored`` itself if the data is not compressed, so that callers can tell.
     """
-    start = raw.start(6)
+    start = stored.peek(6)
     name = next((name for magic, name in MAGIC.items() if start.startswith(magic)), "")
     if not name:
         promised = next((n for ending, n in ENDINGS.items() if path.lower().endswith(ending)), "")
         if promised:
             raise DataError(
-                f"{path}: the name says {promised}, and the data is not compressed, or its start "
-                "is damaged. Fetch the file again, or give it its right name."
+                f"{path}: the name says {promised}, but the data is not compressed, or its start "
+                "is damaged. Fetch the file again, or correct its name."
             )
-        return raw  # type: ignore[return-value]
+        return stored
     if name == "xz":
-        plain = cast(IO[bytes], _Xz(raw))  # Arrow has no xz
+        plain: Any = _XzStream(stored, read_bytes)  # Arrow does not read xz
     else:
         import pyarrow as pa
 
-        # closes nothing: the file belongs to the caller
-        plain = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), name)
-    return cast(IO[bytes], Bounded(plain, raw, path, max_expansion))
+        # PythonFile does not close the file, which belongs to the caller.
+        plain = pa.CompressedInputStream(pa.PythonFile(stored, mode="r"), name)
+    return _ExpansionGuard(plain, stored, path, limits)
 
 
-def read_error(path: str, error: OSError, stored: int) -> StorageError | DataError:
-    """What a failure to read means; ``stored`` bytes had been read by then."""
-    # Arrow reports damaged compressed data as an OSError without a number.
+def read_error(path: str, error: OSError, stored_bytes: int) -> StorageError | DataError:
+    """Return the error that tells the user why reading failed.
+
+    Args:
+        path: the file's path.
+        error: what was raised while reading.
+        stored_bytes: how many bytes had been read by then, as stored.
+    """
+    # The operating system's errors have a number. Arrow reports damaged data without one.
     if error.errno is not None:
         return StorageError(
-            f"{path}: cannot be read: {error.strerror}. Check the file and its rights."
+            f"{path}: cannot be read: {error.strerror}. Check the file and its permissions."
         )
     if "memory" in str(error).lower():
         return DataError(
@@ -69,62 +85,65 @@ def read_error(path: str, error: OSError, stored: int) -> StorageError | DataErr
         )
     return DataError(
         f"{path}: the compressed data is damaged or cut off ({error}), at or before byte "
-        f"{stored:,}. Fetch the file again."
+        f"{stored_bytes:,}. Fetch the file again."
     )
 
 
-class Bounded(io.RawIOBase):
-    """A decompressor's bytes, as long as they are in proportion to what was stored."""
+class _ExpansionGuard(io.RawIOBase):
+    """Passes a decompressor's bytes on, as long as they are not too many for what was stored."""
 
-    def __init__(self, plain: IO[bytes], raw: Counted, path: str, most: int) -> None:
+    def __init__(self, plain: Readable, stored: StoredStream, path: str, limits: Limits) -> None:
         super().__init__()
         self._plain = plain
-        self._raw = raw
+        self._stored = stored
         self._path = path
-        self._most = most
+        self._limits = limits
         self._bytes = 0
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next uncompressed bytes."""
+        """Return the next uncompressed bytes."""
         data = self._plain.read(size)
         self._bytes += len(data)
-        if self._bytes > FREE_BYTES and self._bytes > self._most * self._raw.bytes:
+        most = self._limits.expansion
+        if self._bytes > self._limits.free_bytes and self._bytes > most * self._stored.bytes:
             raise DataError(
-                f"{self._path}: {self._raw.bytes:,} compressed bytes became more than "
-                f"{self._bytes:,}, over {self._most} times as many: perhaps a decompression bomb. "
-                "If the data is meant, raise --max-expansion."
+                f"{self._path}: {self._stored.bytes:,} compressed bytes became more than "
+                f"{self._bytes:,}, over {most} times as many: perhaps a decompression bomb. "
+                "If the data is right, raise --max-expansion."
             )
         return data
 
 
-class _Xz(io.RawIOBase):
-    """Read concatenated xz streams; unlike ``lzma.open`` it refuses garbage behind the last one."""
+class _XzStream(io.RawIOBase):
+    """Reads concatenated xz streams; unlike ``lzma.open`` it refuses garbage after the last one."""
 
-    def __init__(self, raw: Counted) -> None:
+    def __init__(self, stored: StoredStream, read_bytes: int) -> None:
         super().__init__()
-        self._raw = raw
-        self._decoder = _decoder()
+        self._stored = stored
+        self._read_bytes = read_bytes
+        self._decoder = _xz_decoder()
 
     def read(self, size: int = -1, /) -> bytes:
-        """The next uncompressed bytes."""
+        """Return the next uncompressed bytes, any number of them; b"" at the end."""
         try:
             while True:
                 if self._decoder.eof:
-                    rest = self._decoder.unused_data.lstrip(b"\0")  # padding between streams
-                    while not rest and (chunk := self._raw.read(READ_BYTES)):
-                        rest = chunk.lstrip(b"\0")
-                    if not rest:
+                    data = self._decoder.unused_data.lstrip(b"\0")  # padding between streams
+                    while not data and (chunk := self._stored.read(self._read_bytes)):
+                        data = chunk.lstrip(b"\0")
+                    if not data:
                         return b""
-                    self._decoder = _decoder()
+                    self._decoder = _xz_decoder()
                 else:
-                    rest = self._raw.read(READ_BYTES) if self._decoder.needs_input else b""
-                    if not rest and self._decoder.needs_input:
+                    needs_input = self._decoder.needs_input
+                    data = self._stored.read(self._read_bytes) if needs_input else b""
+                    if needs_input and not data:
                         raise OSError("truncated xz stream")
-                if data := self._decoder.decompress(rest, max_length=READ_BYTES):
-                    return data
+                if plain := self._decoder.decompress(data, max_length=self._read_bytes):
+                    return plain
         except lzma.LZMAError as error:
             raise OSError(str(error)) from error
 
 
-def _decoder() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY_BYTES)
+def _xz_decoder() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)

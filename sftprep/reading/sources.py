@@ -1,9 +1,9 @@
-"""Inputs -> sources: files, globs, folders and standard input, each of them once.
+"""Resolves inputs to sources: files, globs, folders and standard input, each of them once.
 
 In     what the user named.
-Out    ``Source``s in that order; what a folder or a glob stands for is sorted.
-Never  leaves out a data file without a word: a broken link, a device or a folder that cannot be
-       looked into is an error. Two names of one file are one too, be they links or spellings.
+Out    ``Source``s in the order given; the files of a folder or a glob are sorted.
+Never  skips a data file silently: a broken link, a device or an unreadable folder is an error. Two
+       names of one file, whether links or spellings, are an error too.
 Raises NoInputError, UsageError, StorageError; DataError for a file that changes while it is read.
 """
 
@@ -21,25 +21,28 @@ from sftprep.data.block import Source
 from sftprep.errors import DataError, NoInputError, StorageError, UsageError
 
 ENDINGS = re.compile(r"\.(jsonl|json|ndjson)(\.(gz|zst|bz2|xz))?$", re.IGNORECASE)
-KINDS = ".jsonl, .json and .ndjson, also with .gz, .zst, .bz2 or .xz"
+ENDINGS_IN_WORDS = ".jsonl, .json and .ndjson, also with .gz, .zst, .bz2 or .xz"
 STDIN = "-"
 
 
 def find_sources(inputs: Sequence[str]) -> list[Source]:
-    """Resolve files, globs and folders to sources, in the order given; folders and globs sorted.
+    """Resolve files, globs and folders to sources.
+
+    Returns:
+        The sources in the order given; those of a folder or a glob sorted by path.
 
     Raises:
-        NoInputError: an input does not exist, or a folder or glob holds no JSON file.
-        UsageError: the same file is given twice, an input is nothing that holds data, or standard
-            input is closed or a terminal.
-        StorageError: a folder cannot be looked into.
+        NoInputError: an input does not exist, or a folder or glob holds no data file.
+        UsageError: the same file is given twice, an input is not a file, or standard input is
+            closed or a terminal.
+        StorageError: a file or folder cannot be read.
     """
-    found = [entry for text in inputs for entry in _expand(text)]
+    found = [entry for text in inputs for entry in _resolve(text)]
     seen: dict[object, str] = {}
     for path, status in found:
-        # Some file systems do not number their files.
-        numbered = status is not None and status.st_ino
-        key = (status.st_dev, status.st_ino) if status and numbered else os.path.realpath(path)
+        # Some file systems give files no inode number.
+        has_inode = status is not None and status.st_ino
+        key = (status.st_dev, status.st_ino) if status and has_inode else os.path.realpath(path)
         if key in seen:
             raise UsageError(
                 f"{path}: is the same file as {seen[key]}, and its records would count twice. "
@@ -50,7 +53,8 @@ def find_sources(inputs: Sequence[str]) -> list[Source]:
     return [Source(path, name) for path, name in zip(paths, _short_names(paths), strict=True)]
 
 
-def _expand(text: str) -> Iterator[tuple[str, os.stat_result | None]]:
+def _resolve(text: str) -> Iterator[tuple[str, os.stat_result | None]]:
+    """Yield the path and status of each file that an input stands for."""
     if text == STDIN:
         yield text, _stdin_status()
         return
@@ -64,20 +68,20 @@ def _expand(text: str) -> Iterator[tuple[str, os.stat_result | None]]:
     elif stat.S_ISDIR(status.st_mode):
         yield from _files_below(text)
     else:
-        yield text, _readable(text, status)
+        yield text, _check_kind(text, status)
 
 
 def _status(path: str) -> os.stat_result | None:
-    """What a path leads to; None where there is nothing of that name.
+    """Return the status of what a path leads to; None if there is nothing of that name.
 
     Raises:
-        NoInputError: a link that leads nowhere.
-        StorageError: it cannot be looked at.
+        NoInputError: the path is a broken link, or cannot exist.
+        StorageError: the path is not accessible.
     """
     try:
-        return os.stat(path)  # noqa: PTH116 - as Path, "" would be the current folder
+        return os.stat(path)  # noqa: PTH116 - Path("") would be the current folder
     except FileNotFoundError:
-        if not os.path.islink(path):  # noqa: PTH114 - any text may come here
+        if not os.path.islink(path):  # noqa: PTH114 - as above
             return None
         target = os.readlink(path)  # noqa: PTH115
         raise NoInputError(
@@ -86,65 +90,66 @@ def _status(path: str) -> os.stat_result | None:
     except NotADirectoryError:
         return None
     except (OSError, ValueError) as error:
-        words = error.strerror if isinstance(error, OSError) else str(error)
         if isinstance(error, PermissionError):
             raise _unreadable(path, error) from error
-        raise NoInputError(f"{path}: cannot be looked at: {words}. Check the path.") from error
+        words = error.strerror if isinstance(error, OSError) else str(error)
+        raise NoInputError(f"{path}: cannot be accessed: {words}. Check the path.") from error
 
 
-def _readable(path: str, status: os.stat_result) -> os.stat_result:
-    """The status of something that has an end."""
+def _check_kind(path: str, status: os.stat_result) -> os.stat_result:
+    """Return the status of a file or a FIFO; refuse devices and sockets."""
     mode = status.st_mode
     if stat.S_ISREG(mode) or stat.S_ISFIFO(mode):
         return status
     kinds = {"a socket": stat.S_ISSOCK, "a device": stat.S_ISCHR, "a disk": stat.S_ISBLK}
-    kind = next((name for name, is_kind in kinds.items() if is_kind(mode)), "no file")
+    kind = next((name for name, is_kind in kinds.items() if is_kind(mode)), "not a file")
     raise UsageError(
         f"{path}: is {kind}. Name a file, a folder or a FIFO, or pass - for standard input."
     )
 
 
 def _files_below(folder: str) -> list[tuple[str, os.stat_result | None]]:
-    """The data files in a folder and its folders, through links too, but each folder once."""
+    """Return the data files in a folder and its subfolders; follows links, each folder once."""
     found: list[tuple[str, os.stat_result | None]] = []
-    known = set()
+    visited = set()
 
     def refuse(error: OSError) -> None:
         raise _unreadable(str(error.filename), error) from error
 
     for root, folders, files in os.walk(folder, onerror=refuse, followlinks=True):
         status = Path(root).stat()
-        if (status.st_dev, status.st_ino) in known:
+        if (status.st_dev, status.st_ino) in visited:
             folders.clear()
             continue
-        known.add((status.st_dev, status.st_ino))
+        visited.add((status.st_dev, status.st_ino))
         for name in files:
             if ENDINGS.search(name):
-                path = os.path.join(root, name)  # noqa: PTH118 - there may be many
-                if (there := _status(path)) is not None:
-                    found.append((path, _readable(path, there)))
+                path = os.path.join(root, name)  # noqa: PTH118 - faster, and there may be many
+                if (file_status := _status(path)) is not None:
+                    found.append((path, _check_kind(path, file_status)))
     if not found:
-        raise NoInputError(f"{folder}: no data file in this folder. Looked for {KINDS}.")
+        raise NoInputError(f"{folder}: no data file in this folder. Expected {ENDINGS_IN_WORDS}.")
     return sorted(found, key=lambda entry: entry[0])
 
 
 def _matches(pattern: str) -> list[tuple[str, os.stat_result | None]]:
     found: list[tuple[str, os.stat_result | None]] = []
-    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - absolute ones too
+    for path in sorted(glob.glob(pattern, recursive=True)):  # noqa: PTH207 - may be absolute
         status = _status(path)
         if status is not None and not stat.S_ISDIR(status.st_mode):
-            found.append((path, _readable(path, status)))
+            found.append((path, _check_kind(path, status)))
     if not found:
         raise NoInputError(f"{pattern}: no file matches. Check the pattern and the folder.")
     return found
 
 
 def _stdin_status() -> os.stat_result | None:
+    """Return the status of standard input; None if it is an object of the caller's."""
     if sys.stdin is None or sys.stdin.buffer.closed:
         raise UsageError("-: standard input is closed. Pipe data into it, or name a file.")
     try:
         status = os.fstat(sys.stdin.buffer.fileno())
-    except (OSError, ValueError):  # not a file of the system: a caller's own object
+    except (OSError, ValueError):  # it has no file descriptor
         return None
     if stat.S_ISCHR(status.st_mode) and status.st_rdev != Path(os.devnull).stat().st_rdev:
         kind = "terminal" if sys.stdin.buffer.isatty() else "device"
@@ -153,11 +158,13 @@ def _stdin_status() -> os.stat_result | None:
 
 
 def _unreadable(path: str, error: OSError) -> StorageError:
-    return StorageError(f"{path}: cannot be read: {error.strerror}. Check the file and its rights.")
+    return StorageError(
+        f"{path}: cannot be read: {error.strerror}. Check the file and its permissions."
+    )
 
 
 def _short_names(paths: list[str]) -> list[str]:
-    """The shortest ends of the paths that tell them apart.
+    """Return the shortest ends of the paths that are all different.
 
     >>> _short_names(["/x/a/train.jsonl", "/x/b/train.jsonl", "/x/b/dev.jsonl"])
     ['a/train.jsonl', 'b/train.jsonl', 'b/dev.jsonl']
@@ -173,9 +180,14 @@ def _short_names(paths: list[str]) -> list[str]:
 
 
 def _real_parts(path: str, folders: dict[str, tuple[str, ...]]) -> tuple[str, ...]:
-    """The parts of a path without links; each folder is looked at once."""
+    """Return the parts of a path with all links resolved.
+
+    Args:
+        path: the path.
+        folders: the parts of folders that were resolved before; added to.
+    """
     folder, name = os.path.split(path)
-    if not name or name in (".", "..") or os.path.islink(path):  # noqa: PTH114 - there may be many
+    if not name or name in (".", "..") or os.path.islink(path):  # noqa: PTH114 - faster
         return Path(os.path.realpath(path)).parts
     if folder not in folders:
         folders[folder] = Path(os.path.realpath(folder)).parts
@@ -183,11 +195,11 @@ def _real_parts(path: str, folders: dict[str, tuple[str, ...]]) -> tuple[str, ..
 
 
 def size_of(path: str) -> int | None:
-    """The size of a file as stored; None of a stream, or of what is not there any more."""
+    """Return the size of a file as stored; None for a stream or a file that is gone."""
     if path == STDIN:
         return None
     try:
-        status = os.stat(path)  # noqa: PTH116 - there may be many
+        status = os.stat(path)  # noqa: PTH116 - faster, and there may be many
     except OSError:
         return None
     return status.st_size if stat.S_ISREG(status.st_mode) else None
@@ -195,14 +207,14 @@ def size_of(path: str) -> int | None:
 
 @contextmanager
 def opened(path: str) -> Iterator[IO[bytes]]:
-    """A source's bytes as stored; a file must be the same at the end as at the start.
+    """Open a source to read its bytes as stored, and check that it stays the same meanwhile.
 
     Raises:
-        StorageError: it cannot be opened.
+        StorageError: the file cannot be opened.
         DataError: the file changed while it was read, or was not read to its end.
     """
     if path == STDIN:
-        yield sys.stdin.buffer  # not ours to close
+        yield sys.stdin.buffer  # not closed: it belongs to the process
         return
     try:
         file = open(path, "rb")  # noqa: PTH123, SIM115 - closed below
@@ -212,11 +224,11 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         raise _unreadable(path, error) from error
     with file:
         before = os.fstat(file.fileno())
-        _readable(path, before)  # it may be something else by now
+        _check_kind(path, before)  # it may have been replaced since it was found
         try:
             yield file
         except (DataError, OSError):
-            _check_unchanged(path, file, before)  # that may be why
+            _check_unchanged(path, file, before)  # a change explains the error better
             raise
         _check_unchanged(path, file, before)
         if stat.S_ISREG(before.st_mode) and file.tell() != before.st_size:
@@ -229,11 +241,11 @@ def _check_unchanged(path: str, file: IO[bytes], before: os.stat_result) -> None
     how = ""
     after = os.fstat(file.fileno())
     try:
-        there = Path(path).stat()
+        current = Path(path).stat()
     except OSError:
         how = "it was deleted or moved"
     else:
-        if (there.st_dev, there.st_ino) != (before.st_dev, before.st_ino):
+        if (current.st_dev, current.st_ino) != (before.st_dev, before.st_ino):
             how = "another file took its place"
     if after.st_size != before.st_size:
         how = f"it had {before.st_size:,} bytes, and then {after.st_size:,}"
@@ -245,5 +257,5 @@ def _check_unchanged(path: str, file: IO[bytes], before: os.stat_result) -> None
 
 def _changed(path: str, how: str) -> DataError:
     return DataError(
-        f"{path}: changed while it was read: {how}. Run again once nothing changes it."
+        f"{path}: changed while it was read: {how}. Run again when nothing writes to it."
     )

@@ -1,71 +1,145 @@
-"""Bytes from storage: counted and hashed as stored, and taken in pieces that may not grow.
+"""Byte streams: what is stored, counted and hashed, and its uncompressed form, buffered.
 
-In     a byte stream, compressed or not.
-Out    ``Counted`` says how many bytes were read as stored, and their hash; a ``Stream`` gives
-       the uncompressed bytes, line by line or by their number.
-Keeps  time linear in the bytes read, and no more in memory than the longest line that is allowed.
+In     a binary file.
+Out    ``StoredStream`` reads the bytes as stored, and counts and hashes them. ``PlainStream`` reads
+       uncompressed bytes, and hands out whole lines or a given number of bytes.
+Keeps  linear time, and no more in memory than the longest line that is allowed.
 """
 
 import hashlib
 import io
 import re
-from typing import IO
+from typing import Protocol
 
 READ_BYTES = 1 << 20
+"""How many bytes are read at once, unless the caller says otherwise."""
+MAX_LEADING_SPACE = 1 << 20
+"""How many bytes of white space may come before the ``[`` of a JSON array."""
 NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 
 
-class Stream:
-    """A byte stream that can be looked into and taken in pieces of whole lines.
+class Readable(Protocol):
+    """A binary file or stream, as far as it is used here."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, at most ``size`` of them; b"" at the end."""
+        ...
+
+
+class StoredStream(io.RawIOBase):
+    """Reads a file's bytes as stored, which may be compressed, and counts and hashes them.
+
+    Args:
+        file: the file to read.
+        read_bytes: how many bytes are read at once where the caller names no number.
 
     Attributes:
-        path: what it is called in messages.
-        offset: of the next byte to be taken.
-        buffer: the bytes read and not yet taken; nobody else changes it.
-        hash: SHA-256 of all that was taken.
+        bytes: how many bytes were read.
+        hash: SHA-256 of the bytes read while ``is_hashing`` was True.
+        is_hashing: set to False where another object hashes the same bytes.
     """
 
-    def __init__(self, raw: IO[bytes], path: str) -> None:
+    def __init__(self, file: Readable, read_bytes: int = READ_BYTES) -> None:
+        super().__init__()
+        self.file = file
+        self.bytes = 0
+        self.hash = hashlib.sha256()
+        self.is_hashing = True
+        self._read_bytes = read_bytes
+        self._peeked = b""
+
+    def readable(self) -> bool:
+        """Return True, as a file for pyarrow must."""
+        return True
+
+    def peek(self, size: int) -> bytes:
+        """Return the first bytes without consuming them; fewer only at the end of the file."""
+        while len(self._peeked) < size and (data := self._next(size - len(self._peeked))):
+            self._peeked += data
+        return self._peeked
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return the next bytes, at most ``size`` of them; b"" at the end of the file."""
+        if self._peeked:
+            data = self._peeked[: size if size >= 0 else None]
+            self._peeked = self._peeked[len(data) :]
+            return data
+        return self._next(size if size >= 0 else self._read_bytes)
+
+    def drain(self) -> None:
+        """Read the bytes that the decompressor left, so that the hash covers the whole file."""
+        while self._next(self._read_bytes):
+            pass
+
+    def _next(self, size: int) -> bytes:
+        data = self.file.read(size)
+        self.bytes += len(data)
+        if self.is_hashing:
+            self.hash.update(data)
+        return data
+
+
+class PlainStream:
+    """Reads uncompressed bytes through a buffer.
+
+    Args:
+        file: what yields the uncompressed bytes.
+        path: the file's path, for messages.
+        read_bytes: how many bytes are read at once.
+
+    Attributes:
+        path: the file's path, for messages.
+        offset: the position of the next byte to be taken.
+        buffer: the bytes read but not yet taken. Callers must not change it.
+        hash: SHA-256 of all bytes taken.
+    """
+
+    def __init__(self, file: Readable, path: str, read_bytes: int = READ_BYTES) -> None:
         self.path = path
         self.offset = 0
         self.buffer = bytearray()
         self.hash = hashlib.sha256()
-        self._raw = raw
+        self._file = file
+        self._read_bytes = read_bytes
         self._ended = False
 
     def more(self) -> bool:
-        """Read on into the buffer; False at the end."""
-        chunk = b"" if self._ended else self._raw.read(READ_BYTES)
+        """Read more bytes into the buffer; return False at the end."""
+        chunk = b"" if self._ended else self._file.read(self._read_bytes)
         self._ended = not chunk
         self.buffer += chunk
         return not self._ended
 
     def peek(self, size: int) -> bytes:
-        """The next bytes, left where they are; fewer at the end."""
+        """Return the next bytes without taking them; fewer only at the end."""
         while len(self.buffer) < size and self.more():
             pass
         return bytes(self.buffer[:size])
 
     def skip(self, size: int) -> None:
-        """Take and forget bytes that are buffered."""
+        """Take bytes that are in the buffer without returning them."""
         with memoryview(self.buffer) as view:
             self.hash.update(view[:size])
         del self.buffer[:size]
         self.offset += size
 
     def take(self, size: int) -> bytes:
-        """Take bytes that are buffered."""
+        """Take bytes that are in the buffer."""
         with memoryview(self.buffer) as view:
             taken = bytes(view[:size])
         self.skip(size)
         return taken
 
     def first_byte(self) -> bytes:
-        """The first byte that is not white space, left where it is; "" where a lot of it comes."""
+        """Return the first byte that is not white space, without taking anything.
+
+        Returns:
+            The byte; b"" at the end, or where ``MAX_LEADING_SPACE`` bytes of white space come
+            first.
+        """
         position = 0
-        while position < READ_BYTES:
-            found = NOT_SPACE.search(self.buffer, position)
-            if found:
+        while position < MAX_LEADING_SPACE:
+            if found := NOT_SPACE.search(self.buffer, position, MAX_LEADING_SPACE):
                 return found[0]
             position = len(self.buffer)
             if not self.more():
@@ -75,11 +149,15 @@ class Stream:
     def lines(self, target: int, longest: int) -> bytes:
         """Take whole lines: up to the first line end at or after ``target`` bytes, or the rest.
 
-        A line longer than ``longest`` bytes is left where it is: so nothing is taken where such a
-        line comes next, or nothing comes.
+        Args:
+            target: how many bytes to take at least, if there are as many.
+            longest: the most bytes that a line may have. A longer line is not taken.
+
+        Returns:
+            The lines; b"" at the end, or where the next line is longer than ``longest``.
         """
         searched = 0
-        begin = 0  # of the line whose end is not known
+        begin = 0  # of the line whose end has not been found yet
         while not (end := self.buffer.find(b"\n", max(searched, target - 1)) + 1):
             begin = self.buffer.rfind(b"\n", searched) + 1 or begin
             searched = len(self.buffer)
@@ -89,10 +167,15 @@ class Stream:
             if not self.more():
                 end = searched
                 break
-        return self.take(end if end <= longest else self._before_longer(end, longest))
+        return self.take(end if end <= longest else self._before_long_line(end, longest))
 
-    def _before_longer(self, end: int, longest: int) -> int:
-        """Where in the first ``end`` bytes a line longer than ``longest`` begins; else ``end``."""
+    def _before_long_line(self, end: int, longest: int) -> int:
+        """Return where the first line over ``longest`` begins, or ``end`` if there is none.
+
+        Args:
+            end: the position in the buffer up to which lines are looked at.
+            longest: the most bytes that a line may have.
+        """
         begin = 0
         while begin < end:
             stop = self.buffer.find(b"\n", begin, end)
@@ -103,7 +186,14 @@ class Stream:
         return end
 
     def long_line(self, keep: int) -> tuple[bytes, int]:
-        """Take a line of any length: its first bytes, and how many it has without its end."""
+        """Take a line of any length without holding it in memory.
+
+        Args:
+            keep: how many of its first bytes to return.
+
+        Returns:
+            The line's first bytes, and its length without the line end.
+        """
         begin, kept = self.offset, self.peek(keep)
         while (end := self.buffer.find(b"\n")) < 0:
             self.skip(len(self.buffer))
@@ -112,50 +202,3 @@ class Stream:
         length = self.offset + end - begin
         self.skip(end + 1)
         return kept[:length], length
-
-
-class Counted(io.RawIOBase):
-    """Count and hash what is read of a file, before decompression.
-
-    Attributes:
-        bytes: how many were read.
-        hash: SHA-256 of them; no more than its start once ``hashes`` is False.
-        hashes: whether what is read is hashed here, and not by who takes it.
-    """
-
-    def __init__(self, raw: IO[bytes]) -> None:
-        super().__init__()
-        self.raw = raw
-        self.bytes = 0
-        self.hash = hashlib.sha256()
-        self.hashes = True
-        self._pushed = b""
-
-    def readable(self) -> bool:
-        """Yes."""
-        return True
-
-    def start(self, size: int) -> bytes:
-        """The first bytes, left to be read again; fewer only where there are no more."""
-        while len(self._pushed) < size and (data := self._next(size - len(self._pushed))):
-            self._pushed += data
-        return self._pushed
-
-    def _next(self, size: int) -> bytes:
-        data = self.raw.read(size)
-        self.bytes += len(data)
-        if self.hashes:
-            self.hash.update(data)
-        return data
-
-    def read(self, size: int = -1, /) -> bytes:
-        """The next bytes as stored."""
-        if self._pushed:
-            data, self._pushed = self._pushed, b""
-            return data
-        return self._next(size if size >= 0 else READ_BYTES)
-
-    def drain(self) -> None:
-        """Read what the decompressor left, so that the hash is the whole file's."""
-        while self._next(READ_BYTES):
-            pass

@@ -1,6 +1,12 @@
-"""What the fields of records are called."""
+"""The names of the schemas and of the fields that they read.
+
+This module imports nothing else of sftprep, so that options can be checked without loading numpy.
+"""
 
 from collections.abc import Mapping
+
+SCHEMA_NAMES = ("prompt-completion", "instruction", "messages", "sharegpt")
+"""The values that ``--schema`` takes besides ``auto``, in the order of the help text."""
 
 FIELDS = (
     "prompt",
@@ -17,16 +23,24 @@ FIELDS = (
     "from",
     "value",
 )
-"""The names that ``--field CANONICAL=ACTUAL`` can map."""
-
+"""The canonical field names: those that ``--field CANONICAL=ACTUAL`` can rename."""
 
 OUTPUT_SYNONYMS = ("output", "response", "answer", "target")
+"""Names that instruction data sets use for the output; the first that a record has is read."""
 
 
 class Fields(dict[str, str]):
-    """What a record's fields are called: canonical name -> actual name."""
+    """Maps each canonical field name to the name that the records use.
+
+    Args:
+        renamed: the names that differ, as ``--field`` gives them.
+
+    Attributes:
+        outputs: the names under which an instruction record may hold its output. The synonyms are
+            accepted only where ``--field`` does not name the output.
+    """
 
     def __init__(self, renamed: Mapping[str, str] | None = None) -> None:
-        super().__init__({name: name for name in FIELDS} | dict(renamed or {}))
-        self.renamed = dict(renamed or {})
-        self.outputs = (self["output"],) if "output" in self.renamed else OUTPUT_SYNONYMS
+        renamed = dict(renamed or {})
+        super().__init__({name: name for name in FIELDS} | renamed)
+        self.outputs = (renamed["output"],) if "output" in renamed else OUTPUT_SYNONYMS

@@ -1,9 +1,9 @@
-"""One conversation -> one example for each of its answers (``--per-turn``).
+"""Splits a conversation into one example per answer (``--per-turn``).
 
 In     a ``Conversation`` or a ``Chat``.
-Out    for each answer that may be trained, the conversation up to and including that answer, in
-       which no other answer is trained: the example holds the prompt that inference would see.
-       A conversation without such an answer comes out unchanged.
+Out    for each answer that may be trained: the conversation up to and including that answer, with
+       training turned off for all earlier answers. So the example's prompt is the one that
+       inference would see. A conversation without such an answer is returned unchanged.
 """
 
 from typing import TypeVar
@@ -14,14 +14,14 @@ D = TypeVar("D", bound=Dialogue)
 
 
 def per_turn(dialogue: D) -> list[D]:
-    """The examples of a conversation, in the order of its answers."""
+    """Return the examples of a conversation, in the order of its answers."""
     roles, train = dialogue.roles, dialogue.train
     answers = [i for i, role in enumerate(roles) if role == "assistant" and train[i] is not False]
     return [_example(dialogue, index) for index in answers] or [dialogue]
 
 
 def _example(dialogue: D, index: int) -> D:
-    """The conversation up to answer ``index``, the only answer that is trained."""
+    """Return the turns up to ``index``, the only answer among them that is trained."""
     example = dialogue.until(index)
     flags = [
         False if role == "assistant" else flag

@@ -1,9 +1,9 @@
 """Links between parent and child processes that only Linux offers (``prctl``).
 
-Out    Whether the request was granted; on other systems it never is.
-Keeps  The process's own subreaper setting: when the last user of ``subreaper`` has released it,
-       the setting is what it was before the first one acquired it.
-Never  Raises.
+Out    Whether the kernel granted the request; other systems never do.
+Keeps  The subreaper setting that the process had before: it is restored when the last user of
+       ``subreaper`` has released it.
+Never  Raises an error.
 """
 
 import ctypes

@@ -9,7 +9,6 @@ To add a built-in template, add a file to the folder ``builtin``; its name becom
 name.
 """
 
-import difflib
 import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
@@ -18,7 +17,7 @@ from typing import Any
 
 from sftprep.errors import TemplateError
 from sftprep.templates.template import RUN_TEXTS, Template, split_placeholders
-from sftprep.text import shown
+from sftprep.text import did_you_mean, shown
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 ASSISTANT_KEYS = ("header", "body", "after")
@@ -51,8 +50,7 @@ def load_template(name: str) -> Template:
     if name not in builtin_names():
         path = Path(name)
         if not path.is_file():
-            close = difflib.get_close_matches(name, builtin_names(), 1)
-            hint = f"Did you mean {close[0]!r}?" if close else "sftprep templates lists them."
+            hint = did_you_mean(name, builtin_names(), "sftprep templates lists them.")
             raise TemplateError(f"no template {shown(name)}, and no such file. {hint}")
     data = path.read_bytes()
     try:
@@ -108,8 +106,7 @@ def _check_combination(template: Template, where: str) -> None:
 def _check_keys(value: Mapping[Any, Any], known: tuple[str, ...], where: str) -> None:
     for key in value:
         if key not in known:
-            close = difflib.get_close_matches(str(key), known, 1)
-            hint = f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+            hint = did_you_mean(str(key), known, f"Known: {', '.join(known)}.")
             raise TemplateError(f"{where}: unknown key {shown(key)}. {hint}")
 
 

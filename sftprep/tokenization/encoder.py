@@ -99,7 +99,7 @@ class Encoder:
     Args:
         tokenizer: the resolved tokenizer.
         allowed: control tokens that text may become.
-        backend: one of ``choices.BACKENDS``.
+        backend: one of the values of ``--backend``.
         encoding: what ``prove`` found for these three; found now, unless given.
     """
 

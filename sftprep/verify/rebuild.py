@@ -120,7 +120,7 @@ class _Comparison:
             for result in run_blocks(self._remembered(blocks), settings, workers):
                 block, batch = self._in_flight.popleft(), result.batch
                 accounting.add(result)
-                progress.advance(shard_bytes + reader.stored, result.size, result.read)
+                progress.advance(shard_bytes + reader.stored_bytes, result.size, result.read)
                 found = None if batch is None else stored.compare(result.shard, batch)
                 if batch is not None and found is not None:
                     self._add_difference(found, block, batch.record)
@@ -169,12 +169,12 @@ class _Comparison:
         for block in blocks:
             if block.source > source:
                 break
-        sha256 = reader.facts[source].sha256
+        sha256 = reader.digests[source].sha256
         _check_input(self._manifest, source, self._sources[source], sha256, self._report)
 
     def _check_end(self, stored: StoredRows, reader: BlockReader, accounting: Accounting) -> None:
         """Check what is only known after all inputs were read."""
-        for index, (source, facts) in enumerate(zip(self._sources, reader.facts, strict=True)):
+        for index, (source, facts) in enumerate(zip(self._sources, reader.digests, strict=True)):
             _check_input(self._manifest, index, source, facts.sha256, self._report)
         rest = stored.rest()
         if rest is not None:
@@ -182,7 +182,7 @@ class _Comparison:
         for index, (entry, counts) in enumerate(
             zip(self._manifest.inputs, accounting.by_source, strict=True)
         ):
-            size = reader.facts[index].bytes
+            size = reader.digests[index].bytes
             rebuilt = {"bytes": size, "schema": counts.schema, **counts.as_dict()}
             listed = {key: value for key, value in entry.items() if key in rebuilt}
             self._check_counts(f"inputs[{index}]", listed, rebuilt)

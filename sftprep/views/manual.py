@@ -7,14 +7,13 @@ Keeps  one source for everything: ``index.md`` says which topics there are and i
 Raises UsageError: no such topic.
 """
 
-import difflib
 import io
 import re
 import shutil
 from pathlib import Path
 
 from sftprep.errors import UsageError
-from sftprep.text import shown
+from sftprep.text import did_you_mean, shown
 
 FOLDER = Path(__file__).parent.parent / "docs"
 MOST_COLUMNS = 100
@@ -45,8 +44,7 @@ def manual_page(topic: str | None, *, colour: bool) -> str:
     if topic is None:
         return _list(known)
     if topic not in known:
-        close = difflib.get_close_matches(topic, known, 1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Choose {', '.join(known)}."
+        hint = did_you_mean(topic, known, f"Choose {', '.join(known)}.")
         raise UsageError(f"the manual has no topic {shown(topic)}. {hint}")
     text = LINK.sub(r"\1 (`sftprep help \2`)", COMMENT.sub("", _read(topic))).strip()
     return _laid_out(text) if colour else text

@@ -202,7 +202,7 @@ def test_files_of_a_dataset(out: Path) -> None:
 
 BAD_RECORDS: list[tuple[int, str, str, str]] = [
     (2, "invalid_json", "not valid JSON: unexpected end of data", ""),
-    (3, "not_an_object", "the record is a list of 4; expected a JSON object", ""),
+    (3, "not_an_object", "the record is a list of 4 items; expected a JSON object", ""),
     (5, "missing_field", "messages[1] has no field 'content'; found 'role'", ""),
     (6, "wrong_type", "messages[1].content is null; expected a string", ""),
     (
@@ -211,19 +211,19 @@ BAD_RECORDS: list[tuple[int, str, str, str]] = [
         "messages[1].role is 'function'; expected system, user or assistant",
         "",
     ),
-    (8, "bad_turn_order", "messages[1] is a turn of the user; expected the assistant's", ""),
+    (8, "bad_turn_order", "messages[1] is a user message; expected an assistant message", ""),
     (9, "empty_completion", "messages[1] is empty: there is nothing to train on", ""),
     (
         10,
         "bad_turn_order",
-        "messages ends with a turn of the user; there is no answer to train on",
+        "messages ends with a user message; expected an assistant message to train on",
         "",
     ),
     (
         11,
         "schema_mismatch",
-        "the record's schema is prompt-completion, its file's is messages",
-        "Keep one schema in a file",
+        "the record's schema is prompt-completion; expected messages, the schema of its file",
+        "Put records of one schema into each file",
     ),
     (
         12,
@@ -235,9 +235,9 @@ BAD_RECORDS: list[tuple[int, str, str, str]] = [
         13,
         "invalid_utf8",
         "not valid UTF-8 at byte 131: invalid continuation byte",
-        "Convert the file to UTF-8; it looks like Windows-1252",
+        "Convert the file to UTF-8 (it looks like Windows-1252)",
     ),
-    (15, "lone_surrogate", "half of a surrogate pair (\\ud800 to \\udfff) is no character", ""),
+    (15, "lone_surrogate", "half of a surrogate pair (\\ud800 to \\udfff) is not a character", ""),
 ]
 """The bad records of sample_data/bad.jsonl: line, reason, problem, cure."""
 BAD_COLUMNS = {2: 100, 13: 131, 15: 111}

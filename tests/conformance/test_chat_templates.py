@@ -17,8 +17,8 @@ from sftprep.data.conversation import Chat
 from sftprep.pipeline import Pipeline, with_schemas
 from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
+from sftprep.reading.json_lines import parse_line
 from sftprep.recipe import Recipe
-from sftprep.strict_json import parse_line
 from sftprep.templates.jinja.arguments import arguments_as_object, arguments_as_text, map_arguments
 from sftprep.tokenization.tokenizer import _add_token
 

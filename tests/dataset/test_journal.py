@@ -43,7 +43,7 @@ def blocks(parts: Iterable[tuple[int, int, str]] = PARTS) -> list[Block]:
     for source, shard, data in parts:
         texts[source] += data
         until = hashlib.sha256(texts[source].encode()).hexdigest()
-        made.append(Block(source, shard, lines[source], 0, data.encode(), until=until))
+        made.append(Block(source, shard, lines[source], 0, data.encode(), text_sha256=until))
         lines[source] += data.count("\n")
     return made
 

@@ -14,8 +14,8 @@ import xxhash
 
 from sftprep.errors import DataError, RecordError
 from sftprep.reading.blocks import BlockReader
+from sftprep.reading.json_lines import parse_line
 from sftprep.reading.sources import find_sources
-from sftprep.strict_json import parse_line
 
 pytestmark = pytest.mark.faults
 

@@ -25,15 +25,15 @@ def test_a_row_is_a_line(tmp_path: Path) -> None:
     [
         (b'{"input_ids":[1', "is not valid JSON at column 16: "),
         (b"\n", "is not valid JSON at column 1: "),
-        (b"[1]\n", "has a list of 1; expected input_ids, attention_mask, labels"),
+        (b"[1]\n", "has a list of 1 item; expected input_ids, attention_mask, labels"),
         (b"{}\n", "has no keys; expected input_ids, attention_mask, labels"),
         (
             GOOD.replace(b"labels", b"label\\u001b"),
             "has 'input_ids', 'attention_mask', 'label\\x1b'; expected input_ids, attention_mask, "
             "labels",
         ),
-        (GOOD.replace(b"-100", b"1.5"), "labels is a list of 1; expected a list of integers"),
-        (GOOD.replace(b"-100", b"true"), "labels is a list of 1; expected a list of integers"),
+        (GOOD.replace(b"-100", b"1.5"), "labels is a list of 1 item; expected a list of integers"),
+        (GOOD.replace(b"-100", b"true"), "labels is a list of 1 item; expected a list of integers"),
         (GOOD.replace(b"[-100]", b"null"), "labels is null; expected a list of integers"),
         (GOOD.replace(b"-100", b"2147483648"), "labels holds a number beyond 32 bits"),
     ],

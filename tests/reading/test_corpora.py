@@ -1,7 +1,7 @@
-"""Collections of hostile input that others have made: JSON, UTF-8 and naughty strings.
+"""Public collections of hostile input: JSON, UTF-8 and naughty strings.
 
-They are not part of this project: a folder ``shared/corpora`` beside it holds them, or the tests
-are skipped.
+The collections are not part of this project. Without the folder ``shared/corpora`` beside the
+repository these tests are skipped.
 """
 
 import json
@@ -15,8 +15,8 @@ from toys import SAMPLE_TOKENIZER, recipe, write_jsonl
 from sftprep import DataError, load_manifest, prepare
 from sftprep.errors import RecordError
 from sftprep.reading.blocks import BlockReader
+from sftprep.reading.json_lines import parse_line
 from sftprep.reading.sources import find_sources
-from sftprep.strict_json import parse_line
 
 CORPORA = Path(__file__).resolve().parents[3] / "shared" / "corpora"
 pytestmark = pytest.mark.skipif(
@@ -27,7 +27,7 @@ SPACE = b" \t\r\n"
 
 
 def verdict(line: bytes) -> str:
-    """What is said of a line: "ok" for JSON, whether it is an object or not."""
+    """Return the reason why a line is refused; "ok" for any JSON, "blank" for a blank line."""
     if not line.strip(SPACE):
         return "blank"
     try:
@@ -38,7 +38,7 @@ def verdict(line: bytes) -> str:
 
 
 def verdict_of_file(path: Path) -> str:
-    """What is said of a file: by the reader, or of its records."""
+    """Return the reasons why a file or its records are refused; "ok" if there are none."""
     try:
         blocks = list(BlockReader(find_sources([str(path)]), 1 << 30))
     except DataError:
@@ -48,28 +48,28 @@ def verdict_of_file(path: Path) -> str:
 
 
 def wrapped(data: bytes) -> bytes:
-    """A value as a field of a record."""
+    """Return a record with this value in a field."""
     return b'{"x": %b}' % data
 
 
 def suite(kind: str) -> list[Path]:
-    """The suite's files that must be accepted, must not, or may be."""
+    """Return the suite's files that must be accepted (y), refused (n), or may be either (i)."""
     return sorted(SUITE.glob(f"{kind}_*.json"))
 
 
 def test_the_suite_is_whole() -> None:
-    """All 318 files are there."""
+    """The suite has 318 files."""
     assert [len(suite(kind)) for kind in "yni"] == [95, 188, 35]
 
 
 DUPLICATES = {"y_object_duplicated_key.json", "y_object_duplicated_key_and_value.json"}
-"""Valid JSON, and not one thing to all readers."""
+"""Valid JSON on which parsers disagree."""
 LINES_OF_ONE_OBJECT = {"y_object_with_newlines.json"}
-"""JSON Lines has an object in one line."""
+"""Valid JSON, but JSON Lines needs each object on one line."""
 
 
 def test_what_must_be_accepted() -> None:
-    """Every valid document is taken for JSON: as a line, as a field and as a file."""
+    """Every valid document is accepted: as a line, as a field and as a file."""
     for path in suite("y"):
         data = path.read_bytes()
         expected = "duplicate_key" if path.name in DUPLICATES else "ok"
@@ -81,12 +81,12 @@ def test_what_must_be_accepted() -> None:
 
 
 NOTHING = {"n_single_space.json", "n_structure_no_data.json"}
-"""No document, but blank lines."""
+"""These files hold only blank lines."""
 NOTHING_IN_A_FILE = {*NOTHING, "n_structure_UTF8_BOM_no_data.json"}
 
 
 def test_what_must_be_refused() -> None:
-    """No document that is no JSON is taken for it: as a line, as a field and as a file."""
+    """No invalid document is accepted: as a line, as a field or as a file."""
     for path in suite("n"):
         data = path.read_bytes()
         assert (path.name, verdict(data) == "blank") == (path.name, path.name in NOTHING)
@@ -133,18 +133,18 @@ OPEN = {
     "structure_500_nested_arrays": "too_deep",
     "structure_UTF-8_BOM_empty_object": "byte_order_mark",
 }
-"""What the standard leaves open, as a field of a record: numbers that cannot be kept as they are,
-halves of characters, other encodings and great depth are refused."""
+"""What becomes of documents that the standard leaves open, as a field of a record: numbers that
+cannot be kept as they are, unpaired surrogates, other encodings and deep nesting are refused."""
 
 
 def test_what_may_be_accepted() -> None:
-    """What the standard leaves open is decided here, one by one."""
+    """Each document that the standard leaves open has a fixed verdict."""
     found = {p.stem.removeprefix("i_"): verdict(wrapped(p.read_bytes())) for p in suite("i")}
     assert found == OPEN
 
 
 def test_all_of_the_suite_in_one_file(tmp_path: Path) -> None:
-    """One document a line: each is judged as if it were alone, and has its own line."""
+    """In a file with one document per line, each is judged by itself and has its own line."""
     lines = [d for kind in "yni" for p in suite(kind) if b"\n" not in (d := p.read_bytes().strip())]
     lines = [line for line in lines if not line.startswith(b"\xff\xfe")]
     path = tmp_path / "a.jsonl"
@@ -155,14 +155,14 @@ def test_all_of_the_suite_in_one_file(tmp_path: Path) -> None:
 
 
 def utf8_cases() -> list[tuple[str, bool, bytes]]:
-    """The cases of ``utf8tests``: number, whether it is valid, bytes."""
+    """Return the cases of ``utf8tests``: number, whether it is valid, bytes."""
     data = (CORPORA / "flenniken_utf8tests" / "utf8tests.bin").read_bytes()
     cases = [line.split(b":", 2) for line in data.split(b"\n") if line]
     return [(number.decode(), kind == b"valid", text) for number, kind, text in cases]
 
 
 def test_utf8tests() -> None:
-    """Valid sequences come through as they are; the others are refused where they begin."""
+    """Valid sequences are kept unchanged; the others are refused where they begin."""
     cases = utf8_cases()
     assert len(cases) > 210
     for number, valid, text in cases:
@@ -179,7 +179,7 @@ def test_utf8tests() -> None:
 
 
 def test_kuhn() -> None:
-    """Of Markus Kuhn's stress test, the lines that are no UTF-8 are refused, and only these."""
+    """Of Markus Kuhn's stress test, exactly the lines that are not UTF-8 are refused."""
     path = CORPORA / "nlohmann_json_test_data" / "markus_kuhn" / "UTF-8-test.txt"
     refused = 0
     for text in path.read_bytes().split(b"\n"):
@@ -196,7 +196,7 @@ def test_kuhn() -> None:
 
 
 def naughty_strings() -> list[str]:
-    """The big list of naughty strings."""
+    """Return the big list of naughty strings."""
     strings: list[str] = json.loads((CORPORA / "minimaxir_blns" / "blns.json").read_bytes())
     return strings
 
@@ -204,7 +204,7 @@ def naughty_strings() -> list[str]:
 @pytest.mark.parametrize("escaped", [True, False])
 @pytest.mark.parametrize("role", ["system", "user", "assistant", "input", "key"])
 def test_naughty_strings(tmp_path: Path, role: str, escaped: bool) -> None:
-    """Each comes through the whole of ``prepare`` as it is, in whatever place it stands."""
+    """Each string comes out of a whole run unchanged, in every field of a record."""
     strings = [s for s in naughty_strings() if s]  # an empty answer cannot be trained
     assert len(strings) == 514
     records = [
@@ -234,7 +234,7 @@ def test_naughty_strings(tmp_path: Path, role: str, escaped: bool) -> None:
 
 
 def test_naughty_chats(tmp_path: Path) -> None:
-    """As messages, each string is the user's and the assistant's words, and trained as it is."""
+    """As messages, each string is written unchanged as prompt and as trained answer."""
     strings = [s for s in naughty_strings() if s]
     records = [
         {"messages": [{"role": "user", "content": s}, {"role": "assistant", "content": s}]}
@@ -255,7 +255,7 @@ def test_naughty_chats(tmp_path: Path) -> None:
 
 
 def test_emoji(tmp_path: Path) -> None:
-    """Every emoji sequence comes through as it is."""
+    """Every emoji sequence comes out of a whole run unchanged."""
     path = CORPORA / "unicode_emoji_test" / "emoji-test.txt"
     codes = [line.split(";")[0].split() for line in path.read_text("utf-8").splitlines() if line]
     texts = ["".join(chr(int(c, 16)) for c in code) for code in codes if code and code[0] != "#"]

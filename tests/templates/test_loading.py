@@ -74,7 +74,7 @@ def test_an_unknown_name_is_refused_with_a_hint(name: str, hint: str) -> None:
 
 FAULTS: list[tuple[object, str]] = [
     (None, "own.yaml: a template is a mapping of keys; found null."),
-    (["user"], "own.yaml: a template is a mapping of keys; found a list of 1."),
+    (["user"], "own.yaml: a template is a mapping of keys; found a list of 1 item."),
     ({"user": "{content}"}, "own.yaml: assistant is null; expected header and body."),
     (
         LEAST | {"assistant": "{content}"},
@@ -109,7 +109,7 @@ FAULTS: list[tuple[object, str]] = [
     (LEAST | {"end": 5}, "own.yaml: end is 5; expected a string."),
     (LEAST | {"system": None}, "own.yaml: system is null; expected a string."),
     (LEAST | {"tokens": "<x>"}, "own.yaml: tokens is '<x>'; expected a list of strings."),
-    (LEAST | {"trim": [1]}, "own.yaml: trim is a list of 1; expected a list of strings."),
+    (LEAST | {"trim": [1]}, "own.yaml: trim is a list of 1 item; expected a list of strings."),
     (LEAST | {"bos": "yes"}, "own.yaml: bos is 'yes'; expected auto or always or never."),
     (
         LEAST | {"system_in": "user"},

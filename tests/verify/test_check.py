@@ -285,7 +285,7 @@ GOOD_LINE = b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[-100,2]}\n'
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        (b"[1]\n", "has a list of 1; expected input_ids, attention_mask, labels"),
+        (b"[1]\n", "has a list of 1 item; expected input_ids, attention_mask, labels"),
         (b"{}\n", "has no keys; expected input_ids, attention_mask, labels"),
         (
             b'{"input_ids":[1],"labels":[1]}\n',
@@ -293,11 +293,11 @@ GOOD_LINE = b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[-100,2]}\n'
         ),
         (
             b'{"input_ids":[1,true],"attention_mask":[1,1],"labels":[1,1]}\n',
-            "input_ids is a list of 2; expected a list of integers",
+            "input_ids is a list of 2 items; expected a list of integers",
         ),
         (
             b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[1,2.0]}\n',
-            "labels is a list of 2; expected a list of integers",
+            "labels is a list of 2 items; expected a list of integers",
         ),
         (
             b'{"input_ids":7,"attention_mask":[1,1],"labels":[1,2]}\n',
@@ -417,7 +417,7 @@ NEST = "[" * 900 + "]" * 900
         (lambda text: text.replace('"rows": 2', '"rows": 3'), "has been changed since"),
         (lambda text: "[]", "has format version null"),
         (lambda text: "[" * 100_000, "is damaged: depth limit exceeded"),
-        (lambda text: f'{{"format_version": {NEST}}}', "has format version a list of 1"),
+        (lambda text: f'{{"format_version": {NEST}}}', "has format version a list of 1 item"),
         (lambda text: text.replace('"field": []', f'"field": {NEST}'), "has been changed since"),
         (lambda text: text.replace('"shards"', '"parts"'), "does not have exactly the keys"),
         (lambda text: text.replace("data.jsonl", "\ud800"), "is damaged: "),

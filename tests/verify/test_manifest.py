@@ -24,7 +24,7 @@ from sftprep.verify.manifest import content_problems, stored_recipe, structure_p
 
 POSITIVE = "expected an integer above 0"
 STRUCTURE_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
-    (("shards",), {}, "shards is an object of 0; expected a list"),
+    (("shards",), {}, "shards is an object with 0 fields; expected a list"),
     (("shards", 0), 7, "shards[0] is 7; expected an object"),
     (("shards", 0), {"name": "x"}, "shards[0].rows is missing"),
     (("shards", 0, "rows"), "2", f"shards[0].rows is '2'; {POSITIVE}"),
@@ -34,7 +34,7 @@ STRUCTURE_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("shards", 1, "bytes"), 0, f"shards[1].bytes is 0; {POSITIVE}"),
     (("shards", 0, "name"), None, "shards[0].name is null; expected a string"),
     (("inputs", 0, "sha256"), "A", "inputs[0].sha256 is 'A'; expected a SHA-256 in hexadecimal"),
-    (("inputs", 0, "dropped"), [], "inputs[0].dropped is a list of 0; expected an object"),
+    (("inputs", 0, "dropped"), [], "inputs[0].dropped is a list of 0 items; expected an object"),
     (
         ("counts", "rejected"),
         {"x": -1},
@@ -49,7 +49,7 @@ STRUCTURE_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
     (
         ("recipe", "format"),
         [],
-        f"recipe.format is a list of 0; expected one of {', '.join(FORMAT_NAMES)}",
+        f"recipe.format is a list of 0 items; expected one of {', '.join(FORMAT_NAMES)}",
     ),
     (("recipe", "ignore_index"), 0, "recipe.ignore_index is 0; expected an integer below 0"),
     (
@@ -185,7 +185,7 @@ def test_a_dataset_without_shards_is_reported(dataset: MakeDataset) -> None:
             "dro",
             "--truncation is 'dro', which it does not allow. Did you mean 'drop'?",
         ),
-        ("per_turn", [[]], "--per-turn is a list of 1; expected true or false"),
+        ("per_turn", [[]], "--per-turn is a list of 1 item; expected true or false"),
         (
             "template_arg",
             ["x=2001-99-99"],

@@ -2,8 +2,8 @@
 
 In     Blocks in input order, and the settings from which a ``Pipeline`` is built.
 Out    One result per block, in the same order, whatever the number of workers.
-Never  Runs a template that is not built in inside this process: it may not finish, or may exhaust
-       the memory.
+Never  Runs a chat template in this process: it is a program that a model or a user provides, and
+       may never finish or take all memory.
 Raises See ``scheduler``, and whatever ``Pipeline`` raises.
 """
 
@@ -31,8 +31,9 @@ def run_blocks(
 ) -> Iterator[BlockResult]:
     """Take every block through the stages.
 
-    Fewer than ``FEW_BLOCKS`` blocks, or a single worker, need no other process, unless the template
-    is not built in.
+    With fewer than ``FEW_BLOCKS`` blocks, or with a single worker, this process does the work
+    itself. With a chat template it never does. With a slow encoder, two blocks are enough to start
+    workers.
 
     Args:
         blocks: in input order.

@@ -4,10 +4,10 @@ In     Blocks in input order.
 Out    Their results in the same order.
 Keeps  A bounded number of blocks in flight, so that memory does not grow with the input. If the
        worker of a block dies, which may be by chance, the block is tried once more in another one.
-Never  Waits for a worker that has died, or, with a template that is not built in, for one that does
-       not finish its block.
+Never  Waits for a worker that has died, or, with a chat template, for one that does not finish its
+       block: such a template is a program, and may never finish.
 Raises InternalError: two workers died of the same block, whose lines the message names; or a worker
-       died twice before it was ready.
+       and the one that replaced it died before they were given a block.
        TemplateError: a block took too long.
 
 The pools of the standard library do not tell which block a dead worker had.
@@ -29,11 +29,11 @@ from sftprep.errors import InternalError, TemplateError
 from sftprep.pipeline import Settings
 from sftprep.text import ascii_safe
 
-BLOCKS_PER_WORKER = 2  # sent to a worker at a time: one to work on, and the next one
-IN_FLIGHT_PER_WORKER = 4  # with the blocks whose results wait for their turn
-BYTES_IN_FLIGHT = 48 << 20  # the limit where blocks are large: one record may have 64 MiB
-ATTEMPTS = 2
-BLOCK_SECONDS = 300.0  # the limit for a block with a chat template, which may never finish
+BLOCKS_PER_WORKER = 2  # that a worker has at a time: one to work on, and the next one
+IN_FLIGHT_PER_WORKER = 4  # blocks that were read and whose results were not yielded
+BYTES_IN_FLIGHT = 48 << 20  # of blocks; a block of one long record may have 64 MiB
+ATTEMPTS = 2  # to start a worker that dies before it was given a block
+BLOCK_SECONDS = 300.0  # that a block with a chat template may take
 
 
 class WorkerHandle:
@@ -41,10 +41,10 @@ class WorkerHandle:
 
     Args:
         process: the worker; it may still be loading.
-        settings: what the pipeline is built from; sent only through the first pipe of a fork
-            server.
+        settings: what the pipeline is built from. They are sent only if this is the first worker of
+            its fork server, which receives them for all.
         number: how many workers the scheduler had taken on before this one.
-        attempt: 1; one more for each worker that died in this one's place before it had a block.
+        attempt: 1, or 2 if it replaces a worker that died before it was given a block.
     """
 
     def __init__(
@@ -56,21 +56,21 @@ class WorkerHandle:
         self.is_ready = False
         self.attempt = attempt
         self.blocks: deque[int] = deque()
-        self.since = time.monotonic()  # when it began to work on the first of them
+        self.since = time.monotonic()  # when it began to work on the first of these blocks
         if process.is_first:
             self._send(lambda: send(self.pipe, settings))
 
     def note_ready(self, pid: int) -> None:
-        """Note that it has loaded what it needs, and its process id."""
+        """Note that the worker has loaded what it needs, and its process id."""
         self.process.note_ready(pid)
         self.is_ready = True
 
     def give(self, index: int, block: Block) -> None:
-        """Send it a block.
+        """Send a block to the worker.
 
         Args:
-            index: the block's place in the input.
-            block: the block.
+            index: which block of the input it is, counted from 0.
+            block: the block itself.
         """
         if not self.blocks:
             self.since = time.monotonic()
@@ -90,7 +90,7 @@ class Scheduler:
         settings: what each worker builds its pipeline from.
         names: the paths of the sources, for messages.
         pool: where the workers come from.
-        block_seconds: how long a block may take if its template is not built in.
+        block_seconds: how long a block with a chat template may take.
     """
 
     def __init__(
@@ -161,19 +161,19 @@ class Scheduler:
             worker.give(index, self._blocks[index])
 
     def _receive_answers(self, timeout: float | None) -> None:
-        """Receive all answers that are there, and give the workers new blocks.
+        """Receive all answers that have arrived, and give the workers new blocks.
 
         Args:
-            timeout: how many seconds to wait if there is no answer; None to wait until there is.
+            timeout: how many seconds to wait for a first answer; None for as long as it takes.
         """
         if timeout is None and self._settings.untrusted:
-            timeout = 1.0  # look at the time again and again
+            timeout = 1.0  # check the time at least once a second
         workers = {worker.pipe: worker for worker in self._workers}
         for pipe in wait(list(workers), timeout):
             assert isinstance(pipe, Connection)
             self._receive_answer(workers[pipe])
-            # Read the pipe to its end: a worker that is known to be dead gets no more blocks, and
-            # no block is blamed for a death before it was sent.
+            # Receive everything: if the worker has died, this must be known before it is given
+            # another block, which would be blamed for the death.
             while not pipe.closed and pipe.poll():
                 self._receive_answer(workers[pipe])
         if self._settings.untrusted:

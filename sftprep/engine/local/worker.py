@@ -27,7 +27,7 @@ from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.linux import die_with_parent, is_orphan
 from sftprep.tokenization.backends import FEW, preload
 
-MEMORY_BYTES = 8 << 30  # address space of a worker whose template comes from a user or a model
+MEMORY_BYTES = 8 << 30  # address space of a worker that runs a chat template
 
 
 def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
@@ -75,7 +75,7 @@ def _build_pipeline(first: Inbox) -> Pipeline:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
     pipeline = Pipeline(settings)
-    pipeline.encoder.encode([""] * FEW)  # an encoder loads and builds some things at its first use
+    pipeline.encoder.encode([""] * FEW)  # at its first batch, an encoder loads the rest
     return pipeline
 
 

@@ -17,7 +17,7 @@ from sftprep.errors import DataError
 def test_a_block_arrives_whole() -> None:
     """Its bytes travel as a buffer, the rest is pickled."""
     ours, theirs = Pipe()
-    sent = block(3, lines=2)._replace(elements=(Element(0, 5, 1),), until="abc")
+    sent = block(3, lines=2)._replace(elements=(Element(0, 5, 1),), text_sha256="abc")
     send_block(ours, sent)
     message = receive(theirs)
     assert sent.data not in message.pickled

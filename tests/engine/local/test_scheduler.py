@@ -167,7 +167,7 @@ def test_a_block_with_half_an_answer_is_done_again(
 
 
 def test_a_block_that_takes_too_long_ends_the_run(started: Started) -> None:
-    """If its template is not built in: that may never finish."""
+    """If it has a chat template, which may never finish."""
     started.change = lambda _, command: fake_worker(command, "receive_block()\ntime.sleep(60)")
     with closing(WorkerPool()) as pool:
         scheduler = Scheduler(CONSTANT_TEMPLATE, NAMES, pool, block_seconds=0.5)
@@ -196,8 +196,8 @@ def test_the_time_that_a_worker_needs_to_load_does_not_count(started: Started) -
         assert len(list(scheduler.run(iter([block(0)])))) == 1
 
 
-def test_a_block_with_a_built_in_template_may_take_any_time(started: Started) -> None:
-    """Such a template always finishes."""
+def test_a_block_without_a_chat_template_may_take_any_time(started: Started) -> None:
+    """The other templates always finish."""
     with closing(WorkerPool()) as pool:
         scheduler = Scheduler(SETTINGS, NAMES, pool, block_seconds=0.0)
         scheduler.add_workers(1)

@@ -117,8 +117,8 @@ def test_an_unexpected_error_comes_with_the_traceback_of_the_worker(started: Sta
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-@pytest.mark.parametrize("settings", [SETTINGS, CONSTANT_TEMPLATE], ids=["built-in", "own"])
-def test_only_a_template_of_the_user_limits_memory(started: Started, settings: Settings) -> None:
+@pytest.mark.parametrize("settings", [SETTINGS, CONSTANT_TEMPLATE], ids=["built-in", "chat"])
+def test_memory_is_limited_only_with_a_chat_template(started: Started, settings: Settings) -> None:
     """Such a template is a program, and may try to take all memory."""
     results = run_blocks(map(block, range(50)), settings, 2)
     next(results)

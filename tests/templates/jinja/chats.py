@@ -8,8 +8,8 @@ from typing import Any
 from sftprep.data.control_tokens import AddedToken
 from sftprep.data.conversation import Chat
 from sftprep.data.pieces import Rendered
-from sftprep.schemas.chat import chat_normalizer
 from sftprep.schemas.fields import Fields
+from sftprep.schemas.normalizer import chat_normalizer
 from sftprep.templates.jinja.renderer import ChatRenderer
 from sftprep.templates.template import ChatTemplate
 

@@ -1,0 +1,14 @@
+"""Limits on what input may demand. This module imports nothing else of sftprep."""
+
+from typing import NamedTuple
+
+MAX_EXPANSION = 200
+"""The default of ``--max-expansion``: how many bytes one compressed byte may become."""
+
+
+class Limits(NamedTuple):
+    """What input may demand in memory and disk."""
+
+    line: int = 64 << 20  # the most bytes of a record
+    expansion: int = MAX_EXPANSION  # the most bytes that one compressed byte may become
+    free_bytes: int = 64 << 20  # uncompressed bytes up to which ``expansion`` does not apply
