@@ -25,8 +25,8 @@ from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError
 from sftprep.reading.json_lines import Parsed, parse_line, parse_lines
 from sftprep.rows.builder import Built, RowBuilder
-from sftprep.rows.oldest_turns import Shorter, fewest_dropped
-from sftprep.rows.truncation import NEEDS_SECTIONS, exchanges, truncate
+from sftprep.rows.oldest_turns import shorten
+from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.instruction import output_field
 from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer, detect_schema
@@ -36,7 +36,7 @@ from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder
-from sftprep.tokenization.proof import Encoding
+from sftprep.tokenization.proof import ContentEncoding
 from sftprep.tokenization.tokenizer import Tokenizer
 
 
@@ -57,12 +57,12 @@ class Settings:
     per_turn: bool = False
     boundary: str
     backend: str
-    encoding: Encoding | None = None  # what was proven for tokenizer, allowed and backend
+    encoding: ContentEncoding | None = None  # what was proven for tokenizer, allowed and backend
 
     @property
     def is_slow(self) -> bool:
         """Whether a block takes much longer than a worker process takes to start."""
-        return self.untrusted or self.encoding is None or not self.encoding.first.is_fast
+        return self.untrusted or self.encoding is None or not self.encoding.is_fast
 
     @property
     def untrusted(self) -> bool:
@@ -104,7 +104,7 @@ class Pipeline:
         """Take one block from bytes to rows."""
         if self._renderer.forget():
             self._builder.forget()
-        self.encoder.trim()
+        self.encoder.limit_memory()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         lines = block.lines()
         examples = self._render_block(block, lines, result)
@@ -208,11 +208,14 @@ class Pipeline:
         if self.settings.truncation == "oldest-turns":
             limit = self.settings.max_length
             long = np.flatnonzero(built.batch.lengths > limit).tolist()
-            counts = {i: n for i in long if (n := exchanges(dialogues[i])) > 1}
-            shorter = Shorter(dialogues, self._renderer.render, refused)
-            gone = fewest_dropped(shorter, counts, limit, lambda r: self._builder.build(r).batch)
-            for index, count in gone.items():
-                rendered[index] = shorter.render(index, count) or rendered[index]
+            shorter, gone, refused = shorten(
+                {index: dialogues[index] for index in long},
+                self._renderer.render,
+                lambda records: self._builder.build(records).batch.lengths,
+                limit,
+            )
+            for index, record in shorter.items():
+                rendered[index] = record
             built = self._builder.build(rendered) if gone else built
         rewriting = {s for s in {r.shape for r in rendered} if self._renderer.rewrites(s)}
         rewritten = np.zeros(len(rendered), np.bool_)

@@ -22,9 +22,10 @@ from sftprep.system.cores import usable_cores
 from sftprep.templates.loading import load_template
 from sftprep.templates.template import ChatTemplate, Template, run_texts
 from sftprep.text import shown
-from sftprep.tokenization.cached import resolve_encoding, resolve_tokenizer, versions
-from sftprep.tokenization.proof import Encoding
-from sftprep.tokenization.tokenizer import ROLES, Tokenizer, split_role
+from sftprep.tokenization.cached import resolve_content_encoding, resolve_tokenizer, versions
+from sftprep.tokenization.loading import ROLES, split_role
+from sftprep.tokenization.proof import ContentEncoding
+from sftprep.tokenization.tokenizer import Tokenizer
 
 LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")
 
@@ -104,13 +105,16 @@ def plan(recipe: Recipe) -> Plan:
         _check_separator(recipe, plain)
     template = plain or load_chat_template(recipe, tokenizer)
     _check_allowed(recipe, tokenizer)
-    encoding = resolve_encoding(tokenizer, recipe.allow_control, recipe.backend)
+    encoding = resolve_content_encoding(tokenizer, recipe.allow_control, recipe.backend)
     settings = settings_of(recipe, tokenizer, template, encoding)
     return Plan(recipe, sources, settings, recipe.workers or usable_cores())
 
 
 def settings_of(
-    recipe: Recipe, tokenizer: Tokenizer, template: Template | ChatTemplate, encoding: Encoding
+    recipe: Recipe,
+    tokenizer: Tokenizer,
+    template: Template | ChatTemplate,
+    encoding: ContentEncoding,
 ) -> Settings:
     """The settings of a pipeline.
 

@@ -121,8 +121,8 @@ def _say_notes(job: Plan, progress: Progress) -> None:
             f"can read ({limit:,})."
         )
     encoding = job.settings.encoding
-    if encoding is not None and encoding.first.why_not:
-        progress.note(f"using HF tokenizers, which is slower: {encoding.first.why_not}.")
+    if encoding is not None and encoding.why_not_fast:
+        progress.note(f"using HF tokenizers, which is slower: {encoding.why_not_fast}.")
 
 
 def _check_rows(accounting: Accounting) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from sftprep.data.batch import Batch
-from sftprep.data.ragged import ends_to_offsets
+from sftprep.data.ragged import lengths_to_offsets
 from sftprep.formats.row_groups import Grouper
 from sftprep.formats.table import FORMATS
 
@@ -16,7 +16,7 @@ def three_rows() -> Batch:
     return Batch(
         np.array([1, 2, 3, 70000, 4, 5], np.int32),
         np.array([0, 1, 1, 1, 0, 0], np.bool_),
-        ends_to_offsets(np.array([3, 1, 2])),
+        lengths_to_offsets(np.array([3, 1, 2])),
         np.arange(3, dtype=np.int64),
     )
 
@@ -36,7 +36,7 @@ def many_rows(count: int) -> Batch:
     return Batch(
         np.arange(size, dtype=np.int32),
         np.arange(size) % 3 == 0,
-        ends_to_offsets(lengths),
+        lengths_to_offsets(lengths),
         np.arange(count, dtype=np.int64),
     )
 

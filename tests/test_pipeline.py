@@ -1,4 +1,4 @@
-"""pipeline and plan: what becomes of the records of a block, and of each with its place."""
+"""pipeline and plan: what each record of a block becomes, and where it came from."""
 
 import itertools
 import json
@@ -38,7 +38,7 @@ TOKENIZER = byte_tokenizer(["</s>", "<u>", "<a>"])
 
 
 def settings(**changed: Any) -> Settings:
-    """What a worker is told."""
+    """Settings for a pipeline with the toy tokenizer."""
     options: dict[str, Any] = {
         "tokenizer": TOKENIZER,
         "template": CHAT,
@@ -69,13 +69,13 @@ def talk(text: str, **train: bool) -> dict[str, Any]:
 
 
 def run(records: Sequence[object], schema: str = "messages", **changed: Any) -> BlockResult:
-    """What becomes of records."""
+    """Run one block of these lines through a pipeline."""
     data = b"".join(json.dumps(record).encode() + b"\n" for record in records)
     return Pipeline(settings(**changed)).process(Block(0, 0, 1, 0, data, None, schema))
 
 
 def texts(result: BlockResult) -> list[str]:
-    """The rows as text."""
+    """The rows decoded to text."""
     if result.batch is None:
         return []
     ends = result.batch.offsets.tolist()
@@ -88,7 +88,7 @@ def texts(result: BlockResult) -> list[str]:
 
 
 def test_losses_have_their_places() -> None:
-    """Each record without a row is named by line, byte offset and reason, with its bytes."""
+    """Each record without a row is reported with its line, byte offset, reason and bytes."""
     good = b'{"prompt":"a","completion":"b"}'
     long = b'{"prompt":"a","completion":"' + b"b" * 50 + b'"}'
     lines = [good, b"", b"\xff", long, b"  \r", b'{"prompt":"\xe4\xbb\xb7"}\r', good, b"[1]"]
@@ -113,7 +113,7 @@ def test_losses_have_their_places() -> None:
 
 
 def test_losses_of_an_array() -> None:
-    """The elements of an array have the places that the block gives them."""
+    """The elements of an array keep the places that their block gives them."""
     data = b'{"prompt":"a","completion":"b"}   {"prompt":1}'
     elements = (Element(0, 31, 4), Element(34, 46, 9))
     block = Block(0, 0, 4, 77, data, elements, "prompt-completion")
@@ -122,7 +122,7 @@ def test_losses_of_an_array() -> None:
 
 
 def test_reasons_are_plain_strings() -> None:
-    """Reasons are plain text in every count: they become keys of the manifest."""
+    """Reasons are plain strings in every count, because they become keys of the manifest."""
     result = run([talk("u:a a:" + "b" * 99), talk("u:a")], max_length=50)
     assert [str, str] == [type(lost.reason) for lost in [*result.dropped, *result.rejected]]
 
@@ -148,14 +148,14 @@ FOUR = "u:1 a:b u:2 a:d u:3 a:f u:4 a:h"  # each exchange has five tokens
     ],
 )
 def test_oldest_turns(text: str, limit: int, expected: str, gone: int) -> None:
-    """As few of the oldest exchanges go as must; the last one is then cut as by prompt-start."""
+    """As few of the oldest exchanges are dropped as possible; the last is cut by prompt-start."""
     result = run([talk(text)], truncation="oldest-turns", max_length=limit)
     assert [expected] == texts(result)
     assert (gone, min(gone, 1)) == (result.counts["exchanges_dropped"], result.counts["shortened"])
 
 
 def test_oldest_turns_of_many() -> None:
-    """Each conversation loses its own number of exchanges, and the others none."""
+    """Each conversation loses its own number of exchanges, and short ones lose none."""
     records = [talk(FOUR), talk("u:1 a:b"), talk("u:" + "1" * 9 + " a:b " + FOUR)]
     result = run(records, truncation="oldest-turns", max_length=20)
     whole = "<u>1<a>b</s><u>2<a>d</s><u>3<a>f</s><u>4<a>h</s>"
@@ -164,7 +164,7 @@ def test_oldest_turns_of_many() -> None:
 
 
 def test_oldest_turns_take_what_was_trained() -> None:
-    """A conversation whose only trained answer went with the oldest was cut to nothing."""
+    """A conversation is cut to nothing if its only trained answer was in a dropped exchange."""
     result = run([talk("u:1 a:b u:2 a:d", t3=False)], truncation="oldest-turns", max_length=8)
     assert [lost.reason for lost in result.dropped] == ["cut_to_nothing"]
     untrained = run([talk("u:1 a:b u:2 a:d", t1=False, t3=False)], truncation="oldest-turns")
@@ -182,7 +182,7 @@ def test_control_strings_are_counted() -> None:
 
 
 def test_allowed_control_strings_are_not_counted() -> None:
-    """What content may be on purpose is nothing to tell of."""
+    """A control token that ``--allow-control`` names is not reported."""
     result = run([talk("u:<a> a:x")], allowed=("<a>",))
     assert (result.counts["control_records"], dict(result.controls)) == (0, {})
     assert result.batch is not None
@@ -190,7 +190,7 @@ def test_allowed_control_strings_are_not_counted() -> None:
 
 
 def test_single_word_tokens() -> None:
-    """A ``single_word`` token of the template is one only where the record's text allows it."""
+    """A ``single_word`` token of the template is a token only if the text beside it allows it."""
     tokenizer = byte_tokenizer(["</s>", Token("ab", single_word=True)])
     template = parse_template(
         {"user": "{content}ab ", "assistant": {"body": "{content}{eos}"}}, name="t", where="t.yaml"
@@ -207,7 +207,7 @@ def test_single_word_tokens() -> None:
 
 
 def test_schemas_of_several_files(tmp_path: Path) -> None:
-    """Each file's schema is told by itself; a given schema holds for all."""
+    """Each file's schema is detected separately; ``--schema`` applies to all files."""
     files = [
         write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}]),
         write_jsonl(tmp_path / "b.jsonl", [{"x": 1}, {"instruction": "a", "output": "b"}]),
@@ -227,7 +227,7 @@ def test_schemas_of_several_files(tmp_path: Path) -> None:
 
 
 def test_same_bytes_again(tmp_path: Path) -> None:
-    """The same input and options give the same files, from another working folder too."""
+    """The same input and options give the same files, from another working directory too."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         prepare(recipe(SAMPLE_DATA / "instruction.jsonl", tmp_path / name / "out", template="qa"))
@@ -235,7 +235,7 @@ def test_same_bytes_again(tmp_path: Path) -> None:
 
 
 def test_fingerprint_follows_what_decides_the_bytes(tmp_path: Path) -> None:
-    """Options that change the shards change the fingerprint; workers and backends do not."""
+    """Options that change the shards change the fingerprint; workers and backend do not."""
     base: dict[str, Any] = {"shard_size": "1MB"}
     variants: list[dict[str, Any]] = [
         {}, {"workers": 2}, {"backend": "hf"},
@@ -254,7 +254,7 @@ def test_fingerprint_follows_what_decides_the_bytes(tmp_path: Path) -> None:
 
 
 def test_no_records(tmp_path: Path) -> None:
-    """An input without records is an error, and publishes nothing."""
+    """An input without records is an error, and nothing is published."""
     with pytest.raises(NoInputError):
         prepare(recipe(write_jsonl(tmp_path / "a.jsonl", []), tmp_path / "out"))
     assert not (tmp_path / "out").exists()

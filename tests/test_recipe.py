@@ -25,7 +25,7 @@ from sftprep.schemas.table import SCHEMAS
 Write = Callable[[str, str | bytes], Path]
 
 VALUES = {option.name: option.values for option in options() if option.values}
-"""The options that allow some values only, and these values."""
+"""The options that allow only some values, and these values."""
 
 EVERYTHING: dict[str, Any] = {
     "inputs": ["a.jsonl", "b/*.json"],
@@ -63,7 +63,7 @@ EVERYTHING: dict[str, Any] = {
 
 
 def refused(**options: Any) -> str:
-    """What is said of options that cannot be."""
+    """The text of the error that these options raise."""
     with pytest.raises(UsageError) as caught:
         Recipe(**options)
     return str(caught.value)
@@ -73,7 +73,7 @@ def refused(**options: Any) -> str:
 
 
 def test_every_option_is_tried() -> None:
-    """These tests know every option, and no value of theirs is the default."""
+    """The tests below cover every option, each with a value that is not its default."""
     assert [f.name for f in fields(Recipe)] == list(EVERYTHING)
     defaults = Recipe().as_dict()
     assert [name for name, value in EVERYTHING.items() if defaults[name] == value] == []
@@ -92,7 +92,7 @@ def test_from_flags() -> None:
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_a_flag_wins(write: Write, name: str) -> None:
-    """A flag that was given wins over the file, the file over the default."""
+    """A flag that was given overrides the file, and the file overrides the default."""
     path = str(write("r.yaml", yaml.safe_dump(EVERYTHING)))
     others: dict[str, Any] = {
         "field": ["prompt=q"], "inputs": ["x"], "add_token": ["y"], "allow_control": ["z"],
@@ -121,13 +121,13 @@ def test_a_flag_that_was_not_given(write: Write, absent: dict[str, Any]) -> None
     ("name", "value"), [("workers", 0), ("max_length", 0), ("ignore_index", 0)]
 )
 def test_a_flag_of_zero_is_given(name: str, value: int) -> None:
-    """Zero is a value, and refused as such: it does not stand for a flag that was not given."""
+    """Zero is a value and is refused; it does not mean that the flag was not given."""
     with pytest.raises(UsageError, match=f"^{flag(name)} is 0"):
         Recipe.from_sources(None, {name: value})
 
 
 def test_an_empty_text_is_given(write: Write) -> None:
-    """An empty text is a value: it can take the file's away."""
+    """An empty text is a value: it overrides the file's."""
     path = str(write("r.yaml", "separator: x\n"))
     assert Recipe.from_sources(path, {"separator": ""}).separator == ""
 
@@ -139,7 +139,7 @@ def test_an_empty_file(write: Write, text: str) -> None:
 
 
 def test_keys_as_flags(write: Write) -> None:
-    """A key may be written as the flag is, with hyphens."""
+    """A key in the file may be spelled like the flag, with hyphens."""
     path = str(write("r.yaml", "max-length: 5\ntrain-on: all\n"))
     assert Recipe(max_length=5, train_on="all") == Recipe.from_sources(path, {})
 
@@ -154,7 +154,7 @@ def test_to_yaml(write: Write, options: dict[str, Any]) -> None:
 
 
 def test_frozen() -> None:
-    """A recipe does not change."""
+    """A recipe is immutable."""
     with pytest.raises(FrozenInstanceError):
         Recipe().workers = 5  # type: ignore[misc]
 
@@ -176,7 +176,7 @@ FILES = [
 
 @pytest.mark.parametrize(("text", "message"), FILES)
 def test_bad_file(write: Write, text: str, message: str) -> None:
-    """An unknown key is refused with the closest known one, and with the file's name."""
+    """An unknown key is refused; the error names the file and the closest known key."""
     path = write("r.yaml", text)
     with pytest.raises(UsageError) as caught:
         Recipe.from_sources(str(path), {})
@@ -185,7 +185,7 @@ def test_bad_file(write: Write, text: str, message: str) -> None:
 
 @pytest.mark.parametrize("data", [b"a: [", b"\xff\xfe\xfd", b"a: !!python/object:os.system {}"])
 def test_not_yaml(write: Write, data: bytes) -> None:
-    """A file that is no plain YAML is refused in one line, and no code of it is run."""
+    """A file that is not plain YAML is refused in one line, and no code in it runs."""
     path = write("r.yaml", data)
     with pytest.raises(UsageError) as caught:
         Recipe.from_sources(str(path), {})
@@ -194,7 +194,7 @@ def test_not_yaml(write: Write, data: bytes) -> None:
 
 
 def test_no_file(tmp_path: Path) -> None:
-    """A recipe that is not there is an error with its path."""
+    """A recipe file that does not exist is an error that names its path."""
     path = tmp_path / "gone.yaml"
     with pytest.raises(UsageError) as caught:
         Recipe.from_sources(str(path), {})
@@ -255,13 +255,13 @@ def test_no_file(tmp_path: Path) -> None:
     ],
 )
 def test_refused(options: dict[str, Any], message: str) -> None:
-    """A wrong type, an unknown choice or options that do not go together are refused."""
+    """Wrong types, values that are not allowed and options that conflict are refused."""
     assert message == refused(**options)[: len(message)]
 
 
 @pytest.mark.parametrize("entry", ["a", "=b", "prompt=", "question=prompt", ""])
 def test_bad_field(entry: str) -> None:
-    """A field's name must be one that sftprep knows, with what the data calls it."""
+    """``--field`` needs a canonical name that sftprep knows, and the data's name for it."""
     assert (
         f"--field '{entry}': expected CANONICAL=ACTUAL, with CANONICAL one of {', '.join(FIELDS)}."
     ) == refused(field=[entry])
@@ -269,7 +269,7 @@ def test_bad_field(entry: str) -> None:
 
 @pytest.mark.parametrize("text", ["x", "-1", "5%%", "%", "1.5", "", "1e3"])
 def test_bad_max_rejects(text: str) -> None:
-    """The most bad records are a whole number or a percentage."""
+    """``--max-rejects`` takes a whole number or a percentage."""
     assert (
         f"--max-rejects is '{text}'; expected a number or a percentage, e.g. 100 or 0.1%."
     ) == refused(max_rejects=text, on_error="quarantine")
@@ -293,7 +293,7 @@ def test_bad_max_rejects(text: str) -> None:
     ],
 )
 def test_reject_limit(limit: str | None, read: int, expected: int | None) -> None:
-    """A percentage is of the records read, rounded down, without an error of rounding."""
+    """A percentage is taken of the records read and rounded down exactly."""
     on_error = "fail" if limit is None else "quarantine"
     assert expected == Recipe(max_rejects=limit, on_error=on_error).reject_limit(read)
 
@@ -306,13 +306,13 @@ def test_reject_limit(limit: str | None, read: int, expected: int | None) -> Non
     ],
 )  # fmt: skip
 def test_parse_size(text: str, expected: int) -> None:
-    """A size has a unit of 1000 or 1024."""
+    """A size has a unit that is a power of 1000 or of 1024."""
     assert expected == parse_size(text) == Recipe(shard_size=text).shard_bytes
 
 
 @pytest.mark.parametrize("text", ["", "0", "0MB", "-1", "1.5MB", "MB", "1 TB", "1 M B"])
 def test_bad_size(text: str) -> None:
-    """A size of nothing, or in a unit that is not known, is refused."""
+    """A size of zero, or with an unknown unit, is refused."""
     assert (
         f"--shard-size is '{text}'; expected a number above 0 with B, KB, MB, GB, KiB, MiB or GiB, "
         "e.g. 64MiB."
@@ -320,7 +320,7 @@ def test_bad_size(text: str) -> None:
 
 
 def test_field_names() -> None:
-    """What the data calls a field may hold an equals sign."""
+    """The data's name for a field may hold an equals sign."""
     expected = {"prompt": "a", "role": "by=whom"}
     assert expected == Recipe(field=("prompt=a", "role=by=whom")).field_names
 
@@ -413,7 +413,7 @@ def test_allowed_values_are_what_the_stages_know() -> None:
 
 
 def test_a_recipe_is_read_before_anything_that_takes_long_is_loaded() -> None:
-    """Neither numpy nor an encoder: workers are started first."""
+    """Reading a recipe loads neither numpy nor an encoder, because workers are started first."""
     code = (
         "import sys; from sftprep import Recipe; Recipe(inputs=('a',)).as_dict();"
         "import sftprep.engine.local.early;"

@@ -13,12 +13,12 @@ from sftprep.data.result import BlockResult
 from sftprep.pipeline import Settings
 from sftprep.templates.loading import load_template
 from sftprep.templates.template import ChatTemplate
-from sftprep.tokenization.proof import prove
+from sftprep.tokenization.proof import prove_content_encoding
 
 TOKENIZER = byte_tokenizer()
 SETTINGS = Settings(
     tokenizer=TOKENIZER,
-    encoding=prove(TOKENIZER),
+    encoding=prove_content_encoding(TOKENIZER),
     template=load_template("plain"),
     fields={},
     system=None,

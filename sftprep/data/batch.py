@@ -1,7 +1,7 @@
-"""Rows of ids with their loss mask: the one object that is cut, and the one that is written.
+"""Rows of ids with their loss mask: what truncation cuts and what the formats write.
 
-Ids and loss mask live in one ``Batch`` and are only ever cut together. Labels are not stored: they
-follow from the two when a shard is written.
+Ids and loss mask live in one ``Batch``, and every operation takes both at once. Labels are not
+stored: they follow from the two when a shard is written.
 """
 
 from collections.abc import Sequence
@@ -12,30 +12,29 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, ends_to_offsets
+from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets
 
 
 class DropReason(StrEnum):
-    """Why a good record gave no row."""
+    """Why a valid record has no row."""
 
-    TOO_LONG = "too_long"  # longer than max_length, and the strategy says drop
-    NOTHING_TO_TRAIN = "nothing_to_train"  # no trained token, before any cut
-    CUT_TO_NOTHING = "cut_to_nothing"  # no trained token left after the cut
+    TOO_LONG = "too_long"  # longer than max_length, and the strategy drops such rows
+    NOTHING_TO_TRAIN = "nothing_to_train"  # no trained token before truncation
+    CUT_TO_NOTHING = "cut_to_nothing"  # no trained token left after truncation
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Rows ready to be cut or written: ids and loss mask side by side.
+    """Rows that are ready for truncation or for writing.
 
-    ``loss_mask`` is True where the model is trained. Labels are never stored: they are the id where
-    the mask is True and the ignore index elsewhere, unshifted, made when a shard is written.
+    ``loss_mask`` is True where the model is trained.
     """
 
     input_ids: Ids  # int32[tokens]
     loss_mask: Mask  # bool[tokens]
     offsets: Offsets  # int64[rows + 1]
-    record: Offsets  # int64[rows]: which record of its block each row came from
-    section: npt.NDArray[np.uint8] | None = None  # Section of each token, where truncation needs it
+    record: Offsets  # int64[rows]: the number of the record in its block
+    section: npt.NDArray[np.uint8] | None = None  # uint8[tokens]: Section, if truncation needs it
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]], trained: Sequence[Sequence[bool]]) -> Self:
@@ -49,7 +48,7 @@ class Batch:
 
     @property
     def lengths(self) -> Offsets:
-        """Tokens in each row."""
+        """int64[rows]: the number of tokens in each row."""
         return np.diff(self.offsets)
 
     def labels(self, ignore_index: int) -> Ids:
@@ -59,21 +58,22 @@ class Batch:
         return labels
 
     def trained(self) -> Offsets:
-        """Tokens in each row whose loss counts: trained, and not the row's first.
+        """int64[rows]: the number of tokens in each row that have a loss.
 
-        A model predicts token i from the tokens before it, so the first token never has a loss.
+        A model predicts token i from the tokens before it, so a row's first token has no loss, even
+        where it is marked as trained.
         """
         counts = np.zeros(len(self), np.int64)
         filled = self.lengths > 0
         starts = self.offsets[:-1][filled]
         if len(starts):
-            # int8 is summed four times as fast as bool.
+            # numpy sums int8 four times as fast as bool.
             sums = np.add.reduceat(self.loss_mask.view(np.int8), starts, dtype=np.int64)
             counts[filled] = sums - self.loss_mask[starts]
         return counts
 
     def keep_tokens(self, keep: Mask) -> "Batch":
-        """Only the tokens where ``keep`` is True, in every column at once."""
+        """Return the batch with only the tokens where ``keep``, bool[tokens], is True."""
         kept = np.zeros(len(keep) + 1, np.int64)
         np.cumsum(keep, out=kept[1:])
         return Batch(
@@ -84,18 +84,21 @@ class Batch:
             None if self.section is None else self.section[keep],
         )
 
-    def keep_rows(self, rows: Mask) -> "Batch":
-        """Only the rows where ``rows`` is True."""
-        if rows.all():
+    def keep_rows(self, keep: Mask) -> "Batch":
+        """Return the batch with only the rows where ``keep``, bool[rows], is True."""
+        if keep.all():
             return self
-        cut = self.keep_tokens(np.repeat(rows, self.lengths))
-        lengths = self.lengths[rows]
+        tokens = self.keep_tokens(np.repeat(keep, self.lengths))
         return Batch(
-            cut.input_ids, cut.loss_mask, ends_to_offsets(lengths), self.record[rows], cut.section
+            tokens.input_ids,
+            tokens.loss_mask,
+            lengths_to_offsets(self.lengths[keep]),
+            self.record[keep],
+            tokens.section,
         )
 
     def rows(self, start: int, stop: int) -> "Batch":
-        """The rows from ``start`` to before ``stop``, as views, without their sections."""
+        """Return rows ``start`` to ``stop - 1`` as views, without their sections."""
         offsets = self.offsets[start : stop + 1]
         tokens = slice(int(offsets[0]), int(offsets[-1]))
         return Batch(
@@ -107,10 +110,10 @@ class Batch:
 
     @staticmethod
     def concatenate(batches: Sequence["Batch"]) -> "Batch":
-        """All rows of all batches, in order, without their sections."""
+        """Return all rows of all batches, in order, without their sections."""
         return Batch(
-            np.concatenate([p.input_ids for p in batches]),
-            np.concatenate([p.loss_mask for p in batches]),
-            ends_to_offsets(np.concatenate([p.lengths for p in batches])),
-            np.concatenate([p.record for p in batches]),
+            np.concatenate([batch.input_ids for batch in batches]),
+            np.concatenate([batch.loss_mask for batch in batches]),
+            lengths_to_offsets(np.concatenate([batch.lengths for batch in batches])),
+            np.concatenate([batch.record for batch in batches]),
         )

@@ -16,10 +16,10 @@ class AddedToken(NamedTuple):
     content: str
     id: int
     special: bool
-    lstrip: bool  # takes in the white space before it
-    rstrip: bool  # takes in the white space after it
-    single_word: bool  # stays plain text where it touches a word character
-    normalized: bool  # is searched for in the normalized text
+    lstrip: bool  # the token swallows the white space before it
+    rstrip: bool  # the token swallows the white space after it
+    single_word: bool  # next to a word character, the string is plain text and not this token
+    normalized: bool  # HF looks for the token in the normalized text
 
 
 class ControlTokens:
@@ -32,21 +32,24 @@ class ControlTokens:
     def __init__(self, tokens: Sequence[AddedToken]) -> None:
         self._passes = [
             {t.content: t for t in tokens if t.normalized == normalized}
-            for normalized in (False, True)  # HF looks for normalized tokens in what is left
+            for normalized in (False, True)  # HF looks for normalized tokens in the remaining text
         ]
 
-    def split(self, text: str, level: int = 0) -> list[str | AddedToken]:
-        """Split a text at its control tokens: the texts between them, and the tokens, in order."""
+    def split(self, text: str) -> list[str | AddedToken]:
+        """Return the control tokens of a text and the texts between them, in order."""
+        return self._split(text, 0)
+
+    def _split(self, text: str, level: int) -> list[str | AddedToken]:
         if level == len(self._passes):
             return [text] if text else []
         found: list[str | AddedToken] = []
         position = 0
         group = self._passes[level]
-        # A vocabulary may hold a thousand tokens: compiling a pattern of all of them would take
-        # longer than most templates take to render.
+        # A vocabulary may hold a thousand tokens. Compiling a pattern of all of them would take
+        # longer than rendering most templates, so the pattern holds only those that occur.
         present = sorted(filter(text.__contains__, group), key=len, reverse=True)
         for match in re.finditer("|".join(map(re.escape, present)) or r"(?!)", text):
-            found += self.split(text[position : match.start()], level + 1)
+            found += self._split(text[position : match.start()], level + 1)
             found.append(group[match[0]])
             position = match.end()
-        return found + self.split(text[position:], level + 1)
+        return found + self._split(text[position:], level + 1)

@@ -1,7 +1,7 @@
 """Rows of different lengths in one flat array.
 
-From encoding on, all data is columnar: a flat array of values and the offsets of its rows, so that
-no Python object is made for a token.
+After encoding, all data is columnar: a flat array of values and the offsets of its rows, so that
+no Python object exists per token.
 """
 
 from collections.abc import Sequence
@@ -21,49 +21,51 @@ class Ragged:
     """Rows of different lengths in a flat array: row i is ``values[offsets[i]:offsets[i + 1]]``."""
 
     values: Ids  # int32, flat
-    offsets: Offsets  # int64, one more than there are rows, starts with 0
+    offsets: Offsets  # int64[rows + 1], starts with 0
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]]) -> Self:
         """Build from lists (for small data and tests)."""
         lengths = [len(row) for row in rows]
         flat = [value for row in rows for value in row]
-        return cls(np.array(flat, np.int32), ends_to_offsets(np.array(lengths, np.int64)))
+        return cls(np.array(flat, np.int32), lengths_to_offsets(np.array(lengths, np.int64)))
 
     @classmethod
     def of_arrays(cls, rows: Sequence[Ids]) -> Self:
-        """Build from arrays."""
+        """Build from one array per row."""
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         values = np.concatenate(rows) if rows else np.zeros(0, np.int32)
-        return cls(values, ends_to_offsets(lengths))
+        return cls(values, lengths_to_offsets(lengths))
 
     @property
     def lengths(self) -> Offsets:
-        """How long each row is, int64."""
+        """int64[rows]: the length of each row."""
         return np.diff(self.offsets)
 
     def row(self, index: int) -> Ids:
-        """Row ``index`` as a view."""
+        """Return row ``index`` as a view."""
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     def take(self, rows: npt.NDArray[np.intp]) -> "Ragged":
-        """The given rows in the given order."""
+        """Return the rows with these indices, in this order; an index may occur more than once."""
         lengths = self.lengths[rows]
         return Ragged(
-            self.values[ragged_index(self.offsets[:-1][rows], lengths)], ends_to_offsets(lengths)
+            self.values[ragged_index(self.offsets[:-1][rows], lengths)], lengths_to_offsets(lengths)
         )
 
     @staticmethod
-    def concatenate(parts: Sequence["Ragged"]) -> "Ragged":
-        """All rows of all parts, in order."""
-        lengths = np.concatenate([part.lengths for part in parts])
-        return Ragged(np.concatenate([part.values for part in parts]), ends_to_offsets(lengths))
+    def concatenate(arrays: Sequence["Ragged"]) -> "Ragged":
+        """Return all rows of all arrays, in order."""
+        lengths = np.concatenate([array.lengths for array in arrays])
+        return Ragged(
+            np.concatenate([array.values for array in arrays]), lengths_to_offsets(lengths)
+        )
 
 
-def ends_to_offsets(lengths: Offsets) -> Offsets:
-    """Offsets of rows with these lengths.
+def lengths_to_offsets(lengths: Offsets) -> Offsets:
+    """Return the offsets of rows with these lengths: one more than there are rows.
 
-    >>> ends_to_offsets(np.array([2, 0, 3])).tolist()
+    >>> lengths_to_offsets(np.array([2, 0, 3])).tolist()
     [0, 2, 2, 5]
     """
     offsets = np.zeros(len(lengths) + 1, np.int64)
@@ -71,11 +73,11 @@ def ends_to_offsets(lengths: Offsets) -> Offsets:
     return offsets
 
 
-def ragged_index(starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]) -> Offsets:
-    """The flat positions of slices that begin at ``starts`` and are ``lengths`` long.
+def ragged_index(starts: Offsets, lengths: Offsets) -> Offsets:
+    """Return the positions in a flat array of slices with these starts and lengths, one by one.
 
     >>> ragged_index(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]
     """
-    offsets = ends_to_offsets(lengths)
+    offsets = lengths_to_offsets(lengths)
     return np.arange(offsets[-1], dtype=np.int64) + np.repeat(starts - offsets[:-1], lengths)

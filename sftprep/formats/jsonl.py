@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from sftprep.data.batch import Batch
-from sftprep.data.ragged import Ragged, ends_to_offsets
+from sftprep.data.ragged import Ragged, lengths_to_offsets
 from sftprep.formats.chunks import COLUMNS, Chunk, ShardError
 from sftprep.text import shown
 
@@ -84,4 +84,4 @@ def _ragged(name: str, rows: list[Any], first: int) -> Ragged:
     except OverflowError as error:
         number = next(i for i, row in enumerate(rows) if max(map(abs, row), default=0) >= 1 << 31)
         raise ShardError(f"{name} holds a number beyond 32 bits", first + number) from error
-    return Ragged(values, ends_to_offsets(lengths))
+    return Ragged(values, lengths_to_offsets(lengths))

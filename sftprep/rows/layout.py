@@ -1,16 +1,17 @@
-"""Pieces -> layout: the order of control tokens and runs of text in a row.
+"""Compile the pieces of a shape into a layout: the control tokens and runs of text of a row.
 
 In     the pieces of a shape, and the tokenizer's control tokens.
-Out    a ``Layout``: one element per control token or run of text, in columns, and how each run is
-       put together from the template's text and a record's contents.
-Keeps  what HF does around an added token: ``lstrip`` and ``rstrip`` swallow white space,
-       ``single_word`` makes it plain text beside a word character. A run is what HF encodes as one:
-       all text between two control tokens, template and content together.
-Never  looks for control tokens in content.
+Out    a ``Layout``: one element per control token or run of text, in columns, and how the text of
+       each run is made from the template's text and a record's contents.
+Keeps  what HF tokenizers do around an added token: ``lstrip`` and ``rstrip`` swallow white space,
+       and next to a word character a ``single_word`` token is plain text. A run is what HF encodes
+       as one text: all text between two control tokens, of the template and the contents together.
+Never  looks for control tokens in contents.
 
-A run is cut where the loss turns on or off, and the later part marked as *joined*: it continues the
-text before it. With ``--boundary split`` the parts are encoded apart, and the white space that a
-token swallows stops where the loss turns on; with ``joint`` they are one text.
+Where the loss turns on or off inside a run, a new run starts that is *chained* to the one before:
+the two are one text (see ``data.runs``). With ``--boundary split`` they are encoded one by one, and
+the white space that a token swallows ends where the loss turns on. With ``joint`` they may be
+encoded as one text, and a token swallows white space beyond the boundary.
 """
 
 import re
@@ -31,137 +32,151 @@ WHITE_SPACE = (
     + "".join(map(chr, range(0x2000, 0x200B)))
     + ("\u2028\u2029\u202f\u205f\u3000")
 )
-"""Unicode's White_Space, which is what the flags swallow (``str.strip`` would take more)."""
+"""Unicode's White_Space, which is what the flags swallow (``str.strip`` would remove more)."""
 
 WORD = re.compile(r"\w")
 
-
-class Run(NamedTuple):
-    """How the text of one run is made."""
-
-    parts: tuple[str | int, ...]  # literal text, or the slot of a content
-    strip_left: bool
-    strip_right: bool
-    joined: bool  # continues the run before it, across a change of loss
+Fragment = str | int
+"""A piece of a run's text: template text, or the slot of a content."""
+Demoted = frozenset[int]
+"""The atoms of a shape (by index) that are control tokens, but plain text in some record."""
+NOTHING_DEMOTED: Demoted = frozenset()
 
 
-class Watch(NamedTuple):
-    """A ``single_word`` token between two texts: it depends on them whether it is a token."""
+class TextRun(NamedTuple):
+    """A run of a shape: how its text is made, and how it is encoded."""
 
-    item: int  # its number among the items of the shape
-    left: tuple[str | int, ...]  # literal texts and slots, the nearest first
-    right: tuple[str | int, ...]
+    fragments: tuple[Fragment, ...]
+    strip_left: bool  # the control token before the run swallows white space
+    strip_right: bool  # the control token after the run swallows white space
+    chained: bool  # together with the run before it, the run is one text
+    continued: bool  # text precedes the run, so the tokenizer may not add a space
+    trained: bool
+
+
+class SingleWord(NamedTuple):
+    """A ``single_word`` token of a shape: the texts around it decide whether it is a token."""
+
+    atom: int  # its index among the atoms of the shape
+    left: tuple[Fragment, ...]  # before it, the nearest first
+    right: tuple[Fragment, ...]  # after it, the nearest first
 
 
 @dataclass(frozen=True)
 class Layout:
-    """The elements of a shape, in columns of equal length; runs are numbered in their order."""
+    """The layout of a shape: its elements in columns of equal length, and its runs in order."""
 
-    control: Ids  # int32: the id of a control token, -1 for a run
-    trained: Mask  # bool
-    section: npt.NDArray[np.uint8]  # Section: what truncation may do to it
-    kept_left: Offsets  # int64: tokens at a run's start that are template text and kept
-    kept_right: Offsets  # int64: the same at its end
-    runs: tuple[Run, ...]
-    continued: tuple[bool, ...]  # of each run
-    run_trained: tuple[bool, ...]  # of each run
-    joins: tuple[tuple[int, int], ...]  # first and last run of each chain of joined runs
-    watches: tuple[Watch, ...]
-    joint: bool  # the runs of a chain are one text
+    control: Ids  # int32[elements]: the id of a control token, -1 for a run
+    trained: Mask  # bool[elements]
+    section: npt.NDArray[np.uint8]  # uint8[elements]: Section, what truncation may do
+    kept_left: Offsets  # int64[elements]: tokens at a run's start that truncation keeps
+    kept_right: Offsets  # int64[elements]: tokens at a run's end that truncation keeps
+    runs: tuple[TextRun, ...]
+    chains: tuple[tuple[int, int], ...]  # the first and the last run of each chain
+    single_words: tuple[SingleWord, ...]
+    joint: bool  # whether the runs of a chain may be encoded as one text
 
     def texts(self, contents: Sequence[tuple[str, ...]]) -> list[str]:
-        """The texts of all runs, record after record, for records with these contents."""
+        """Return the texts of all runs, record by record.
+
+        Args:
+            contents: the contents of each record.
+        """
         columns = tuple(zip(*contents, strict=True))
-        made = [_column(run.parts, columns, len(contents)) for run in self.runs]
-        rows: Iterable[Sequence[str]] = zip(*made, strict=True)
+        texts = [_column(run.fragments, columns, len(contents)) for run in self.runs]
+        records: Iterable[Sequence[str]] = zip(*texts, strict=True)
         if any(run.strip_left or run.strip_right for run in self.runs):
-            rows = map(self._stripped, rows)
-        return list(chain.from_iterable(rows))
+            records = map(self._stripped, records)
+        return list(chain.from_iterable(records))
 
     def _stripped(self, texts: Sequence[str]) -> list[str]:
-        """The texts of one record's runs without the white space that tokens swallow."""
+        """Return the texts of one record's runs without the white space that tokens swallow."""
         stripped: list[str] = []
-        swallow = False  # the run before was stripped to nothing, and this one continues it
+        nothing_left = False  # a token has swallowed the whole run before, and may swallow more
         for run, text in zip(self.runs, texts, strict=True):
             left = text
-            if run.strip_left or (swallow and run.joined and self.joint):
+            if run.strip_left or (nothing_left and run.chained and self.joint):
                 left = text.lstrip(WHITE_SPACE)
-                swallow = not left
+                nothing_left = not left
             else:
-                swallow = False
+                nothing_left = False
             stripped.append(left.rstrip(WHITE_SPACE) if run.strip_right else left)
         if self.joint:
-            self._strip_back(stripped)
+            self._strip_across_boundaries(stripped)
         return stripped
 
-    def _strip_back(self, texts: list[str]) -> None:
-        """White space that a token swallows to its left reaches back over a cut."""
-        reaching = False
+    def _strip_across_boundaries(self, texts: list[str]) -> None:
+        """Strip the end of a run if the token after the chain has swallowed all of the next run."""
+        reaches = False
         for index in range(len(texts) - 1, -1, -1):
-            if reaching:
+            if reaches:
                 texts[index] = texts[index].rstrip(WHITE_SPACE)
             run = self.runs[index]
-            reaching = (run.strip_right or reaching) and run.joined and not texts[index]
+            reaches = (run.strip_right or reaches) and run.chained and not texts[index]
 
-    def demoted(self, contents: Sequence[str]) -> frozenset[int]:
-        """The ``single_word`` tokens that touch a word character in this record."""
-        if not self.watches:
-            return frozenset()
+    def demoted(self, contents: Sequence[str]) -> Demoted:
+        """Return the ``single_word`` tokens that touch a word character in this record."""
+        if not self.single_words:
+            return NOTHING_DEMOTED
         return frozenset(
-            watch.item
-            for watch in self.watches
-            if WORD.match(_nearest(watch.left, contents)[-1:])
-            or WORD.match(_nearest(watch.right, contents))
+            token.atom
+            for token in self.single_words
+            if WORD.match(_nearest(token.left, contents)[-1:])
+            or WORD.match(_nearest(token.right, contents))
         )
 
 
 def _column(
-    parts: Sequence[str | int], columns: Sequence[Sequence[str]], count: int
+    fragments: Sequence[Fragment], columns: Sequence[Sequence[str]], count: int
 ) -> Iterable[str]:
-    """The text of one run for each of ``count`` records."""
-    if len(parts) == 1:
-        part = parts[0]
-        return columns[part] if isinstance(part, int) else repeat(part, count)
-    texts = (columns[p] if isinstance(p, int) else repeat(p, count) for p in parts)
+    """Return the text of one run for each of ``count`` records."""
+    if len(fragments) == 1:
+        fragment = fragments[0]
+        return columns[fragment] if isinstance(fragment, int) else repeat(fragment, count)
+    texts = (columns[f] if isinstance(f, int) else repeat(f, count) for f in fragments)
     return map("".join, zip(*texts, strict=True))
 
 
-def _nearest(parts: Sequence[str | int], contents: Sequence[str]) -> str:
-    """The first of these texts that is not empty."""
-    texts = (contents[part] if isinstance(part, int) else part for part in parts)
+def _nearest(fragments: Sequence[Fragment], contents: Sequence[str]) -> str:
+    """Return the first text that is not empty; "" if all are."""
+    texts = (contents[f] if isinstance(f, int) else f for f in fragments)
     return next(filter(None, texts), "")
 
 
 @dataclass
-class _Item:
-    """A control token, or an open run, while a layout is made."""
+class _Element:
+    """A control token or a run, while a layout is compiled."""
 
     trained: bool
     section: Section
     token: AddedToken | None = None
-    parts: list[tuple[str | int, Section]] | None = None
+    fragments: list[tuple[Fragment, Section]] | None = None  # of a run
     strip_left: bool = False
     strip_right: bool = False
     continued: bool = False
-    joined: bool = False
+    chained: bool = False
 
-    def strip_literal(self) -> None:
-        """Strip a run of template text at once: it is the same for every record."""
-        if self.parts is not None and all(isinstance(p, str) for p, _ in self.parts):
-            text = "".join(str(p) for p, _ in self.parts)
+    def strip_template_text(self) -> None:
+        """Strip a run without contents now: its text is the same for every record."""
+        if self.fragments is not None and all(isinstance(f, str) for f, _ in self.fragments):
+            text = "".join(str(f) for f, _ in self.fragments)
             text = text.lstrip(WHITE_SPACE) if self.strip_left else text
             text = text.rstrip(WHITE_SPACE) if self.strip_right else text
-            self.parts = [(text, self.parts[0][1])] if text else []
+            self.fragments = [(text, self.fragments[0][1])] if text else []
 
 
-class Compiler:
-    """Makes layouts.
+Atom = tuple[Fragment | AddedToken, Piece]
+"""Template text, a slot or a control token, and the piece that it comes from."""
+
+
+class LayoutCompiler:
+    """Compiles layouts.
 
     Args:
         controls: the tokenizer's control tokens, by text.
-        joint: whether the two sides of a boundary are one text.
-        prefixes_after: whether the tokenizer puts a space in front of a text behind this token.
-        count: how many tokens a literal text has.
+        joint: whether the runs of a chain may be encoded as one text.
+        adds_space_after: whether the tokenizer adds a space before a text after this token.
+        count_tokens: returns the number of tokens of a template text.
     """
 
     def __init__(
@@ -169,27 +184,35 @@ class Compiler:
         controls: dict[str, AddedToken],
         *,
         joint: bool,
-        prefixes_after: Callable[[AddedToken], bool],
-        count: Callable[[str], int],
+        adds_space_after: Callable[[AddedToken], bool],
+        count_tokens: Callable[[str], int],
     ) -> None:
         self._controls = ControlTokens(list(controls.values()))
         self._by_text = controls
         self._joint = joint
-        self._prefixes_after = prefixes_after
-        self._count = count
+        self._adds_space_after = adds_space_after
+        self._count_tokens = count_tokens
 
-    def layout(self, pieces: Sequence[Piece], demoted: frozenset[int] = frozenset()) -> Layout:
-        """The layout of a shape; ``demoted`` names control tokens that are plain text here."""
+    def layout(self, pieces: Sequence[Piece], demoted: Demoted = NOTHING_DEMOTED) -> Layout:
+        """Compile the layout of a shape.
+
+        Args:
+            pieces: the pieces of the shape.
+            demoted: the control tokens that are plain text in this layout.
+        """
         atoms = self._atoms(pieces)
-        items = self._items(atoms, demoted)
-        self._strip(items)
-        items = [item for item in items if item.token or item.parts]
-        self._continue(items, implicit_bos=any(p.slot == IMPLICIT_BOS for p in pieces))
-        return self._columns(items, _watches(atoms, demoted))
+        elements = self._elements(atoms, demoted)
+        self._mark_stripped(elements)
+        elements = [element for element in elements if element.token or element.fragments]
+        self._mark_continued(elements, implicit_bos=any(p.slot == IMPLICIT_BOS for p in pieces))
+        return self._columns(elements, _single_words(atoms, demoted))
 
-    def _atoms(self, pieces: Sequence[Piece]) -> list[tuple[str | int | AddedToken, Piece]]:
-        """Every piece taken apart into text, slots and control tokens; one BOS at the most."""
-        atoms: list[tuple[str | int | AddedToken, Piece]] = []
+    def _atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
+        """Divide the pieces into texts, slots and control tokens.
+
+        A BOS that the template writes first is left out if the tokenizer adds one by itself.
+        """
+        atoms: list[Atom] = []
         for piece in pieces:
             if piece.slot >= 0:
                 atoms.append((piece.slot, piece))
@@ -206,111 +229,121 @@ class Compiler:
                         atoms.append((found, piece))
         return atoms
 
-    def _items(
-        self, atoms: Sequence[tuple[str | int | AddedToken, Piece]], demoted: frozenset[int]
-    ) -> list[_Item]:
-        items: list[_Item] = []
+    def _elements(self, atoms: Sequence[Atom], demoted: Demoted) -> list[_Element]:
+        """Make an element of each control token, and of all text between two of equal loss."""
+        elements: list[_Element] = []
         for index, (atom, piece) in enumerate(atoms):
             if isinstance(atom, AddedToken) and index not in demoted:
-                items.append(_Item(piece.trained, piece.section, token=atom))
+                elements.append(_Element(piece.trained, piece.section, token=atom))
                 continue
-            part = atom.content if isinstance(atom, AddedToken) else atom
-            last = items[-1] if items else None
-            if last is None or last.parts is None or last.trained != piece.trained:
-                joined = last is not None and last.parts is not None
-                items.append(_Item(piece.trained, piece.section, parts=[], joined=joined))
-            run = items[-1]
-            assert run.parts is not None
-            run.parts.append((part, piece.section))
-            run.section = max(run.section, piece.section)  # what may be cut wins
-        return items
+            fragment = atom.content if isinstance(atom, AddedToken) else atom
+            last = elements[-1] if elements else None
+            if last is None or last.fragments is None or last.trained != piece.trained:
+                chained = last is not None and last.fragments is not None
+                elements.append(
+                    _Element(piece.trained, piece.section, fragments=[], chained=chained)
+                )
+            run = elements[-1]
+            assert run.fragments is not None
+            run.fragments.append((fragment, piece.section))
+            run.section = max(run.section, piece.section)  # a section that may be cut wins
+        return elements
 
-    def _strip(self, items: list[_Item]) -> None:
-        """White space that a token swallows, on its own side of a boundary."""
-        for left, right in pairwise(items):
+    def _mark_stripped(self, elements: list[_Element]) -> None:
+        """Mark the runs whose white space a token next to them swallows; strip the fixed ones."""
+        for left, right in pairwise(elements):
             if not self._joint and right.trained and not left.trained:
-                continue  # the two sides of a boundary
-            if left.token and left.token.rstrip and right.parts is not None:
+                continue  # a token swallows nothing across the place where the loss turns on
+            if left.token and left.token.rstrip and right.fragments is not None:
                 right.strip_left = True
-            if right.token and right.token.lstrip and left.parts is not None:
+            if right.token and right.token.lstrip and left.fragments is not None:
                 left.strip_right = True
-        for item, following in zip(items, [*items[1:], None], strict=False):
-            item.strip_literal()
-            emptied = item.parts == []
-            if emptied and item.strip_left and following and self._joint:
-                following.strip_left = following.strip_left or following.joined
-            if emptied and following and following.joined:
-                following.joined = item.joined
+        for element, following in zip(elements, [*elements[1:], None], strict=False):
+            element.strip_template_text()
+            emptied = element.fragments == []
+            if emptied and element.strip_left and following and self._joint:
+                following.strip_left = following.strip_left or following.chained
+            if emptied and following and following.chained:
+                following.chained = element.chained
 
-    def _continue(self, items: list[_Item], *, implicit_bos: bool) -> None:
-        before: _Item | None = None
-        for index, item in enumerate(items):
-            if item.parts is not None and before is not None:
+    def _mark_continued(self, elements: list[_Element], *, implicit_bos: bool) -> None:
+        """Mark the runs in front of which the tokenizer adds no space."""
+        before: _Element | None = None
+        for index, element in enumerate(elements):
+            if element.fragments is not None and before is not None:
                 if before.token is None:
-                    item.continued = True
+                    element.continued = True
                 elif not (implicit_bos and index == 1):
-                    item.continued = not self._prefixes_after(before.token)
-            before = item
+                    element.continued = not self._adds_space_after(before.token)
+            before = element
 
-    def _columns(self, items: list[_Item], watches: tuple[Watch, ...]) -> Layout:
-        runs = [item for item in items if item.parts is not None]
+    def _columns(self, elements: list[_Element], single_words: tuple[SingleWord, ...]) -> Layout:
+        runs = [
+            TextRun(
+                _merged(element.fragments),
+                element.strip_left,
+                element.strip_right,
+                element.chained,
+                element.continued,
+                element.trained,
+            )
+            for element in elements
+            if element.fragments is not None
+        ]
         return Layout(
-            control=np.array([i.token.id if i.token else -1 for i in items], np.int32),
-            trained=np.array([i.trained for i in items], np.bool_),
-            section=np.array([i.section for i in items], np.uint8),
-            kept_left=np.array([self._kept(i, from_left=True) for i in items], np.int64),
-            kept_right=np.array([self._kept(i, from_left=False) for i in items], np.int64),
-            runs=tuple(
-                Run(_merged(r.parts or []), r.strip_left, r.strip_right, r.joined) for r in runs
-            ),
-            # Not continued: encoded with the space that the tokenizer may put in front of a text.
-            continued=tuple(r.continued for r in runs),
-            run_trained=tuple(r.trained for r in runs),
-            joins=_chains([r.joined for r in runs]),
-            watches=watches,
+            control=np.array([e.token.id if e.token else -1 for e in elements], np.int32),
+            trained=np.array([e.trained for e in elements], np.bool_),
+            section=np.array([e.section for e in elements], np.uint8),
+            kept_left=np.array([self._kept(e, from_left=True) for e in elements], np.int64),
+            kept_right=np.array([self._kept(e, from_left=False) for e in elements], np.int64),
+            runs=tuple(runs),
+            chains=_chains([run.chained for run in runs]),
+            single_words=single_words,
             joint=self._joint,
         )
 
-    def _kept(self, item: _Item, *, from_left: bool) -> int:
-        """Tokens of the kept template text at one end of a run that may be cut elsewhere."""
-        if item.parts is None or item.section != Section.PROMPT:
+    def _kept(self, element: _Element, *, from_left: bool) -> int:
+        """Count the tokens of KEPT template text at one end of a run of the prompt."""
+        if element.fragments is None or element.section != Section.PROMPT:
             return 0
         text = ""
-        for part, mark in item.parts if from_left else reversed(item.parts):
-            if mark != Section.KEPT or isinstance(part, int):
+        for fragment, section in element.fragments if from_left else reversed(element.fragments):
+            if section != Section.KEPT or isinstance(fragment, int):
                 break
-            text = text + part if from_left else part + text
-        return self._count(text) if text else 0
+            text = text + fragment if from_left else fragment + text
+        return self._count_tokens(text) if text else 0
 
 
-def _merged(parts: Sequence[tuple[str | int, Section]]) -> tuple[str | int, ...]:
-    merged: list[str | int] = []
-    for part, _ in parts:
-        if isinstance(part, str) and merged and isinstance(merged[-1], str):
-            merged[-1] += part
+def _merged(fragments: Sequence[tuple[Fragment, Section]]) -> tuple[Fragment, ...]:
+    """Return the fragments, with neighbouring template texts as one."""
+    merged: list[Fragment] = []
+    for fragment, _ in fragments:
+        if isinstance(fragment, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += fragment
         else:
-            merged.append(part)
+            merged.append(fragment)
     return tuple(merged)
 
 
-def _chains(joined: Sequence[bool]) -> tuple[tuple[int, int], ...]:
-    """First and last run of each chain.
+def _chains(chained: Sequence[bool]) -> tuple[tuple[int, int], ...]:
+    """Return the first and the last run of each chain.
+
+    Args:
+        chained: of each run, whether it is chained to the one before.
 
     >>> _chains([False, True, True, False, False, True])
     ((0, 2), (4, 5))
     """
-    starts = [i for i in range(len(joined) - 1) if joined[i + 1] and not joined[i]]
-    after = [*joined[1:], False]
-    ends = [i for i in range(len(joined)) if joined[i] and not after[i]]
+    starts = [i for i in range(len(chained) - 1) if chained[i + 1] and not chained[i]]
+    following = [*chained[1:], False]
+    ends = [i for i in range(len(chained)) if chained[i] and not following[i]]
     return tuple(zip(starts, ends, strict=True))
 
 
-def _watches(
-    atoms: Sequence[tuple[str | int | AddedToken, Piece]], demoted: frozenset[int]
-) -> tuple[Watch, ...]:
+def _single_words(atoms: Sequence[Atom], demoted: Demoted) -> tuple[SingleWord, ...]:
     texts = [atom.content if isinstance(atom, AddedToken) else atom for atom, _ in atoms]
     return tuple(
-        Watch(index, tuple(reversed(texts[:index])), tuple(texts[index + 1 :]))
+        SingleWord(index, tuple(reversed(texts[:index])), tuple(texts[index + 1 :]))
         for index, (atom, _) in enumerate(atoms)
         if isinstance(atom, AddedToken) and atom.single_word and index not in demoted
     )

@@ -2,79 +2,82 @@
 
 In     a ``Batch`` with rows of any length; ``Batch.section`` says what each token is.
 Out    a ``Batch`` with rows of at most ``max_length`` tokens, and why other rows were dropped.
-Keeps  ids and loss mask in step: a strategy decides which tokens stay, and one cut takes both.
+Keeps  ids and loss mask together: a strategy decides which tokens stay, and one step takes both.
 Never  turns the last kept token into EOS: an answer that was cut has no end, and the model must not
-       be taught one. Never leaves a row without a trained token.
+       learn one. Never leaves a row without a trained token: such a row is dropped.
 
 Strategies (N is ``max_length``):
-    error             the record is in error (the caller says so)
+    error             the record is invalid; the caller says so
     drop              the row is dropped
     keep-start        the first N tokens stay
     keep-end          the last N tokens stay
-    completion-end    the prompt stays whole, the completion's end is cut
-    prompt-start      the prompt's start is cut, behind its kept part; only when the completion does
-                      not fit beside that is its end cut too
+    completion-end    the prompt stays whole, and the completion is cut at its end
+    prompt-start      the prompt is cut at its start, after its kept section; the completion is cut
+                      at its end only if it does not fit next to the kept section
     balanced          prompt and completion share N by LLaMA-Factory's ``infer_seqlen``; the prompt
                       is cut at its start, the completion at its end
-    oldest-turns      whole exchanges went before (``drop_oldest``); then as prompt-start
+    oldest-turns      whole exchanges were dropped before (``oldest_turns``); then as prompt-start
 
-The completion is what begins with the last trained turn; the prompt is all before it. Its kept part
-is the BOS, the system turn and, in a single exchange with role tokens, the template's own text.
+The completion starts with the last trained turn; the prompt is everything before it. The kept
+section of the prompt is the BOS, the system turn and, in a single exchange with role tokens, the
+template's own text.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
-from sftprep.data.conversation import Dialogue
 from sftprep.data.pieces import Section
 from sftprep.data.ragged import Mask, Offsets, ragged_index
 
-D = TypeVar("D", bound=Dialogue)
-
 NEEDS_SECTIONS = frozenset({"prompt-start", "balanced", "oldest-turns"})
+"""The strategies that need ``Batch.section``."""
 
 
 @dataclass(frozen=True)
-class Cut:
-    """What truncation did."""
+class Truncated:
+    """The result of truncation."""
 
     batch: Batch
-    dropped: dict[int, DropReason]  # record -> why its row is gone
-    truncated: int  # rows that are written shorter than they were
+    dropped: dict[int, DropReason]  # record -> why it has no row
+    truncated: int  # the number of rows in ``batch`` that were cut
 
 
-def truncate(batch: Batch, max_length: int, strategy: str) -> Cut:
-    """Cut or drop the rows over ``max_length``; drop the rows without a trained token."""
+def truncate(batch: Batch, max_length: int, strategy: str) -> Truncated:
+    """Cut or drop the rows over ``max_length``, and drop the rows without a trained token.
+
+    Args:
+        batch: the rows; with sections, if the strategy is in ``NEEDS_SECTIONS``.
+        max_length: the most tokens that a row may have.
+        strategy: one of ``choices.TRUNCATIONS``.
+    """
     dropped: dict[int, DropReason] = {}
 
     def drop(rows: Mask, reason: DropReason) -> None:
         dropped.update(dict.fromkeys(batch.record[rows].tolist(), reason))
 
-    empty = batch.trained() == 0
-    drop(empty, DropReason.NOTHING_TO_TRAIN)
-    batch = batch.keep_rows(~empty)
+    untrained = batch.trained() == 0
+    drop(untrained, DropReason.NOTHING_TO_TRAIN)
+    batch = batch.keep_rows(~untrained)
     long = batch.lengths > max_length
     if not long.any():
-        return Cut(batch, dropped, 0)
+        return Truncated(batch, dropped, 0)
     if strategy in ("drop", "error"):
         drop(long, DropReason.TOO_LONG)
-        return Cut(batch.keep_rows(~long), dropped, 0)
-    was_long = long
+        return Truncated(batch.keep_rows(~long), dropped, 0)
     batch = batch.keep_tokens(_kept_tokens(batch, long, max_length, strategy))
-    too_long = batch.lengths > max_length
-    empty = ~too_long & (batch.trained() == 0)
-    drop(too_long, DropReason.TOO_LONG)
-    drop(empty, DropReason.CUT_TO_NOTHING)
-    gone = too_long | empty
-    return Cut(batch.keep_rows(~gone), dropped, int((was_long & ~gone).sum()))
+    still_long = batch.lengths > max_length
+    untrained = ~still_long & (batch.trained() == 0)
+    drop(still_long, DropReason.TOO_LONG)
+    drop(untrained, DropReason.CUT_TO_NOTHING)
+    stays = ~(still_long | untrained)
+    return Truncated(batch.keep_rows(stays), dropped, int((long & stays).sum()))
 
 
 def _kept_tokens(batch: Batch, long: Mask, max_length: int, strategy: str) -> Mask:
-    """Which tokens of the batch stay; rows that are not too long stay whole."""
+    """Return bool[tokens]: which tokens stay. Rows that are not too long keep all of theirs."""
     keep = np.ones(len(batch.input_ids), np.bool_)
     starts, lengths = batch.offsets[:-1][long], batch.lengths[long]
     if strategy == "keep-end":
@@ -82,24 +85,27 @@ def _kept_tokens(batch: Batch, long: Mask, max_length: int, strategy: str) -> Ma
     elif strategy in ("keep-start", "completion-end"):
         keep[ragged_index(starts + max_length, lengths - max_length)] = False
     else:
-        budget = balanced_lengths if strategy == "balanced" else _completion_first
-        _cut_parts(batch, np.flatnonzero(long), max_length, budget, keep)
+        share = balanced_lengths if strategy == "balanced" else _completion_first
+        _cut_sections(batch, np.flatnonzero(long), max_length, share, keep)
     return keep
 
 
-Budget = Callable[[int, int, int, int], tuple[int, int]]
+Share = Callable[[int, int, int, int], tuple[int, int]]
+"""Tokens in the kept section, the rest of the prompt and the completion, and ``max_length`` ->
+tokens that stay of the prompt (its kept section included) and of the completion."""
 
 
 def _completion_first(kept: int, prompt: int, completion: int, max_length: int) -> tuple[int, int]:
-    """How many tokens of prompt (kept part included) and completion stay: completion first."""
+    """Keep as much of the completion as fits, then as much of the prompt."""
     completion = min(completion, max_length - kept)
     return min(kept + prompt, max_length - completion), completion
 
 
 def balanced_lengths(kept: int, prompt: int, completion: int, max_length: int) -> tuple[int, int]:
-    """LLaMA-Factory's ``infer_seqlen``, but that the kept part of the prompt is never cut into.
+    """Share ``max_length`` as LLaMA-Factory's ``infer_seqlen`` does, with the kept section whole.
 
-    Whichever side is shorter than half the limit stays whole; otherwise they are cut in proportion.
+    The side that is shorter than half of ``max_length`` stays whole. If neither is, both are cut in
+    proportion.
 
     >>> balanced_lengths(0, 100, 10, 50), balanced_lengths(0, 10, 100, 50)
     ((40, 10), (10, 40))
@@ -118,31 +124,17 @@ def balanced_lengths(kept: int, prompt: int, completion: int, max_length: int) -
     return max(source, kept), min(target, max_length - max(source, kept))
 
 
-def _cut_parts(batch: Batch, rows: Offsets, max_length: int, budget: Budget, keep: Mask) -> None:
-    """Cut the prompt of each row at its start and its completion at its end, in ``keep``."""
+def _cut_sections(batch: Batch, rows: Offsets, max_length: int, share: Share, keep: Mask) -> None:
+    """Clear in ``keep`` the start of each row's prompt and the end of its completion."""
     assert batch.section is not None
     for row in rows.tolist():
         start, end = int(batch.offsets[row]), int(batch.offsets[row + 1])
-        part = batch.section[start:end]
-        prompt = start + np.flatnonzero(part == Section.PROMPT)
-        completion = start + np.flatnonzero(part == Section.COMPLETION)
+        section = batch.section[start:end]
+        prompt = start + np.flatnonzero(section == Section.PROMPT)
+        completion = start + np.flatnonzero(section == Section.COMPLETION)
         kept = end - start - len(prompt) - len(completion)
         if kept >= max_length:
-            continue  # stays too long, and is dropped as such
-        source, target = budget(kept, len(prompt), len(completion), max_length)
+            continue  # the row stays too long, and ``truncate`` drops it
+        source, target = share(kept, len(prompt), len(completion), max_length)
         keep[prompt[: len(prompt) - (source - kept)]] = False
         keep[completion[target:]] = False
-
-
-def exchanges(dialogue: Dialogue) -> int:
-    """How many user turns a conversation has."""
-    return dialogue.roles.count("user")
-
-
-def drop_oldest(dialogue: D, count: int) -> D:
-    """The conversation without its ``count`` oldest exchanges; turns before the first one stay.
-
-    An exchange is a user turn and all turns after it, up to the next user turn.
-    """
-    users = [index for index, role in enumerate(dialogue.roles) if role == "user"]
-    return dialogue.without(slice(users[0], users[count]))

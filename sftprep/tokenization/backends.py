@@ -1,7 +1,7 @@
-"""The two encoders behind one interface: a list of texts -> a row of ids for each.
+"""The two libraries that encode, with one interface.
 
-In     a ``tokenizer.json`` as it is to be used, and texts.
-Out    ``Ragged``: int32 ids, a row a text.
+In     a ``tokenizer.json`` as it is to be used, and a list of texts.
+Out    ``Ragged``: int32 ids, one row per text.
 Never  adds a special token, truncates or pads.
 """
 
@@ -15,22 +15,27 @@ from typing import Protocol
 
 import numpy as np
 
-from sftprep.data.ragged import Ids, Offsets, Ragged, ends_to_offsets
+from sftprep.data.ragged import Ids, Offsets, Ragged, lengths_to_offsets
 
-FEW = 1000
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+BATCH_FROM = 1000
+"""From this number of texts on, gigatoken encodes them as one batch."""
+ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Backend(Protocol):
     """Encodes texts without special tokens."""
 
     def encode(self, texts: list[str]) -> Ragged:
-        """A row of ids for each text."""
+        """Return one row of ids per text."""
         ...
 
 
 class HfBackend:
-    """HF tokenizers: the reference."""
+    """HF tokenizers: the reference.
+
+    Args:
+        tokenizer_json: the text of a ``tokenizer.json``.
+    """
 
     def __init__(self, tokenizer_json: str) -> None:
         from tokenizers import Tokenizer as HfTokenizer
@@ -38,73 +43,80 @@ class HfBackend:
         self._tokenizer = HfTokenizer.from_str(tokenizer_json)
 
     def encode(self, texts: list[str]) -> Ragged:
-        """A row of ids for each text."""
-        encodings = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
-        rows = [encoding.ids for encoding in encodings]
+        """Return one row of ids per text."""
+        encoded = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        rows = [one.ids for one in encoded]
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         values = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
-        return Ragged(values, ends_to_offsets(lengths))
+        return Ragged(values, lengths_to_offsets(lengths))
 
     def spans(self, text: str) -> tuple[Ids, Offsets]:
-        """Ids of one text, and int64[tokens, 2]: the characters each token covers."""
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
-        spans = np.array(encoding.offsets, np.int64).reshape(-1, 2)
-        return np.array(encoding.ids, np.int32), spans
+        """Return the ids of a text, and int64[tokens, 2]: the characters that each token covers."""
+        encoded = self._tokenizer.encode(text, add_special_tokens=False)
+        spans = np.array(encoded.offsets, np.int64).reshape(-1, 2)
+        return np.array(encoded.ids, np.int32), spans
+
+
+def preload() -> None:
+    """Import what gigatoken needs, which shortens its first batch by a quarter of a second."""
+    import awkward  # noqa: F401 - gigatoken returns its batches as awkward arrays
+    import gigatoken  # noqa: F401
+
+
+class GigatokenBackend:
+    """gigatoken: the same ids for BPE tokenizers, much faster.
+
+    Args:
+        tokenizer_json: the text of a ``tokenizer.json``.
+
+    Raises:
+        Exception: of any class, if gigatoken cannot read this tokenizer.
+    """
+
+    def __init__(self, tokenizer_json: str) -> None:
+        import gigatoken
+
+        with signals_deferred():
+            self._tokenizer = gigatoken.Tokenizer.from_json(tokenizer_json)
+
+    def encode(self, texts: list[str]) -> Ragged:
+        """Return one row of ids per text."""
+        with signals_deferred():
+            return self._encode(texts)
+
+    def _encode(self, texts: list[str]) -> Ragged:
+        if len(texts) < BATCH_FROM:
+            # Text by text, gigatoken returns plain arrays. A batch is an awkward array, and
+            # importing that library takes a quarter of a second.
+            return Ragged.of_arrays([self._tokenizer.encode(text).view(np.int32) for text in texts])
+        # One thread: worker processes run side by side, and gigatoken's threads do not survive a
+        # fork.
+        layout = self._tokenizer.encode_batch(texts, parallel=False).layout
+        offsets = np.asarray(layout.offsets.data, np.int64)
+        values = np.asarray(layout.content.data).view(np.int32)[offsets[0] : offsets[-1]]
+        return Ragged(values, offsets - offsets[0])
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Handlers of signals wait: one that raises while Rust calls Python would be a panic."""
+def signals_deferred() -> Iterator[None]:
+    """Run signal handlers after the block: one that raises while Rust calls Python would panic."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # handlers run in the main thread alone
+        yield  # Python runs signal handlers in the main thread only
         return
-    came: list[int] = []
-    before = {number: signal.getsignal(number) for number in ENDING}
+    received: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
 
     def note(number: int, _: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
 
-    for number, handler in before.items():
+    for number, handler in handlers.items():
         if callable(handler):
             signal.signal(number, note)
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             if callable(handler):
                 signal.signal(number, handler)
-        for late in came:
+        for late in received:
             signal.raise_signal(late)
-
-
-def preload() -> None:
-    """Load what the fast encoder needs: its first batch takes a quarter second less."""
-    import awkward  # noqa: F401 - what it answers with
-    import gigatoken  # noqa: F401
-
-
-class GigatokenBackend:
-    """gigatoken: the same ids, much faster, for BPE tokenizers."""
-
-    def __init__(self, tokenizer_json: str) -> None:
-        import gigatoken
-
-        with _undisturbed():
-            # An error of any kind means the same: it cannot read this tokenizer.
-            self._tokenizer = gigatoken.Tokenizer.from_json(tokenizer_json)
-
-    def encode(self, texts: list[str]) -> Ragged:
-        """A row of ids for each text."""
-        with _undisturbed():
-            return self._encode(texts)
-
-    def _encode(self, texts: list[str]) -> Ragged:
-        if len(texts) < FEW:
-            # A list of arrays; a batch comes as an awkward array, which costs a quarter second to
-            # import.
-            return Ragged.of_arrays([self._tokenizer.encode(text).view(np.int32) for text in texts])
-        # One thread: workers run side by side, and its thread pool does not survive a fork.
-        layout = self._tokenizer.encode_batch(texts, parallel=False).layout
-        offsets = np.asarray(layout.offsets.data, np.int64)
-        values = np.asarray(layout.content.data).view(np.int32)[offsets[0] : offsets[-1]]
-        return Ragged(values, offsets - offsets[0])

@@ -1,75 +1,108 @@
-"""A tokenizer and its encoding, from the cache where they were resolved before.
+"""Resolve a tokenizer and its content encoding: from the disk cache if an earlier run stored them.
 
-In     what ``load_tokenizer`` and ``prove`` take.
-Out    what they give: resolving costs seconds (transformers is loaded), recalling hundredths.
-Keeps  the same result with and without the cache: an entry depends on the content of every file
-       that transformers may read, on the options, and on the versions of all that takes part.
-Never  keeps a tokenizer from a hub, unless a commit is named: a branch may move.
+In     the arguments of ``load_tokenizer`` and ``prove_content_encoding``.
+Out    their results. Computing them takes seconds, since transformers is imported; recalling them
+       takes hundredths of a second.
+Keeps  the result the same with and without the cache: the key of an entry holds the SHA-256 of
+       every file that transformers may read, the options, and the versions of all libraries that
+       take part.
+Never  stores a tokenizer from a hub, unless its revision is a commit: a branch may move.
 """
 
-import hashlib
 import importlib.metadata
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import orjson
 
 from sftprep.data.control_tokens import AddedToken
-from sftprep.tokenization.disk_cache import keep, recall
-from sftprep.tokenization.proof import Encoding, Variant, prove
-from sftprep.tokenization.tokenizer import Tokenizer, load_tokenizer
+from sftprep.system.files import sha256_of_path
+from sftprep.tokenization.boundary.known_breaks import KnownBreaks
+from sftprep.tokenization.disk_cache import Parts, recall, store
+from sftprep.tokenization.loading import load_tokenizer
+from sftprep.tokenization.proof import ContentEncoding, Variant, prove_content_encoding
+from sftprep.tokenization.tokenizer import Tokenizer
 
-PARTS = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
-"""Files that a tokenizer is made of: not weights, not code."""
+TOKENIZER_FILES = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
+"""The files of a folder that can belong to a tokenizer: no weights and no code."""
 LIBRARIES = ("sftprep", "transformers", "tokenizers")
-LAYOUT = 8
-"""Of the entries: changed with what is kept, or how."""
+ENTRY_VERSION = 9
+"""The version of the entries' form. Raise it when the fields of an entry or their form change."""
 
 
 def resolve_tokenizer(
-    source: str, *, revision: str | None = None, add_tokens: Sequence[str] = ()
+    source: str,
+    *,
+    revision: str | None = None,
+    add_tokens: Sequence[str] = (),
+    load: Callable[..., Tokenizer] = load_tokenizer,
 ) -> Tokenizer:
-    """``load_tokenizer``, or what it gave the last time."""
-    contents = _contents(source, revision)
-    if contents is None:
-        return load_tokenizer(source, revision=revision, add_tokens=add_tokens)
-    facts = {
-        "layout": LAYOUT,
+    """Return the tokenizer that ``load_tokenizer`` gives, from the cache if possible.
+
+    Args:
+        source: as for ``load_tokenizer``.
+        revision: as for ``load_tokenizer``.
+        add_tokens: as for ``load_tokenizer``.
+        load: loads a tokenizer that is not in the cache.
+
+    Raises:
+        TokenizerError: the tokenizer cannot be loaded.
+    """
+    files = _fingerprint(source, revision)
+    if files is None:
+        return load(source, revision=revision, add_tokens=add_tokens)
+    key = {
+        "entry_version": ENTRY_VERSION,
         "name": Path(source).resolve().name if Path(source).exists() else source,
-        "contents": contents,
+        "files": files,
         "revision": revision,
         "add_tokens": list(add_tokens),
         "libraries": versions(*LIBRARIES),
     }
-    if kept := recall("tokenizer", facts):
-        return _tokenizer(kept)
-    tokenizer = load_tokenizer(source, revision=revision, add_tokens=add_tokens)
-    keep("tokenizer", facts, _kept(tokenizer))
+    if parts := recall("tokenizer", key):
+        return _tokenizer_of(parts)
+    tokenizer = load(source, revision=revision, add_tokens=add_tokens)
+    store("tokenizer", key, _parts_of_tokenizer(tokenizer))
     return tokenizer
 
 
-def resolve_encoding(tokenizer: Tokenizer, allowed: Sequence[str], backend: str) -> Encoding:
-    """``prove``, or what it gave the last time."""
-    facts = {
-        "layout": LAYOUT,
+def resolve_content_encoding(
+    tokenizer: Tokenizer,
+    allowed: Sequence[str],
+    backend: str,
+    *,
+    prove: Callable[..., ContentEncoding] = prove_content_encoding,
+) -> ContentEncoding:
+    """Return what ``prove_content_encoding`` gives, from the cache if possible.
+
+    Args:
+        tokenizer: the resolved tokenizer.
+        allowed: control tokens that text may become.
+        backend: ``auto``, ``gigatoken`` or ``hf``.
+        prove: computes what is not in the cache.
+
+    Raises:
+        TokenizerError: the tokenizer cannot be used, or not with this backend.
+    """
+    key = {
+        "entry_version": ENTRY_VERSION,
         "tokenizer": tokenizer.sha256,
         "allowed": sorted(allowed),
         "backend": backend,
         "libraries": versions(*LIBRARIES, "gigatoken"),
     }
-    if kept := recall("encoding", facts):
-        return _encoding(kept)
+    if parts := recall("encoding", key):
+        return _encoding_of(parts)
     encoding = prove(tokenizer, allowed, backend)
-    keep("encoding", facts, _kept_encoding(encoding))
+    store("encoding", key, _parts_of_encoding(encoding))
     return encoding
 
 
 def versions(*libraries: str) -> dict[str, str]:
-    """The versions of installed libraries."""
+    """Return the versions of installed libraries, by name."""
     return {name: _version(name) for name in libraries}
 
 
@@ -78,23 +111,22 @@ def _version(library: str) -> str:
     return importlib.metadata.version(library)
 
 
-def _contents(source: str, revision: str | None) -> Any:
-    """What tells a tokenizer's files apart; None where nothing does for sure."""
+def _fingerprint(source: str, revision: str | None) -> dict[str, str] | str | None:
+    """Return what identifies a tokenizer's files; None if nothing does, as for a hub's branch."""
     path = Path(source)
     if path.is_file():
-        return {"": _sha256(path)}
+        return {"": sha256_of_path(path)}
     if path.is_dir():
         files = sorted(p for p in (*path.glob("*"), *path.glob("*/*")) if p.is_file())
-        return {ascii(str(p.relative_to(path))): _sha256(p) for p in files if PARTS.search(p.name)}
+        return {
+            ascii(str(p.relative_to(path))): sha256_of_path(p)
+            for p in files
+            if TOKENIZER_FILES.search(p.name)
+        }
     return source if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _kept(tokenizer: Tokenizer) -> dict[str, bytes]:
+def _parts_of_tokenizer(tokenizer: Tokenizer) -> Parts:
     plain = {f.name: getattr(tokenizer, f.name) for f in fields(Tokenizer)}
     files, text = plain.pop("files"), plain.pop("json")
     plain["added"] = [list(token) for token in tokenizer.added]
@@ -105,11 +137,11 @@ def _kept(tokenizer: Tokenizer) -> dict[str, bytes]:
     }
 
 
-def _tokenizer(kept: dict[str, bytes]) -> Tokenizer:
-    plain = orjson.loads(kept.pop("plain"))
+def _tokenizer_of(parts: Parts) -> Tokenizer:
+    plain = orjson.loads(parts.pop("plain"))
     return Tokenizer(
-        json=kept.pop("json").decode(),
-        files={name.removeprefix("file "): data for name, data in kept.items()},
+        json=parts.pop("json").decode(),
+        files={name.removeprefix("file "): data for name, data in parts.items()},
         **plain
         | {
             "added": tuple(AddedToken(*token) for token in plain["added"]),
@@ -118,21 +150,23 @@ def _tokenizer(kept: dict[str, bytes]) -> Tokenizer:
     )
 
 
-def _kept_encoding(encoding: Encoding) -> dict[str, bytes]:
+VARIANTS = ("starting", "continuing")
+
+
+def _parts_of_encoding(encoding: ContentEncoding) -> Parts:
     plain = asdict(encoding)
-    texts = {
-        name: plain[name].pop("json").encode() for name in ("first", "continuing") if plain[name]
-    }
+    texts = {name: plain[name].pop("json").encode() for name in VARIANTS if plain[name]}
     return {"plain": orjson.dumps(plain), **texts}
 
 
-def _encoding(kept: dict[str, bytes]) -> Encoding:
-    plain = orjson.loads(kept["plain"])
+def _encoding_of(parts: Parts) -> ContentEncoding:
+    plain = orjson.loads(parts["plain"])
     variants = {
-        name: Variant(json=kept[name].decode(), **plain[name])
-        for name in ("first", "continuing")
-        if plain[name]
+        name: Variant(json=parts[name].decode(), **plain[name]) if plain[name] else None
+        for name in VARIANTS
     }
-    return Encoding(
-        **plain | {"continuing": None, "forbidden": tuple(plain["forbidden"])} | variants
+    return ContentEncoding(
+        **plain
+        | variants
+        | {"forbidden": tuple(plain["forbidden"]), "breaks": KnownBreaks(**plain["breaks"])}
     )

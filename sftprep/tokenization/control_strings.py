@@ -1,9 +1,10 @@
-"""Count the records whose content holds a control token's text.
+"""Count the records whose content spells a control token.
 
-In     contents of a block.
-Out    which records hold which control strings.
-Never  changes a text: content is encoded without control tokens, so a string is only text. But who
-       wrote ``<|im_end|>`` into a prompt may have meant the token, and should be told.
+In     the contents of a block's records.
+Out    which records hold the text of which control tokens.
+Never  changes a text. Content is encoded without control tokens, so such a string stays plain text.
+       But the author of a record that holds ``<|im_end|>`` may have meant the token: the user
+       should know.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,11 +14,16 @@ from operator import not_
 import numpy as np
 
 START = 4
-"""Bytes by which strings are told apart: there may be a thousand, and data is full of ``<``."""
+"""The number of leading bytes by which strings are looked up. There may be a thousand strings, and
+many texts are full of ``<``, so a single byte would not do."""
 
 
 class ControlStrings:
-    """Looks for control strings, a block at a time and all at once: most blocks hold none."""
+    """Looks for control strings in all records of a block at once, since most blocks hold none.
+
+    Args:
+        strings: the texts of the control tokens.
+    """
 
     def __init__(self, strings: Iterable[str]) -> None:
         self._short: list[str] = []
@@ -29,10 +35,13 @@ class ControlStrings:
             else:
                 self._by_start.setdefault(int.from_bytes(start, "little"), []).append(string)
         self._starts = np.array(sorted(self._by_start), np.uint32)
-        self._firsts = sorted({int(start) & 0xFF for start in self._starts})
+        self._first_bytes = sorted({int(start) & 0xFF for start in self._starts})
 
     def find(self, records: Sequence[Sequence[str]]) -> tuple[int, dict[str, int]]:
-        """How many records hold any, and how many hold each.
+        """Return how many records hold any control string, and how many hold each.
+
+        Args:
+            records: the contents of each record.
 
         >>> ControlStrings(["<s>", "</s>"]).find([["a<s>", "b"], ["c"], ["<s></s>"]])
         (2, {'</s>': 1, '<s>': 2})
@@ -47,11 +56,12 @@ class ControlStrings:
         return len(holders), found
 
     def _present(self, records: Sequence[Sequence[str]]) -> set[str]:
-        """The strings that are anywhere."""
+        """Return the strings that occur in any record."""
         texts = list(filter(None, chain.from_iterable(records)))
-        is_plain = list(map(str.isascii, texts))
-        plain = compress(texts, is_plain)  # apart: it is searched and copied much faster
-        other = compress(texts, map(not_, is_plain))
+        is_ascii = list(map(str.isascii, texts))
+        # ASCII texts are kept apart: Python copies and searches them much faster.
+        plain = compress(texts, is_ascii)
+        other = compress(texts, map(not_, is_ascii))
         present: set[str] = set()
         for text in ("\n".join(plain), "\n".join(other)):
             present.update(string for string in self._short if string in text)
@@ -60,9 +70,9 @@ class ControlStrings:
         return present
 
     def _starts_in(self, data: bytes) -> Iterator[int]:
-        """Which of the starts are in a text."""
+        """Yield the starts that occur in a text's bytes."""
         codes = np.frombuffer(data, np.uint8)
-        places = [np.flatnonzero(codes[: 1 - START] == first) for first in self._firsts]
+        places = [np.flatnonzero(codes[: 1 - START] == first) for first in self._first_bytes]
         at = np.concatenate([*places, np.zeros(0, np.intp)])
         words = np.zeros(len(at), np.uint32)
         for index in range(START):

@@ -1,14 +1,14 @@
-"""Keep what is dear to find out, by what it was found from: the user's cache folder.
+"""A cache on disk for results that take long to compute, in the user's cache folder.
 
-In     a kind, what the content depends on (plain facts), and texts or bytes by name.
-Out    the same content for the same facts, in a later run; nothing where it is not there, or is
-       not whole.
-Keeps  an entry as it was written: each part's SHA-256 is checked when it is read. An entry appears
-       whole or not at all, so that runs side by side do not disturb each other.
-Never  fails: a folder that cannot be written, or a full disk, only means that the work is done
-       again next time. Never decides bytes: with or without it a run gives the same.
+In     a kind, the key (everything the result depends on, as plain data), and the result's parts:
+       bytes by name.
+Out    the same parts for the same key in a later run; None if no intact entry exists.
+Keeps  each part as it was written: its SHA-256 is checked when it is read. An entry appears
+       complete or not at all, so runs side by side do not disturb each other.
+Never  fails: if the folder cannot be written or the disk is full, the next run computes the result
+       again. Never decides bytes of the output: a run gives the same with and without the cache.
 
-The folder is ``$SFTPREP_CACHE`` (empty: none), else ``sftprep`` in ``$XDG_CACHE_HOME`` or
+The folder is ``$SFTPREP_CACHE`` (empty: no cache), else ``sftprep`` in ``$XDG_CACHE_HOME`` or
 ``~/.cache``. It may be deleted at any time.
 """
 
@@ -23,64 +23,69 @@ from typing import Any
 
 import orjson
 
-Content = dict[str, bytes]
+Key = Mapping[str, Any]
+Parts = dict[str, bytes]
 INDEX = "index.json"
 
 
 def cache_folder() -> Path | None:
-    """Where entries are kept; None where the user wants none, or has no home."""
+    """Return the folder of all entries; None if the user wants no cache or has no home."""
     chosen = os.environ.get("SFTPREP_CACHE")
     if chosen is not None:
         return Path(chosen) if chosen else None
     base = os.environ.get("XDG_CACHE_HOME")
-    with contextlib.suppress(RuntimeError):  # there is no home
+    with contextlib.suppress(RuntimeError):  # Path.home: the user has no home
         return (Path(base) if base else Path.home() / ".cache") / "sftprep"
     return None
 
 
-def recall(kind: str, facts: Mapping[str, Any]) -> Content | None:
-    """What was kept for these facts; None if nothing was."""
-    entry = _entry(kind, facts)
+def recall(kind: str, key: Key) -> Parts | None:
+    """Return the parts that were stored for this key; None if no intact entry exists."""
+    entry = _entry(kind, key)
     if entry is None:
         return None
     try:
         index = orjson.loads((entry / INDEX).read_bytes())
-        if index != _index(facts, index["sha256"]):
+        if index != _index(key, index["sha256"]):
             return None
         parts = {n: (entry / f"part-{i}").read_bytes() for i, n in enumerate(index["sha256"])}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    whole = all(hashlib.sha256(data).hexdigest() == index["sha256"][n] for n, data in parts.items())
-    return parts if whole else None
+    intact = all(_sha256(data) == index["sha256"][name] for name, data in parts.items())
+    return parts if intact else None
 
 
-def keep(kind: str, facts: Mapping[str, Any], content: Content) -> None:
-    """Keep content for these facts, if that is possible."""
-    entry = _entry(kind, facts)
+def store(kind: str, key: Key, parts: Parts) -> None:
+    """Store parts for this key, if that is possible."""
+    entry = _entry(kind, key)
     if entry is None:
         return
     with contextlib.suppress(OSError):
         entry.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = Path(tempfile.mkdtemp(prefix="new-", dir=entry.parent))
         try:
-            for number, data in enumerate(content.values()):
+            for number, data in enumerate(parts.values()):
                 (new / f"part-{number}").write_bytes(data)
-            sums = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
-            (new / INDEX).write_bytes(orjson.dumps(_index(facts, sums)))
-            if entry.exists():  # damaged, or another run was quicker
+            sums = {name: _sha256(data) for name, data in parts.items()}
+            (new / INDEX).write_bytes(orjson.dumps(_index(key, sums)))
+            if entry.exists():  # it is damaged, or another run has stored it meanwhile
                 shutil.rmtree(entry, ignore_errors=True)
             new.rename(entry)
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
 
-def _index(facts: Mapping[str, Any], sums: Mapping[str, str]) -> dict[str, Any]:
-    """What an entry says of itself; the digest tells a damaged name from a good one."""
-    digest = hashlib.sha256(orjson.dumps([facts, sums], option=orjson.OPT_SORT_KEYS)).hexdigest()
+def _index(key: Key, sums: Mapping[str, str]) -> dict[str, Any]:
+    """Return an entry's index; its digest shows damage to the index itself."""
+    digest = _sha256(orjson.dumps([key, sums], option=orjson.OPT_SORT_KEYS))
     return {"sha256": dict(sums), "digest": digest}
 
 
-def _entry(kind: str, facts: Mapping[str, Any]) -> Path | None:
+def _entry(kind: str, key: Key) -> Path | None:
     folder = cache_folder()
-    key = hashlib.sha256(orjson.dumps(facts, option=orjson.OPT_SORT_KEYS)).hexdigest()
-    return None if folder is None else folder / f"{kind}-{key}"
+    name = _sha256(orjson.dumps(key, option=orjson.OPT_SORT_KEYS))
+    return None if folder is None else folder / f"{kind}-{name}"
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,14 +1,14 @@
-"""Texts -> ids: two backends, one result.
+"""Encode the texts of a block: two backends, one result.
 
-In     a list of texts, and which of them continue another text.
-Out    ``Ragged``: int32 ids, a row a text.
-Keeps  exactly what HF tokenizers give for the resolved tokenizer without its control tokens, as
-       ``encoding`` proved. A text with a code point that the two backends read by different Unicode
-       tables goes to HF.
-Never  adds a special token, truncates, pads, or lets a text become a control token.
+In     the texts of a block, and which of them continue another text.
+Out    ``Ragged``: int32 ids, one row per text.
+Keeps  exactly the ids of HF tokenizers for the resolved tokenizer without its control tokens, as
+       ``proof`` has established. A text with a character for which the two backends use different
+       Unicode tables goes to HF.
+Never  adds a special token, truncates, pads, or turns a text into a control token.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import compress, pairwise
 
@@ -16,21 +16,142 @@ import numpy as np
 
 from sftprep.data.control_tokens import AddedToken
 from sftprep.data.ragged import Ids, Mask, Offsets, Ragged
+from sftprep.data.runs import EncodedRuns, TextRuns
 from sftprep.system.memory import give_back, resident
-from sftprep.tokenization.backends import GigatokenBackend, HfBackend
-from sftprep.tokenization.boundary.breaks import cuts_of
-from sftprep.tokenization.proof import Encoding, Variant, prove
+from sftprep.tokenization.backends import BATCH_FROM, GigatokenBackend, HfBackend
+from sftprep.tokenization.boundary.breaks import breaks_of
+from sftprep.tokenization.boundary.chains import join_chains, unclean_chains
+from sftprep.tokenization.proof import ContentEncoding, Variant, prove_content_encoding
 from sftprep.tokenization.tokenizer import Tokenizer
 from sftprep.tokenization.unicode_differences import divergent_table
 
 CACHE_BYTES = 192 << 20
-"""How much a process may grow before the fast backend, which remembers words, is made anew."""
-SETTLING = 6
-"""Blocks after which it holds all else that it will need."""
+"""How much a process may grow before gigatoken's cache of words is dropped."""
+SETTLING_BLOCKS = 6
+"""How many blocks a process takes to allocate what the rest of the pipeline and the writer need."""
 
 
-class _Guarded:
-    """One variant of the tokenizer: the fast backend where it is safe, else HF."""
+class Encoder:
+    """Encodes content and the template text between control tokens.
+
+    Args:
+        tokenizer: the resolved tokenizer.
+        allowed: control tokens that text may become.
+        backend: ``auto``, ``gigatoken`` or ``hf``.
+        encoding: what ``prove_content_encoding`` returned for these three; if None, it is called
+            now.
+        cache_bytes: how much the process may grow before gigatoken's cache of words is dropped.
+        resident: returns the bytes of memory that the process holds.
+        give_back: returns freed memory to the system.
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        *,
+        allowed: Iterable[str] = (),
+        backend: str = "auto",
+        encoding: ContentEncoding | None = None,
+        cache_bytes: int = CACHE_BYTES,
+        resident: Callable[[], int] = resident,
+        give_back: Callable[[], None] = give_back,
+    ) -> None:
+        encoding = encoding or prove_content_encoding(tokenizer, allowed, backend)
+        self._encoding = encoding
+        self._breaks = breaks_of(encoding.breaks)
+        self._is_forbidden = np.zeros(encoding.size, np.bool_)
+        self._is_forbidden[list(encoding.forbidden)] = True
+        self._free_range = _longest_gap(encoding.forbidden, encoding.size)
+        self._starting = _VariantEncoder(encoding.starting, normalizes=encoding.normalizes)
+        self._cache_bytes = cache_bytes
+        self._resident = resident
+        self._give_back = give_back
+        self._blocks_to_settle = SETTLING_BLOCKS
+        self._memory_limit = 0
+
+    @cached_property
+    def _continuing(self) -> "_VariantEncoder":
+        variant = self._encoding.continuing
+        if variant is None:
+            return self._starting
+        return _VariantEncoder(variant, normalizes=self._encoding.normalizes)
+
+    def warm_up(self) -> None:
+        """Do now what the backend does at its first batch: load libraries, build tables."""
+        self.encode([""] * BATCH_FROM)
+
+    def limit_memory(self) -> None:
+        """Drop gigatoken's cache of words if the process has grown too much; call between blocks.
+
+        The first blocks only set the limit: the other stages and the writer allocate their memory
+        during them, and keep it.
+        """
+        if self._blocks_to_settle:
+            self._blocks_to_settle -= 1
+            self._memory_limit = self._resident() + self._cache_bytes
+        elif self._resident() > self._memory_limit:
+            self._starting.drop_cache()
+            if self._encoding.continuing is not None:
+                self._continuing.drop_cache()
+            self._give_back()
+            self._memory_limit = self._resident() + self._cache_bytes
+
+    def encode_runs(self, runs: TextRuns, *, joint: bool) -> EncodedRuns:
+        """Encode the runs of a block, and find the chains that are unclean.
+
+        Args:
+            runs: the runs.
+            joint: whether an unclean chain is encoded as one text.
+        """
+        ids = self.encode(runs.texts, runs.continued)
+        unclean = unclean_chains(self, runs, ids, self._breaks)
+        if joint and unclean.any():
+            ids = join_chains(self, runs, ids, unclean)
+        return EncodedRuns(ids, unclean)
+
+    def encode(self, texts: list[str], continued: Mask | None = None) -> Ragged:
+        """Encode texts, one row of ids per text.
+
+        Args:
+            texts: the texts.
+            continued: bool[texts], which of them continue another text; None if none does.
+        """
+        if not self._encoding.prefix or continued is None or not continued.any():
+            return self._starting.encode(texts)
+        starting = list(compress(texts, ~continued))
+        rest = list(compress(texts, continued))
+        return _interleave(
+            self._starting.encode(starting), self._continuing.encode(rest), continued
+        )
+
+    def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:
+        """Encode one text with HF; return its ids and the characters that each token covers.
+
+        Returns:
+            int32[tokens] and int64[tokens, 2].
+        """
+        return (self._continuing if continued else self._starting).reference.spans(text)
+
+    def forbidden_in(self, ids: Ids) -> Offsets:
+        """Return the positions of the ids that text must never become: those of control tokens."""
+        low, high = self._free_range
+        if not len(ids) or (ids.min() >= low and ids.max() < high):
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(self._is_forbidden[ids])
+
+    def count_tokens(self, text: str) -> int:
+        """Return the number of tokens of a text that continues no other."""
+        return len(self._starting.encode([text]).values)
+
+    def adds_space_after(self, token: AddedToken) -> bool:
+        """Return whether HF puts a space in front of a text that follows this added token."""
+        if self._encoding.prefix == "normalizer":
+            return not token.normalized
+        return self._encoding.prefix == "always"
+
+
+class _VariantEncoder:
+    """Encodes with one variant of the tokenizer: with gigatoken where it is safe, else with HF."""
 
     def __init__(self, variant: Variant, *, normalizes: bool) -> None:
         self._json = variant.json
@@ -41,42 +162,43 @@ class _Guarded:
     def reference(self) -> HfBackend:
         return HfBackend(self._json)
 
-    def forget(self) -> None:
-        """Make the fast backend anew: its words are gone, its ids are the same."""
+    def drop_cache(self) -> None:
+        """Build gigatoken's tokenizer again: its cache of words is empty then, its ids the same."""
         if self._fast is not None:
-            self._fast = None  # gone before the new one is made
+            self._fast = None  # frees the old tokenizer before the new one is built
             self._fast = GigatokenBackend(self._json)
 
     def encode(self, texts: list[str]) -> Ragged:
         if self._fast is None:
             return self.reference.encode(texts)
-        doubtful = self._doubtful(texts)
-        if not doubtful:
+        divergent = self._divergent(texts)
+        if not divergent:
             return self._fast.encode(texts)
-        skipped = set(doubtful)
-        fast = self._fast.encode([t for i, t in enumerate(texts) if i not in skipped])
-        slow = self.reference.encode([texts[i] for i in doubtful])
-        is_slow = np.zeros(len(texts), np.bool_)
-        is_slow[doubtful] = True
-        return _interleave(fast, slow, is_slow)
+        is_divergent = np.zeros(len(texts), np.bool_)
+        is_divergent[divergent] = True
+        fast = self._fast.encode(list(compress(texts, ~is_divergent)))
+        exact = self.reference.encode([texts[i] for i in divergent])
+        return _interleave(fast, exact, is_divergent)
 
-    def _doubtful(self, texts: Sequence[str]) -> list[int]:
-        """Which texts hold a divergent code point: first all at once, since most hold none."""
-        plain = list(map(str.isascii, texts))
-        if all(plain):
-            return []
-        beyond = [i for i, is_plain in enumerate(plain) if not is_plain]
-        if not self._diverges("".join([texts[i] for i in beyond])):
-            return []
-        return [i for i in beyond if self._diverges(texts[i])]
+    def _divergent(self, texts: Sequence[str]) -> list[int]:
+        """Return the indices of the texts that hold a character the two backends treat differently.
 
-    def _diverges(self, text: str) -> bool:
-        """Whether a text holds a divergent code point."""
+        All texts are looked at together first, since most blocks hold no such character.
+        """
+        is_ascii = list(map(str.isascii, texts))
+        if all(is_ascii):
+            return []
+        others = [i for i, plain in enumerate(is_ascii) if not plain]
+        if not self._holds_divergent("".join([texts[i] for i in others])):
+            return []
+        return [i for i in others if self._holds_divergent(texts[i])]
+
+    def _holds_divergent(self, text: str) -> bool:
         return bool(self._table.take(np.frombuffer(text.encode("utf-32-le"), np.uint32)).any())
 
 
 def _longest_gap(ids: Sequence[int], size: int) -> tuple[int, int]:
-    """The longest stretch of ids below ``size`` with none of these: its first, and behind its last.
+    """Return the longest range of ids below ``size`` that holds none of ``ids``: (start, stop).
 
     >>> _longest_gap([0, 1, 7], 9)
     (2, 7)
@@ -86,87 +208,8 @@ def _longest_gap(ids: Sequence[int], size: int) -> tuple[int, int]:
 
 
 def _interleave(first: Ragged, second: Ragged, is_second: Mask) -> Ragged:
-    """Rows of two arrays in one: where ``is_second``, the next row of ``second``."""
+    """Merge the rows of two arrays: row i is the next of ``second`` where ``is_second[i]``."""
     order = np.empty(len(is_second), np.intp)
     order[~is_second] = np.arange(len(first.lengths))
     order[is_second] = len(first.lengths) + np.arange(len(second.lengths))
     return Ragged.concatenate([first, second]).take(order)
-
-
-class Encoder:
-    """Encodes content and the template's text between control tokens.
-
-    Args:
-        tokenizer: the resolved tokenizer.
-        allowed: control tokens that text may become.
-        backend: one of the values of ``--backend``.
-        encoding: what ``prove`` found for these three; found now, unless given.
-    """
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        *,
-        allowed: Iterable[str] = (),
-        backend: str = "auto",
-        encoding: Encoding | None = None,
-    ) -> None:
-        encoding = encoding or prove(tokenizer, allowed, backend)
-        self._encoding = encoding
-        self.prefix = encoding.prefix
-        self.cuts = cuts_of(encoding.locality, encoding.crossings)
-        self.why_not_fast = encoding.first.why_not
-        self._forbidden = np.zeros(encoding.size, np.bool_)  # ids that text must never become
-        self._forbidden[list(encoding.forbidden)] = True
-        self._safe = _longest_gap(encoding.forbidden, encoding.size)
-        self._first = _Guarded(encoding.first, normalizes=encoding.normalizes)
-        self._settling = SETTLING
-        self._room = 0
-
-    @cached_property
-    def _continuing(self) -> _Guarded:
-        variant = self._encoding.continuing
-        if variant is None:
-            return self._first
-        return _Guarded(variant, normalizes=self._encoding.normalizes)
-
-    def trim(self) -> None:
-        """Keep memory bounded; to be called between blocks."""
-        if self._settling:  # other stages and the writer take their memory too, once
-            self._settling -= 1
-            self._room = resident() + CACHE_BYTES
-        elif resident() > self._room:
-            self._first.forget()
-            if self._encoding.continuing is not None:
-                self._continuing.forget()
-            give_back()
-            self._room = resident() + CACHE_BYTES
-
-    def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:
-        """Ids of one text by HF, and int64[tokens, 2]: the characters each token covers."""
-        return (self._continuing if continued else self._first).reference.spans(text)
-
-    def encode(self, texts: list[str], continued: Mask | None = None) -> Ragged:
-        """A row of ids for each text; ``continued`` says which of them continue another."""
-        if not self.prefix or continued is None or not continued.any():
-            return self._first.encode(texts)
-        fresh = list(compress(texts, ~continued))
-        rest = list(compress(texts, continued))
-        return _interleave(self._first.encode(fresh), self._continuing.encode(rest), continued)
-
-    def forbidden_in(self, ids: Ids) -> Offsets:
-        """Where ids are those of control tokens, which text must never become."""
-        low, high = self._safe
-        if not len(ids) or (ids.min() >= low and ids.max() < high):
-            return np.zeros(0, np.int64)
-        return np.flatnonzero(self._forbidden[ids])
-
-    def count(self, text: str) -> int:
-        """How many tokens a text has."""
-        return len(self._first.encode([text]).values)
-
-    def prefixes_after(self, token: AddedToken) -> bool:
-        """Whether HF puts a space in front of a text that follows this added token."""
-        if self.prefix == "normalizer":
-            return not token.normalized
-        return self.prefix == "always"

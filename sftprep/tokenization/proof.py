@@ -1,30 +1,31 @@
-"""Tokenizer -> Encoding: what content is encoded with, and the proof that this is safe.
+"""Find out how content can be encoded safely with a tokenizer, and prove it.
 
-In     a loaded tokenizer, the control tokens that content may be, the backend asked for.
-Out    ``Encoding``: plain data, to be kept and to be sent to workers; making it costs as much as
-       loading the tokenizer a few times, using it does not.
-Keeps  exactly what HF tokenizers give for the resolved tokenizer without its control tokens. The
-       fast backend (gigatoken) is used for the kinds of tokenizers that ``exactness`` lists, and
-       is checked here on a small corpus.
-Raises TokenizerError: the tokenizer yields a control token from plain text, or ``gigatoken`` was
-       asked for and cannot do this tokenizer.
+In     a loaded tokenizer, the control tokens that content may become, the backend asked for.
+Out    ``ContentEncoding``: plain data, stored between runs and sent to worker processes. Finding it
+       takes a few times as long as loading the tokenizer; using it takes no time.
+Keeps  exactly the ids of HF tokenizers for the resolved tokenizer without its control tokens. The
+       fast backend, gigatoken, is used for the kinds of tokenizers that ``gigatoken_support`` lists
+       if it also encodes a small corpus as HF does.
+Raises TokenizerError: the tokenizer turns plain text into a control token, or ``gigatoken`` was
+       asked for and cannot encode exactly with this tokenizer.
 
-SentencePiece-style tokenizers put a space in front of a text. A text that *continues* another gets
-none: it is encoded with a variant of the tokenizer that has this switched off.
+SentencePiece-style tokenizers put a space in front of a text. A text that *continues* another text
+must not get one: it is encoded with a variant of the tokenizer that has this switched off.
 """
 
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from sftprep.errors import TokenizerError
 from sftprep.text import shown
 from sftprep.tokenization.backends import GigatokenBackend, HfBackend
-from sftprep.tokenization.gigatoken_support import crossings, locality, parts, why_not_exact
+from sftprep.tokenization.boundary.known_breaks import KnownBreaks, known_breaks
+from sftprep.tokenization.gigatoken_support import why_not_exact
 from sftprep.tokenization.tokenizer import Tokenizer
+from sftprep.tokenization.tokenizer_json import State, normalizer_steps, pre_tokenizer_steps
 
 SELF_CHECK = (
     "",
@@ -46,50 +47,64 @@ SELF_CHECK = (
     "12345678901234567 a1234b",
     "#" * 70 + " " * 70 + "a" * 70,
 )
-"""Texts that the fast backend must encode as HF does before it is trusted with a tokenizer."""
+"""Texts that gigatoken must encode as HF does before it is used with a tokenizer."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to encode: a tokenizer without control tokens, and whether the fast backend can."""
+    """A tokenizer without control tokens, and whether gigatoken encodes with it exactly."""
 
     json: str
     is_fast: bool
-    why_not: str = ""  # why the fast backend is not used, where it was asked for
+    why_not_fast: str = ""  # why gigatoken is not used, unless ``hf`` was asked for
 
 
 @dataclass(frozen=True)
-class Encoding:
-    """How content is encoded."""
+class ContentEncoding:
+    """How content is encoded with a tokenizer."""
 
-    first: Variant
-    continuing: Variant | None  # for a text that continues another; None: no different
-    prefix: str  # where a space is put in front of text; see ``prefix_kind``
+    starting: Variant  # for a text that continues no other
+    continuing: Variant | None  # for a text that continues another; None if it is the same
+    prefix: str  # where the tokenizer puts a space in front of text: see ``prefix_kind``
     normalizes: bool
-    locality: str  # how it is known where text is always cut; see ``exactness.locality``
-    crossings: str  # and where text is not, if that is known of pairs of characters
+    breaks: KnownBreaks
     forbidden: tuple[int, ...]  # the ids of control tokens, which text must never become
     size: int  # one more than the largest id
 
+    @property
+    def is_fast(self) -> bool:
+        """Whether gigatoken is used."""
+        return self.starting.is_fast
 
-def prove(tokenizer: Tokenizer, allowed: Iterable[str] = (), backend: str = "auto") -> Encoding:
-    """Find out how to encode content for a tokenizer.
+    @property
+    def why_not_fast(self) -> str:
+        """Why gigatoken is not used; "" if it is, or if ``hf`` was asked for."""
+        return self.starting.why_not_fast
+
+
+def prove_content_encoding(
+    tokenizer: Tokenizer, allowed: Iterable[str] = (), backend: str = "auto"
+) -> ContentEncoding:
+    """Find out how content can be encoded safely with a tokenizer, and prove it.
 
     Args:
         tokenizer: the resolved tokenizer.
         allowed: control tokens that text may become.
         backend: ``auto``, ``gigatoken`` or ``hf``.
+
+    Raises:
+        TokenizerError: the tokenizer cannot be used, or not with this backend.
     """
     allowed = frozenset(allowed)
     stripped = tokenizer.stripped_json(allowed)
     reference = HfBackend(stripped)
     forbidden = tuple(t.id for t in tokenizer.controls.values() if t.content not in allowed)
-    first = _variant(stripped, backend, reference)
-    _check_kept(tokenizer, allowed, reference)
-    _refuse_leaks(tokenizer, allowed, forbidden, reference)
-    if backend == "gigatoken" and first.why_not:
+    starting = _variant(stripped, backend, reference)
+    _check_ids_of_kept(tokenizer, allowed, reference)
+    _check_leaks(tokenizer, allowed, forbidden, reference)
+    if backend == "gigatoken" and starting.why_not_fast:
         raise TokenizerError(
-            f"--backend gigatoken cannot be used with this tokenizer: {first.why_not}. "
+            f"--backend gigatoken cannot be used with this tokenizer: {starting.why_not_fast}. "
             "Pass --backend auto."
         )
     state = json.loads(stripped)
@@ -98,35 +113,31 @@ def prove(tokenizer: Tokenizer, allowed: Iterable[str] = (), backend: str = "aut
     if prefix:
         other = json.dumps(_without_prefix(json.loads(stripped)))
         continuing = _variant(other, backend, HfBackend(other))
-    normalizes = bool(parts(state.get("normalizer"), "normalizers"))
-    near = "" if why_not_exact(state) else locality(state)
-    return Encoding(
-        first=first,
+    return ContentEncoding(
+        starting=starting,
         continuing=continuing,
         prefix=prefix,
-        normalizes=normalizes,
-        locality=near,
-        crossings=crossings(state) if near == "pairs" else "",
+        normalizes=bool(normalizer_steps(state)),
+        breaks=KnownBreaks() if why_not_exact(state) else known_breaks(state),
         forbidden=forbidden,
         size=tokenizer.size,
     )
 
 
 def _variant(tokenizer_json: str, backend: str, reference: HfBackend) -> Variant:
-    """The fast backend where it is safe, else HF."""
     if backend == "hf":
         return Variant(tokenizer_json, is_fast=False)
     state = json.loads(tokenizer_json)
     why_not = why_not_exact(state) or _why_not_fast(tokenizer_json, state, reference)
-    return Variant(tokenizer_json, is_fast=not why_not, why_not=why_not)
+    return Variant(tokenizer_json, is_fast=not why_not, why_not_fast=why_not)
 
 
-def _why_not_fast(tokenizer_json: str, state: dict[str, Any], reference: HfBackend) -> str:
-    """Why gigatoken cannot be used; "" where it can."""
+def _why_not_fast(tokenizer_json: str, state: State, reference: HfBackend) -> str:
+    """Try gigatoken on a small corpus; return why it cannot be used, or "" if it can."""
     try:
         fast = GigatokenBackend(tokenizer_json)
-    except Exception as error:  # of any kind: it cannot read this tokenizer
-        return f"gigatoken cannot read it: {' '.join(str(error).split())[:200]}"
+    except Exception as error:
+        return f"gigatoken cannot read the tokenizer: {' '.join(str(error).split())[:200]}"
     added = [token["content"] for token in state["added_tokens"]]
     texts = [*SELF_CHECK, *added, *(f"a{token}b" for token in added)]
     ours, theirs = fast.encode(texts), reference.encode(texts)
@@ -136,59 +147,61 @@ def _why_not_fast(tokenizer_json: str, state: dict[str, Any], reference: HfBacke
     return ""
 
 
-def _check_kept(tokenizer: Tokenizer, allowed: frozenset[str], reference: HfBackend) -> None:
-    """Added tokens that stay must still have their ids."""
+def _check_ids_of_kept(tokenizer: Tokenizer, allowed: frozenset[str], reference: HfBackend) -> None:
+    """Check that the added tokens that are kept still have their ids."""
     kept = [t for t in tokenizer.added if t.content in allowed or not t.content.strip()]
     encoded = reference.encode([t.content for t in kept])
     for index, token in enumerate(kept):
         if token.id not in encoded.row(index):
             raise TokenizerError(
                 f"tokenizer {shown(tokenizer.name)} does not give the token "
-                f"{shown(token.content)} its id {token.id} when other tokens are taken out. "
-                "Use a tokenizer whose model knows that token."
+                f"{shown(token.content)} its id {token.id} once other tokens are removed. "
+                "Use a tokenizer whose model has that token in its vocabulary."
             )
 
 
-def _refuse_leaks(
+def _check_leaks(
     tokenizer: Tokenizer, allowed: frozenset[str], forbidden: tuple[int, ...], reference: HfBackend
 ) -> None:
+    """Check that the text of a control token does not become a control token."""
     tokens = [token for token in tokenizer.controls if token not in allowed]
     encoded = reference.encode(tokens)
     for index, token in enumerate(tokens):
         if np.isin(encoded.row(index), forbidden).any():
             raise TokenizerError(
                 f"tokenizer {shown(tokenizer.name)} turns the plain text {shown(token)} into a "
-                "control token even when it does not know it as one, so content could forge "
-                f"it. Pass --allow-control {shown(token)} if that is meant."
+                "control token even after it was removed from the added tokens, so content could "
+                f"forge it. Use another tokenizer, or pass --allow-control {shown(token)} if "
+                "content may hold this token."
             )
 
 
-def prefix_kind(state: dict[str, Any]) -> str:
-    """Where a space is put in front of text.
+def prefix_kind(state: State) -> str:
+    """Return where a tokenizer puts a space in front of text.
 
     Returns:
-        ``"normalizer"`` or ``"always"``: of each text between added tokens; ``"first"``: only where
-        the whole text begins; ``""``: nowhere.
+        ``"normalizer"`` or ``"always"``: in front of each text between added tokens; ``"first"``:
+        only at the start of the whole text; ``""``: nowhere.
     """
-    if any(n["type"] == "Prepend" for n in parts(state.get("normalizer"), "normalizers")):
+    if any(step["type"] == "Prepend" for step in normalizer_steps(state)):
         return "normalizer"
-    for node in parts(state.get("pre_tokenizer"), "pretokenizers"):
-        if node["type"] == "Metaspace" and node.get("prepend_scheme", "always") != "never":
-            return str(node.get("prepend_scheme", "always"))
-        if node["type"] == "ByteLevel" and node.get("add_prefix_space"):
+    for step in pre_tokenizer_steps(state):
+        if step["type"] == "Metaspace" and step.get("prepend_scheme", "always") != "never":
+            return str(step.get("prepend_scheme", "always"))
+        if step["type"] == "ByteLevel" and step.get("add_prefix_space"):
             return "always"
     return ""
 
 
-def _without_prefix(state: dict[str, Any]) -> dict[str, Any]:
-    """The tokenizer with its prefix switched off."""
-    steps = parts(state.get("normalizer"), "normalizers")
-    kept = [step for step in steps if step["type"] != "Prepend"]
-    if len(kept) < len(steps):
+def _without_prefix(state: State) -> State:
+    """Switch off, in place, that the tokenizer puts a space in front of text."""
+    normalizers = normalizer_steps(state)
+    kept = [step for step in normalizers if step["type"] != "Prepend"]
+    if len(kept) < len(normalizers):
         state["normalizer"] = {"type": "Sequence", "normalizers": kept} if kept else None
-    for node in parts(state.get("pre_tokenizer"), "pretokenizers"):
-        if node["type"] == "Metaspace":
-            node["prepend_scheme"] = "never"
-        if node["type"] == "ByteLevel":
-            node["add_prefix_space"] = False
+    for step in pre_tokenizer_steps(state):
+        if step["type"] == "Metaspace":
+            step["prepend_scheme"] = "never"
+        if step["type"] == "ByteLevel":
+            step["add_prefix_space"] = False
     return state

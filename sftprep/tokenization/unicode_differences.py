@@ -1,33 +1,34 @@
 r"""The code points for which gigatoken and HF tokenizers may give different ids.
 
-The two libraries split text by character classes (letter, number, mark, punctuation, ...), and each
-carries its own Unicode tables. A text without any code point of these tables gets the same ids from
-both; a text with one of them has to go to HF tokenizers, whose ids are the ones to reproduce.
+The two libraries split text by classes of characters (letter, number, mark, punctuation, ...), and
+each has its own Unicode tables. A text without any code point listed here gets the same ids from
+both. A text that holds one is encoded by HF tokenizers, because those ids are the reference.
 
-Why     gigatoken 0.10 knows Unicode 17 (ICU4X 2.2). tokenizers 0.22.1 and 0.23.3 split by Unicode
-        16 (Oniguruma) and normalize by Unicode 9 (unicode-normalization-alignments 0.1.12).
-What    ``DIVERGENT``: the 4,803 code points new in Unicode 17, which are letters, marks or symbols
-        to one and unassigned to the other, and U+0295, which lost its case there. They concern each
-        byte-level tokenizer, GPT-2's too, and none that splits by no class of characters
-        (SentencePiece with byte fallback).
-        ``DIVERGENT_NFC``: those that NFC moves, composes or takes apart on one side alone: marks
-        since Unicode 10, and the letters with which a pair begins that composes since then. They
-        concern tokenizers with an NFC normalizer, the only Unicode one gigatoken has for bytes.
-How     ``tests/conformance/find_divergent.py`` tried all 1,112,064 code points in some forty
-        surroundings, with each of the eleven ways to split that gigatoken supports, on a vocabulary
-        in which a different split shows as different ids; for NFC, each code point among marks of
-        thirteen canonical classes, and 42 million pairs. Run it again after an upgrade of either
-        library: it says which code points are missing here.
-Checked 100,000 to 200,000 random texts free of these code points (all scripts, marks, emoji, white
-        space, control characters) for each of 46 tokenizers, with gigatoken 0.10.0 and tokenizers
-        0.23.3: the same ids in every one. Left out of the 46 are the two patterns of GPT-4, which
-        gigatoken reads as others: ``\p{N}{1,3}+`` and ``\s*[\r\n]`` without its ``\s++$``.
-Limits  The tables are about Unicode alone. What else the two treat differently (those two patterns,
-        a ``single_word`` token, a pre-tokenizer that gigatoken reads in part) depends on the
-        tokenizer and has to be decided when it is loaded.
+Cause   gigatoken 0.10 uses Unicode 17 (ICU4X 2.2). tokenizers 0.22.1 and 0.23.3 use Unicode 16 to
+        split (Oniguruma) and Unicode 9 to normalize (unicode-normalization-alignments 0.1.12).
+Tables  ``DIVERGENT`` holds the 4,803 code points that are new in Unicode 17, which are letters,
+        marks or symbols to one library and unassigned to the other, and U+0295, whose letter case
+        changed there. They matter for every byte-level tokenizer, GPT-2's included, and for no
+        tokenizer that ignores classes of characters (SentencePiece with byte fallback).
+        ``DIVERGENT_NFC`` holds the code points that only one library reorders, composes or
+        decomposes for NFC: marks added since Unicode 10, and letters that start a pair which
+        composes since then. They matter for tokenizers with an NFC normalizer, the only Unicode
+        normalizer that gigatoken supports for byte-level tokenizers.
+Method  ``tests/conformance/find_divergent.py`` tried all 1,112,064 code points in about forty
+        contexts, with each of the eleven ways to split that gigatoken supports, on a vocabulary in
+        which a different split always gives different ids. For NFC it tried each code point among
+        marks of thirteen combining classes, and 42 million pairs. Run it after each upgrade of
+        either library: it prints the code points that are missing here.
+Checks  For each of 46 tokenizers, gigatoken 0.10.0 and tokenizers 0.23.3 gave the same ids for all
+        of 100,000 to 200,000 random texts without these code points (all scripts, marks, emoji,
+        white space, control characters). Two patterns of GPT-4 are not among the 46, because
+        gigatoken reads them differently: ``\p{N}{1,3}+``, and ``\s*[\r\n]`` without ``\s++$``.
+Limits  The tables are about Unicode only. Other differences between the two libraries (those two
+        patterns, ``single_word`` tokens, a pre-tokenizer that gigatoken reads only in part) depend
+        on the tokenizer: see ``gigatoken_support``.
 
-But for U+0295, a letter of phonetic transcription, none was assigned before Unicode 10. A text sent
-to HF tokenizers without need costs time and nothing else.
+Except for U+0295, a letter of the phonetic alphabet, all of these code points were assigned in
+Unicode 10 or later, so they are rare. Sending a text to HF without need only costs time.
 """
 
 from functools import cache
@@ -87,7 +88,7 @@ DIVERGENT: tuple[tuple[int, int], ...] = (
     (0x2CEA2, 0x2CEAD),
     (0x323B0, 0x33479),
 )
-"""First and last code point of each range on which the classes of characters differ."""
+"""First and last code point of each range whose class of characters differs."""
 
 DIVERGENT_NFC: tuple[tuple[int, int], ...] = (
     (0x07FD, 0x07FD),
@@ -145,12 +146,12 @@ DIVERGENT_NFC: tuple[tuple[int, int], ...] = (
     (0x1E4EC, 0x1E4EF),
     (0x1E5EE, 0x1E5EF),
 )
-"""The ranges on which NFC differs, beyond ``DIVERGENT``."""
+"""First and last code point of each range for which NFC differs, in addition to ``DIVERGENT``."""
 
 
 @cache
 def divergent_table(normalizes: bool) -> npt.NDArray[np.bool_]:
-    """Return, for each code point, whether a text that holds it must go to HF tokenizers.
+    """Return for each code point whether a text that holds it must be encoded by HF tokenizers.
 
     Args:
         normalizes: whether the tokenizer has a Unicode normalizer.
@@ -163,5 +164,5 @@ def divergent_table(normalizes: bool) -> npt.NDArray[np.bool_]:
     table = np.zeros(CODE_POINTS, dtype=np.bool_)
     for first, last in DIVERGENT + DIVERGENT_NFC if normalizes else DIVERGENT:
         table[first : last + 1] = True
-    table.flags.writeable = False  # one array for every caller
+    table.flags.writeable = False  # all callers share it
     return table

@@ -35,8 +35,9 @@ from sftprep.system.files import sha256_of_path
 from sftprep.templates.loading import parse_template
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.text import ascii_safe, number
-from sftprep.tokenization.proof import prove
-from sftprep.tokenization.tokenizer import Tokenizer, load_tokenizer
+from sftprep.tokenization.loading import load_tokenizer
+from sftprep.tokenization.proof import prove_content_encoding
+from sftprep.tokenization.tokenizer import Tokenizer
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.ledgers import compare_ledger
 from sftprep.verify.manifest import LEDGERS, stored_recipe
@@ -221,7 +222,7 @@ def _stored_settings(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings
             f"{manifest.tokenizer['sha256']} ({versions})"
         )
     template = _stored_template(recipe, manifest)
-    encoding = prove(tokenizer, recipe.allow_control, recipe.backend)
+    encoding = prove_content_encoding(tokenizer, recipe.allow_control, recipe.backend)
     return recipe, settings_of(recipe, tokenizer, template, encoding)
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sftprep.data.ragged import Mask, Offsets, Ragged, ends_to_offsets
+from sftprep.data.ragged import Mask, Offsets, Ragged, lengths_to_offsets
 from sftprep.formats.chunks import COLUMNS, Chunk
 from sftprep.text import number
 from sftprep.verify.report import Problem
@@ -126,7 +126,7 @@ class RowChecker:
         filled = ids.lengths > 0
         trained[ids.offsets[:-1][filled]] = False  # the first token of a row is never predicted
         untrained = np.zeros(len(rows), np.bool_)
-        total = ends_to_offsets(trained.astype(np.int64))
+        total = lengths_to_offsets(trained.astype(np.int64))
         untrained[filled] = (total[ids.offsets[1:]] == total[ids.offsets[:-1]])[filled]
         self._add_rows("untrained", untrained, lambda _: "holds no trained token", rows)
 
@@ -174,7 +174,7 @@ class RowChecker:
         """
         if not wrong.any():
             return
-        total = ends_to_offsets(wrong.astype(np.int64))
+        total = lengths_to_offsets(wrong.astype(np.int64))
         at = int(np.argmax(wrong))
         self._add_rows(
             rule,

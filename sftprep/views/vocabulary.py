@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from sftprep.errors import DataError
+from sftprep.tokenization.byte_level import bytes_of_characters
 
 LONE_BYTE = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -74,27 +75,6 @@ class Vocabulary:
         for written, meant in self._spaces.items():
             string = string.replace(written, meant)
         return string.encode()
-
-
-def bytes_of_characters(string: str) -> bytes:
-    """The bytes of a byte-level token.
-
-    >>> bytes_of_characters("ĠcafÃ©").decode()
-    ' café'
-    """
-    if all(c in BYTE_OF for c in string):
-        return bytes(BYTE_OF[c] for c in string)
-    return string.encode()  # not written byte by byte, and then the string itself is meant
-
-
-def _byte_of() -> dict[str, int]:
-    """GPT-2's alphabet: printable Latin-1 stands for itself, other bytes follow from U+0100 on."""
-    itself = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in set(itself)]
-    return {chr(b): b for b in itself} | {chr(0x100 + i): b for i, b in enumerate(others)}
-
-
-BYTE_OF = _byte_of()
 
 
 def _strings(vocab: Mapping[str, int] | Sequence[tuple[str, float]]) -> dict[int, str]:

@@ -94,7 +94,7 @@ class Cases:
     """
 
     def __init__(self, place: Place, tokenizer: Path, python: str | None) -> None:
-        from sftprep.tokenization.tokenizer import load_tokenizer
+        from sftprep.tokenization.loading import load_tokenizer
 
         self._place = place
         self._tokenizer = tokenizer

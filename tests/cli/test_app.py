@@ -1,4 +1,4 @@
-"""cli: what a user of the command sees: stdout, stderr and exit codes, whole."""
+"""cli: what a user of the commands sees: stdout, stderr and exit codes, in full."""
 
 import importlib.metadata
 import io
@@ -26,7 +26,7 @@ GOOD = SAMPLE_DATA / "prompt_completion.jsonl"
 
 
 class Ran(NamedTuple):
-    """What a command gave."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -49,13 +49,13 @@ def prepare(source: object, output: Path, *options: object, stdin: bytes | None 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
-    """An output folder that is not there yet."""
+    """An output folder that does not exist yet."""
     return tmp_path / "out"
 
 
 @pytest.fixture
 def toy(tmp_path: Path) -> Path:
-    """A byte-level tokenizer's folder: a text's ids are its bytes."""
+    """The folder of a byte-level tokenizer whose ids are the text's bytes."""
     return save_folder(byte_hf(["</s>", "<|im_end|>"]), tmp_path / "toy", eos_token="</s>")
 
 
@@ -73,7 +73,7 @@ def two(tmp_path: Path) -> Path:
 
 
 def test_summary(out: Path, two: Path, toy: Path) -> None:
-    """A run tells in a few lines what was read and written, and what to mind."""
+    """A run summarizes what it read and wrote, and what the user should know."""
     expected = (
         f"{out}: 2 rows in 1 shard, 22 tokens, 27.3% of them trained\n"
         "  read       2 records (prompt-completion), template plain, at most 2,048 tokens a row\n"
@@ -96,7 +96,7 @@ def test_rows(out: Path, two: Path, toy: Path) -> None:
 
 
 def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
-    """Losses, cuts, added tokens, other fields' names and unclean boundaries are told."""
+    """The summary reports losses, cuts, added tokens, renamed fields and unclean boundaries."""
     merging = save_folder(byte_hf(["</s>"], [(" ", "b")]), tmp_path / "m", eos_token="</s>")
     records = [
         {"instruction": "a ", "answer": "b"},
@@ -132,7 +132,7 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
 
 
 def with_status(out: Path, status: str) -> str:
-    """What ``--json`` prints: the manifest, and before it what the run came to."""
+    """What ``--json`` prints: the run's status, then the manifest."""
     text = (out / MANIFEST).read_text()
     assert text.startswith("{\n  ")
     return f'{{\n  "status": "{status}",\n{text[2:]}'
@@ -148,13 +148,13 @@ def test_json(out: Path, two: Path, toy: Path) -> None:
 
 
 def test_quiet(out: Path) -> None:
-    """``--quiet`` says nothing of a run that went well."""
+    """``--quiet`` prints nothing if a run succeeds."""
     assert Ran(0, "", "") == prepare(GOOD, out, "--quiet")
     assert (out / MANIFEST).is_file()
 
 
 def test_quiet_json(out: Path) -> None:
-    """``--quiet`` leaves the result that ``--json`` asks for."""
+    """``--quiet`` still prints the result that ``--json`` asks for."""
     ran = prepare(GOOD, out, "--quiet", "--json")
     assert Ran(0, with_status(out, "written"), "") == ran
 
@@ -170,7 +170,7 @@ SAMPLES = [
 
 @pytest.mark.parametrize(("name", "schema", "template"), SAMPLES)
 def test_sample_data(out: Path, name: str, schema: str, template: str) -> None:
-    """Every sample file gives a row a record, none of them lost."""
+    """Every sample file gives one row per record and loses none."""
     text = (SAMPLE_DATA / name).read_text(encoding="utf-8")
     count = len(json.loads(text)) if name.endswith(".json") else text.count("\n")
     assert prepare(SAMPLE_DATA / name, out, "--template", template).code == 0
@@ -187,7 +187,7 @@ def test_sample_data(out: Path, name: str, schema: str, template: str) -> None:
 
 
 def test_files_of_a_dataset(out: Path) -> None:
-    """A dataset is its shards, the tokenizer and the manifest, and no more."""
+    """A dataset holds its shards, the tokenizer and the manifest, and nothing else."""
     prepare(GOOD, out, "--shard-size", "8KB")
     names = sorted(name for name in tree(out) if not name.startswith("tokenizer/"))
     total = len(names) - 1
@@ -241,11 +241,11 @@ BAD_RECORDS: list[tuple[int, str, str, str]] = [
 ]
 """The bad records of sample_data/bad.jsonl: line, reason, problem, cure."""
 BAD_COLUMNS = {2: 100, 13: 131, 15: 111}
-"""Those of them whose fault is at one place: line, column."""
+"""The bad records whose fault has one place: line, column."""
 
 
 def test_bad_records_fail(out: Path) -> None:
-    """Bad records end a run with all of them listed, and nothing is published."""
+    """Bad records fail the run, all of them are listed, and nothing is published."""
     lines = [
         f"{BAD}:{line}{f':{BAD_COLUMNS[line]}' if line in BAD_COLUMNS else ''}: {problem}. "
         f"{cure or 'Fix the record'}, or pass --on-error quarantine."
@@ -257,7 +257,7 @@ def test_bad_records_fail(out: Path) -> None:
 
 
 def test_bad_records_quarantined(out: Path) -> None:
-    """With quarantine the bad records are set aside as they stand, and the rest is written."""
+    """With quarantine, bad records are set aside unchanged, and the others are written."""
     ran = prepare(BAD, out, "--template", "chatml", "--on-error", "quarantine")
     assert (ran.code, ran.err) == (0, "")
     rejects = [json.loads(line) for line in (out / "rejects.jsonl").read_bytes().splitlines()]
@@ -282,7 +282,7 @@ def test_bad_records_quarantined(out: Path) -> None:
 
 
 def test_only_the_first_bad_records_are_listed(out: Path, tmp_path: Path) -> None:
-    """Of many bad records some are listed, and their number told."""
+    """If there are many bad records, the error lists some and gives their number."""
     source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}] + [{}] * 1234)
     ran = prepare(source, out)
     lines = ran.err.splitlines()
@@ -296,7 +296,7 @@ def test_only_the_first_bad_records_are_listed(out: Path, tmp_path: Path) -> Non
     ("limit", "code"), [("12", 0), ("11", 65), ("80%", 0), ("79.9%", 65), ("0", 65)]
 )
 def test_max_rejects(out: Path, limit: str, code: int) -> None:
-    """More bad records than allowed, by number or share, end the run."""
+    """The run fails if there are more bad records than ``--max-rejects`` allows."""
     options = ("--on-error", "quarantine", "--max-rejects", limit)
     ran = prepare(BAD, out, "--template", "chatml", *options)
     allowed = {"11": "11", "79.9%": "11", "0": "0"}.get(limit)
@@ -309,7 +309,7 @@ def test_max_rejects(out: Path, limit: str, code: int) -> None:
 
 
 def test_too_long_is_an_error(out: Path, tmp_path: Path, toy: Path) -> None:
-    """With ``--truncation error`` a record that is too long is a bad record."""
+    """With ``--truncation error``, a record that is too long is a bad record."""
     source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "abc", "completion": "d" * 2000}])
     ran = run(
         "prepare", source, "--output", out, "--tokenizer", toy, "--max-length", 1500,
@@ -324,7 +324,7 @@ def test_too_long_is_an_error(out: Path, tmp_path: Path, toy: Path) -> None:
 
 
 def test_escapes_do_not_reach_the_terminal(out: Path, write: Write) -> None:
-    """Control characters of the data or of a file's name come out as escapes."""
+    """Control characters in the data or in a file's name are printed as escapes."""
     source = write("a\a\u202e.jsonl", json.dumps({"\a\u202e\u009b": 1}))
     ran = prepare(source, out)
     assert ran.code == 65
@@ -336,7 +336,7 @@ def test_escapes_do_not_reach_the_terminal(out: Path, write: Write) -> None:
              '[{"prompt":"a","completion":"b"},]', '[,{"prompt":"a","completion":"b"}]']
 )  # fmt: skip
 def test_missing_element(out: Path, write: Write, text: str) -> None:
-    """A JSON array with a comma too many is bad data: it cannot pass for a shorter one."""
+    """A JSON array with an extra comma is bad data: it must not pass for a shorter array."""
     assert prepare(write("a.json", text), out).code == 65
     assert not out.exists()
 
@@ -356,7 +356,7 @@ def test_no_row(out: Path, toy: Path, two: Path) -> None:
 
 
 def test_missing_input(out: Path) -> None:
-    """An input that is not there is exit code 66."""
+    """An input that does not exist ends the run with exit code 66."""
     ran = prepare("gone.jsonl", out)
     expected = (
         "error: gone.jsonl: no such file or folder. Check the path; - reads standard input.\n"
@@ -366,7 +366,7 @@ def test_missing_input(out: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[]", "\ufeff"])
 def test_empty_input(out: Path, write: Write, content: str) -> None:
-    """An input without records is no input."""
+    """An input without records ends the run with exit code 66."""
     ran = prepare(write("a.jsonl", content), out)
     assert Ran(66, "", "error: the input holds no records. Check the files.\n") == ran
 
@@ -413,7 +413,7 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
 def test_usage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], message: str
 ) -> None:
-    """An option that cannot be is exit code 2, told before anything is read."""
+    """An option's value that is not allowed is exit code 2, before anything is read."""
     monkeypatch.chdir(tmp_path)
     assert Ran(2, "", f"error: {message}\n") == run("prepare", *args)
     assert list(tmp_path.iterdir()) == []
@@ -443,7 +443,7 @@ def test_usage(
     ],
 )
 def test_usage_that_needs_the_tokenizer(out: Path, options: Any, message: str) -> None:
-    """What does not fit the tokenizer or the template is told with the flag that would help."""
+    """What does not fit the tokenizer or the template is refused with the flag that helps."""
     assert Ran(2, "", f"error: {message}\n") == prepare(GOOD, out, *options)
     assert not out.exists()
 
@@ -456,7 +456,7 @@ def test_unknown_option() -> None:
 
 
 def test_output_exists(out: Path) -> None:
-    """Another dataset that is there already is exit code 73, unless it may be replaced."""
+    """An existing dataset that differs is exit code 73, unless it may be replaced."""
     assert prepare(GOOD, out, "--quiet").code == 0
     before = tree(out)
     expected = (
@@ -472,7 +472,7 @@ def test_output_exists(out: Path) -> None:
 
 @pytest.mark.parametrize("flag", [(), ("--resume",), ("--overwrite", "--resume")])
 def test_already_complete(out: Path, flag: tuple[str, ...]) -> None:
-    """A dataset that is there and equal is left as it is, down to its files' times."""
+    """An existing dataset that is equal is left unchanged, even its files' times."""
     assert prepare(GOOD, out, "--quiet").code == 0
     before = {path: path.stat() for path in out.rglob("*")}
     expected = f"{out}: already complete, from the same input and options; nothing was done\n"
@@ -484,7 +484,7 @@ def test_already_complete(out: Path, flag: tuple[str, ...]) -> None:
 
 
 def test_overwrite_builds_again(out: Path) -> None:
-    """``--overwrite`` writes an equal dataset anew: that is what it says."""
+    """``--overwrite`` writes the dataset again even if it is equal."""
     assert prepare(GOOD, out, "--quiet").code == 0
     before, inode = tree(out), out.stat().st_ino
     ran = prepare(GOOD, out, "--overwrite", "--json")
@@ -494,7 +494,7 @@ def test_overwrite_builds_again(out: Path) -> None:
 
 
 def test_max_length_above_the_tokenizers(out: Path) -> None:
-    """A longer limit than the tokenizer's own is honoured, with a note on stderr."""
+    """A ``--max-length`` over the tokenizer's limit is used, with a note on stderr."""
     ran = prepare(GOOD, out, "--max-length", 5000)
     note = "note: --max-length 5,000 is more than the tokenizer says its model can read (4,096).\n"
     assert (0, note) == (ran.code, ran.err)
@@ -502,7 +502,7 @@ def test_max_length_above_the_tokenizers(out: Path) -> None:
 
 
 def test_max_length_of_the_tokenizer(out: Path, two: Path, tmp_path: Path) -> None:
-    """Without ``--max-length`` a tokenizer's smaller limit holds."""
+    """Without ``--max-length``, a tokenizer's smaller limit applies."""
     small = save_folder(byte_hf(["</s>"]), tmp_path / "t", eos_token="</s>", model_max_length=512)
     run("prepare", two, "--output", out, "--tokenizer", small, "--quiet")
     assert load_manifest(out).recipe["max_length"] == 512
@@ -512,7 +512,7 @@ def test_max_length_of_the_tokenizer(out: Path, two: Path, tmp_path: Path) -> No
 
 
 def test_stdin(out: Path, tmp_path: Path) -> None:
-    """Records of standard input give the shards of the same records in a file."""
+    """Records from standard input give the same shards as the same records in a file."""
     assert prepare("-", out, stdin=GOOD.read_bytes()).code == 0
     prepare(GOOD, tmp_path / "file")
     assert load_manifest(tmp_path / "file").shards == load_manifest(out).shards
@@ -520,7 +520,7 @@ def test_stdin(out: Path, tmp_path: Path) -> None:
 
 
 def test_print_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``--print-recipe`` prints a recipe that gives the same dataset, and does nothing else."""
+    """``--print-recipe`` prints a recipe that gives the same dataset, and writes nothing."""
     monkeypatch.chdir(tmp_path)
     options = (
         "--template", "alpaca", "--train-on", "all", "--max-length", "300", "--truncation",
@@ -537,7 +537,7 @@ def test_print_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_flags_win_over_the_recipe(out: Path, write: Write) -> None:
-    """What the command line says is not taken from the file."""
+    """A flag overrides the recipe file."""
     path = write("r.yaml", f"inputs: [{GOOD}]\ntemplate: chatml\nformat: arrow\n")
     assert run(
         "prepare", "--recipe", path, "--output", out, "--tokenizer", SAMPLE_TOKENIZER,
@@ -569,14 +569,19 @@ def test_help_is_light(command: list[str]) -> None:
 
 
 def test_package_is_light() -> None:
-    """Importing the package imports nothing heavy either."""
+    """Importing the package imports nothing heavy."""
     code = "import sftprep, sys; print('numpy' in sys.modules, 'transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False False\n"
 
 
+def test_version() -> None:
+    """``sftprep --version`` prints the version of the installed package."""
+    assert run("--version") == Ran(0, f"sftprep {importlib.metadata.version('sftprep')}\n", "")
+
+
 def test_no_command() -> None:
-    """Without a command the help is shown."""
+    """Without a command, the help is printed."""
     ran = run()
     assert "Usage: sftprep" in ran.out + ran.err
     assert ran.code == 2
@@ -596,7 +601,7 @@ def test_whole_program(tmp_path: Path) -> None:
 
 
 def test_stdout_gone(tmp_path: Path) -> None:
-    """Who stops reading the results is not shown a traceback."""
+    """A reader that closes the pipe early causes no traceback."""
     reader, writer = os.pipe()
     os.close(reader)
     with io.FileIO(writer, "w") as gone:

@@ -20,7 +20,7 @@ from sftprep.reading.blocks import BlockReader
 from sftprep.reading.json_lines import parse_line
 from sftprep.recipe import Recipe
 from sftprep.templates.jinja.arguments import arguments_as_object, arguments_as_text, map_arguments
-from sftprep.tokenization.tokenizer import _add_token
+from sftprep.tokenization.loading import add_token
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
@@ -210,7 +210,7 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
     pipeline = Pipeline(job.settings)
     hf = transformers.AutoTokenizer.from_pretrained(recipe.tokenizer)
     for token in case.tokens:
-        _add_token(hf, token)
+        add_token(hf, token)
     source, marked = job.settings.template.source, marked_by_hand(name)
     compared = masks = 0
     for block in with_schemas(BlockReader(job.sources, 1 << 30), recipe.schema, recipe.field_names):

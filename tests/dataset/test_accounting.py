@@ -13,7 +13,7 @@ from toys import tree
 from sftprep import DataError, InternalError
 from sftprep.data.batch import Batch
 from sftprep.data.block import Source
-from sftprep.data.ragged import ends_to_offsets
+from sftprep.data.ragged import lengths_to_offsets
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.dataset.accounting import Accounting, check_balance, imbalance
 from sftprep.errors import RecordError
@@ -27,7 +27,7 @@ def rows(count: int) -> Batch:
     return Batch(
         np.zeros(count, np.int32),
         np.ones(count, np.bool_),
-        ends_to_offsets(np.ones(count, np.int64)),
+        lengths_to_offsets(np.ones(count, np.int64)),
         np.arange(count, dtype=np.int64),
     )
 

@@ -1,25 +1,19 @@
-"""layout: which control tokens and runs of text a row is made of, just as HF would split it."""
+"""The layout of a shape: the control tokens and runs of text that HF would see in a row."""
 
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer as HfTokenizer
-from toys import Token, byte_tokenizer, piece_tokenizer
+from toys import Token, byte_tokenizer
 
-from sftprep.data.control_tokens import AddedToken, ControlTokens
-from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece, Rendered, Section
-from sftprep.rows.builder import RowBuilder
-from sftprep.rows.layout import Compiler
-from sftprep.tokenization.encoder import Encoder
-from sftprep.tokenization.tokenizer import Tokenizer
+from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece, Section
+from sftprep.rows.layout import NOTHING_DEMOTED, LayoutCompiler
 
 TRAINED = True
 
 
 def literal(text: str, trained: bool = False) -> Piece:
-    """Text of a template."""
+    """Template text."""
     return Piece(text, LITERAL, trained, Section.PROMPT)
 
 
@@ -31,15 +25,25 @@ def slot(number: int, trained: bool = False) -> Piece:
 BOS = Piece("<s>", IMPLICIT_BOS, False, Section.KEPT)
 
 
+def compiler(tokens: Sequence[Token | str] = (), *, joint: bool = False) -> LayoutCompiler:
+    """A compiler for a tokenizer that adds no spaces, and whose tokens are characters."""
+    return LayoutCompiler(
+        byte_tokenizer(tokens, special={}).controls,
+        joint=joint,
+        adds_space_after=lambda _: False,
+        count_tokens=len,
+    )
+
+
 def laid_out(
     tokens: Sequence[Token | str], pieces: Sequence[Piece], *contents: str, joint: bool = False
 ) -> list[tuple[str, bool] | str]:
     """A row's elements in order: runs as (text, trained), control tokens as their text."""
     tokenizer = byte_tokenizer(tokens, special={})
-    compiler = Compiler(tokenizer.controls, joint=joint, prefixes_after=lambda _: False, count=len)
-    demoted: frozenset[int] = frozenset()
+    layouts = compiler(tokens, joint=joint)
+    demoted = NOTHING_DEMOTED
     while True:
-        layout = compiler.layout(pieces, demoted)
+        layout = layouts.layout(pieces, demoted)
         if not (more := layout.demoted(contents)):
             break
         demoted |= more
@@ -51,7 +55,7 @@ def laid_out(
     ]
 
 
-# --- control tokens of the template -------------------------------------------------------------
+# --- control tokens and runs --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -70,32 +74,22 @@ def laid_out(
 def test_tokens_of_the_template(
     tokens: list[Token | str], text: str, expected: list[tuple[str, bool] | str]
 ) -> None:
-    """A template's control tokens are found leftmost, then longest, the normalized ones last."""
+    """Control tokens in template text are found leftmost, then longest, normalized ones last."""
     assert expected == laid_out(tokens, [literal(text)])
 
 
 def test_content_is_never_searched() -> None:
-    """A control token's text in a content is text, alone, beside a token or across pieces."""
+    """The text of a control token in a content is text: alone, next to a token, across pieces."""
     pieces = [literal("<a>"), slot(0), literal("b>"), slot(1)]
     expected = ["<a>", ("<a>x<ab>y</a>", False)]
     assert expected == laid_out(["<a>", "<ab>"], pieces, "<a>x<a", "y</a>")
 
 
 def test_runs_are_one_text_until_the_loss_changes() -> None:
-    """Template text and contents between two tokens are one run, cut where the loss turns on."""
+    """All text between two tokens is one run; where the loss turns on, a new run starts."""
     pieces = [literal("<a>Q: "), slot(0), literal(" A:"), literal(" ", TRAINED), slot(1, TRAINED)]
     expected = ["<a>", ("Q: q A:", False), (" r", True)]
     assert expected == laid_out(["<a>"], pieces, "q", "r")
-
-
-def test_splitter_gives_back_the_text() -> None:
-    """Nothing of the template's text is lost between its tokens."""
-    tokens = [
-        AddedToken("<a>", 1, True, False, False, False, False),
-        AddedToken("<b>", 2, True, True, True, False, True),
-    ]
-    found = ControlTokens(tokens).split(" x<a> y <b><a>z")
-    assert [" x", tokens[0], " y ", tokens[1], tokens[0], "z"] == found
 
 
 # --- flags --------------------------------------------------------------------------------------
@@ -131,7 +125,7 @@ FLAGS: list[tuple[str, list[Token | str], list[Piece], tuple[str, ...], list[Any
         ["<a>", "<b>", (" ", 0), "<a>"],
     ),
     (
-        "content behind rstrip",
+        "content after rstrip",
         [Token("<a>", rstrip=True)],
         [literal("<a>"), slot(0)],
         (" \u3000x ",),
@@ -145,7 +139,7 @@ FLAGS: list[tuple[str, list[Token | str], list[Piece], tuple[str, ...], list[Any
         [(" x", 0), "<a>"],
     ),
     (
-        "content behind template space",
+        "content after template space",
         [Token("<a>", rstrip=True)],
         [literal("<a> "), slot(0)],
         ("\n x",),
@@ -166,7 +160,7 @@ FLAGS: list[tuple[str, list[Token | str], list[Piece], tuple[str, ...], list[Any
         [("x ", 0), "ab", (" y", 0)],
     ),
     ("inside a word", [Token("ab", single_word=True)], [literal("xab y")], (), [("xab y", 0)]),
-    ("word behind", [Token("ab", single_word=True)], [literal("x ab_")], (), [("x ab_", 0)]),
+    ("word after", [Token("ab", single_word=True)], [literal("x ab_")], (), [("x ab_", 0)]),
     (
         "word of a content",
         [Token("ab", single_word=True)],
@@ -210,14 +204,14 @@ def test_flags(
     expected: list[Any],
     joint: bool,
 ) -> None:
-    """What an added token's flags do to the text beside it is done, to template and content."""
+    """The flags of an added token change the text next to it, template text and contents."""
     assert expected == laid_out(tokens, pieces, *contents, joint=joint)
 
 
 STRIPS = Token("<a>", rstrip=True, lstrip=True)
 BOUNDARIES: list[tuple[str, list[Piece], tuple[str, ...], list[Any], list[Any]]] = [
     (
-        "space behind a token across the boundary",
+        "space after a token across the boundary",
         [literal("<a>"), slot(0, TRAINED)],
         ("  x",),
         ["<a>", ("  x", 1)],
@@ -261,7 +255,7 @@ BOUNDARIES: list[tuple[str, list[Piece], tuple[str, ...], list[Any], list[Any]]]
 def test_flags_at_a_boundary(
     pieces: list[Piece], contents: tuple[str, ...], split: list[Any], joint: list[Any]
 ) -> None:
-    """White space is swallowed up to the boundary where it is split, and beyond where joint."""
+    """A token swallows white space up to the boundary with ``split``, beyond it with ``joint``."""
     assert split == laid_out([STRIPS], pieces, *contents)
     assert joint == laid_out([STRIPS], pieces, *contents, joint=True)
 
@@ -281,90 +275,47 @@ def test_flags_at_a_boundary(
     ],
 )
 def test_bos(pieces: list[Piece], expected: list[tuple[str, bool] | str]) -> None:
-    """A BOS that the template writes itself is not put in front a second time."""
+    """A BOS that the template writes first replaces the one that the tokenizer adds."""
     assert expected == laid_out(["<s>"], pieces, "<s>y")
 
 
-# --- against HF ---------------------------------------------------------------------------------
-
-ODD: list[Token | str] = [
-    Token("<l>", lstrip=True),
-    Token("<r>", rstrip=True),
-    Token("<b>", lstrip=True, rstrip=True),
-    Token("<w>", single_word=True),
-    Token("ww", single_word=True),
-    Token("<n>", normalized=True),
-    Token("<n>2"),
-    "<s>",
-    "</s>",
-]
-TEXTS = ("a", " a ", "", "  ", "\n\nab \t", "价", " \u3000x", "_")
-SHAPES: list[list[Piece]] = [
-    [literal("x <l> y <r> z <b> "), slot(0), literal("<b>")],
-    [slot(0), literal("<l>"), slot(1)],
-    [slot(0), literal("<r>"), slot(1)],
-    [literal(" <b> "), slot(0), literal(" <b><l><r> "), slot(1), literal(" ")],
-    [slot(0), literal("ww"), slot(1)],
-    [slot(0), literal("<w>"), slot(1), literal("<n>2<n>")],
-    [literal("<s>"), slot(0), literal(" ww <b>"), slot(1), literal("ww</s>")],
-    [literal("<r>"), slot(0), slot(1, TRAINED), literal("<l>", TRAINED)],
-    [literal("<b>"), slot(0, TRAINED), literal("<b>"), slot(1, TRAINED), literal("</s>", TRAINED)],
-    [slot(0, TRAINED), literal("<b>"), slot(1), literal("<l>", TRAINED)],
-]
-TOKENIZERS = {
-    "bytes": byte_tokenizer(ODD, [(" ", "a"), (" ", " "), ("a", "b"), ("\n", "\n")], special={}),
-    "always": piece_tokenizer("always", ODD),
-    "first": piece_tokenizer("first", ODD),
-    "never": piece_tokenizer("never", ODD),
-}
+# --- columns ------------------------------------------------------------------------------------
 
 
-def rows(
-    tokenizer: Tokenizer, pieces: list[Piece], contents: Sequence[tuple[str, ...]], *, joint: bool
-) -> list[tuple[list[int], list[bool]]]:
-    """Ids and loss mask of each record."""
-    builder = RowBuilder(
-        Encoder(tokenizer, backend="hf"),
-        lambda _: pieces,
-        tokenizer.controls,
-        joint=joint,
-        with_sections=False,
+def test_chains() -> None:
+    """Runs of one text form a chain; a control token between two runs ends it."""
+    pieces = [slot(0), slot(1, TRAINED), slot(2), literal("<a>"), slot(0), slot(1, TRAINED)]
+    layout = compiler(["<a>"]).layout([*pieces, literal("<a>"), slot(2)])
+    assert layout.chains == ((0, 2), (3, 4))
+    assert [run.chained for run in layout.runs] == [False, True, True, False, True, False]
+    trained = [False, True, False, False, True, False]
+    assert [run.trained for run in layout.runs] == trained
+
+
+def test_runs_before_which_the_tokenizer_adds_no_space() -> None:
+    """Text precedes a run in its chain, or a token after which the tokenizer adds no space."""
+    tokens = ["<s>", "<a>", "<b>"]
+    controls = byte_tokenizer(tokens, special={}).controls
+    layouts = LayoutCompiler(
+        controls, joint=False, adds_space_after=lambda t: t.content == "<b>", count_tokens=len
     )
-    batch = builder.build([Rendered(0, c) for c in contents]).batch
-    ends = batch.offsets.tolist()
-    return [
-        (batch.input_ids[a:b].tolist(), batch.loss_mask[a:b].tolist())
-        for a, b in itertools.pairwise(ends)
-    ]
+    pieces = [slot(0), literal("<a>"), slot(0), slot(0, TRAINED), literal("<b>"), slot(0)]
+    continued = [run.continued for run in layouts.layout(pieces).runs]
+    assert continued == [False, True, True, False]
+    [run] = layouts.layout([BOS, slot(0)]).runs  # the tokenizer's own BOS is no text
+    assert not run.continued
+    [run] = layouts.layout([literal("<s>"), slot(0)]).runs
+    assert run.continued
 
 
-def filled(pieces: Sequence[Piece], contents: Sequence[str]) -> str:
-    """The text of a row."""
-    return "".join(contents[p.slot] if p.slot >= 0 else p.text for p in pieces)
-
-
-@pytest.mark.parametrize("name", TOKENIZERS)
-@pytest.mark.parametrize("pieces", SHAPES)
-def test_joint_is_what_hf_gives(name: str, pieces: list[Piece]) -> None:
-    """With one text a boundary, the ids are HF's of the whole text, whatever the tokens' flags."""
-    tokenizer = TOKENIZERS[name]
-    hf = HfTokenizer.from_str(tokenizer.json)
-    contents = [(a, b) for a in TEXTS for b in TEXTS]
-    found = [ids for ids, _ in rows(tokenizer, pieces, contents, joint=True)]
-    expected = [hf.encode(filled(pieces, c), add_special_tokens=False).ids for c in contents]
-    assert dict(zip(contents, expected, strict=True)) == dict(zip(contents, found, strict=True))
-
-
-@pytest.mark.parametrize("name", TOKENIZERS)
-def test_split_prompt_is_what_hf_gives(name: str) -> None:
-    """With the sides apart, the ids before the loss are HF's of the prompt alone."""
-    tokenizer = TOKENIZERS[name]
-    hf = HfTokenizer.from_str(tokenizer.json)
-    pieces = [literal("<s><b> "), slot(0), literal(" <l>:"), slot(1, TRAINED)]
-    contents = [(a, b) for a in TEXTS for b in TEXTS if b]
-    found = [
-        [i for i, trained in zip(*row, strict=True) if not trained]
-        for row in rows(tokenizer, pieces, contents, joint=False)
-    ]
-    expected = [hf.encode(filled(pieces[:-1], c), add_special_tokens=False).ids for c in contents]
-    assert expected == found
+def test_kept_template_text() -> None:
+    """At the ends of a prompt's run, the tokens of KEPT template text are counted."""
+    kept = Piece("Q: ", LITERAL, False, Section.KEPT)
+    after = Piece("\nA:", LITERAL, False, Section.KEPT)
+    layout = compiler().layout([kept, slot(0), after])
+    assert (layout.kept_left.tolist(), layout.kept_right.tolist()) == ([3], [3])
+    assert layout.section.tolist() == [Section.PROMPT]
+    layout = compiler().layout([slot(0), kept, slot(1)])
+    assert (layout.kept_left.tolist(), layout.kept_right.tolist()) == ([0], [0])
+    layout = compiler().layout([kept])  # nothing in it may be cut
+    assert (layout.kept_left.tolist(), layout.section.tolist()) == ([0], [Section.KEPT])

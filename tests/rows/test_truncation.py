@@ -1,38 +1,36 @@
-"""truncate: each strategy on rows that can be read, and LLaMA-Factory's published lengths."""
+"""Rows over ``max_length`` are cut by a strategy, or dropped; lengths are LLaMA-Factory's."""
 
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from sftprep.data.batch import Batch, DropReason
-from sftprep.data.conversation import Conversation, Message
 from sftprep.data.pieces import Section
-from sftprep.data.ragged import ends_to_offsets
+from sftprep.data.ragged import lengths_to_offsets
 from sftprep.recipe import allowed_values
-from sftprep.rows.truncation import balanced_lengths, drop_oldest, exchanges, truncate
+from sftprep.rows.truncation import balanced_lengths, truncate
 
-PARTS = {"k": Section.KEPT, "p": Section.PROMPT, "c": Section.COMPLETION}
+SECTIONS = {"k": Section.KEPT, "p": Section.PROMPT, "c": Section.COMPLETION}
 
 
 def batch(*rows: str) -> Batch:
-    """Rows of marks: k(ept), p(rompt), c(ompletion); a capital letter is trained.
+    """Rows written as k(ept), p(rompt) and c(ompletion); a capital letter is a trained token.
 
-    A token's id is its place in its row, so that it can be seen which tokens stay.
+    A token's id is its position in its row, so the ids show which tokens stay.
     """
     marks = "".join(rows)
     return Batch(
         np.array([i for row in rows for i in range(len(row))], np.int32),
         np.array([mark.isupper() for mark in marks], np.bool_),
-        ends_to_offsets(np.array([len(row) for row in rows], np.int64)),
+        lengths_to_offsets(np.array([len(row) for row in rows], np.int64)),
         np.arange(len(rows), dtype=np.int64),
-        np.array([PARTS[mark.lower()] for mark in marks], np.uint8),
+        np.array([SECTIONS[mark.lower()] for mark in marks], np.uint8),
     )
 
 
 def rows_of(cut: Batch) -> list[list[int]]:
-    """Which tokens of each row are left."""
+    """The tokens of each row that are left."""
     ends = cut.offsets.tolist()
     return [cut.input_ids[a:b].tolist() for a, b in itertools.pairwise(ends)]
 
@@ -65,7 +63,7 @@ LONG = "kkppppCCCC"  # two kept, four of prompt, four of completion
     ],
 )
 def test_strategy(strategy: str, row: str, limit: int, expected: list[int]) -> None:
-    """A strategy keeps these tokens of a row that is too long."""
+    """Each strategy keeps these tokens of a row that is too long, with their loss mask."""
     cut = truncate(batch(row), limit, strategy)
     assert ([expected], {}, 1) == (rows_of(cut.batch), cut.dropped, cut.truncated)
     trained = [row[i].isupper() for i in expected]
@@ -75,7 +73,7 @@ def test_strategy(strategy: str, row: str, limit: int, expected: list[int]) -> N
 @pytest.mark.parametrize("strategy", allowed_values("truncation"))
 @pytest.mark.parametrize("row", [LONG, "pC", "kkkC", "PPPP"])
 def test_short_rows_stay(strategy: str, row: str) -> None:
-    """A row that fits is left alone, right up to the limit."""
+    """A row of exactly ``max_length`` tokens is not cut."""
     cut = truncate(batch(row), len(row), strategy)
     assert ([list(range(len(row)))], {}, 0) == (rows_of(cut.batch), cut.dropped, cut.truncated)
 
@@ -98,14 +96,14 @@ def test_short_rows_stay(strategy: str, row: str) -> None:
     ],
 )  # fmt: skip
 def test_dropped(strategy: str, row: str, limit: int, reason: DropReason) -> None:
-    """A row that cannot be cut to a trained one is dropped, under its own reason."""
+    """A row that would have no trained token is dropped, with the reason."""
     cut = truncate(batch("pC", row, "pC"), limit, strategy)
     assert ({1: reason}, 0) == (cut.dropped, cut.truncated)
     assert (rows_of(cut.batch), cut.batch.record.tolist()) == ([[0, 1], [0, 1]], [0, 2])
 
 
 def test_many_rows() -> None:
-    """Each row of a batch is cut by itself, and the mask with it."""
+    """Each row of a batch is cut by itself, together with its mask."""
     cut = truncate(batch("kpC", LONG, "pp", "kkkkkkC", "pppppCC"), 5, "prompt-start")
     assert rows_of(cut.batch) == [[0, 1, 2], [0, 1, 6, 7, 8], [2, 3, 4, 5, 6]]
     assert cut.batch.record.tolist() == [0, 1, 4]
@@ -117,7 +115,7 @@ def test_many_rows() -> None:
 
 
 def test_nothing_is_invented() -> None:
-    """A cut answer ends with its own last token: no terminator is put there."""
+    """A cut answer ends with its own last kept token: no terminator is put there."""
     before = batch("pCCCC")
     before.input_ids[:] = [10, 11, 12, 13, 99]
     assert truncate(before, 3, "completion-end").batch.input_ids.tolist() == [10, 11, 12]
@@ -143,19 +141,19 @@ VECTORS = [
     ((60, 60, 50), (25, 25)),
     ((30, 30, 100), (30, 30)),
 ]
-"""Prompt, completion, limit -> prompt and completion that stay: ``infer_seqlen``'s own tests."""
+"""Prompt, completion, limit -> what stays of both; from the tests of ``infer_seqlen``."""
 
 
 @pytest.mark.parametrize(("given", "expected"), VECTORS)
 def test_balanced_lengths(given: tuple[int, int, int], expected: tuple[int, int]) -> None:
-    """With nothing kept, the lengths are LLaMA-Factory's."""
+    """Without a kept section, the lengths are LLaMA-Factory's."""
     prompt, completion, limit = given
     assert expected == balanced_lengths(0, prompt, completion, limit)
 
 
 @pytest.mark.parametrize(("given", "expected"), VECTORS)
 def test_balanced_rows(given: tuple[int, int, int], expected: tuple[int, int]) -> None:
-    """A row is cut to these lengths: the prompt at its start, the completion at its end."""
+    """Rows are cut to these lengths: the prompt at its start, the completion at its end."""
     prompt, completion, limit = given
     cut = truncate(batch("p" * prompt + "C" * completion), limit, "balanced")
     source, target = expected
@@ -175,41 +173,5 @@ def test_balanced_rows(given: tuple[int, int, int], expected: tuple[int, int]) -
 def test_balanced_keeps_what_is_kept(
     given: tuple[int, int, int, int], expected: tuple[int, int]
 ) -> None:
-    """The kept part counts as prompt and is not cut into: the completion gives way."""
+    """The kept section counts as prompt and stays whole; the completion gets shorter instead."""
     assert expected == balanced_lengths(*given)
-
-
-# --- whole exchanges ----------------------------------------------------------------------------
-
-
-def conversation(roles: str) -> Conversation:
-    """A conversation of s(ystem), u(ser) and a(ssistant), each turn's content its number."""
-    names = {"s": "system", "u": "user", "a": "assistant"}
-    return Conversation.of(*(Message(names[r], str(i)) for i, r in enumerate(roles)))
-
-
-def contents(value: Conversation) -> Sequence[str]:
-    """The contents of the turns."""
-    return [message.content for message in value.messages]
-
-
-@pytest.mark.parametrize(
-    ("roles", "count", "expected"),
-    [
-        ("uaua", 0, ["0", "1", "2", "3"]),
-        ("uaua", 1, ["2", "3"]),
-        ("suauaua", 1, ["0", "3", "4", "5", "6"]),
-        ("suauaua", 2, ["0", "5", "6"]),
-    ],
-)
-def test_drop_oldest(roles: str, count: int, expected: list[str]) -> None:
-    """Whole exchanges go from the front, and the system turn stays."""
-    shorter = drop_oldest(conversation(roles), count)
-    assert isinstance(shorter, Conversation)
-    assert expected == contents(shorter)
-
-
-@pytest.mark.parametrize(("roles", "count"), [("ua", 1), ("suaua", 2), ("s", 0)])
-def test_exchanges(roles: str, count: int) -> None:
-    """An exchange is a user's turn with its answer."""
-    assert count == exchanges(conversation(roles))

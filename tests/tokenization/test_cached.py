@@ -1,24 +1,20 @@
-"""What was found out once is kept whole, or not at all; and it decides nothing."""
+"""Tokenizers and their encodings are recalled from the disk cache, unchanged."""
 
 import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from toys import SAMPLE_DATA, SAMPLE_TOKENIZER, piece_tokenizer, recipe, tree
 
-from sftprep import Recipe, prepare
-from sftprep.tokenization import cached as resolve
-from sftprep.tokenization.cached import resolve_encoding, resolve_tokenizer
-from sftprep.tokenization.disk_cache import cache_folder, keep, recall
-from sftprep.tokenization.proof import prove
-from sftprep.tokenization.tokenizer import load_tokenizer
-
-SAMPLE_DATA = Path(__file__).resolve().parents[2] / "sample_data"
-TOKENIZER = SAMPLE_DATA / "tokenizer"
-FACTS = {"a": 1, "b": ["x"]}
-CONTENT = {"one": b"1", "two": b"\x00\xff"}
+from sftprep import prepare
+from sftprep.tokenization.cached import resolve_content_encoding, resolve_tokenizer, versions
+from sftprep.tokenization.loading import load_tokenizer
+from sftprep.tokenization.proof import prove_content_encoding
+from sftprep.tokenization.tokenizer import Tokenizer
 
 
 @pytest.fixture
@@ -28,109 +24,50 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-# --- the cache itself ---------------------------------------------------------------------------
+def never(*_: Any, **__: Any) -> Any:
+    """Stands for a computation that must not happen."""
+    raise AssertionError("it was computed again")
 
 
-def test_kept_and_recalled(cache: Path) -> None:
-    """The same facts give the same content; other facts, another kind or another order of keys."""
-    assert recall("k", FACTS) is None
-    keep("k", FACTS, CONTENT)
-    assert recall("k", FACTS) == CONTENT
-    assert recall("k", {"b": ["x"], "a": 1}) == CONTENT
-    assert recall("k", FACTS | {"a": 2}) is None
-    assert recall("other", FACTS) is None
-    assert len(list(cache.iterdir())) == 1
-    assert cache.stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda entry: (entry / "part-1").write_bytes(b"\x00\xfe"),
-        lambda entry: (entry / "part-0").unlink(),
-        lambda entry: (entry / "index.json").write_bytes(b"{"),
-        lambda entry: (entry / "index.json").write_bytes(b"[]"),
-        lambda entry: (entry / "index.json").write_bytes(b"{}"),
-        lambda entry: (entry / "index.json").unlink(),
-    ],
-)
-def test_damage_is_no_content(cache: Path, damage: Callable[[Path], object]) -> None:
-    """An entry that is not what was written is none, and is written anew."""
-    keep("k", FACTS, CONTENT)
-    (entry,) = cache.iterdir()
-    damage(entry)
-    assert recall("k", FACTS) is None
-    keep("k", FACTS, CONTENT)
-    assert recall("k", FACTS) == CONTENT
-    assert [entry] == list(cache.iterdir())
-
-
-def test_no_cache_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty name means none."""
-    monkeypatch.setenv("SFTPREP_CACHE", "")
-    assert cache_folder() is None
-    keep("k", FACTS, CONTENT)
-    assert recall("k", FACTS) is None
-
-
-def test_no_place_for_it(cache: Path) -> None:
-    """Where the folder cannot be made, nothing is kept, and nothing fails."""
-    cache.write_text("a file")
-    keep("k", FACTS, CONTENT)
-    assert recall("k", FACTS) is None
-    assert cache.read_text() == "a file"
-
-
-@pytest.mark.parametrize(
-    ("variables", "expected"),
-    [
-        ({"SFTPREP_CACHE": "/c"}, "/c"),
-        ({"XDG_CACHE_HOME": "/x"}, "/x/sftprep"),
-        ({"HOME": "/h"}, "/h/.cache/sftprep"),
-    ],
-)
-def test_places(monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], expected: str) -> None:
-    """The user's word first, then the system's."""
-    for name in ("SFTPREP_CACHE", "XDG_CACHE_HOME", "HOME"):
-        monkeypatch.delenv(name, raising=False)
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert cache_folder() == Path(expected)
-
-
-# --- tokenizers ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("source", [TOKENIZER, TOKENIZER / "tokenizer.json"])
+@pytest.mark.parametrize("source", [SAMPLE_TOKENIZER, SAMPLE_TOKENIZER / "tokenizer.json"])
 @pytest.mark.parametrize("added", [[], ["<|new|>", "pad=<|other|>"]])
 @pytest.mark.usefixtures("cache")
-def test_recalled_tokenizer(
-    source: Path, added: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A recalled tokenizer is the one that was loaded, in every field, without loading it again."""
+def test_recalled_tokenizer(source: Path, added: list[str]) -> None:
+    """A recalled tokenizer equals the loaded one in every field, without loading it again."""
     loaded = load_tokenizer(str(source), add_tokens=added)
     assert resolve_tokenizer(str(source), add_tokens=added) == loaded
-    monkeypatch.setattr(resolve, "load_tokenizer", None)
-    recalled = resolve_tokenizer(str(source), add_tokens=added)
+    recalled = resolve_tokenizer(str(source), add_tokens=added, load=never)
     assert recalled == loaded
     assert recalled.sha256 == loaded.sha256
     assert recalled.controls == loaded.controls
+    with pytest.raises(AssertionError):  # with another token it is another tokenizer
+        resolve_tokenizer(str(source), add_tokens=["<|third|>"], load=never)
 
 
 @pytest.mark.usefixtures("cache")
-def test_recalled_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A recalled encoding is the one that was proven."""
-    tokenizer = load_tokenizer(str(TOKENIZER))
-    proven = prove(tokenizer, ["<|im_end|>"], "auto")
-    assert resolve_encoding(tokenizer, ["<|im_end|>"], "auto") == proven
-    monkeypatch.setattr(resolve, "prove", None)
-    assert resolve_encoding(tokenizer, ["<|im_end|>"], "auto") == proven
-    with pytest.raises(TypeError):  # other facts: proven anew
-        resolve_encoding(tokenizer, [], "auto")
+def test_recalled_encoding() -> None:
+    """A recalled encoding equals the proven one; other options are proven again."""
+    tokenizer = load_tokenizer(str(SAMPLE_TOKENIZER))
+    proven = prove_content_encoding(tokenizer, ["<|im_end|>"], "auto")
+    assert resolve_content_encoding(tokenizer, ["<|im_end|>"], "auto") == proven
+    assert resolve_content_encoding(tokenizer, ["<|im_end|>"], "auto", prove=never) == proven
+    for allowed, backend in (([], "auto"), (["<|im_end|>"], "hf")):
+        with pytest.raises(AssertionError):
+            resolve_content_encoding(tokenizer, allowed, backend, prove=never)
+
+
+@pytest.mark.usefixtures("cache")
+def test_recalled_encoding_with_two_variants() -> None:
+    """Both variants of a SentencePiece-style tokenizer and its token breaks are recalled."""
+    tokenizer = piece_tokenizer("first")
+    proven = resolve_content_encoding(tokenizer, [], "auto")
+    assert proven.continuing is not None
+    assert proven.breaks.merged_pairs
+    assert resolve_content_encoding(tokenizer, [], "auto", prove=never) == proven
 
 
 def change_merges(folder: Path) -> None:
-    """Take the tokenizer's last merge away."""
+    """Remove the tokenizer's last merge."""
     path = folder / "tokenizer.json"
     state = json.loads(path.read_text())
     state["model"]["merges"].pop()
@@ -148,50 +85,68 @@ def change_merges(folder: Path) -> None:
 )
 @pytest.mark.usefixtures("cache")
 def test_changed_files_are_another_tokenizer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object]
+    tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
-    """Whatever transformers may read of a folder decides; so does its name, which is reported."""
+    """Every file that transformers may read decides; so does the folder's name: it is reported."""
     folder = tmp_path / "own"
-    shutil.copytree(TOKENIZER, folder)
-    resolve_tokenizer(str(folder))
+    shutil.copytree(SAMPLE_TOKENIZER, folder)
+    loaded = resolve_tokenizer(str(folder))
     change(folder)
     folder = folder if folder.exists() else folder.with_name("renamed")
-    loaded = load_tokenizer(str(TOKENIZER))
-    monkeypatch.setattr(resolve, "load_tokenizer", lambda *a, **k: replace(loaded, name="anew"))
-    assert resolve_tokenizer(str(folder)).name == "anew"
+
+    def load(*_: Any, **__: Any) -> Tokenizer:
+        return replace(loaded, name="loaded again")
+
+    assert resolve_tokenizer(str(folder), load=load).name == "loaded again"
+
+
+@pytest.mark.usefixtures("cache")
+def test_other_files_do_not_matter(tmp_path: Path) -> None:
+    """Files that no tokenizer consists of, such as weights, do not decide."""
+    folder = tmp_path / "own"
+    shutil.copytree(SAMPLE_TOKENIZER, folder)
+    loaded = resolve_tokenizer(str(folder))
+    (folder / "model.safetensors").write_bytes(b"weights")
+    assert resolve_tokenizer(str(folder), load=never) == loaded
 
 
 @pytest.mark.parametrize(
-    ("revision", "kept"), [(None, 0), ("main", 0), ("a" * 40, 1), ("a" * 39, 0)]
+    ("revision", "entries"), [(None, 0), ("main", 0), ("a" * 40, 1), ("a" * 39, 0)]
 )
-def test_hub_ids(
-    cache: Path, monkeypatch: pytest.MonkeyPatch, revision: str | None, kept: int
-) -> None:
-    """What a hub gives is kept for a commit alone: a branch may move."""
-    loaded = load_tokenizer(str(TOKENIZER))
-    monkeypatch.setattr(resolve, "load_tokenizer", lambda *a, **k: loaded)
-    resolve_tokenizer("owner/name", revision=revision)
-    assert kept == len(list(cache.glob("tokenizer-*")))
+def test_hub_ids(cache: Path, revision: str | None, entries: int) -> None:
+    """A tokenizer of a hub is stored only if its revision is a commit: a branch may move."""
+    loaded = load_tokenizer(str(SAMPLE_TOKENIZER))
+    asked: list[Any] = []
+
+    def load(source: str, **options: Any) -> Tokenizer:
+        asked.append((source, options))
+        return loaded
+
+    for _ in range(2):
+        assert resolve_tokenizer("owner/name", revision=revision, load=load) == loaded
+    assert entries == len(list(cache.glob("tokenizer-*")))
+    expected = ("owner/name", {"revision": revision, "add_tokens": ()})
+    assert asked == [expected] * (2 - entries)
+
+
+def test_versions() -> None:
+    """The versions are those of the installed libraries."""
+    import numpy as np
+
+    assert versions("numpy") == {"numpy": np.__version__}
 
 
 def test_same_bytes_with_and_without(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No cache, a cold one and a warm one give the same dataset, byte for byte."""
+    """Without a cache, with an empty one and with a filled one, the dataset is the same."""
 
-    def made(name: str, where: str) -> dict[str, bytes]:
+    def dataset(name: str, where: str) -> dict[str, bytes]:
         monkeypatch.setenv("SFTPREP_CACHE", where)
-        source = str(SAMPLE_DATA / "messages.jsonl")
-        out = tmp_path / name
-        prepare(
-            Recipe(inputs=(source,), output=str(out), tokenizer=str(TOKENIZER), template="chatml")
-        )
-        return {
-            str(path.relative_to(out)): path.read_bytes()
-            for path in sorted(out.rglob("*"))
-            if path.is_file()
-        }
+        source = SAMPLE_DATA / "messages.jsonl"
+        prepare(recipe(source, tmp_path / name, template="chatml"))
+        return tree(tmp_path / name)
 
-    none, cold, warm = made("none", ""), made("cold", str(cache)), made("warm", str(cache))
-    assert none == cold == warm
+    none = dataset("none", "")
+    assert none == dataset("empty", str(cache)) == dataset("filled", str(cache))
     assert len(none) == 5

@@ -1,4 +1,4 @@
-"""Records with the text of control tokens are counted."""
+"""Records whose content spells a control token are counted."""
 
 import pytest
 
@@ -18,6 +18,16 @@ from sftprep.tokenization.control_strings import ControlStrings
     ],
 )
 def test_control_strings(records: list[list[str]], expected: tuple[int, dict[str, int]]) -> None:
-    """Records are counted, not occurrences; a string never lies across two contents."""
+    """Records are counted, not occurrences; a string across two contents is none."""
     strings = ["<s>", "</s>", "<|im_end|>", "<｜User｜>", "[INST]", "[/INST]"]
     assert expected == ControlStrings(strings).find(records)
+
+
+def test_among_many_strings() -> None:
+    """Every one of a thousand strings is found, also where many start alike."""
+    strings = [f"<|reserved_{n}|>" for n in range(1000)]
+    records = [[f"a {string} 价"] for string in strings]
+    holders, found = ControlStrings(strings).find(records)
+    assert holders == 1000
+    # <|reserved_1|> is no part of <|reserved_10|>
+    assert found == dict.fromkeys(strings, 1)

@@ -1,4 +1,4 @@
-"""encode: two backends with one result, and no control token out of plain text."""
+"""Texts get the ids that HF tokenizers give, whichever backend encodes them."""
 
 import json
 from collections.abc import Sequence
@@ -7,24 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from tokenizers import Tokenizer as HfTokenizer
-from tokenizers import models, normalizers, pre_tokenizers
-from toys import (
-    Token,
-    add,
-    byte_hf,
-    byte_names,
-    byte_tokenizer,
-    described,
-    piece_hf,
-    piece_tokenizer,
-)
+from tokenizers import normalizers, pre_tokenizers
+from toys import Token, byte_hf, byte_tokenizer, described, piece_hf, piece_tokenizer
 
-from sftprep.errors import TokenizerError
+from sftprep.data.ragged import Ragged
+from sftprep.data.runs import Chains, TextRuns
 from sftprep.recipe import allowed_values
-from sftprep.tokenization import encoder as encode
 from sftprep.tokenization.backends import GigatokenBackend, HfBackend
-from sftprep.tokenization.encoder import Encoder
-from sftprep.tokenization.proof import SELF_CHECK
+from sftprep.tokenization.encoder import SETTLING_BLOCKS, Encoder
+from sftprep.tokenization.proof import SELF_CHECK, prove_content_encoding
 from sftprep.tokenization.tokenizer import Tokenizer
 
 MERGES: list[tuple[str, str | bytes]] = [
@@ -44,7 +35,7 @@ TEXTS = [
 
 
 def tokenizers() -> dict[str, Tokenizer]:
-    """Tokenizers that both backends can do."""
+    """Tokenizers that both backends support."""
     made = {
         "bytes": byte_tokenizer(["<s>", "</s>", "<|im_start|>"], MERGES),
         "spaces": byte_tokenizer(["</s>", Token("  ", special=False), Token("\n\n")], MERGES),
@@ -70,7 +61,7 @@ def encoded(encoder: Encoder, texts: list[str], continued: Sequence[bool] | None
 
 
 def reference(tokenizer: Tokenizer, *, continued: bool) -> Any:
-    """HF's tokenizer, whole; for texts that continue another, with its prefix switched off."""
+    """HF's tokenizer with all tokens; for continued texts without the space in front."""
     state = json.loads(tokenizer.json)
     if continued and state["normalizer"] and "normalizers" in state["normalizer"]:
         steps = [n for n in state["normalizer"]["normalizers"] if n["type"] != "Prepend"]
@@ -84,7 +75,7 @@ def reference(tokenizer: Tokenizer, *, continued: bool) -> Any:
 @pytest.mark.parametrize("continued", [False, True])
 @pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_backends_agree(name: str, continued: bool, backend: str) -> None:
-    """Every backend gives what HF gives for the whole tokenizer, where no control string is met."""
+    """Every backend gives HF's ids for texts without control strings."""
     hf = reference(TOKENIZERS[name], continued=continued)
     expected = [hf.encode(text, add_special_tokens=False).ids for text in TEXTS]
     found = encoded(Encoder(TOKENIZERS[name], backend=backend), TEXTS, [continued] * len(TEXTS))
@@ -95,7 +86,7 @@ def test_backends_agree(name: str, continued: bool, backend: str) -> None:
     ("name", "text"), [("bytes", "a\U00016ea0"), ("nfc", "a\u07fd\u0301b \u0323\u0899a")]
 )
 def test_the_libraries_differ(name: str, text: str) -> None:
-    """Without the guard the fast backend would give other ids: the guard is not for nothing."""
+    """Without HF, gigatoken would give other ids for these texts."""
     stripped = TOKENIZERS[name].stripped_json()
     fast, slow = (backend(stripped).encode([text]) for backend in (GigatokenBackend, HfBackend))
     assert fast.values.tolist() != slow.values.tolist()
@@ -103,13 +94,13 @@ def test_the_libraries_differ(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("name", TOKENIZERS)
 def test_the_fast_backend_is_used(name: str) -> None:
-    """The tokenizers of these tests are within the fast backend's reach, or they test nothing."""
-    assert Encoder(TOKENIZERS[name]).why_not_fast == ""
+    """In these tests gigatoken does encode: they do not compare HF with HF."""
+    assert prove_content_encoding(TOKENIZERS[name]).is_fast
 
 
 @pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_rows_keep_their_order(backend: str) -> None:
-    """Fresh and continuing texts, with and without doubtful characters, come back in order."""
+    """Texts of all kinds, with and without divergent characters, come back in their order."""
     encoder = Encoder(piece_tokenizer("first"), backend=backend)
     texts = ["ab", "\u0378", "ab", "", "b", "\u0378"]
     continued = [False, True, True, False, True, False]
@@ -117,15 +108,8 @@ def test_rows_keep_their_order(backend: str) -> None:
     assert alone == encoded(encoder, texts, continued)
 
 
-@pytest.mark.parametrize("backend", [HfBackend, GigatokenBackend])
-def test_no_texts(backend: Any) -> None:
-    """No texts are no rows."""
-    ragged = backend(TOKENIZERS["bytes"].stripped_json()).encode([])
-    assert (ragged.values.tolist(), ragged.offsets.tolist()) == ([], [0])
-
-
 def test_bytes_are_their_ids() -> None:
-    """The tests' own tokenizer gives a text's bytes, so that expected ids can be read."""
+    """The ids of the tests' own tokenizer are a text's bytes, so expected ids can be read."""
     encoder = Encoder(byte_tokenizer())
     assert [[*b"Hi!"], [], [*"价".encode()]] == encoded(encoder, ["Hi!", "", "价"])
 
@@ -135,7 +119,7 @@ def test_bytes_are_their_ids() -> None:
 
 @pytest.mark.parametrize("scheme", ["first", "always", "normalizer"])
 def test_continuation(scheme: str) -> None:
-    """A text that continues another gets no space put in front, one that begins a text does."""
+    """A text that continues another gets no space in front, any other text gets one."""
     tokenizer = piece_tokenizer(scheme)
     vocabulary = json.loads(tokenizer.json)["model"]["vocab"]
     ids = encoded(Encoder(tokenizer), ["ab", "ab", " a", " a"], [False, True, False, True])
@@ -145,10 +129,9 @@ def test_continuation(scheme: str) -> None:
 
 
 def test_never() -> None:
-    """A tokenizer that puts no space in front gives the same for both."""
+    """A tokenizer that puts no space in front encodes both in the same way."""
     encoder = Encoder(piece_tokenizer("never"))
     assert encoded(encoder, ["ab"], [True]) == encoded(encoder, ["ab"], [False])
-    assert encoder.prefix == ""
 
 
 @pytest.mark.parametrize(
@@ -162,14 +145,14 @@ def test_never() -> None:
         ("never", False, False),
     ],
 )
-def test_prefix_behind_a_token(scheme: str, normalized: bool, expected: bool) -> None:
-    """Whether a text behind an added token gets a space is as HF has it for the scheme."""
+def test_space_after_a_token(scheme: str, normalized: bool, expected: bool) -> None:
+    """Whether a text after an added token gets a space follows HF's rules for the scheme."""
     tokenizer = piece_tokenizer(scheme, [Token("<x>", normalized=normalized)])
-    assert expected == Encoder(tokenizer).prefixes_after(tokenizer.controls["<x>"])
+    assert expected == Encoder(tokenizer).adds_space_after(tokenizer.controls["<x>"])
 
 
 def test_byte_level_prefix() -> None:
-    """A byte-level tokenizer that puts a space in front does so for fresh texts alone."""
+    """A byte-level tokenizer puts a space in front only of a text that continues no other."""
     hf = byte_hf()
     hf.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     ids = encoded(Encoder(described(hf)), ["a", "a"], [False, True])
@@ -185,7 +168,7 @@ CONTROLS = ["<s>", "</s>", "<|im_end|>", "<｜User｜>", "[INST]"]
 @pytest.mark.parametrize("special", [True, False])
 @pytest.mark.parametrize("normalized", [True, False])
 def test_control_strings_are_text(backend: str, special: bool, normalized: bool) -> None:
-    """A control token written in a text is encoded as its characters, however it is flagged."""
+    """The text of a control token is encoded as its characters, whatever its flags."""
     tokens = [Token(c, special=special, normalized=normalized) for c in CONTROLS]
     encoder = Encoder(byte_tokenizer(tokens, special={}), backend=backend)
     texts = [*CONTROLS, "a</s> <s>b", "<s></s>" * 50]
@@ -193,7 +176,7 @@ def test_control_strings_are_text(backend: str, special: bool, normalized: bool)
 
 
 def test_forbidden_ids() -> None:
-    """The ids that text must never become are those of all control tokens, but the allowed."""
+    """The ids of control tokens are found in any array, those of allowed tokens are not."""
     tokenizer = byte_tokenizer(["<s>", "</s>", Token("<u>", special=False), Token("\n\n"), "  "])
     encoder = Encoder(tokenizer, allowed=["</s>"])
     every = np.arange(tokenizer.size, dtype=np.int32)
@@ -207,119 +190,62 @@ def test_forbidden_ids() -> None:
 
 @pytest.mark.parametrize("backend", allowed_values("backend"))
 def test_allowed_token(backend: str) -> None:
-    """An allowed control token in a text is the token, and the others stay text."""
+    """An allowed control token in a text becomes the token; the others stay text."""
     tokenizer = byte_tokenizer(["<s>", "</s>"])
     encoder = Encoder(tokenizer, allowed=["</s>"], backend=backend)
     assert [[*b"a<s>", tokenizer.ids["</s>"], *b"b"]] == encoded(encoder, ["a<s></s>b"])
 
 
 def test_whitespace_tokens_stay() -> None:
-    """An added token of white space alone is text, as in the tokenizer itself."""
+    """An added token of white space is encoded as the tokenizer does: it is no control token."""
     tokenizer = byte_tokenizer(["</s>", Token("  ", special=False)])
     assert [[97, tokenizer.ids["  "], 98]] == encoded(Encoder(tokenizer), ["a  b"])
 
 
-# --- refusals -----------------------------------------------------------------------------------
-
-
-def unigram() -> Tokenizer:
-    """A Unigram model has its control tokens in its own vocabulary."""
-    pieces = [("<unk>", 0.0), ("<s>", -1.0), ("</s>", -1.0), ("▁", -2.0), ("a", -2.0), ("b", -3.0)]
-    hf = HfTokenizer(models.Unigram(pieces, unk_id=0))
-    hf.pre_tokenizer = pre_tokenizers.Metaspace("▁", prepend_scheme="first")
-    add(hf, ["<unk>", "<s>", "</s>"])
-    return described(hf)
-
-
-def ignoring_merges() -> Tokenizer:
-    """A BPE that takes a whole word from its vocabulary without looking at its merges."""
-    hf = byte_hf()
-    vocabulary = {**{name: byte for byte, name in byte_names().items()}, "stop": 256}
-    hf.model = models.BPE(vocab=vocabulary, merges=[], ignore_merges=True)
-    add(hf, ["stop"])
-    return described(hf)
-
-
-def merging() -> Tokenizer:
-    """A BPE whose merges end in a word that is a control token as well."""
-    return described(byte_hf(["he"], [("h", "e")]))
-
-
-@pytest.mark.parametrize(
-    ("make", "token"), [(unigram, "'<s>'"), (ignoring_merges, "'stop'"), (merging, "'he'")]
-)
-@pytest.mark.parametrize("backend", ["auto", "hf"])
-def test_leaking_tokenizer(make: Any, token: str, backend: str) -> None:
-    """A tokenizer that makes a control token out of plain text is refused, with the reason."""
-    with pytest.raises(TokenizerError) as caught:
-        Encoder(make(), backend=backend)
-    name = "<unk>" if "'<unk>'" in str(caught.value) else token.strip("'")
-    assert (
-        f"tokenizer 'toy' turns the plain text '{name}' into a control token even when it does "
-        f"not know it as one, so content could forge it. Pass --allow-control '{name}' if that is "
-        "meant."
-    ) == str(caught.value)
-
-
-def test_leaking_token_allowed() -> None:
-    """What content may be on purpose is no leak."""
-    tokenizer = merging()
-    assert [[tokenizer.ids["he"]]] == encoded(Encoder(tokenizer, allowed=["he"]), ["he"])
-
-
-def test_unknown_token_is_no_leak() -> None:
-    """Pieces with byte fallback never fall back to ``<unk>``."""
+def test_no_id_of_ordinary_text_is_forbidden() -> None:
+    """Texts without control strings hold no forbidden id, with byte fallback neither."""
     encoder = Encoder(piece_tokenizer("first"))
     assert not len(encoder.forbidden_in(encoder.encode(TEXTS).values))
 
 
-def word_level() -> Tokenizer:
-    """A model that the fast backend cannot do."""
-    hf = HfTokenizer(models.WordLevel({"a": 0, "b": 1, "[UNK]": 2}, unk_token="[UNK]"))
-    hf.pre_tokenizer = pre_tokenizers.Whitespace()
-    return described(hf)
+# --- runs ---------------------------------------------------------------------------------------
 
 
-def test_fallback() -> None:
-    """``auto`` uses HF where the fast backend cannot be used, and says why."""
-    encoder = Encoder(word_level())
-    assert encoded(encoder, ["a b c"]) == [[0, 1, 2]]
-    assert encoder.why_not_fast.startswith("its model is WordLevel, not BPE")
+def rows(ragged: Ragged) -> list[list[int]]:
+    """A ragged array as lists."""
+    return [ragged.row(index).tolist() for index in range(len(ragged.lengths))]
 
 
-def test_asked_for_the_fast_backend() -> None:
-    """``gigatoken`` is refused where it cannot be used: what is asked for is not replaced."""
-    with pytest.raises(TokenizerError) as caught:
-        Encoder(word_level(), backend="gigatoken")
-    text = str(caught.value)
-    start = "--backend gigatoken cannot be used with this tokenizer: its model is WordLevel"
-    assert text.startswith(start)
-    assert text.endswith(". Pass --backend auto.")
-
-
-@pytest.mark.parametrize("flag", ["lstrip", "rstrip", "single_word"])
-def test_flagged_tokens_in_text_go_to_hf(flag: str) -> None:
-    """An allowed token that changes the text beside it is left to HF."""
-    tokenizer = byte_tokenizer(["</s>", Token("<x>", **{flag: True})])
-    assert Encoder(tokenizer).why_not_fast == ""
-    encoder = Encoder(tokenizer, allowed=["<x>"])
-    assert encoder.why_not_fast == f"its token '<x>' is {flag}"
-
-
-def test_spans() -> None:
-    """HF's ids come with the characters that each covers."""
+def test_runs() -> None:
+    """With ``split`` each run is encoded by itself; with ``joint`` an unclean chain is one text."""
     encoder = Encoder(byte_tokenizer(merges=[(" ", "b")]))
-    ids, spans = encoder.spans("a b价", False)
-    assert ([97, 256, *"价".encode()], [[0, 1], [1, 3], [3, 4], [3, 4], [3, 4]]) == (
-        ids.tolist(),
-        spans.tolist(),
+    runs = TextRuns(
+        ["x:", "y", "a ", "b", "z"],
+        np.array([False, True, False, True, False]),
+        np.array([False, True, False, True, True]),
+        Chains(np.array([0, 2]), np.array([1, 3])),
     )
+    split = encoder.encode_runs(runs, joint=False)
+    assert rows(split.ids) == [[*b"x:"], [*b"y"], [*b"a "], [*b"b"], [*b"z"]]
+    joint = encoder.encode_runs(runs, joint=True)
+    assert rows(joint.ids) == [[*b"x:"], [*b"y"], [97, 256], [], [*b"z"]]
+    assert split.unclean.tolist() == joint.unclean.tolist() == [False, True]
+
+
+@pytest.mark.parametrize("continued", [False, True])
+def test_spans(continued: bool) -> None:
+    """A text that continues another gets no space in front, and the spans fit its ids."""
+    tokenizer = piece_tokenizer("first")
+    vocabulary = json.loads(tokenizer.json)["model"]["vocab"]
+    ids, spans = Encoder(tokenizer).spans("ab.", continued)
+    assert ids.tolist() == [vocabulary["ab" if continued else "▁ab"], vocabulary["."]]
+    assert spans.tolist() == [[0, 2], [2, 3]]
 
 
 def test_count() -> None:
-    """The tokens of a text are counted as they would be encoded."""
+    """A text has as many tokens as its encoding has ids."""
     encoder = Encoder(byte_tokenizer(merges=[(" ", "b")]))
-    assert [encoder.count(text) for text in ("", "a", " ba", "a b")] == [0, 1, 2, 2]
+    assert [encoder.count_tokens(text) for text in ("", "a", " ba", "a b")] == [0, 1, 2, 2]
 
 
 def test_piece_model_is_sentencepiece_style() -> None:
@@ -329,19 +255,31 @@ def test_piece_model_is_sentencepiece_style() -> None:
     assert [names[i] for i in ids] == ["▁a", "<0xE4>", "<0xBB>", "<0xB7>"]
 
 
-def test_words_are_forgotten_where_they_take_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not before all else has taken its memory; the ids stay the same."""
-    encoder = Encoder(piece_tokenizer("first"))
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_the_cache_of_words_is_dropped_when_the_process_has_grown() -> None:
+    """What is allocated during the first blocks does not count; the ids stay the same."""
+    held, dropped_at = [1000], []
+    encoder = Encoder(
+        piece_tokenizer("first"),
+        cache_bytes=100,
+        resident=lambda: held[0],
+        give_back=lambda: dropped_at.append(held[0]),
+    )
     expected = encoded(encoder, TEXTS)
-    held, forgotten = [1000], []
-    monkeypatch.setattr(encode, "resident", lambda: held[0])
-    monkeypatch.setattr(encode, "CACHE_BYTES", 100)
-    monkeypatch.setattr(encode, "give_back", lambda: forgotten.append(held[0]))
-    for _ in range(encode.SETTLING):
-        held[0] += 1000  # the pipeline's, and the writer's
-        encoder.trim()
+    for _ in range(SETTLING_BLOCKS):
+        held[0] += 1000  # the pipeline and the writer allocate
+        encoder.limit_memory()
     for size, times in ((7100, 0), (7101, 1), (7201, 1), (7202, 2)):
         held[0] = size
-        encoder.trim()
-        assert len(forgotten) == times
+        encoder.limit_memory()
+        assert len(dropped_at) == times
         assert encoded(encoder, TEXTS) == expected
+
+
+def test_warm_up() -> None:
+    """Warming up changes nothing about the ids."""
+    encoder = Encoder(byte_tokenizer())
+    encoder.warm_up()
+    assert encoded(encoder, ["Hi"]) == [[*b"Hi"]]

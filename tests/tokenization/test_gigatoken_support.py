@@ -1,17 +1,15 @@
-"""exactness: which tokenizers the fast backend may be used for."""
+"""For which tokenizers gigatoken may be used: only those that were compared with HF."""
 
 import copy
 import json
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from toys import SAMPLE_TOKENIZER
 
-from sftprep.tokenization.gigatoken_support import parts, why_not_exact
-from sftprep.tokenization.tokenizer import load_tokenizer
-
-State = dict[str, Any]
+from sftprep.tokenization.gigatoken_support import why_not_exact
+from sftprep.tokenization.loading import load_tokenizer
+from sftprep.tokenization.tokenizer_json import State
 
 SPLIT = {"type": "Split", "pattern": {"Regex": " ?"}, "behavior": "Isolated", "invert": False}
 BYTES = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": False}
@@ -20,7 +18,7 @@ SPACE = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "
 
 
 def sequence(*steps: State, key: str = "pretokenizers") -> State:
-    """Steps one after the other."""
+    """A sequence of steps."""
     return {"type": "Sequence", key: list(steps)}
 
 
@@ -46,7 +44,7 @@ def pieces() -> State:
 
 
 def changed(state: State, change: Callable[[State], object]) -> State:
-    """A copy of a tokenizer with something changed."""
+    """A changed copy of a tokenizer."""
     state = copy.deepcopy(state)
     change(state)
     return state
@@ -60,66 +58,72 @@ def changed(state: State, change: Callable[[State], object]) -> State:
         (lambda s: s.update(normalizer=sequence(key="normalizers")), ""),
         (lambda s: s.update(pre_tokenizer=sequence(SPLIT, SPLIT, BYTES)), ""),
         (lambda s: s["added_tokens"].append(token("  ")), ""),
-        (lambda s: s["model"].update(type="Unigram"), "its model is Unigram, not BPE"),
-        (lambda s: s["model"].update(dropout=0.1), "its model has a dropout"),
+        (lambda s: s["model"].update(type="Unigram"), "the tokenizer's model is Unigram, not BPE"),
+        (lambda s: s["model"].update(dropout=0.1), "the tokenizer's model sets dropout"),
         (
             lambda s: s["model"].update(end_of_word_suffix="</w>"),
-            "its model has a end_of_word_suffix",
+            "the tokenizer's model sets end_of_word_suffix",
         ),
         (
             lambda s: s["model"]["merges"].append(s["model"]["merges"][0]),
-            "its model has a merge twice",
+            "the tokenizer's model lists a merge twice",
         ),
         (
             lambda s: s["model"]["merges"].append(["", "a"]),
-            "its model merges something with nothing",
+            "the tokenizer's model has a merge with an empty side",
         ),
-        (lambda s: s["model"]["merges"].append("a "), "its model merges something with nothing"),
-        (lambda s: s["model"]["vocab"].update(a=0), "two of its tokens have one id"),
-        (lambda s: s["model"]["vocab"].pop("Ċ"), "its vocabulary lacks a byte"),
-        (lambda s: s["added_tokens"].append(token(" ", rstrip=True)), "its token ' ' is rstrip"),
+        (
+            lambda s: s["model"]["merges"].append("a "),
+            "the tokenizer's model has a merge with an empty side",
+        ),
+        (lambda s: s["model"]["vocab"].update(a=0), "two tokens of the tokenizer have the same id"),
+        (lambda s: s["model"]["vocab"].pop("Ċ"), "the tokenizer's vocabulary lacks a byte"),
+        (
+            lambda s: s["added_tokens"].append(token(" ", rstrip=True)),
+            "the tokenizer's token ' ' is rstrip",
+        ),
         (
             lambda s: s["added_tokens"].extend([token("  "), token("   ", normalized=True)]),
-            "some of its added tokens are normalized, some not",
+            "some of the tokenizer's added tokens are normalized and some are not",
         ),
         (
             lambda s: (
                 s.update(normalizer={"type": "NFC"}),
                 s["added_tokens"].append(token("\u3000")),
             ),
-            "it normalizes, and has an added token that is not ASCII",
+            "the tokenizer normalizes text and has an added token that is not ASCII",
         ),
-        (lambda s: s.update(normalizer={"type": "NFKC"}), "it normalizes by NFKC"),
-        (lambda s: s.update(pre_tokenizer=BYTES), "its pre-tokenizer splits nothing"),
+        (lambda s: s.update(normalizer={"type": "NFKC"}), "the tokenizer normalizes text by NFKC"),
+        (lambda s: s.update(pre_tokenizer=BYTES), "the tokenizer's pre-tokenizer splits nothing"),
         (
             lambda s: s.update(pre_tokenizer=sequence(SPLIT, REGEX)),
-            "its pre-tokenizer splits, and splits or adds a space again",
+            "the tokenizer's pre-tokenizer splits twice, or splits and adds a space",
         ),
         (
             lambda s: s.update(pre_tokenizer=sequence({"type": "Digits"}, BYTES)),
-            "its pre-tokenizer has a Digits besides",
+            "the tokenizer's pre-tokenizer also has a Digits step",
         ),
         (
             lambda s: s.update(pre_tokenizer=sequence(REGEX, {"type": "Digits"})),
-            "its pre-tokenizer ends with Digits",
+            "the tokenizer's pre-tokenizer ends with Digits",
         ),
         (
             lambda s: s.update(pre_tokenizer=sequence(SPLIT | {"behavior": "Contiguous"}, BYTES)),
-            "its pre-tokenizer splits in another way than Isolated",
+            "the tokenizer's pre-tokenizer splits in another way than Isolated",
         ),
         *(
             (
                 lambda s, regex=regex: s.update(
                     pre_tokenizer=sequence(SPLIT | {"pattern": {"Regex": regex}}, BYTES)
                 ),
-                "its pre-tokenizer's pattern is one that the two read differently",
+                "gigatoken reads the pattern of the tokenizer's pre-tokenizer differently",
             )
             for regex in (r"\p{N}{1,3}+", r"\p{L}+|\s*[\r\n]|\s+")
         ),
     ],
 )
 def test_byte_level(byte_level: State, change: Callable[[State], object], reason: str) -> None:
-    """Byte-level tokenizers: what is known to agree has no reason against it, all else has one."""
+    """For a byte-level tokenizer that was not compared there is a reason against gigatoken."""
     assert reason == why_not_exact(changed(byte_level, change))
 
 
@@ -141,31 +145,23 @@ def test_byte_level(byte_level: State, change: Callable[[State], object], reason
             lambda s: s.update(
                 normalizer={"type": "Replace", "pattern": {"String": "aa"}, "content": "a"}
             ),
-            "it puts a space first and normalizes besides",
+            "the tokenizer adds a space in front of a text and also normalizes it",
         ),
         (
             lambda s: s["model"].update(ignore_merges=True),
-            "it is neither byte-level nor SentencePiece with byte fallback",
+            "the tokenizer is neither byte-level nor SentencePiece with byte fallback",
         ),
         (
             lambda s: s["model"].update(byte_fallback=False),
-            "it is neither byte-level nor SentencePiece with byte fallback",
+            "the tokenizer is neither byte-level nor SentencePiece with byte fallback",
         ),
-        (lambda s: s["model"]["vocab"].pop("<0x0A>"), "its vocabulary lacks a byte"),
+        (lambda s: s["model"]["vocab"].pop("<0x0A>"), "the tokenizer's vocabulary lacks a byte"),
         (
             lambda s: s.update(pre_tokenizer={"type": "Whitespace"}),
-            "its pre-tokenizer is Whitespace",
+            "the tokenizer's pre-tokenizer is Whitespace",
         ),
     ],
 )
 def test_sentencepiece(pieces: State, change: Callable[[State], object], reason: str) -> None:
-    """SentencePiece-style tokenizers: the same."""
+    """For a SentencePiece-style tokenizer that was not compared there is one as well."""
     assert reason == why_not_exact(changed(pieces, change))
-
-
-def test_parts() -> None:
-    """Nested steps come out flat, in order; no step is none."""
-    nested = sequence(SPLIT, sequence(REGEX, BYTES))
-
-    assert parts(nested, "pretokenizers") == [SPLIT, REGEX, BYTES]
-    assert parts(None, "pretokenizers") == []

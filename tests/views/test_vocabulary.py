@@ -6,7 +6,7 @@ from toys import SAMPLE_DATA, SAMPLE_TOKENIZER
 from views.vocabularies import BYTE_LEVEL, SENTENCE_PIECE, tokenizer_json
 
 from sftprep.errors import DataError
-from sftprep.views.vocabulary import BYTE_OF, Token, Vocabulary
+from sftprep.views.vocabulary import Token, Vocabulary
 
 
 def test_a_byte_level_token_is_its_bytes() -> None:
@@ -20,11 +20,6 @@ def test_a_byte_level_token_is_its_bytes() -> None:
         Token(b"\xe4\xb8", False),
         Token(b"\xad", False),
     ]
-
-
-def test_every_byte_has_its_own_character() -> None:
-    """The byte-level alphabet has 256 characters, one per byte."""
-    assert sorted(BYTE_OF.values()) == list(range(256))
 
 
 def test_a_sentence_piece_token_is_its_text_or_one_byte() -> None:

@@ -25,7 +25,7 @@ from sftprep.engine.local.payloads import block_of, send_result
 from sftprep.errors import InternalError, SftprepError
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.linux import die_with_parent, is_orphan
-from sftprep.tokenization.backends import FEW, preload
+from sftprep.tokenization.backends import preload
 
 MEMORY_BYTES = 8 << 30  # address space of a worker that runs a chat template
 
@@ -75,7 +75,7 @@ def _build_pipeline(first: Inbox) -> Pipeline:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
     pipeline = Pipeline(settings)
-    pipeline.encoder.encode([""] * FEW)  # at its first batch, an encoder loads the rest
+    pipeline.encoder.warm_up()
     return pipeline
 
 

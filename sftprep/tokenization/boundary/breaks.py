@@ -1,12 +1,9 @@
-"""Where a text is always cut: what lies around such a place alone decides the ids there.
+"""Find token breaks: places in a text that no token can lie across.
 
-In     what is known of a tokenizer: ``exactness.locality``, and its crossings.
-Out    ``Cuts``, which finds such places; None where nothing is known.
-Never  calls a place a cut where a token might lie across it, or where what comes before changes
-       how the text behind is read. That it misses one costs time, no more.
-
-A place in a text is a cut if the ids of the whole are those of what is before it and, continuing
-that, of what is behind it; whatever else the two texts hold.
+In     what ``known_breaks`` tells of a tokenizer.
+Out    ``TokenBreaks``, which looks for token breaks; None if none can be recognized.
+Never  calls a place a token break if a token might lie across it, or if the text before it changes
+       how the text after it is encoded. A token break that is not found only costs time.
 """
 
 import re
@@ -16,135 +13,133 @@ from typing import Protocol
 import numpy as np
 
 from sftprep.data.ragged import Mask
+from sftprep.tokenization.boundary.known_breaks import KnownBreaks
+from sftprep.tokenization.tokenizer_json import SPACE
 
 NEAR = 64
-"""How far from its end, or its begin, a cut in a text is looked for; in characters."""
+"""How far from the end or the start of a text a token break is looked for, in characters."""
 
 
-class Cuts(Protocol):
-    """Finds cuts."""
+class TokenBreaks(Protocol):
+    """Finds token breaks."""
 
-    def between(self, befores: Sequence[str], behinds: Sequence[str]) -> Mask:
-        """For each pair of texts, whether the place where they meet is a cut."""
+    def between(self, befores: Sequence[str], afters: Sequence[str]) -> Mask:
+        """For each pair of texts, return whether the place where they meet is a token break."""
         ...
 
     def last(self, text: str) -> int:
-        """A cut near the end of a text; 0 if none is found."""
+        """Return the position of a token break near the end of a text; 0 if none is found."""
         ...
 
     def first(self, text: str) -> int:
-        """A cut near the begin of a text; its length if none is found."""
+        """Return the position of a token break near the start; the text's length if none is."""
         ...
 
 
-def cuts_of(locality: str, crossings: str) -> Cuts | None:
-    """What finds the cuts of a tokenizer.
-
-    Args:
-        locality: ``words``, ``lines`` or ``pairs``; "" where nothing is known.
-        crossings: for ``pairs``, what ``exactness.crossings`` gives.
-    """
-    if locality == "pairs":
-        return PairCuts({crossings[i : i + 2] for i in range(0, len(crossings), 2)})
-    return PatternCuts(ends_lines=locality == "lines") if locality else None
+def breaks_of(known: KnownBreaks) -> TokenBreaks | None:
+    """Return the finder for a tokenizer's token breaks; None if none can be recognized."""
+    if known.rule == "pairs":
+        pairs = known.merged_pairs
+        return PairBreaks({pairs[i : i + 2] for i in range(0, len(pairs), 2)})
+    return PatternBreaks(ends_lines=known.rule == "lines") if known.rule else None
 
 
-# Inside a text: a run of letters ends before a space, one of Chinese characters before a comma or a
-# stop, and what begins there does not depend on what came before.
+# Token breaks inside a text: after a letter and before a space and a letter, and after a Chinese
+# character and before a comma or stop. The piece that starts there does not depend on earlier text.
 BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
 FIRST = re.compile(BREAK)
 LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
-# Some of what is neither white space nor joined to anything by it.
+# Some of the characters that are not white space and attract none.
 SEEN = "!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f"
-OPENS = "!-.0-~\u4e00-\u9fa5"  # o200k has a slash in one piece with the line end before it
-HERE = "\ud800"  # where they meet; no text holds half a surrogate pair
-WORDS = re.compile(rf"[\s\S]*?[{SEEN}](?:{HERE}[ \t]|\n{HERE}[{OPENS}])")
-LINES = re.compile(rf"[\s\S]*?[{SEEN}](?:{HERE}[ \t]|\n+{HERE}(?:[{OPENS}]|[ \t]+[{SEEN}]))")
-BEFORE, BEHIND = 4, 32
-"""How many characters are looked at where two texts meet."""
+OPENS = "!-.0-~\u4e00-\u9fa5"  # no slash: o200k joins it to the line end before it
+MEET = "\ud800"  # marks where two texts meet; no text holds a lone surrogate
+WORDS = re.compile(rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n{MEET}[{OPENS}])")
+LINES = re.compile(rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n+{MEET}(?:[{OPENS}]|[ \t]+[{SEEN}]))")
+BEFORE, AFTER = 4, 32
+"""How many characters before and after the place where two texts meet are looked at."""
 
 
-class PatternCuts:
-    r"""For the pre-tokenizers that ``exactness`` lists, by characters where these always cut.
+class PatternBreaks:
+    r"""Token breaks of the pre-tokenizers whose pattern is known: always between two pieces.
 
-    Between two texts: a space or tab behind what is none, and text behind a line end.
+    Two texts meet at a token break if the second starts with a space or tab and the first ends with
+    something else, or if the first ends with a line end and the second starts with a visible
+    character.
 
     Args:
-        ends_lines: whether the pattern cuts white space behind its last line end: then several line
-            ends may come before, and an indentation behind. GPT-2's takes these as one piece.
+        ends_lines: whether the pattern ends a piece of white space after its last line end (rule
+            ``lines``). Then several line ends may come before the token break, and an indentation
+            after it. GPT-2's pattern takes these as one piece.
 
-    >>> PatternCuts(ends_lines=True).between(["a:\\n", "a"], ["  b", "b"]).tolist()
+    >>> PatternBreaks(ends_lines=True).between(["a:\\n", "a"], ["  b", "b"]).tolist()
     [True, False]
-    >>> PatternCuts(ends_lines=True).last("one two three ")
+    >>> PatternBreaks(ends_lines=True).last("one two three ")
     7
     """
 
     def __init__(self, *, ends_lines: bool) -> None:
         self._meets = LINES if ends_lines else WORDS
 
-    def between(self, befores: Sequence[str], behinds: Sequence[str]) -> Mask:
-        """For each pair of texts, whether the place where they meet is a cut."""
+    def between(self, befores: Sequence[str], afters: Sequence[str]) -> Mask:
+        """For each pair of texts, return whether the place where they meet is a token break."""
         meeting = [
-            f"{before[-BEFORE:]}{HERE}{behind[:BEHIND]}"
-            for before, behind in zip(befores, behinds, strict=True)
+            f"{before[-BEFORE:]}{MEET}{after[:AFTER]}"
+            for before, after in zip(befores, afters, strict=True)
         ]
         return np.array([match is not None for match in map(self._meets.match, meeting)], np.bool_)
 
     def last(self, text: str) -> int:
-        """A cut near the end of a text; 0 if none is found."""
+        """Return the position of a token break near the end of a text; 0 if none is found."""
         found = LAST.match(text, max(0, len(text) - NEAR))
         return found.end() if found else 0
 
     def first(self, text: str) -> int:
-        """A cut near the begin of a text; its length if none is found."""
+        """Return the position of a token break near the start; the text's length if none is."""
         found = FIRST.search(text, 0, NEAR)
         return found.end() if found else len(text)
 
 
-SPACE = "\u2581"
+class PairBreaks:
+    r"""Token breaks of BPE that merges characters: between two characters that no merge joins.
 
-
-class PairCuts:
-    r"""For BPE that merges the characters of a text: between two that no merge ever joins.
-
-    Merges go from two neighbours to one token, so where no merge joins the last character of one
-    with the first of another, the two sides never learn of each other.
+    A merge joins two neighbours. If no merge joins the last character of one side with
+    the first character of the other, no token ever lies across that place.
 
     Args:
-        crossings: the last and the first character of the two sides of every merge.
+        merged_pairs: the last character of the left and the first of the right side of each merge.
 
-    >>> cuts = PairCuts({"ab", "\u2581a"})
-    >>> cuts.between(["a", "b", " ", ""], ["b", "a", "a", "a"]).tolist()
+    >>> breaks = PairBreaks({"ab", "\u2581a"})
+    >>> breaks.between(["a", "b", " ", ""], ["b", "a", "a", "a"]).tolist()
     [False, True, False, False]
-    >>> cuts.last("ba ab"), cuts.first("ab a"), cuts.first("ab")
+    >>> breaks.last("ba ab"), breaks.first("ab a"), breaks.first("ab")
     (2, 2, 2)
     """
 
-    def __init__(self, crossings: set[str]) -> None:
-        self._crossings = crossings
+    def __init__(self, merged_pairs: set[str]) -> None:
+        self._merged_pairs = merged_pairs
 
-    def between(self, befores: Sequence[str], behinds: Sequence[str]) -> Mask:
-        """For each pair of texts, whether the place where they meet is a cut."""
+    def between(self, befores: Sequence[str], afters: Sequence[str]) -> Mask:
+        """For each pair of texts, return whether the place where they meet is a token break."""
         meeting = [
-            f"{before[-1:]}{behind[:1]}".replace(" ", SPACE)
-            for before, behind in zip(befores, behinds, strict=True)
+            f"{before[-1:]}{after[:1]}".replace(" ", SPACE)
+            for before, after in zip(befores, afters, strict=True)
         ]
         return np.array(
-            [len(pair) == 2 and pair not in self._crossings for pair in meeting], np.bool_
+            [len(pair) == 2 and pair not in self._merged_pairs for pair in meeting], np.bool_
         )
 
     def last(self, text: str) -> int:
-        """A cut near the end of a text; 0 if none is found."""
+        """Return the position of a token break near the end of a text; 0 if none is found."""
         end = text[-NEAR:].replace(" ", SPACE)
         for place in range(len(end) - 1, 0, -1):
-            if end[place - 1 : place + 1] not in self._crossings:
+            if end[place - 1 : place + 1] not in self._merged_pairs:
                 return len(text) - len(end) + place
         return 0
 
     def first(self, text: str) -> int:
-        """A cut near the begin of a text; its length if none is found."""
-        begin = text[:NEAR].replace(" ", SPACE)
-        for place in range(1, len(begin)):
-            if begin[place - 1 : place + 1] not in self._crossings:
+        """Return the position of a token break near the start; the text's length if none is."""
+        start = text[:NEAR].replace(" ", SPACE)
+        for place in range(1, len(start)):
+            if start[place - 1 : place + 1] not in self._merged_pairs:
                 return place
         return len(text)

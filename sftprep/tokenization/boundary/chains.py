@@ -1,12 +1,10 @@
-"""Where the loss turns on or off within a text: is that boundary clean, and what if not.
+"""Find the chains that have other ids when they are encoded whole, and encode them so.
 
-In     the runs of a block, their ids as encoded apart, and the chains of runs that are one text.
-Out    ``unclean_chains``: the chains that would have other ids if they were encoded whole.
-       ``join``: the ids with just those chains encoded whole instead, for ``--boundary joint``.
-Keeps  rows and order: a chain keeps as many runs as it had; a token that lies across a boundary
-       goes to the side that is not trained.
-
-A *cut* is something else: a place where it is known that encoding apart makes no difference.
+In     the runs of a block, and their ids as encoded one by one.
+Out    ``unclean_chains``: the chains whose whole text has other ids.
+       ``join_chains``: the ids with these chains encoded as one text, for ``--boundary joint``.
+Keeps  the number of runs in each chain and their order. A token that lies across a boundary goes to
+       the side that is not trained.
 """
 
 from collections.abc import Sequence
@@ -14,94 +12,101 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, ends_to_offsets, ragged_index
-from sftprep.data.runs import Chain, Chains
-from sftprep.tokenization.boundary.breaks import Cuts
+from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets, ragged_index
+from sftprep.data.runs import TextRuns
+from sftprep.tokenization.boundary.breaks import TokenBreaks
 
 
-class Encodes(Protocol):
-    """The part of ``Encoder`` that is needed here."""
-
-    cuts: Cuts | None  # finds places where text is always cut, if any are known
+class TextEncoder(Protocol):
+    """The methods of ``Encoder`` that are needed here."""
 
     def encode(self, texts: list[str], continued: Mask | None = None) -> Ragged:
-        """A row of ids for each text."""
+        """Return one row of ids per text."""
         ...
 
     def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:
-        """Ids of one text, and int64[tokens, 2]: the characters each token covers."""
+        """Return the ids of a text, and int64[tokens, 2]: the characters that each covers."""
         ...
 
 
 def unclean_chains(
-    encoder: Encodes, texts: Sequence[str], continued: Mask, runs: Ragged, chains: Chains
+    encoder: TextEncoder, runs: TextRuns, ids: Ragged, breaks: TokenBreaks | None = None
 ) -> Mask:
-    """For each chain, whether its text has other ids when it is encoded whole.
-
-    Where it is known where text is always cut, only what lies around a boundary is encoded again,
-    and nothing where the boundary is such a place.
+    """Return for each chain whether its text has other ids when it is encoded whole.
 
     Args:
-        encoder: that encoded the runs.
-        texts: of all runs.
-        continued: which of them continue another: in a chain, all but the first.
-        runs: their ids.
-        chains: of two runs or more.
+        encoder: the encoder that encoded the runs.
+        runs: the runs of a block.
+        ids: their ids, one row per run.
+        breaks: finds the tokenizer's token breaks. Without it every chain is encoded again. With
+            it, a chain whose boundary is a token break is not, and for the others only the text
+            around the boundaries is.
+
+    Returns:
+        bool[chains].
     """
-    unclean = np.zeros(len(chains.first), np.bool_)
-    cuts = encoder.cuts
-    numbers = np.arange(len(unclean))
-    if cuts is not None:
-        befores, behinds = (list(map(texts.__getitem__, c.tolist())) for c in chains)
-        clean = cuts.between(befores, behinds) & (chains.last == chains.first + 1)
-        numbers = np.flatnonzero(~clean)
+    unclean = np.zeros(len(runs.chains.first), np.bool_)
+    numbers = np.flatnonzero(~_clean_for_certain(runs, breaks))
     if not len(numbers):
         return unclean
-    firsts, lasts = chains.first[numbers], chains.last[numbers]
+    firsts, lasts = runs.chains.first[numbers], runs.chains.last[numbers]
     windows = [
-        _window(texts[first : last + 1], cuts)
+        _window(runs.texts[first : last + 1], breaks)
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)
     ]
-    # What begins at a cut continues what was before.
-    goes_on = continued[firsts] | [window.begins_late for window in windows]
-    wholes = encoder.encode([window.text for window in windows], goes_on)
-    # The tokens of the window in the runs as they are: from where its left part begins.
-    starts = runs.offsets[firsts]
-    if any(window.begins_late for window in windows):
-        lefts = encoder.encode([window.left for window in windows], goes_on)
-        starts = runs.offsets[firsts + 1] - lefts.lengths
-    lengths = runs.offsets[lasts + 1] - starts
-    # Where a window ends before the chain, it is compared with as many tokens: both begin with the
-    # same text, and no more and no fewer tokens can be the same text's.
-    early = [window.ends_early for window in windows]
-    lengths = np.where(early, np.minimum(wholes.lengths, lengths), lengths)
-    apart = Ragged(runs.values[ragged_index(starts, lengths)], ends_to_offsets(lengths))
-    unclean[numbers] = differing(apart, wholes)
+    # A window that starts at a token break continues the text before it.
+    start_inside = np.array([window.starts_inside for window in windows], np.bool_)
+    continued = runs.continued[firsts] | start_inside
+    wholes = encoder.encode([window.text for window in windows], continued)
+    # Where the ids of the separate runs reach the window: at the start of the chain, or as many
+    # tokens before the end of the first run as the window's share of that run has.
+    starts = ids.offsets[firsts]
+    if start_inside.any():
+        lefts = encoder.encode([window.left for window in windows], continued)
+        starts = ids.offsets[firsts + 1] - lefts.lengths
+    lengths = ids.offsets[lasts + 1] - starts
+    # A window that ends before its chain is compared with as many tokens as it has: both begin with
+    # the same text, and equal ids stand for equally much of it.
+    end_inside = [window.ends_inside for window in windows]
+    lengths = np.where(end_inside, np.minimum(wholes.lengths, lengths), lengths)
+    separate = Ragged(ids.values[ragged_index(starts, lengths)], lengths_to_offsets(lengths))
+    unclean[numbers] = differing(separate, wholes)
     return unclean
 
 
+def _clean_for_certain(runs: TextRuns, breaks: TokenBreaks | None) -> Mask:
+    """Return for each chain whether it has a single boundary, and that is a token break."""
+    first, last = runs.chains
+    if breaks is None:
+        return np.zeros(len(first), np.bool_)
+    befores, afters = (list(map(runs.texts.__getitem__, c.tolist())) for c in (first, last))
+    is_pair: Mask = last == first + 1
+    return breaks.between(befores, afters) & is_pair
+
+
 class _Window(NamedTuple):
-    """What of a chain is encoded again."""
+    """The part of a chain's text that is encoded again."""
 
     text: str
-    left: str  # what of it belongs to the first run
-    begins_late: bool  # not with the chain
-    ends_early: bool
+    left: str  # the part of it that belongs to the first run
+    starts_inside: bool  # starts after the start of the chain
+    ends_inside: bool  # ends before the end of the chain
 
 
-def _window(texts: Sequence[str], cuts: Cuts | None) -> _Window:
-    """The text from the last cut before a chain's boundaries to the first behind them."""
+def _window(texts: Sequence[str], breaks: TokenBreaks | None) -> _Window:
+    """Return a chain's text from the last token break before its boundaries to the first after."""
     first, last = texts[0], texts[-1]
-    # Behind an empty text that begins anew the whole may have a space in front, and the runs none.
-    if cuts is None or not first:
-        return _Window("".join(texts), first, begins_late=False, ends_early=False)
-    begin, end = cuts.last(first), cuts.first(last)
-    text = "".join([first[begin:], *texts[1:-1], last[:end]])
-    return _Window(text, first[begin:], begins_late=begin > 0, ends_early=end < len(last))
+    # If the first run is empty, the tokenizer may add a space in front of the whole text that no
+    # run has. Only the whole chain shows that.
+    if breaks is None or not first:
+        return _Window("".join(texts), first, starts_inside=False, ends_inside=False)
+    start, end = breaks.last(first), breaks.first(last)
+    text = "".join([first[start:], *texts[1:-1], last[:end]])
+    return _Window(text, first[start:], starts_inside=start > 0, ends_inside=end < len(last))
 
 
 def differing(first: Ragged, second: Ragged) -> Mask:
-    """Which rows of two arrays with as many rows are not the same.
+    """Return which rows of two arrays with equally many rows are not the same.
 
     >>> differing(Ragged.of([[1], [2, 3], []]), Ragged.of([[1], [2, 4], [5]])).tolist()
     [False, True, True]
@@ -114,39 +119,39 @@ def differing(first: Ragged, second: Ragged) -> Mask:
     return differs
 
 
-def join(
-    encoder: Encodes,
-    texts: Sequence[str],
-    continued: Mask,
-    runs: Ragged,
-    unclean: Sequence[Chain],
-) -> Ragged:
-    """The ids with each of these chains encoded as one text."""
-    if not unclean:
-        return runs
-    lengths = runs.lengths.copy()
-    parts: list[Ids] = []
-    position = 0
-    for chain in unclean:
-        parts.append(runs.values[runs.offsets[position] : runs.offsets[chain.first]])
-        pieces = texts[chain.first : chain.last + 1]
-        ids, spans = encoder.spans("".join(pieces), bool(continued[chain.first]))
-        parts.append(ids)
-        lengths[chain.first : chain.last + 1] = _shares(pieces, chain.trained, spans)
-        position = chain.last + 1
-    parts.append(runs.values[runs.offsets[position] :])
-    return Ragged(np.concatenate(parts), ends_to_offsets(lengths))
+def join_chains(encoder: TextEncoder, runs: TextRuns, ids: Ragged, unclean: Mask) -> Ragged:
+    """Return the ids of the runs, with the unclean chains encoded as one text each.
 
-
-def _shares(pieces: Sequence[str], trained: Sequence[bool], spans: Offsets) -> Offsets:
-    """How many tokens each run of a chain gets.
-
-    A token belongs to the run in which it starts; one that starts in a trained run and reaches into
-    the next, untrained one belongs to that.
+    Args:
+        encoder: the encoder that encoded the runs.
+        runs: the runs of a block.
+        ids: their ids, one row per run.
+        unclean: bool[chains], the chains to join.
     """
-    ends = np.cumsum([len(piece) for piece in pieces])
-    last = len(pieces) - 1
+    lengths = ids.lengths.copy()
+    stretches: list[Ids] = []
+    position = 0
+    firsts, lasts = runs.chains.first[unclean].tolist(), runs.chains.last[unclean].tolist()
+    for first, last in zip(firsts, lasts, strict=True):
+        stretches.append(ids.values[ids.offsets[position] : ids.offsets[first]])
+        position = last + 1
+        texts, trained = runs.texts[first:position], runs.trained[first:position]
+        whole, spans = encoder.spans("".join(texts), bool(runs.continued[first]))
+        stretches.append(whole)
+        lengths[first:position] = _shares(texts, trained, spans)
+    stretches.append(ids.values[ids.offsets[position] :])
+    return Ragged(np.concatenate(stretches), lengths_to_offsets(lengths))
+
+
+def _shares(texts: Sequence[str], trained: Mask, spans: Offsets) -> Offsets:
+    """Return int64[runs]: how many of a chain's tokens belong to each of its runs.
+
+    A token belongs to the run in which it starts. One exception: if that run is trained and the
+    token reaches into the next run, which is not, the token belongs to the next run.
+    """
+    ends = np.cumsum([len(text) for text in texts])
+    last = len(texts) - 1
     owner = np.minimum(np.searchsorted(ends, spans[:, 0], side="right"), last)
-    reaches = (spans[:, 1] > ends[owner]) & np.array(trained, np.bool_)[owner]
+    reaches = (spans[:, 1] > ends[owner]) & trained[owner]
     owner = np.maximum.accumulate(np.minimum(owner + reaches, last))
-    return np.bincount(owner, minlength=len(pieces)).astype(np.int64)
+    return np.bincount(owner, minlength=len(texts)).astype(np.int64)

@@ -25,7 +25,7 @@ from sftprep.engine.local.pool import WorkerPool
 from sftprep.engine.local.scheduler import IN_FLIGHT_PER_WORKER
 from sftprep.errors import DataError
 from sftprep.pipeline import Pipeline
-from sftprep.tokenization.proof import prove
+from sftprep.tokenization.proof import prove_content_encoding
 
 
 @pytest.mark.parametrize(("count", "workers"), [(0, 2), (1, 2), (40, 1), (300, 2), (100, 5)])
@@ -45,7 +45,7 @@ def test_workers_are_started_only_where_that_saves_time(
     started: Started, count: int, backend: str, expected: int
 ) -> None:
     """A slow encoder is worth a worker per block; a fast one needs some blocks first."""
-    settings = replace(SETTINGS, encoding=prove(TOKENIZER, (), backend))
+    settings = replace(SETTINGS, encoding=prove_content_encoding(TOKENIZER, (), backend))
     assert rows(count) == rows_of(run_blocks(map(block, range(count)), settings, 5))
     assert is_one_server(started, expected)
 

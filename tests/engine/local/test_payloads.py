@@ -2,8 +2,10 @@
 
 from collections import Counter
 from multiprocessing.connection import Pipe
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from toy_blocks import block
 
 from sftprep.data.batch import Batch
@@ -24,19 +26,22 @@ def test_a_block_arrives_whole() -> None:
     assert block_of(message) == sent
 
 
+def columns(batch: Batch) -> list[npt.NDArray[Any]]:
+    """The arrays that travel."""
+    return [batch.input_ids, batch.loss_mask, batch.offsets, batch.record]
+
+
 def test_the_columns_of_a_result_keep_their_types() -> None:
     """They arrive as the arrays that were sent."""
     ours, theirs = Pipe()
     batch = Batch.of([[1, 2], [3]], [[False, True], [True]])
-    columns = (batch.input_ids, batch.loss_mask, batch.offsets, batch.record)
+    sent = columns(batch)
     send_result(ours, BlockResult(0, 1, "messages", 7, batch, read=2, counts=Counter(a=1)))
     answer = receive_answer(theirs)
     assert isinstance(answer, BlockResult)
     assert (answer.shard, answer.size, answer.read, answer.counts) == (1, 7, 2, {"a": 1})
     assert answer.batch is not None
-    received = answer.batch
-    found = (received.input_ids, received.loss_mask, received.offsets, received.record)
-    for before, after in zip(columns, found, strict=True):
+    for before, after in zip(sent, columns(answer.batch), strict=True):
         assert after.dtype == before.dtype
         assert np.array_equal(after, before)
 

@@ -1,0 +1,198 @@
+"""Load a tokenizer through transformers, and add tokens to it.
+
+In     a folder, a ``tokenizer.json`` file or a hub id; the tokens to add.
+Out    ``Tokenizer``.
+Keeps  the tokenizer that ``transformers.AutoTokenizer`` yields, whatever the files hold:
+       transformers may use another pre-tokenizer than the one in ``tokenizer.json``.
+Never  runs code from the tokenizer's folder, and never adds a token that was not asked for.
+Raises TokenizerError: the tokenizer cannot be loaded or cannot be used.
+
+This is the only module that imports transformers, and only when it is needed: that takes seconds.
+"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from sftprep.data.control_tokens import AddedToken
+from sftprep.errors import TokenizerError
+from sftprep.text import shown
+from sftprep.tokenization.tokenizer import Tokenizer
+
+ROLES = ("bos", "eos", "pad", "sep")
+"""The special tokens that ``--add-token ROLE=TOKEN`` can set."""
+
+
+def load_tokenizer(
+    source: str, *, revision: str | None = None, add_tokens: Sequence[str] = ()
+) -> Tokenizer:
+    """Load a tokenizer through transformers, and add the given tokens.
+
+    Args:
+        source: a folder, a ``tokenizer.json`` file, or a hub id.
+        revision: branch, tag or commit of a hub id.
+        add_tokens: ``TOKEN`` or ``ROLE=TOKEN``; a token that the tokenizer already has is not added
+            again.
+
+    Raises:
+        TokenizerError: the tokenizer cannot be loaded, has no fast version, or has an id twice.
+    """
+    hf = _load_hf(source, revision)
+    before = set(hf.get_vocab())
+    for token in add_tokens:
+        add_token(hf, token)
+    state = json.loads(hf.backend_tokenizer.to_str())
+    added = _added_tokens(state)
+    _check_ids(source, added)
+    adds_bos = _adds_bos(hf)
+    state.update(post_processor=None, truncation=None, padding=None)
+    if state["model"].get("dropout"):
+        state["model"]["dropout"] = None  # it makes ids random
+    vocabulary = hf.get_vocab()
+    return Tokenizer(
+        name=Path(source).resolve().name if Path(source).exists() else source,
+        json=json.dumps(state, ensure_ascii=False, sort_keys=False),
+        added=added,
+        special={
+            role: str(value)
+            for role in (*ROLES, "unk")
+            if (value := getattr(hf, f"{role}_token", None)) is not None
+        },
+        adds_bos=adds_bos,
+        size=max(len(hf), max(vocabulary.values()) + 1),
+        newly_added=tuple(sorted(set(vocabulary) - before, key=vocabulary.__getitem__)),
+        # transformers writes a huge number if the tokenizer sets no limit.
+        model_max_length=hf.model_max_length if 0 < hf.model_max_length < 10**9 else None,
+        chat_templates=_chat_templates(hf),
+        variables=dict(hf.special_tokens_map),
+        files=_saved_files(hf),
+    )
+
+
+def _load_hf(source: str, revision: str | None) -> Any:
+    path = Path(source)
+    if path.is_dir() and not any(path.iterdir()):
+        raise TokenizerError(
+            f"{source}: the folder is empty. Name a folder with a tokenizer.json in --tokenizer."
+        )
+    # A hub id is NAME or OWNER/NAME. Anything else is a path, and the network is not used for it.
+    if not path.exists() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
+        raise TokenizerError(f"{source}: no such file or folder. Check --tokenizer.")
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # else it advises to install torch
+    import transformers
+
+    try:
+        if path.is_file():
+            hf = transformers.PreTrainedTokenizerFast(tokenizer_file=source)
+        else:
+            hf = transformers.AutoTokenizer.from_pretrained(
+                source, revision=revision or "main", trust_remote_code=False
+            )
+    except Exception as error:
+        # transformers raises exceptions of any class; the first line of the text has the reason.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TokenizerError(
+            f"tokenizer {shown(source)} cannot be loaded: {reason.rstrip('.')}. "
+            "Name a folder with a tokenizer, a tokenizer.json file, or a hub id."
+        ) from error
+    if not getattr(hf, "is_fast", False):
+        raise TokenizerError(
+            f"tokenizer {shown(source)} has no fast version (tokenizer.json). "
+            "Convert it with transformers, or use another tokenizer."
+        )
+    return hf
+
+
+def split_role(token: str) -> tuple[str | None, str]:
+    """Return role and token of ``ROLE=TOKEN``; the role is None if there is none.
+
+    >>> split_role("pad=<|pad|>"), split_role("<|user|>"), split_role("<a=b>")
+    (('pad', '<|pad|>'), (None, '<|user|>'), (None, '<a=b>'))
+    """
+    match = re.fullmatch(rf"({'|'.join(ROLES)})=(.+)", token, re.DOTALL)
+    return (match[1], match[2]) if match else (None, token)
+
+
+def add_token(hf: Any, token: str) -> None:
+    """Add a token to an HF tokenizer, if it is missing, and give it its role.
+
+    Args:
+        hf: a tokenizer of transformers.
+        token: ``TOKEN`` or ``ROLE=TOKEN``.
+
+    Raises:
+        TokenizerError: the token is empty or only white space.
+    """
+    role, content = split_role(token)
+    if not content.strip():
+        raise TokenizerError(
+            f"--add-token {shown(token)}: the token is empty or only white space. "
+            "Name a token with visible text."
+        )
+    known = {str(t) for t in hf.added_tokens_decoder.values()}
+    if content not in known:
+        from transformers import AddedToken as HfAddedToken
+
+        hf.add_tokens([HfAddedToken(content, special=True, normalized=False)], special_tokens=True)
+    if role:
+        setattr(hf, f"{role}_token", content)
+
+
+def _added_tokens(state: dict[str, Any]) -> tuple[AddedToken, ...]:
+    tokens = (AddedToken(*map(t.__getitem__, AddedToken._fields)) for t in state["added_tokens"])
+    return tuple(sorted(tokens, key=lambda token: token.id))
+
+
+def _check_ids(source: str, added: tuple[AddedToken, ...]) -> None:
+    by_id: dict[int, str] = {}
+    for token in added:
+        other = by_id.setdefault(token.id, token.content)
+        if other != token.content:
+            raise TokenizerError(
+                f"tokenizer {shown(source)}: the tokens {shown(other)} and {shown(token.content)} "
+                f"have the same id {token.id}. Repair the tokenizer."
+            )
+
+
+def _adds_bos(hf: Any) -> bool:
+    """Return whether the tokenizer itself puts a BOS in front of a text.
+
+    A bare ``tokenizer.json`` does not say which token is its BOS. If its post-processor puts an
+    added token first, that token becomes the BOS.
+    """
+    try:
+        whole = hf("a", add_special_tokens=True)["input_ids"]
+        text = hf("a", add_special_tokens=False)["input_ids"]
+    except Exception:  # the vocabulary has neither this letter nor a token for unknown text
+        return False
+    if not whole or whole[:1] == text[:1] or whole[0] not in hf.added_tokens_decoder:
+        return False
+    if hf.bos_token_id is None:
+        hf.bos_token = str(hf.added_tokens_decoder[whole[0]])
+    return bool(whole[0] == hf.bos_token_id)
+
+
+def _chat_templates(hf: Any) -> dict[str, str]:
+    template = hf.chat_template
+    if isinstance(template, dict):
+        return {str(name): str(source) for name, source in template.items()}
+    return {} if template is None else {"default": str(template)}
+
+
+LOADING_OPTIONS = ("is_local", "local_files_only")
+"""What transformers saves about how a tokenizer was loaded. It says nothing about the tokenizer."""
+
+
+def _saved_files(hf: Any) -> dict[str, bytes]:
+    """Return the files that ``save_pretrained`` writes, by their path."""
+    import tempfile
+
+    for option in LOADING_OPTIONS:
+        hf.init_kwargs.pop(option, None)
+    with tempfile.TemporaryDirectory() as folder:
+        hf.save_pretrained(folder)
+        paths = sorted(p for p in Path(folder).rglob("*") if p.is_file())
+        return {str(p.relative_to(folder)): p.read_bytes() for p in paths}

@@ -1,0 +1,73 @@
+"""Both libraries encode through one interface."""
+
+import signal
+from typing import Any
+
+import pytest
+from toys import byte_tokenizer
+
+from sftprep.tokenization.backends import (
+    BATCH_FROM,
+    GigatokenBackend,
+    HfBackend,
+    preload,
+    signals_deferred,
+)
+
+JSON = byte_tokenizer(merges=[(" ", "b")]).stripped_json()
+BOTH = pytest.mark.parametrize("backend", [HfBackend, GigatokenBackend])
+
+
+@BOTH
+def test_one_row_per_text(backend: Any) -> None:
+    """Each text is a row of ids, an empty one an empty row."""
+    ragged = backend(JSON).encode(["a b", "", "价"])
+    rows = [ragged.row(index).tolist() for index in range(3)]
+    assert rows == [[97, 256], [], [*"价".encode()]]
+
+
+@BOTH
+def test_no_texts(backend: Any) -> None:
+    """No texts give no rows."""
+    ragged = backend(JSON).encode([])
+    assert (ragged.values.tolist(), ragged.offsets.tolist()) == ([], [0])
+
+
+@BOTH
+def test_many_texts(backend: Any) -> None:
+    """Many texts are encoded as one batch, with the ids that each has alone."""
+    preload()
+    texts = [f"{n} b" * (n % 3) for n in range(BATCH_FROM)]
+    found = backend(JSON).encode(texts)
+    alone = backend(JSON)
+    for index in range(0, BATCH_FROM, 97):
+        assert found.row(index).tolist() == alone.encode([texts[index]]).values.tolist()
+
+
+def test_spans() -> None:
+    """HF gives the characters that each token covers; those of one character share its place."""
+    ids, spans = HfBackend(JSON).spans("a b价")
+    assert ids.tolist() == [97, 256, *"价".encode()]
+    assert spans.tolist() == [[0, 1], [1, 3], [3, 4], [3, 4], [3, 4]]
+
+
+def test_gigatoken_refuses_what_it_cannot_read() -> None:
+    """A file that gigatoken cannot read is an exception, not a wrong result."""
+    with pytest.raises(Exception, match=r"tokenizer|JSON|field|model"):
+        GigatokenBackend("{}")
+
+
+def test_signals_wait_until_the_library_has_returned() -> None:
+    """A handler that raises does so after the block, and is in place again then."""
+    before = signal.getsignal(signal.SIGINT)
+    steps: list[str] = []
+
+    def call() -> None:
+        with signals_deferred():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("the library has returned")
+
+    with pytest.raises(KeyboardInterrupt):
+        call()
+    assert steps == ["the library has returned"]
+    assert signal.getsignal(signal.SIGINT) is before
