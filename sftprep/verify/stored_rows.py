@@ -37,7 +37,7 @@ class _OpenChunk(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Number of the row after its last."""
+        """The number of the row that follows its last row."""
         return self.first + len(self.chunk.labels.lengths)
 
 
