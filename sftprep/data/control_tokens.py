@@ -1,8 +1,8 @@
 """The tokenizer's control tokens, and how they are found in a template's text.
 
 A *control token* is any added token that is not plain white space. The tokenizer need not flag it
-as special: DeepSeek's ``<｜User｜>``, for example, is not flagged. Only a template can put a control
-token into a row; the text of a record never becomes one.
+as special: DeepSeek's ``<｜User｜>``, for example, is not flagged. Only a template can put control
+tokens into a row; the text of a record never becomes one.
 """
 
 import re

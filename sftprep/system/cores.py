@@ -1,8 +1,8 @@
 """Find out how many cores this process may use.
 
 Out    A number of cores, at least 1.
-Keeps  To the CPU limits of a container. A process in it sees all cores of the machine, but with one
-       worker for each of them, most workers would only take memory and wait for their turn.
+Keeps  Within the CPU limits of a container. A process in it sees all cores of the machine, but with
+       a worker for each of them, most workers would only take memory and wait for their turn.
 Never  Raises an error: a limit that cannot be read is ignored.
 
 The kernel describes control groups in Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
