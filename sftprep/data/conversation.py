@@ -30,7 +30,7 @@ class Turn(NamedTuple):
 
 
 class Dialogue(Protocol):
-    """What ``Conversation`` and ``Chat`` have in common."""
+    """The properties and methods that ``Conversation`` and ``Chat`` have in common."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ class Dialogue(Protocol):
 
     @property
     def train(self) -> tuple[bool | None, ...]:
-        """Return each turn's own train flag; None where ``--train-on`` decides."""
+        """Return each turn's own train flag; None if ``--train-on`` decides."""
         ...
 
     def until(self, index: int) -> Self:
@@ -105,7 +105,7 @@ class Conversation(NamedTuple):
 
     @property
     def train(self) -> tuple[bool | None, ...]:
-        """Return each turn's own train flag; None where ``--train-on`` decides."""
+        """Return each turn's own train flag; None if ``--train-on`` decides."""
         return tuple(turn.train for turn in self.turns)
 
     def until(self, index: int) -> Self:

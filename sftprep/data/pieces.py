@@ -18,7 +18,7 @@ MOST_SHAPES = 2000
 
 
 class Section(IntEnum):
-    """What truncation may do to a token."""
+    """The part of a row that a token belongs to; it decides how truncation may cut the token."""
 
     KEPT = 0  # never cut: BOS, the system turn, and the template text around a single exchange
     PROMPT = 1  # cut at its start: what comes before the last trained turn

@@ -39,7 +39,7 @@ class EncodedRuns(NamedTuple):
 
 
 class RunEncoder(Protocol):
-    """What ``rows`` needs from a tokenizer."""
+    """The methods that ``rows`` needs from a tokenizer."""
 
     def encode_runs(self, runs: TextRuns, *, joint: bool) -> EncodedRuns:
         """Encode the runs of a block.

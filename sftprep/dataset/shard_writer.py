@@ -89,7 +89,7 @@ class ShardWriter:
         return Shard(new_file, self._new_grouper(), lambda task: self._submit(thread, task))
 
     def _submit(self, thread: ThreadPoolExecutor, task: Callable[[], None]) -> None:
-        """Give a task to a thread. Raise the error of an earlier task; wait if too many wait."""
+        """Give a task to a thread. Raise an earlier task's error; wait if too many are pending."""
         future = thread.submit(task)
         self._pending.append(future)
         if self._waits:

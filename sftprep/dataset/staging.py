@@ -84,7 +84,7 @@ NOT_RESUMABLE = (DataError, NoInputError, UsageError)
 
 
 class OutputFolder:
-    """The output folder of a run, and the staging folder beside it.
+    """The output folder of a run, and the staging folder next to it.
 
     Args:
         path: the path of the output folder, as the user gave it.

@@ -255,7 +255,7 @@ class LayoutCompiler:
         """Mark the runs whose white space a token next to them swallows; strip fixed texts now."""
         for left, right in pairwise(elements):
             if not self._joint and right.trained and not left.trained:
-                continue  # a token swallows nothing across the place where the loss turns on
+                continue  # a token swallows nothing across the place at which the loss turns on
             if left.token and left.token.rstrip and right.fragments is not None:
                 right.strip_left = True
             if right.token and right.token.lstrip and left.fragments is not None:

@@ -117,16 +117,16 @@ def balanced_lengths(kept: int, prompt: int, completion: int, max_length: int) -
     >>> balanced_lengths(0, 60, 60, 50), balanced_lengths(0, 30, 30, 100)
     ((25, 25), (30, 30))
     """
-    source = kept + prompt
+    whole_prompt = kept + prompt
     if 2 * completion < max_length:
-        most = max_length
-    elif 2 * source < max_length:
-        most = max_length - source
+        limit = max_length
+    elif 2 * whole_prompt < max_length:
+        limit = max_length - whole_prompt
     else:
-        most = int(max_length * (completion / (source + completion)))
-    target = min(most, completion)
-    source = min(max(max_length - target, 0), source)
-    return max(source, kept), min(target, max_length - max(source, kept))
+        limit = int(max_length * (completion / (whole_prompt + completion)))
+    kept_completion = min(limit, completion)
+    whole_prompt = min(max(max_length - kept_completion, 0), whole_prompt)
+    return max(whole_prompt, kept), min(kept_completion, max_length - max(whole_prompt, kept))
 
 
 def _cut_sections(batch: Batch, rows: Offsets, max_length: int, share: Share, keep: Mask) -> None:
@@ -140,6 +140,6 @@ def _cut_sections(batch: Batch, rows: Offsets, max_length: int, share: Share, ke
         kept = end - start - len(prompt) - len(completion)
         if kept >= max_length:
             continue  # the row stays too long, and ``truncate`` drops it
-        source, target = share(kept, len(prompt), len(completion), max_length)
-        keep[prompt[: len(prompt) - (source - kept)]] = False
-        keep[completion[target:]] = False
+        kept_prompt, kept_completion = share(kept, len(prompt), len(completion), max_length)
+        keep[prompt[: len(prompt) - (kept_prompt - kept)]] = False
+        keep[completion[kept_completion:]] = False

@@ -114,7 +114,7 @@ class ForkServer:
             os.killpg(self._program.pid, signal.SIGKILL)
 
     def _end_program(self) -> int:
-        """Give the program time to exit, then kill it; return its exit code."""
+        """Wait a moment for the program to exit, then kill it; return its exit code."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._program.wait(EXIT_SECONDS)
         self._program.kill()

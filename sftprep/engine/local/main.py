@@ -22,7 +22,7 @@ def main(parent: int, descriptors: Sequence[int]) -> None:
             another id, that parent has ended.
         descriptors: one for each worker.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides how to react to Ctrl-C
     die_with_parent()
     if is_orphan(parent):
         os._exit(0)

@@ -15,7 +15,7 @@ class WorkerPool:
         self._idle: list[WorkerProcess] = []
 
     def start(self, count: int) -> None:
-        """Start ``count`` idle workers, from a single fork server where that is possible."""
+        """Start ``count`` idle workers, from a single fork server if that is possible."""
         if count > 1 and subreaper.acquire():
             self._start_server(count)
         else:
