@@ -82,5 +82,9 @@ def filled(pieces: Sequence[Piece], contents: Sequence[str]) -> str:
     'Q: Why?'
     """
     return "".join(
-        [contents[p.slot] if p.slot >= 0 else p.text for p in pieces if p.slot != IMPLICIT_BOS]
+        [
+            contents[slot] if slot >= 0 else text
+            for text, slot, _, _ in pieces
+            if slot != IMPLICIT_BOS
+        ]
     )

@@ -59,15 +59,21 @@ def test_gigatoken_refuses_what_it_cannot_read() -> None:
 
 def test_signals_wait_until_the_library_has_returned() -> None:
     """A handler that raises does so after the block, and is in place again then."""
-    before = signal.getsignal(signal.SIGINT)
     steps: list[str] = []
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
 
     def call() -> None:
         with signals_deferred():
             signal.raise_signal(signal.SIGINT)
             steps.append("the library has returned")
 
-    with pytest.raises(KeyboardInterrupt):
-        call()
-    assert steps == ["the library has returned"]
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call()
+        assert steps == ["the library has returned"]
+        assert signal.getsignal(signal.SIGINT) is interrupt
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -247,7 +247,7 @@ class Sandbox:
     ) -> None:
         self._name = name
         self._variables = dict(variables)
-        self._seconds = seconds
+        self._time_limit = _TimeLimit(seconds)
         self._patience = patience
         self._timed_out = 0  # records that exceeded the time limit
         self._environment = _Environment(today)
@@ -302,7 +302,7 @@ class Sandbox:
             "add_generation_prompt": add_generation_prompt,
         }
         try:
-            with _time_limit(self._seconds):
+            with self._time_limit:
                 return self._joined(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
         except (TemplateError, RecordError):
             raise
@@ -334,7 +334,7 @@ class Sandbox:
     def _too_slow(self) -> RecordError | TemplateError:
         """Return the error for a record that exceeded the time limit."""
         self._timed_out += 1
-        limit = f"{self._seconds:g} seconds"
+        limit = f"{self._time_limit.seconds:g} seconds"
         if self._timed_out < self._patience:
             return _error("template_limit", f"{self._name} did not finish within {limit}")
         return TemplateError(
@@ -348,22 +348,28 @@ def _error(reason: str, what: str) -> RecordError:
     return RecordError(reason, problem, "Correct the template or the record")
 
 
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[None]:
-    """Raise ``_TimeLimitReached`` in the code inside after this many seconds.
+class _TimeLimit:
+    """A context that raises ``_TimeLimitReached`` in the code inside after this many seconds.
 
-    Only a process's main thread receives signals, so there is no limit in other threads.
+    Only a process's main thread receives signals, so there is no limit in other threads. It is a
+    class because every record enters it, and a generator would take longer.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    if signal.getsignal(signal.SIGALRM) is not _raise_time_limit:
-        signal.signal(signal.SIGALRM, _raise_time_limit)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._has_handler = False
+
+    def __enter__(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if not self._has_handler:
+            signal.signal(signal.SIGALRM, _raise_time_limit)
+            self._has_handler = True
+        signal.setitimer(signal.ITIMER_REAL, self.seconds)
+
+    def __exit__(self, *_exception: object) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _raise_time_limit(_signal: int, _frame: FrameType | None) -> None:
