@@ -125,8 +125,8 @@ def balanced_lengths(kept: int, prompt: int, completion: int, max_length: int) -
     else:
         limit = int(max_length * (completion / (whole_prompt + completion)))
     kept_completion = min(limit, completion)
-    whole_prompt = min(max(max_length - kept_completion, 0), whole_prompt)
-    return max(whole_prompt, kept), min(kept_completion, max_length - max(whole_prompt, kept))
+    kept_prompt = max(kept, min(max(max_length - kept_completion, 0), whole_prompt))
+    return kept_prompt, min(kept_completion, max_length - kept_prompt)
 
 
 def _cut_sections(batch: Batch, rows: Offsets, max_length: int, share: Share, keep: Mask) -> None:

@@ -70,7 +70,9 @@ def test_a_block_of_which_two_workers_die_ends_the_run(
 def test_without_names_the_number_of_the_input_is_named(started: Started) -> None:
     """The caller need not know the paths."""
     started.change = lambda _, command: fake_worker(command, "receive_block()")
-    with pytest.raises(InternalError, match=r"^input 0: the worker process for lines 1 to 1 died"):
+    with pytest.raises(
+        InternalError, match=r"^input 0: two worker processes died on lines 1 to 1;"
+    ):
         next(run_blocks([block(0)], CONSTANT_TEMPLATE, 1))
 
 
