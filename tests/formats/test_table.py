@@ -111,7 +111,7 @@ def test_rows_need_as_many_labels_as_ids(tmp_path: Path) -> None:
     )
     with pytest.raises(ShardError) as caught:
         read_shard(path, "jsonl")
-    assert str(caught.value) == "row 1: has another number of labels than of input_ids"
+    assert str(caught.value) == "row 1: has different numbers of input_ids and labels"
 
 
 def test_shard_name() -> None:
