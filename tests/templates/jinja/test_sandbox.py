@@ -194,7 +194,7 @@ def test_templates_render_as_in_transformers() -> None:
         rendered("{{ raise_exception('no \x1b[31m') }}")
     assert (caught.value.reason, caught.value.problem) == (
         "template_refused",
-        "chat template t.jinja refuses it: no \\x1b[31m",
+        "chat template t.jinja refuses the record: no \\x1b[31m",
     )
 
 
