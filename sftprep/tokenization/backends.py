@@ -1,4 +1,4 @@
-"""The two libraries that encode texts, behind one interface.
+"""The two libraries that encode texts, with one interface.
 
 In     the ``tokenizer.json`` to encode with, and a list of texts.
 Out    ``Ragged``: int32 ids, one row per text.

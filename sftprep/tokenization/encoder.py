@@ -151,7 +151,7 @@ class Encoder:
 
 
 class _VariantEncoder:
-    """Encodes with one variant of the tokenizer: with gigatoken where it is safe, else with HF."""
+    """Encodes with one variant of the tokenizer: with gigatoken if that is safe, else with HF."""
 
     def __init__(self, variant: Variant, *, normalizes: bool) -> None:
         self._json = variant.json
