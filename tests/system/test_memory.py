@@ -14,7 +14,7 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @needs_linux
 def test_resident_memory_grows_with_what_the_process_holds() -> None:
-    """By the size of pages that were written to."""
+    """It grows by the size of the pages that were written to."""
     before = resident()
     held = b"x" * (64 << 20)
     assert before + (48 << 20) < resident() < before + (96 << 20)
@@ -23,7 +23,7 @@ def test_resident_memory_grows_with_what_the_process_holds() -> None:
 
 @needs_linux
 def test_resident_memory_is_what_the_kernel_reports() -> None:
-    """In its file: ``VmRSS``, in KiB."""
+    """The value is ``VmRSS`` in the kernel's file, which has it in KiB."""
     with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 - no more memory
         [line] = [line for line in file if line.startswith("VmRSS:")]
     assert abs(resident() - int(line.split()[1]) * 1024) < 16 << 20
@@ -60,7 +60,7 @@ def has_glibc() -> bool:
 @pytest.mark.skipif(not has_glibc(), reason="needs glibc")
 @pytest.mark.parametrize("mode", ["keep", "default"])
 def test_glibc_keeps_freed_buffers_only_if_told_to(mode: str) -> None:
-    """And gives them back when it is told to."""
+    """It also gives them back to the system when it is told to."""
     command = [sys.executable, "-c", FREE_LARGE_BUFFERS, mode]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     kept, left = map(int, done.stdout.split())
@@ -69,7 +69,7 @@ def test_glibc_keeps_freed_buffers_only_if_told_to(mode: str) -> None:
 
 
 def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing fails."""
+    """Without glibc, the two functions do nothing, and nothing fails."""
 
     def no_library(name: None) -> object:
         raise OSError("no C library")
