@@ -263,9 +263,7 @@ def test_refused(options: dict[str, Any], message: str) -> None:
 def test_bad_field(entry: str) -> None:
     """``--field`` needs a canonical name that sftprep knows, and the data's name for it."""
     assert (
-        f"--field '{entry}': expected CANONICAL=ACTUAL, with CANONICAL one of prompt, completion, "
-        "instruction, input, output, system, history, messages, role, content, conversations, "
-        "from, value."
+        f"--field '{entry}': expected CANONICAL=ACTUAL, with CANONICAL one of {', '.join(FIELDS)}."
     ) == refused(field=[entry])
 
 

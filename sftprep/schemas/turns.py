@@ -73,14 +73,17 @@ def _check_order(turns: list[Turn], contents: list[str], name: str) -> None:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
     first = 1 if turns[0].role == "system" else 0
     for index, turn in enumerate(turns[first:], first):
-        expected = "a user" if (index - first) % 2 == 0 else "an assistant"
-        if turn.role != expected.split()[1]:
-            found = "an assistant" if turn.role == "assistant" else f"a {turn.role}"
+        expected = "user" if (index - first) % 2 == 0 else "assistant"
+        if turn.role != expected:
             raise RecordError(
                 "bad_turn_order",
-                f"{name}[{index}] is {found} message; expected {expected} message",
+                f"{name}[{index}] is {_a_message(turn.role)}; expected {_a_message(expected)}",
             )
-        if turn.role == "assistant":
+        if expected == "assistant":
             require_completion(contents[content_slot(index)], f"{name}[{index}]")
     if turns[-1].role != "assistant":
         raise missing_answer(name, turns[-1].role)
+
+
+def _a_message(role: str) -> str:
+    return f"{'an' if role == 'assistant' else 'a'} {role} message"

@@ -41,7 +41,7 @@ class Target:
         ratio: computes the ratio of the two, from the median or the best of their runs.
         limit: the smallest allowed ratio, or the largest.
         at_least: whether the limit is the smallest allowed ratio.
-        startup: whether the peer's start-up is left out; if so, judged only if the start-up is long.
+        startup: whether the peer's start-up is left out; then judged only if the start-up is long.
     """
 
     name: str

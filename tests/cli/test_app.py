@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from sftprep import load_manifest, read_shard
 from sftprep.cli.app import app
 from sftprep.dataset.manifest import MANIFEST
+from sftprep.formats.names import FORMAT_NAMES
+from sftprep.schemas.fields import FIELDS
 
 Write = Callable[[str, str | bytes], Path]
 BAD = SAMPLE_DATA / "bad.jsonl"
@@ -390,7 +392,7 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
         ),
         (
             ("--format", "csv"),
-            "--format is 'csv', which it does not allow. Choose one of parquet, arrow, jsonl.",
+            f"--format is 'csv', which it does not allow. Choose one of {', '.join(FORMAT_NAMES)}.",
         ),
         (
             ("--max-rejects", "3"),
@@ -398,9 +400,8 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
         ),
         (
             ("--field", "question=prompt"),
-            "--field 'question=prompt': expected CANONICAL=ACTUAL, with CANONICAL one of prompt, "
-            "completion, instruction, input, output, system, history, messages, role, content, "
-            "conversations, from, value.",
+            "--field 'question=prompt': expected CANONICAL=ACTUAL, with CANONICAL one of "
+            f"{', '.join(FIELDS)}.",
         ),
         (
             ("--shard-size", "64 potatoes"),

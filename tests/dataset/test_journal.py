@@ -488,7 +488,7 @@ def test_input_that_ends_early(tmp_path: Path, count: int, left: str) -> None:
     Run(tmp_path).go(blocks(), 2)
     second = Run(tmp_path, resume=True)
     assert refusal(lambda: second.go(blocks()[:count])) == (
-        f"the input is enough for {left}, and the interrupted run finished 3. The input has "
+        f"the input makes only {left}, but the interrupted run finished 3. The input has "
         "changed: restore it, or run without --resume to start over."
     )
 

@@ -32,6 +32,7 @@ BLOCK = re.compile(
     r"^(?:<!-- (?P<note>.*?) -->\n)?```(?P<language>\w*)\n(?P<body>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
+DOTS = re.compile(r"^\.\.\.\n", re.MULTILINE)
 ELSEWHERE = ("not run: ", "command: test")
 SECONDS = 300
 MAIN = 'import sys; from sftprep.cli.app import main; sys.argv[0] = "sftprep"; main()'
@@ -89,7 +90,7 @@ def commands(block: Block) -> Iterator[Command]:
 
 def matches(expected: str, found: str) -> bool:
     """Tell whether a text is as expected; in it, a line ``...`` stands for any lines."""
-    parts = re.split(r"^\.\.\.\n", expected, flags=re.MULTILINE)
+    parts = DOTS.split(expected)
     return re.fullmatch("(?:.*\n)*".join(map(re.escape, parts)), found) is not None
 
 
@@ -192,7 +193,7 @@ def corrected(page: str, differences: list[Difference]) -> str:
     out lines with ``...``.
     """
     for difference in sorted(differences, key=lambda d: d.span or (0, 0), reverse=True):
-        if difference.span and "...\n" not in page[slice(*difference.span)]:
-            start, end = difference.span
+        start, end = difference.span or (0, 0)
+        if difference.span and not DOTS.search(page[start:end]):
             page = page[:start] + difference.found + page[end:]
     return page

@@ -130,6 +130,6 @@ def test_dots_stand_for_any_lines() -> None:
 
 def test_output_is_corrected_on_request(tmp_path: Path) -> None:
     """The corrected page holds what was printed, unless the page leaves out lines on purpose."""
-    page = "```text\n$ echo b\na\n$ echo c\n$ seq 3\n...\n2\n```\n"
+    page = "```text\n$ echo b\na...\n$ echo c\n$ seq 3\n...\n2\n```\n"
     found = list(Reader(tmp_path, SAMPLE_DATA).differences("page", page))
     assert corrected(page, found) == "```text\n$ echo b\nb\n$ echo c\nc\n$ seq 3\n...\n2\n```\n"

@@ -126,6 +126,9 @@ def rows_of(folder: Path, shard: str) -> Table:
     return {name: [row[name] for row in rows] for name in rows[0]}
 
 
+CHANGEABLE = ("parquet", "arrow", "jsonl")
+"""The formats whose rows ``change_rows`` can change."""
+
 TYPES = {"input_ids": pa.int32(), "attention_mask": pa.int8(), "labels": pa.int32()}
 
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 from toys import tree
 from verify.datasets import (
+    CHANGEABLE,
     FIRST,
     LOSSY_OPTIONS,
     LOSSY_RECORDS,
@@ -32,6 +33,7 @@ from verify.datasets import (
     run,
     setting,
     sha256,
+    shard_path,
     write_rows,
 )
 
@@ -179,7 +181,7 @@ def test_a_changed_row_is_named_beside_the_wrong_hash(dataset: MakeDataset) -> N
     ]
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", CHANGEABLE)
 def test_a_removed_row_shows_in_all_counts(dataset: MakeDataset, format_name: str) -> None:
     """A shard that lost a row has other rows, tokens and trained tokens than the manifest says."""
     folder = dataset(format=format_name)
@@ -303,7 +305,7 @@ GOOD_LINE = b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[-100,2]}\n'
         ),
         (
             b'{"input_ids":[1,2147483648],"attention_mask":[1,1],"labels":[1,2]}\n',
-            "input_ids holds a number beyond 32 bits",
+            "input_ids holds an integer that does not fit into 32 bits",
         ),
         (b'{"input_ids":[1,2],"at', "is not valid JSON at column 23: unexpected end of data"),
         (b"[" * 5000, "is not valid JSON at column 1026: depth limit exceeded"),
@@ -567,7 +569,7 @@ def describe_first_shard(value: ManifestValue, facts: ManifestValue) -> None:
 def test_any_damage_to_a_shard_is_reported(dataset: MakeDataset, format_name: str) -> None:
     """Random damage to a shard is reported; with a forged hash it never causes a crash."""
     folder = dataset(format=format_name)
-    path = folder / f"{FIRST}.{format_name}"
+    path = shard_path(folder, FIRST)
     data, choose = path.read_bytes(), random.Random(3)
     manifest = (folder / MANIFEST).read_bytes()
     for at in sorted(choose.sample(range(len(data)), min(len(data), 40))):

@@ -18,6 +18,7 @@ from verify.datasets import (
 )
 
 from sftprep.dataset.manifest import MANIFEST, load_manifest
+from sftprep.formats.names import FORMAT_NAMES
 from sftprep.text import shown
 from sftprep.verify.manifest import content_problems, stored_recipe, structure_problems
 
@@ -43,12 +44,12 @@ STRUCTURE_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
     (
         ("recipe", "format"),
         "pickle",
-        "recipe.format is 'pickle'; expected one of parquet, arrow, jsonl",
+        f"recipe.format is 'pickle'; expected one of {', '.join(FORMAT_NAMES)}",
     ),
     (
         ("recipe", "format"),
         [],
-        "recipe.format is a list of 0 items; expected one of parquet, arrow, jsonl",
+        f"recipe.format is a list of 0 items; expected one of {', '.join(FORMAT_NAMES)}",
     ),
     (("recipe", "ignore_index"), 0, "recipe.ignore_index is 0; expected an integer below 0"),
     (

@@ -20,10 +20,10 @@ def test_all_templates_are_listed() -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == f"{list_templates()}\n"
     lines = result.stdout.splitlines()
-    assert lines[0] == (
-        "alpaca     Stanford Alpaca's instruction prompt, with and without an input"
-    )  # fmt: skip
-    assert lines[2] == "chatml     ChatML, the format of Qwen and many others"
+    listed = dict(line.split(maxsplit=1) for line in lines[:-2])
+    assert listed["alpaca"] == "Stanford Alpaca's instruction prompt, with and without an input"
+    assert listed["chatml"] == "ChatML, the format of Qwen and many others"
+    assert len({line.index(text) for line, text in zip(lines, listed.values(), strict=False)}) == 1
     assert lines[-2:] == ["", "sftprep templates NAME shows one rendered; NAME may be a file."]
 
 

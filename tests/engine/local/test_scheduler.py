@@ -30,8 +30,8 @@ END = (
     " Nothing was published. If memory is short, run again with fewer --workers; --resume "
     "continues where this run stopped."
 )
-BLAMED = "in/a\\x1b.jsonl: the worker process for lines 1 to 3 died twice: it {}." + END
-NOT_READY = "a worker process died twice before it was given a block: it {}." + END
+BLAMED = "in/a\\x1b.jsonl: two worker processes died on lines 1 to 3; the second {}." + END
+NOT_READY = "two worker processes died before they were given a block; the second {}." + END
 DEATHS = pytest.mark.parametrize(
     ("code", "how"),
     [
@@ -70,12 +70,14 @@ def test_a_block_of_which_two_workers_die_ends_the_run(
 def test_without_names_the_number_of_the_input_is_named(started: Started) -> None:
     """If the caller gives no names, the message has the number of the input."""
     started.change = lambda _, command: fake_worker(command, "receive_block()")
-    with pytest.raises(InternalError, match=r"^input 0: the worker process for lines 1 to 1 died"):
+    with pytest.raises(
+        InternalError, match=r"^input 0: two worker processes died on lines 1 to 1;"
+    ):
         next(run_blocks([block(0)], CONSTANT_TEMPLATE, 1))
 
 
 @pytest.mark.parametrize("blamed", [False, True])
-def test_only_a_worker_taken_on_after_the_first_death_can_blame_a_block(
+def test_only_a_worker_taken_after_the_first_death_can_blame_a_block(
     started: Started, monkeypatch: pytest.MonkeyPatch, blamed: bool
 ) -> None:
     """Two workers that were there from the start may have been killed together, by chance."""
@@ -118,7 +120,7 @@ def test_workers_killed_whenever_they_are_ready_end_the_run(started: Started) ->
     started.on_ready = lambda pid: os.kill(pid, signal.SIGTERM)
     with pytest.raises(InternalError) as caught:
         list(run_blocks(map(block, range(100)), SETTINGS, 2, NAMES))
-    assert str(caught.value).endswith(" died twice: it was killed by signal 15." + END)
+    assert str(caught.value).endswith("; the second was killed by signal 15." + END)
 
 
 def test_no_block_is_blamed_for_a_worker_that_was_dead_before(started: Started) -> None:

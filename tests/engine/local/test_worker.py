@@ -275,9 +275,9 @@ def test_workers_that_die_at_their_start_end_the_run(tmp_path: Path) -> None:
     run = prepare_with_changed_workers(tmp_path, "import os; os._exit(1)")
     assert (run.returncode, run.stdout) == (70, "")
     assert run.stderr == (
-        "error: a worker process died twice before it was given a block: it exited with code 1. "
-        "Nothing was published. If memory is short, run again with fewer --workers; --resume "
-        "continues where this run stopped.\n"
+        "error: two worker processes died before they were given a block; the second exited with "
+        "code 1. Nothing was published. If memory is short, run again with fewer --workers; "
+        "--resume continues where this run stopped.\n"
     )
     assert time.monotonic() - began < 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "site"]
