@@ -221,30 +221,30 @@ def test_no_file(tmp_path: Path) -> None:
             {"ignore_index": 0},
             "--ignore-index is 0, which can be a token's id. Use a number below 0.",
         ),
-        ({"schema": "chat"}, "--schema is 'chat', which it does not allow."),
+        ({"schema": "chat"}, "--schema is 'chat', which is not allowed."),
         (
             {"truncation": "balance"},
-            "--truncation is 'balance', which it does not allow. Did you mean 'balanced'?",
+            "--truncation is 'balance', which is not allowed. Did you mean 'balanced'?",
         ),
         (
             {"train_on": "x"},
-            "--train-on is 'x', which it does not allow. Choose one of completion, all, last.",
+            "--train-on is 'x', which is not allowed. Choose one of completion, all, last.",
         ),
         (
             {"boundary": "x"},
-            "--boundary is 'x', which it does not allow. Choose one of split, joint.",
+            "--boundary is 'x', which is not allowed. Choose one of split, joint.",
         ),
         (
             {"backend": "x"},
-            "--backend is 'x', which it does not allow. Choose one of auto, gigatoken, hf.",
+            "--backend is 'x', which is not allowed. Choose one of auto, gigatoken, hf.",
         ),
         (
             {"on_error": "ignore"},
-            "--on-error is 'ignore', which it does not allow. Choose one of fail, quarantine.",
+            "--on-error is 'ignore', which is not allowed. Choose one of fail, quarantine.",
         ),
         (
             {"on_injection": "x"},
-            "--on-injection is 'x', which it does not allow. Choose one of encode, reject.",
+            "--on-injection is 'x', which is not allowed. Choose one of encode, reject.",
         ),
         ({"template_arg": ["a"]}, "--template-arg 'a': expected KEY=VALUE."),
         ({"date": "1.2.2024"}, "--date is '1.2.2024'; expected a date as YYYY-MM-DD."),

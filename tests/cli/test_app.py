@@ -76,7 +76,7 @@ def test_summary(out: Path, two: Path, toy: Path) -> None:
     """A run summarizes what it read and wrote, and what the user should know."""
     expected = (
         f"{out}: 2 rows in 1 shard, 22 tokens, 27.3% of them trained\n"
-        "  read       2 records (prompt-completion), template plain, at most 2,048 tokens a row\n"
+        "  read       2 records (prompt-completion), template plain, at most 2,048 tokens per row\n"
         "  tokenizer  toy, vocabulary 258, nothing added\n"
         "  padding    the tokenizer has no pad token; rows are not padded\n"
         "  control    1 record with a control token's text (<|im_end|> in 1), kept as text; if the "
@@ -113,7 +113,7 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
     )  # fmt: skip
     expected = (
         f"{out}: 3 rows in 1 shard, 27 tokens, 85.2% of them trained\n"
-        "  read       5 records (instruction), template plain, at most 20 tokens a row\n"
+        "  read       5 records (instruction), template plain, at most 20 tokens per row\n"
         "  dropped    1 cut_to_nothing; listed in dropped.jsonl\n"
         "  rejected   1 missing_field; kept in rejects.jsonl\n"
         "  truncated  1 row by completion-end\n"
@@ -122,8 +122,8 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
         "  padding    the pad token is EOS (</s>): labels are already set, so use a collator that "
         "does not mask by pad id\n"
         "  fields     read as output: answer in 1, response in 1\n"
-        "  boundary   1 row with other ids than if prompt and completion were encoded as one text; "
-        "end prompts without a space, and start completions with it\n"
+        "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
+        "end prompts without a space, and start completions with one\n"
     )
     assert Ran(0, expected, "") == ran
     dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
@@ -388,11 +388,11 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
         ),
         (
             ("--schema", "message"),
-            "--schema is 'message', which it does not allow. Did you mean 'messages'?",
+            "--schema is 'message', which is not allowed. Did you mean 'messages'?",
         ),
         (
             ("--format", "csv"),
-            f"--format is 'csv', which it does not allow. Choose one of {', '.join(FORMAT_NAMES)}.",
+            f"--format is 'csv', which is not allowed. Choose one of {', '.join(FORMAT_NAMES)}.",
         ),
         (
             ("--max-rejects", "3"),

@@ -485,7 +485,7 @@ def test_inputs_must_follow_one_against(dataset: MakeDataset) -> None:
     said = run("out", "data.jsonl")
     assert (said.exit_code, said.stderr) == (
         2,
-        "error: 'data.jsonl': only one dataset at a time. Put inputs after --against.\n",
+        "error: 'data.jsonl': verify checks one dataset at a time. Put inputs after --against.\n",
     )
     said = run("out", "--against", "a", "b", "--against", "c")
     assert (said.exit_code, said.stderr) == (

@@ -75,7 +75,7 @@ def test_a_row_in_the_wrong_shard_is_a_difference(stored: StoredRows) -> None:
         f"{FIRST}.parquet",
         1,
         0,
-        "the shard should end before this row; a new shard starts here",
+        "the shard should end before this row: a new shard should start here",
     )
 
 
@@ -162,7 +162,7 @@ def repeat(table: Table) -> None:
         (
             repeat,
             FIRST,
-            "row 2: the shard should end before this row; a new shard starts here (record "
+            "row 2: the shard should end before this row: a new shard should start here (record "
             "data.jsonl:3)",
         ),
         (repeat, SECOND, "row 2: no record of the inputs gives this row"),

@@ -130,9 +130,9 @@ def test_a_heading_is_bold_in_colour() -> None:
 def test_a_legend_explains_each_way_of_showing() -> None:
     """Colours and marks are explained, with token boundaries and, for templates, without."""
     assert legend(colour=False) == (
-        "⟦trained⟧, the rest not; · between tokens, none inside a character; ↵ newline"
+        "⟦trained⟧, all else not trained; · between tokens, but not inside a character; ↵ newline"
     )
-    assert legend(colour=False, boundaries=False) == "⟦trained⟧, the rest not; ↵ newline"
+    assert legend(colour=False, boundaries=False) == "⟦trained⟧, all else not trained; ↵ newline"
     assert legend(colour=True) == (
         "\x1b[32mtrained\x1b[0m, \x1b[2mnot trained\x1b[0m, \x1b[2;7mcontrol token\x1b[0m, "
         "\x1b[32;7mtrained one\x1b[0m, every\x1b[4m other\x1b[0m token\x1b[4m underlined\x1b[0m, "
