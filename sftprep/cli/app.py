@@ -12,6 +12,7 @@ import typer
 from sftprep import __version__
 from sftprep.cli.options import recipe_command
 from sftprep.cli.terminal import (
+    advising,
     command,
     ignore_signals,
     is_coloured,
@@ -68,6 +69,7 @@ def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
     from sftprep.engine.local.early import started_early
 
     with (
+        advising("nothing was published. Pass --resume to continue."),
         started_early(recipe.inputs, recipe.workers) as early,
         progress_bar(silent=quiet) as progress,
     ):

@@ -33,6 +33,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask this process to end."""
 ANSWER_SECONDS = 0.1
 """How long to wait for a signal's handler to run before the signal is sent again."""
+_advice: list[str] = []  # what to say of the work that a signal ends
 _asked: list[int] = []  # the signals of ENDING whose handler has run
 
 
@@ -93,8 +94,17 @@ def is_coloured() -> bool:
 
 
 @contextmanager
+def advising(text: str) -> Iterator[None]:
+    """Say ``text``, too, if a signal ends the command while the body runs."""
+    _advice.append(text)
+    yield
+    _advice.clear()
+
+
+@contextmanager
 def command() -> Iterator[None]:
     """Turn whatever the body raises into a message on stderr and an exit code."""
+    _advice.clear()
     _handle_signals()
     try:
         yield
@@ -116,7 +126,7 @@ def command() -> Iterator[None]:
         if _asked:  # a library may turn a signal into an error of its own
             raise SystemExit(_ended(_asked[0])) from error
         say(traceback.format_exc().rstrip())
-        say("error: a bug in sftprep; nothing was published. Please report it.")
+        say("error: this is a bug in sftprep. Please report it with the traceback above.")
         raise SystemExit(70) from error
 
 
@@ -160,7 +170,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def _ended(number: int) -> int:
     """Report that a signal ended the command; return the exit code."""
     how = "interrupted" if number == signal.SIGINT else "terminated"
-    say(f"{how}; nothing was published. Pass --resume to continue.")
+    say(f"{how}; {_advice[-1]}" if _advice else f"{how}.")
     return 128 + number
 
 
