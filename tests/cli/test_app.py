@@ -413,7 +413,7 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
 def test_usage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], message: str
 ) -> None:
-    """An option's value that is not allowed is exit code 2, before anything is read."""
+    """A value that an option does not allow gives exit code 2, before anything is read."""
     monkeypatch.chdir(tmp_path)
     assert Ran(2, "", f"error: {message}\n") == run("prepare", *args)
     assert list(tmp_path.iterdir()) == []
@@ -443,20 +443,20 @@ def test_usage(
     ],
 )
 def test_usage_that_needs_the_tokenizer(out: Path, options: Any, message: str) -> None:
-    """What does not fit the tokenizer or the template is refused with the flag that helps."""
+    """Options that do not fit the tokenizer or template are refused; the error names a remedy."""
     assert Ran(2, "", f"error: {message}\n") == prepare(GOOD, out, *options)
     assert not out.exists()
 
 
 def test_unknown_option() -> None:
-    """An option that does not exist is exit code 2."""
+    """An option that does not exist gives exit code 2."""
     ran = run("prepare", "--outptu", "x")
     assert (ran.code, ran.out) == (2, "")
     assert "--outptu" in ran.err
 
 
 def test_output_exists(out: Path) -> None:
-    """An existing dataset that differs is exit code 73, unless it may be replaced."""
+    """An existing dataset that differs gives exit code 73, unless it may be replaced."""
     assert prepare(GOOD, out, "--quiet").code == 0
     before = tree(out)
     expected = (

@@ -101,7 +101,7 @@ def test_a_row_that_is_left_over_is_a_difference(
 
 
 def test_a_shard_that_is_damaged_meanwhile_is_an_error(dataset: MakeDataset) -> None:
-    """A shard that was sound when it was checked and is not now means that something writes."""
+    """A shard that was sound when it was checked and is damaged now is being written to."""
     folder = dataset(format="jsonl")
     stored = StoredRows(DatasetFolder(folder), load_manifest(folder))
     (folder / f"{FIRST}.jsonl").write_text("{}\n")

@@ -175,7 +175,7 @@ def test_each_row_of_a_record_is_shown_apart(tmp_path: Path) -> None:
 
 
 def test_a_remark_says_how_many_rows_of_a_record_it_holds_for(tmp_path: Path) -> None:
-    """Where one of a record's two rows was cut, both rows say so."""
+    """If one of a record's two rows was cut, both rows say so."""
     source = write_jsonl(tmp_path / "chats.jsonl", [TWO_ANSWERS])
     options: dict[str, Any] = {"per_turn": True, "max_length": 18, "truncation": "keep-end"}
     chosen = recipe(source, tmp_path / "out", template="chatml", **options)

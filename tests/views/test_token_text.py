@@ -18,7 +18,7 @@ def coloured(vocabulary: Vocabulary, ids: list[int], trained: str) -> str:
 
 
 def test_trained_tokens_are_in_brackets() -> None:
-    """Without colour, brackets hold the trained tokens; dots part all tokens but control tokens."""
+    """Without colour, brackets hold trained tokens; dots separate tokens, except control tokens."""
     assert plain(BYTE_LEVEL, [20, 0, 1, 0, 10, 21], "---xxx") == (
         "<|user|>Hi· there⟦Hi·.<|end|>⟧"
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_a_character_of_several_tokens_is_shown_whole() -> None:
 
 
 def test_bytes_that_are_no_character_are_escapes() -> None:
-    """Bytes that never become a character are escapes; the tokens after them are not affected."""
+    """Bytes that form no character are shown as escapes; the tokens after them are not affected."""
     assert plain(BYTE_LEVEL, [3, 0], "--") == r"\xe4\xb8·Hi"
     assert plain(BYTE_LEVEL, [3, 21], "--") == r"\xe4\xb8<|end|>"
     assert plain(BYTE_LEVEL, [4, 4], "--") == r"\xad·\xad"
@@ -72,7 +72,7 @@ def test_a_character_that_is_trained_in_part_is_shown_as_bytes() -> None:
 
 
 def test_units_without_boundaries_have_no_dots() -> None:
-    """Where units are not tokens, neither a dot nor an underline parts them."""
+    """If units are not tokens, neither a dot nor an underline separates them."""
     shown = [Unit("Hi", False), Unit(" there", False), Unit("Oh", True)]
     assert paint(shown, colour=False, boundaries=False) == "Hi there⟦Oh⟧"
     assert "\x1b[2;4m" not in paint(shown, colour=True, boundaries=False)
