@@ -60,7 +60,7 @@ def test_notes_come_before_the_work(tmp_path: Path) -> None:
 
 def test_an_output_is_needed() -> None:
     """Without an output folder nothing is read."""
-    with pytest.raises(UsageError, match="^no output folder"):
+    with pytest.raises(UsageError, match=r"^no output folder"):
         prepare(Recipe(inputs=("nothing.jsonl",), tokenizer="nothing"))
 
 
