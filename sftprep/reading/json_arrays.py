@@ -1,4 +1,4 @@
-"""Split a file that holds one JSON array into the array's elements, without parsing them.
+"""Divide a file that holds one JSON array into the array's elements, without parsing them.
 
 In     a ``PlainStream`` at the start of an array.
 Out    the bytes, byte offset, line and column of each element; if an element is too long, only

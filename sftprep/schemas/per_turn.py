@@ -1,4 +1,4 @@
-"""Split a conversation into one example per answer (``--per-turn``).
+"""Divide a conversation into one example per answer (``--per-turn``).
 
 In     a ``Conversation`` or a ``Chat``.
 Out    for each answer that may be trained: the conversation up to and including that answer, with

@@ -1,4 +1,4 @@
-"""Render a conversation with a template into pieces, which say what is trained.
+"""Render a conversation into pieces: where each text comes from, and whether it is trained.
 
 In     a ``Conversation`` and a ``Template``.
 Out    ``Rendered``: the number of the conversation's shape, and its contents. ``content_slot(i)``

@@ -110,7 +110,7 @@ def _load_hf(source: str, revision: str | None) -> Any:
 
 
 def split_role(token: str) -> tuple[str | None, str]:
-    """Split ``ROLE=TOKEN`` into role and token; the role is None if only a token is given.
+    """Return the role and the token of ``ROLE=TOKEN``; the role is None if only a token is given.
 
     >>> split_role("pad=<|pad|>"), split_role("<|user|>"), split_role("<a=b>")
     (('pad', '<|pad|>'), (None, '<|user|>'), (None, '<a=b>'))

@@ -213,7 +213,7 @@ class Tracer:
 
 
 def trimmed(text: str) -> tuple[str, str, str]:
-    r"""Split a text in three: leading white space, the text in between, trailing white space.
+    r"""Divide a text into three parts: leading white space, the text in between, trailing white space.
 
     >>> trimmed(" a b\\n")
     (' ', 'a b', '\\n')
