@@ -213,10 +213,10 @@ class Tracer:
 
 
 def trimmed(text: str) -> tuple[str, str, str]:
-    r"""Divide a text into three parts: leading white space, the text in between, trailing white space.
+    r"""Divide a text: leading white space, the text in between, trailing white space.
 
-    >>> trimmed(" a b\\n")
-    (' ', 'a b', '\\n')
+    >>> trimmed(" a b\n")
+    (' ', 'a b', '\n')
     """
     core = text.strip()
     if len(core) == len(text):

@@ -71,7 +71,7 @@ class PatternBreaks:
             ``lines``). Then several line ends may come before the token break, and an indentation
             after it. GPT-2's pattern puts all of these into one piece.
 
-    >>> PatternBreaks(ends_lines=True).between(["a:\\n", "a"], ["  b", "b"]).tolist()
+    >>> PatternBreaks(ends_lines=True).between(["a:\n", "a"], ["  b", "b"]).tolist()
     [True, False]
     >>> PatternBreaks(ends_lines=True).last("one two three ")
     7
