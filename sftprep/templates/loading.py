@@ -135,7 +135,7 @@ def _check_placeholders(key: str, entry: str, where: str) -> None:
     found = {text for is_slot, text in split_placeholders(entry, f"{where}: {key}") if is_slot}
     for name in sorted(found - known):
         raise TemplateError(
-            f"{where}: {key} has the placeholder {{{name}}}; it can have "
+            f"{where}: {key} has the placeholder {{{name}}}; expected only "
             f"{', '.join('{' + n + '}' for n in sorted(known))}. "
             "Write a brace twice to get a literal brace."
         )
