@@ -4,6 +4,8 @@ Who may import whom is checked by import-linter: see the contracts in ``pyprojec
 """
 
 import ast
+import doctest
+import importlib
 import pydoc
 import subprocess
 import sys
@@ -68,6 +70,16 @@ def test_heavy_libraries_are_imported_late(path: Path) -> None:
 def test_every_module_has_a_docstring(path: Path) -> None:
     """Every module says what it is."""
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in MODULES if ">>> " in p.read_text(encoding="utf-8")], ids=name_of
+)
+def test_examples_in_docstrings(path: Path) -> None:
+    """What a docstring's example shows is what the code gives."""
+    name = ".".join(["sftprep", *path.relative_to(PACKAGE).with_suffix("").parts])
+    module = importlib.import_module(name.removesuffix(".__init__"))
+    assert doctest.testmod(module).failed == 0
 
 
 def test_public_names() -> None:
