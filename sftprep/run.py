@@ -29,6 +29,7 @@ from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
+from sftprep.text import number
 
 
 def prepare(
@@ -55,7 +56,7 @@ def prepare(
             output folder before is still there.
     """
     progress = progress or Silent()
-    if recipe.output is None:
+    if not recipe.output:
         raise UsageError("no output folder. Pass --output DIR.")
     output = OutputFolder(recipe.output)
     output.check()
@@ -65,7 +66,12 @@ def prepare(
         output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
     )
     if existing is not None:
-        output.remove_leftovers()
+        if left := output.remove_leftovers(existing):
+            progress.note(
+                f"{output.staging}: an interrupted run of another dataset has finished "
+                f"{number(left, 'shard')}, which are kept. With its options, --overwrite and "
+                "--resume that run continues; to give it up, remove the folder."
+            )
         return Prepared(existing, "unchanged")
     _say_notes(job, progress)
     quarantine = recipe.on_error == "quarantine"
@@ -74,6 +80,7 @@ def prepare(
         Accounting(job.sources, output.dataset, quarantine=quarantine) as accounting,
     ):
         journal = Journal(staging, job.sources)
+        _say_what_is_discarded(output, recipe, progress)
         resumed = _begin(output, journal, accounting, job)
         reader = BlockReader(job.sources, recipe.shard_bytes, block_bytes, limits=recipe.limits)
         progress.start(reader.total_bytes)
@@ -110,6 +117,15 @@ def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: 
         return False
     accounting.restore(journal.finished[-1]["counts"])
     return True
+
+
+def _say_what_is_discarded(output: OutputFolder, recipe: Recipe, progress: Progress) -> None:
+    """Warn that finished shards are removed if the run does not resume."""
+    if not recipe.resume and (left := output.finished_shards()):
+        progress.warn(
+            f"{output.path}: an interrupted run has finished {number(left, 'shard')}. They are "
+            "removed, and this run starts over; --resume would have continued after them."
+        )
 
 
 def _say_notes(job: Plan, progress: Progress) -> None:

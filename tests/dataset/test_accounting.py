@@ -230,12 +230,6 @@ def test_a_failed_run_closes_its_ledgers(tmp_path: Path) -> None:
     assert len(before["rejects.jsonl"].splitlines()) == 1
 
 
-def test_ledgers_are_private(tmp_path: Path) -> None:
-    """Only their owner may read the ledgers, since they hold the data of records."""
-    full(tmp_path, quarantine=True)
-    assert [path.stat().st_mode & 0o777 for path in tmp_path.iterdir()] == [0o600, 0o600]
-
-
 def test_no_ledger_without_lost_records(tmp_path: Path) -> None:
     """A run that loses no record writes no ledger."""
     accounting = Accounting(SOURCES, tmp_path, quarantine=True)
