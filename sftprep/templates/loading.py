@@ -37,7 +37,7 @@ REQUIRED_PLACEHOLDERS = {
     "user_with_system": {"content", "system"},
     "body": {"content"},
 }
-"""For each key, the record's texts that it must have a placeholder for; other keys take none."""
+"""For each key, the texts of the record that need a placeholder in it; other keys take none."""
 
 
 def builtin_names() -> list[str]:
@@ -80,7 +80,9 @@ def parse_template(value: object, *, name: str, where: str, data: bytes = b"") -
     entries = {**value, **assistant}
     for key in ("user", "body"):
         if not entries.get(key):
-            raise TemplateError(f"{where}: {key} is missing. Add the text of such a turn.")
+            raise TemplateError(
+                f"{where}: {key} is missing. Add it: a template needs user and assistant.body."
+            )
     checked = {key: _checked(key, entry, where) for key, entry in entries.items()}
     sha256 = hashlib.sha256(data).hexdigest()
     template = Template(name=name, sha256=sha256, text=data.decode(), **checked)

@@ -29,7 +29,7 @@ class _Outline(NamedTuple):
     """What all conversations with the same turns have in common."""
 
     shape: int
-    edits: tuple[Edit, ...]  # applied to the contents of each of them, in this order
+    edits: tuple[Edit, ...]  # applied in this order to each conversation's contents
 
 
 class TemplateRenderer:
@@ -37,7 +37,7 @@ class TemplateRenderer:
 
     Args:
         template: the template.
-        bos, eos: the tokenizer's BOS and EOS tokens, "" where it has none.
+        bos, eos: the tokenizer's BOS and EOS tokens, "" if it has none.
         implicit_bos: whether the tokenizer itself adds a BOS at the start of a text.
         separator: the text for ``{separator}``.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
@@ -66,7 +66,7 @@ class TemplateRenderer:
         self._pieces: list[tuple[Piece, ...]] = []  # indexed by shape
         self._writes_bos = template.bos == "always"
         self._implicit_bos = template.bos == "auto" and implicit_bos
-        # Data that may write these two tokens itself does not get them twice.
+        # If data may hold these two tokens as control tokens, a row must not get them twice.
         terminator = _text_around_content(template.body, self._run_texts)
         self._repeatable_end = terminator if terminator in allowed else ""
         has_bos = self._writes_bos or self._implicit_bos
@@ -99,7 +99,7 @@ class TemplateRenderer:
     def forget(self) -> bool:
         """Drop all shapes if there are more than ``most_shapes`` different turn sequences.
 
-        Most data has a few; long conversations with a train flag on each turn can have many.
+        Most datasets have a few; long conversations with a train flag on each turn can have many.
         """
         if len(self._outlines) <= self._most_shapes:
             return False
@@ -131,8 +131,8 @@ class TemplateRenderer:
     def _with_train(self, turns: Turns) -> Turns:
         """Decide for each turn whether it is trained.
 
-        A turn's own flag can take it out of the training, but cannot bring in a turn that
-        ``--train-on`` leaves out.
+        A turn's own flag can exclude it from training, but cannot include a turn that
+        ``--train-on`` excludes.
         """
         last = len(turns) - 1
         return tuple(
@@ -152,7 +152,7 @@ class TemplateRenderer:
         return self._shapes[turns]
 
     def _default_system(self, turns: Turns) -> str | None:
-        """Return the template's system prompt for a record that has none; None: do not add one."""
+        """Return the system prompt to add to a record that has none; None to add nothing."""
         template = self.template
         if turns[0].role == "system":
             if template.system is None and template.user_with_system is None:
@@ -201,7 +201,7 @@ class TemplateRenderer:
         has_system = turns[0].role == "system"
         if has_system and template.system is not None:
             writer.write(template.system, {"content": content_slot(0)}, kept=True)
-        # Truncation takes from the contents of a single exchange, not from the role tokens.
+        # In a single exchange, truncation shortens the contents and keeps the role tokens.
         writer.keeps_template_text = len(answers) == 1 and bool(template.tokens)
         takes_system = self._user_with_system(turns) if has_system else None
         for index, turn in enumerate(turns):
@@ -250,7 +250,7 @@ class _PieceWriter:
     def __init__(self, run_texts: dict[str, str], *, trains_all: bool) -> None:
         self.run_texts = run_texts
         self.trains_all = trains_all
-        self.keeps_template_text = False  # truncation may not cut template text of the prompt
+        self.keeps_template_text = False  # whether truncation must keep the prompt's template text
         self.in_completion = False  # whether the section COMPLETION has begun
         self.pieces: list[Piece] = []
 
@@ -263,7 +263,7 @@ class _PieceWriter:
             text: the text, with placeholders.
             slots: for each placeholder of the record's texts, its slot.
             trained: whether the text is trained.
-            kept: whether truncation may not cut it.
+            kept: whether truncation must leave it whole.
         """
         trained = trained or self.trains_all
         for is_slot, value in split_placeholders(text):

@@ -42,15 +42,15 @@ def test_summary() -> None:
     )  # fmt: skip
     assert text.split("\n") == [
         "out: 4 rows in 2 shards, 12,345 tokens, 0.0% of them trained",
-        "  read       8 records (instruction, messages), template qa, at most 2,048 tokens a row",
+        "  read       8 records (instruction, messages), template qa, at most 2,048 tokens per row",
         "  dropped    1 too_long; listed in dropped.jsonl",
         "  rejected   1 invalid_utf8, 2 wrong_type; kept in rejects.jsonl",
         "  truncated  1 row by balanced",
         "  tokenizer  t, vocabulary 50,257, nothing added",
         "  padding    the pad token is <pad>; rows are not padded",
         "  fields     read as output: response in 2",
-        "  boundary   1 row with other ids than if prompt and completion were encoded as one text; "
-        "end prompts without a space, and start completions with it",
+        "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
+        "end prompts without a space, and start completions with one",
         "  control    1 record with a control token's text (<s> in 1), kept as text; if the token "
         "is meant, pass --allow-control '<s>'",
     ]

@@ -73,7 +73,7 @@ def test_same_rows_give_the_same_bytes(tmp_path: Path, name: str) -> None:
 
 @each_format
 def test_damage_is_a_shard_error(tmp_path: Path, name: str) -> None:
-    """Of a file that is cut off, or is something else, only a ``ShardError`` comes."""
+    """A file that is cut off, or is something else, raises only a ``ShardError``."""
     path = tmp_path / "shard"
     save(path, name, many_rows(100))
     data = path.read_bytes()

@@ -25,7 +25,7 @@ def test_resident_memory_grows_with_what_the_process_holds() -> None:
 
 @needs_linux
 def test_resident_memory_is_what_the_kernel_reports() -> None:
-    """In its file: ``VmRSS``, in KiB."""
+    """The value is ``VmRSS`` in the kernel's file, which has it in KiB."""
     with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 - no more memory
         [line] = [line for line in file if line.startswith("VmRSS:")]
     assert abs(resident() - int(line.split()[1]) * 1024) < 16 << 20
@@ -63,7 +63,7 @@ def has_glibc() -> bool:
 @pytest.mark.skipif(not has_glibc(), reason="needs glibc")
 @pytest.mark.parametrize("mode", ["keep", "default"])
 def test_glibc_keeps_freed_buffers_only_if_told_to(mode: str) -> None:
-    """And gives them back when it is told to."""
+    """It also gives them back to the system when it is told to."""
     command = [sys.executable, "-c", FREE_LARGE_BUFFERS, mode]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     kept, left = map(int, done.stdout.split())
@@ -72,7 +72,7 @@ def test_glibc_keeps_freed_buffers_only_if_told_to(mode: str) -> None:
 
 
 def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing fails."""
+    """Without glibc, the two functions do nothing, and nothing fails."""
 
     def no_library(name: None) -> object:
         raise OSError("no C library")

@@ -44,7 +44,7 @@ DEATHS = pytest.mark.parametrize(
 
 
 def test_the_blocks_of_a_killed_worker_are_done_by_another(started: Started) -> None:
-    """Nothing is lost, done twice or out of order."""
+    """No result is lost, given twice or out of order."""
     results = run_blocks(map(block, range(100)), SETTINGS, 2)
     found = rows_of(islice(results, 3))
     for pid in list(started.workers):
@@ -68,7 +68,7 @@ def test_a_block_of_which_two_workers_die_ends_the_run(
 
 
 def test_without_names_the_number_of_the_input_is_named(started: Started) -> None:
-    """The caller need not know the paths."""
+    """If the caller gives no names, the message has the number of the input."""
     started.change = lambda _, command: fake_worker(command, "receive_block()")
     with pytest.raises(
         InternalError, match=r"^input 0: two worker processes died on lines 1 to 1;"
@@ -169,7 +169,7 @@ def test_a_block_with_half_an_answer_is_done_again(
 
 
 def test_a_block_that_takes_too_long_ends_the_run(started: Started) -> None:
-    """If it has a chat template, which may never finish."""
+    """There is a time limit for a block with a chat template, which may never finish."""
     started.change = lambda _, command: fake_worker(command, "receive_block()\ntime.sleep(60)")
     with closing(WorkerPool()) as pool:
         scheduler = Scheduler(CONSTANT_TEMPLATE, NAMES, pool, block_seconds=0.5)
@@ -209,7 +209,7 @@ def test_a_block_without_a_chat_template_may_take_any_time(started: Started) -> 
 def test_workers_that_are_programs_of_their_own_work_too(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on systems other than Linux."""
+    """Workers that are not forked, as on systems other than Linux, give the same results."""
     monkeypatch.setattr(sys, "platform", "darwin")
     assert rows(100) == rows_of(run_blocks(map(block, range(100)), SETTINGS, 3))
     assert len(started) == 3
