@@ -129,6 +129,14 @@ def _say_what_is_discarded(output: OutputFolder, recipe: Recipe, progress: Progr
 
 def _say_notes(job: Plan, progress: Progress) -> None:
     """Tell the user what they should know before the work begins."""
+    for entry in job.recipe.template_arg:
+        key, _, value = entry.partition("=")
+        if value in ("True", "False", "None"):
+            cure = {"None": "null"}.get(value, value.lower())
+            progress.note(
+                f"--template-arg {key}={value} is the text {value!r}. For the value, pass "
+                f"{key}={cure}."
+            )
     limit = job.settings.tokenizer.model_max_length
     if limit is not None and job.settings.max_length > limit:
         progress.note(

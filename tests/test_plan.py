@@ -1,5 +1,6 @@
 """plan: a recipe is resolved, or refused before anything is written."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,21 @@ def test_the_separator(tmp_path: Path) -> None:
         ({"tokenizer": None}, "no tokenizer. Pass --tokenizer with a folder, a tokenizer.json"),
         ({"allow_control": ("<x>",)}, "--allow-control '<x>': tokenizer 'tokenizer' has no such"),
         ({"template": "chatml", "separator": "x"}, "--separator has no place in template 'chatml'"),
+        (
+            {"template": "chatml", "template_arg": ("a=1",)},
+            "--template-arg 'a=1': template 'chatml' takes no arguments, only chat templates in "
+            "Jinja do. Leave it out, or choose another --template.",
+        ),
+        (
+            {"template": "chatml", "date": "2024-01-01"},
+            "--date has no use in template 'chatml': only chat templates in Jinja can write the "
+            "date. Leave it out, or choose another --template.",
+        ),
+        (
+            {"template": "plain", "system": "s"},
+            "--system has no place in template 'plain'. Leave it out, or choose another "
+            "--template.",
+        ),
         ({"template": "tokenizer:other"}, "tokenizer 'tokenizer' has no chat template 'other'"),
         ({"template": "llama3"}, "template 'llama3' needs '<|start_header_id|>', "),
     ],
@@ -48,6 +64,116 @@ def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> N
     with pytest.raises(UsageError) as caught:
         planned(**options)
     assert str(caught.value).startswith(message)
+
+
+TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"
+READS = TURNS + "{% if enable_thinking is defined and enable_thinking %}think{% endif %}"
+NO_SYSTEM = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('No system here') }}{% endif %}"
+)
+LEAVES_OUT = (
+    "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+)
+WITH_TOOLS = "{% if tools %}" + TURNS + "{% else %}" + LEAVES_OUT + "{% endif %}"
+DATED = "{% set day = strftime_now('%d') if strftime_now is defined else '1' %}{{ day }}" + TURNS
+DATE_STRING = "{% if not date_string is defined %}{% set date_string = '1' %}{% endif %}" + TURNS
+DATE_STRING += "{{ date_string }}"
+SYSTEM = {"system": "s"}
+A_DATE = {"date": "2024-01-01"}
+WITHOUT = "Leave it out, or choose another --template."
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        (
+            READS,
+            {"template_arg": ("enable_thinkin=true",)},
+            "--template-arg 'enable_thinkin=true': {} never reads enable_thinkin. Did you mean "
+            "'enable_thinking'?",
+        ),
+        (
+            READS,
+            {"template_arg": ("language=no",)},
+            "--template-arg 'language=no': {} never reads language. It reads enable_thinking.",
+        ),
+        (
+            TURNS,
+            {"template_arg": ("language=no",)},
+            "--template-arg 'language=no': {} never reads language. It takes no arguments.",
+        ),
+        (
+            "{% set x = 1 %}{{ x }}" + TURNS,
+            {"template_arg": ("x=2",)},
+            "--template-arg 'x=2': {} never reads x. It takes no arguments.",
+        ),
+        (
+            TURNS,
+            {"template_arg": ("add_generation_prompt=true",)},
+            "--template-arg 'add_generation_prompt=true': sftprep sets add_generation_prompt "
+            "itself, for each record. Leave it out.",
+        ),
+        (
+            TURNS,
+            {"separator": "x"},
+            "--separator has no place in {}: a chat template writes its own. Leave it out, or use "
+            "--template plain.",
+        ),
+        (TURNS, A_DATE, "--date has no use in {}, which does not ask for the day. Leave it out."),
+        (
+            DATE_STRING,
+            A_DATE,
+            "--date has no use in {}, which does not ask for the day. It reads date_string: pass "
+            "--template-arg date_string=TEXT.",
+        ),
+        (
+            NO_SYSTEM + TURNS,
+            SYSTEM,
+            "--system has no place in {}: it refuses one: No system here. " + WITHOUT,
+        ),
+        (LEAVES_OUT, SYSTEM, "--system has no place in {}: it leaves the prompt out. " + WITHOUT),
+        (READS, {"template_arg": ("enable_thinking=false",)}, ""),
+        (DATE_STRING, {"template_arg": ("date_string=1 May",)}, ""),
+        ("{% set x = x or 'd' %}{{ x }}" + TURNS, {"template_arg": ("x=2",)}, ""),
+        ("{{ bos_token }}" + TURNS, {"template_arg": ("bos_token=<b>",)}, ""),
+        (DATED, A_DATE, ""),
+        (TURNS, SYSTEM, ""),
+        (WITH_TOOLS, SYSTEM, ""),
+        ("{{ messages[0].nothing.at.all }}", SYSTEM, ""),  # it fails without a system prompt too
+        (TURNS, {"separator": ""}, ""),
+    ],
+)
+def test_options_that_a_chat_template_ignores(
+    tmp_path: Path, source: str, options: dict[str, Any], message: str
+) -> None:
+    """An option that a chat template has no use for is refused before anything is read."""
+    path = tmp_path / "own.jinja"
+    path.write_text(source)
+    if not message:
+        planned(template=str(path), **options)
+        return
+    with pytest.raises(UsageError) as caught:
+        planned(template=str(path), **options)
+    assert str(caught.value) == message.format("template 'own.jinja'")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}"
+        "{% endfor %}",
+    ],
+    ids=["endless", "bomb"],
+)
+def test_a_hostile_template_does_no_harm_before_the_run(tmp_path: Path, body: str) -> None:
+    """What is tried with ``--system`` has limits on time and memory; the run then refuses it."""
+    path = tmp_path / "own.jinja"
+    path.write_text(body + TURNS)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    planned(template=str(path), system="s")
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # in KiB
 
 
 def test_missing_tokens_are_named_with_their_flags() -> None:

@@ -43,6 +43,21 @@ def test_progress_is_told_of_all_input(tmp_path: Path) -> None:
     assert progress.read == made.manifest.counts["read"] == 30
 
 
+def test_a_word_that_is_no_value(tmp_path: Path) -> None:
+    """Python's ``False`` is a text for a template, which a note says, and what to pass instead."""
+    template = tmp_path / "own.jinja"
+    template.write_text(
+        "{{ thinking }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
+        "{% endfor %}"
+    )
+    source, progress = SAMPLE_DATA / "messages.jsonl", Recorded()
+    options = {"template": str(template), "template_arg": ("thinking=False",)}
+    prepare(recipe(source, tmp_path / "out", **options), progress=progress)
+    assert progress.notes == [
+        "--template-arg thinking=False is the text 'False'. For the value, pass thinking=false."
+    ]
+
+
 def test_notes_come_before_the_work(tmp_path: Path) -> None:
     """A limit beyond the tokenizer's own is used, and noted."""
     folder = save_folder(byte_hf(["</s>"]), tmp_path / "t", eos_token="</s>", model_max_length=50)
