@@ -32,7 +32,7 @@ LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transfo
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do: the recipe with everything it names found and loaded."""
+    """A recipe, with everything that it names found and loaded."""
 
     recipe: Recipe
     sources: list[Source]
@@ -145,7 +145,7 @@ def settings_of(
 
 
 def is_chat_template(name: str) -> bool:
-    """Return whether a template's name means a chat template: the tokenizer's, or a Jinja file."""
+    """Return True if the name stands for a chat template: the tokenizer's own, or a Jinja file."""
     return name == "tokenizer" or name.startswith("tokenizer:") or name.endswith(".jinja")
 
 
@@ -230,30 +230,34 @@ def check_template_options(
     if isinstance(template, ChatTemplate):
         if recipe.separator:
             raise UsageError(
-                f"--separator has no place in {name}: a chat template writes its own. Leave it "
-                "out, or use --template plain."
+                f"--separator cannot be used: {name} is a chat template, which writes its own "
+                "separators. Remove the option, or use --template plain."
             )
         if recipe.template_arg or recipe.date is not None or recipe.system is not None:
             _check_chat_options(recipe, template, tokenizer)
         return
     if recipe.separator and "separator" not in run_texts(template):
         raise UsageError(
-            f"--separator has no place in {name}. Use --template plain, or a template of your own "
-            "with {separator}."
+            f"--separator cannot be used: {name} does not contain "
+            "{separator}. Use --template plain, or a template of your own that contains it."
         )
     if recipe.template_arg:
         raise UsageError(
-            f"--template-arg {shown(recipe.template_arg[0])}: {name} takes no arguments, only "
-            "chat templates in Jinja do. Leave it out, or choose another --template."
+            f"--template-arg {shown(recipe.template_arg[0])} cannot be used: {name} takes no "
+            "arguments; only Jinja chat templates do. Remove the option, or choose another "
+            "--template."
         )
     if recipe.date is not None:
         raise UsageError(
-            f"--date has no use in {name}: only chat templates in Jinja can write the date. Leave "
-            "it out, or choose another --template."
+            f"--date cannot be used: {name} does not write the date; only Jinja chat templates "
+            f"can. "
+            "Remove the option, or choose another --template."
         )
     if recipe.system is not None and template.system is None and template.user_with_system is None:
         raise UsageError(
-            f"--system has no place in {name}. Leave it out, or choose another --template."
+            f"--system cannot be used: {name} has no place for a system prompt. Remove the option, "
+            f"or "
+            "choose another --template."
         )
 
 
@@ -280,24 +284,24 @@ def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Token
         key = entry.partition("=")[0]
         if key in SET_BY_US:
             raise UsageError(
-                f"--template-arg {shown(entry)}: sftprep sets {key} itself, for each record. Leave "
-                "it out."
+                f"--template-arg {shown(entry)} cannot be used: sftprep sets {key} for each "
+                f"record. "
+                "Remove the option."
             )
         if key not in read:
             others = f"It reads {', '.join(known)}." if known else "It takes no arguments."
             raise UsageError(
-                f"--template-arg {shown(entry)}: {name} never reads {key}. "
+                f"--template-arg {shown(entry)} cannot be used: {name} never reads {key}. "
                 f"{did_you_mean(key, known, others)}"
             )
     if recipe.date is not None and "strftime_now" not in read:
         dates = [key for key in known if "date" in key]
-        cure = (
-            f"It reads {dates[0]}: pass --template-arg {dates[0]}=TEXT" if dates else "Leave it out"
-        )
-        raise UsageError(f"--date has no use in {name}, which does not ask for the day. {cure}.")
+        cure = f"It reads {dates[0]}: pass --template-arg {dates[0]}=TEXT" if dates else "Remove it"
+        raise UsageError(f"--date cannot be used: {name} does not ask for the date. {cure}.")
     if recipe.system is not None and (why := why_no_system_prompt(sandbox)):
         raise UsageError(
-            f"--system has no place in {name}: {why}. Leave it out, or choose another --template."
+            f"--system cannot be used: {name} {why}. Remove the option, or choose another "
+            "--template."
         )
 
 

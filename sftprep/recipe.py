@@ -4,7 +4,7 @@ In     the flags that were given, and perhaps a YAML file with the same names as
 Out    a ``Recipe``: frozen; each value has its declared type and is one that its option allows.
 Keeps  one order of precedence: a flag overrides the file, and the file overrides the default.
 Raises UsageError: an unknown key (with the closest known one), a wrong type, a value that is not
-       allowed, options that do not go together.
+       allowed, or options that cannot be used together.
 
 Each option is declared once, in ``Recipe``, with its default, its help, its group, the values it
 allows and whether it decides what bytes are written. The command line, ``--print-recipe``, the
@@ -33,7 +33,7 @@ from sftprep.strict_yaml import parse_yaml
 from sftprep.text import alternatives, did_you_mean, shown
 
 DEFAULT_MAX_LENGTH = 2048
-MOST_TOKENS = 2**31 - 1
+MOST_TOKENS = 2**64 - 1  # the largest number that JSON parsers agree on
 LEAST_LABEL = -(2**31)  # labels are written as 32-bit integers
 MOST_BYTES = 2**63 - 1
 MOST_WORKERS = 4096
@@ -159,7 +159,7 @@ class Recipe:
     separator: str | None = _option(
         None,
         "Template",
-        "Text between prompt and completion (template plain); may be a special token.",
+        "The text between prompt and completion, for --template plain; it may be a special token.",
     )
     add_token: tuple[str, ...] = _option(
         (),
@@ -171,13 +171,14 @@ class Recipe:
     allow_control: tuple[str, ...] = _option(
         (),
         "Tokenizer",
-        "A control token whose text, if a record holds it, becomes the token. Repeatable.",
+        "A control token whose text in a record is encoded as the token itself. Repeatable.",
         metavar="TOKEN",
     )
     max_length: int | None = _option(
         None,
         "Length and loss",
-        "The longest row, in tokens. [default: 2048, or the tokenizer's limit if that is less]",
+        "The maximum length of a row, in tokens. [default: 2048, or the tokenizer's limit if that "
+        "is less]",
         least=1,
         metavar="N",
         most=MOST_TOKENS,
@@ -209,7 +210,7 @@ class Recipe:
     per_turn: bool = _option(
         False,
         "Length and loss",
-        "Make one example for each answer, with the prompt that inference would see.",
+        "Make one example for each answer, with the prompt that the model sees at inference.",
     )
     ignore_index: int = _option(
         -100,
@@ -251,7 +252,7 @@ class Recipe:
     max_line_bytes: str = _option(
         "64MiB",
         "Input",
-        "The longest record, in bytes; a longer one is a bad record.",
+        "The maximum size of a record, in bytes; a larger one is a bad record.",
         metavar="SIZE",
         takes_number=True,
     )
@@ -304,8 +305,8 @@ class Recipe:
     resume: bool = _option(
         False,
         "Run",
-        "Continue where an interrupted run with these options stopped; build a damaged dataset "
-        "again.",
+        "Continue where an interrupted run with these options stopped, or rebuild a damaged "
+        "dataset.",
         decides_bytes=False,
     )
 
@@ -349,7 +350,7 @@ class Recipe:
         return {option.name: values[option.name] for option in options() if option.decides_bytes}
 
     def to_yaml(self) -> str:
-        """Write the recipe as a YAML file that gives the same result."""
+        """Return the recipe as the text of a YAML file, from which the same recipe is read."""
         import yaml
 
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
@@ -401,7 +402,7 @@ UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def parse_size(text: str, name: str = "shard_size") -> int:
-    """Return a size with a unit in bytes; ``name`` is the option that has it, for the error.
+    """Convert a size with a unit to bytes; ``name`` is the option, for the error message.
 
     >>> parse_size("64MiB"), parse_size("500 kB")
     (67108864, 500000)
@@ -475,16 +476,16 @@ def _load_file(path: str) -> dict[str, Any]:
 
 
 KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
-    str: ((str,), "text"),
+    str: ((str,), "a string"),
     int: ((int,), "a whole number"),
     bool: ((bool,), "true or false"),
-    tuple[str, ...]: ((list, tuple), "a list of texts"),
+    tuple[str, ...]: ((list, tuple), "a list of strings"),
 }
-"""Declared type -> the types that a value may have, and their name in an error."""
+"""Declared type -> the types that a value may have, and their name in an error message."""
 
 
 def _typed(option: Option, value: Any) -> Any:
-    """Return ``value`` if it has the declared type. Only a list is converted: to a tuple."""
+    """Return ``value`` if it has the declared type; convert a list to a tuple."""
     kind = option.type
     if kind not in KINDS:  # X | None
         if value is None:
@@ -499,7 +500,7 @@ def _typed(option: Option, value: Any) -> Any:
         value = value.isoformat()
     types, words = KINDS[kind]
     if option.takes_number:
-        words = "text or a whole number below 2^63"
+        words = "a string or a whole number below 2^63"
     wrong = not isinstance(value, types) or (isinstance(value, bool) and bool not in types)
     if wrong or (isinstance(value, list | tuple) and not all(isinstance(x, str) for x in value)):
         raise UsageError(f"{option.flag} is {shown(value)}; expected {words}.")

@@ -39,21 +39,25 @@ def test_the_separator(tmp_path: Path) -> None:
         ({"inputs": ()}, "no input. Name files, globs or folders, or - for standard input."),
         ({"tokenizer": None}, "no tokenizer. Pass --tokenizer with a folder, a tokenizer.json"),
         ({"allow_control": ("<x>",)}, "--allow-control '<x>': tokenizer 'tokenizer' has no such"),
-        ({"template": "chatml", "separator": "x"}, "--separator has no place in template 'chatml'"),
+        (
+            {"template": "chatml", "separator": "x"},
+            "--separator cannot be used: template 'chatml' does not contain {separator}",
+        ),
         (
             {"template": "chatml", "template_arg": ("a=1",)},
-            "--template-arg 'a=1': template 'chatml' takes no arguments, only chat templates in "
-            "Jinja do. Leave it out, or choose another --template.",
+            "--template-arg 'a=1' cannot be used: template 'chatml' takes no arguments; only Jinja "
+            "chat templates do. Remove the option, or choose another --template.",
         ),
         (
             {"template": "chatml", "date": "2024-01-01"},
-            "--date has no use in template 'chatml': only chat templates in Jinja can write the "
-            "date. Leave it out, or choose another --template.",
+            "--date cannot be used: template 'chatml' does not write the date; only Jinja chat "
+            "templates can. Remove the option, or choose another --template.",
         ),
         (
             {"template": "plain", "system": "s"},
-            "--system has no place in template 'plain'. Leave it out, or choose another "
-            "--template.",
+            "--system cannot be used: template 'plain' has no place for a system prompt. Remove "
+            "the "
+            "option, or choose another --template.",
         ),
         ({"template": "tokenizer:other"}, "tokenizer 'tokenizer' has no chat template 'other'"),
         ({"template": "llama3"}, "template 'llama3' needs '<|start_header_id|>', "),
@@ -80,7 +84,7 @@ DATE_STRING = "{% if not date_string is defined %}{% set date_string = '1' %}{% 
 DATE_STRING += "{{ date_string }}"
 SYSTEM = {"system": "s"}
 A_DATE = {"date": "2024-01-01"}
-WITHOUT = "Leave it out, or choose another --template."
+WITHOUT = "Remove the option, or choose another --template."
 
 
 @pytest.mark.parametrize(
@@ -89,49 +93,56 @@ WITHOUT = "Leave it out, or choose another --template."
         (
             READS,
             {"template_arg": ("enable_thinkin=true",)},
-            "--template-arg 'enable_thinkin=true': {} never reads enable_thinkin. Did you mean "
+            "--template-arg 'enable_thinkin=true' cannot be used: {} never reads enable_thinkin. "
+            "Did you mean "
             "'enable_thinking'?",
         ),
         (
             READS,
             {"template_arg": ("language=no",)},
-            "--template-arg 'language=no': {} never reads language. It reads enable_thinking.",
+            "--template-arg 'language=no' cannot be used: {} never reads language. It reads "
+            "enable_thinking.",
         ),
         (
             TURNS,
             {"template_arg": ("language=no",)},
-            "--template-arg 'language=no': {} never reads language. It takes no arguments.",
+            "--template-arg 'language=no' cannot be used: {} never reads language. It takes no "
+            "arguments.",
         ),
         (
             "{% set x = 1 %}{{ x }}" + TURNS,
             {"template_arg": ("x=2",)},
-            "--template-arg 'x=2': {} never reads x. It takes no arguments.",
+            "--template-arg 'x=2' cannot be used: {} never reads x. It takes no arguments.",
         ),
         (
             TURNS,
             {"template_arg": ("add_generation_prompt=true",)},
-            "--template-arg 'add_generation_prompt=true': sftprep sets add_generation_prompt "
-            "itself, for each record. Leave it out.",
+            "--template-arg 'add_generation_prompt=true' cannot be used: sftprep sets "
+            "add_generation_prompt for each record. Remove the option.",
         ),
         (
             TURNS,
             {"separator": "x"},
-            "--separator has no place in {}: a chat template writes its own. Leave it out, or use "
-            "--template plain.",
+            "--separator cannot be used: {} is a chat template, which writes its own separators. "
+            "Remove the option, or use --template plain.",
         ),
-        (TURNS, A_DATE, "--date has no use in {}, which does not ask for the day. Leave it out."),
+        (TURNS, A_DATE, "--date cannot be used: {} does not ask for the date. Remove it."),
         (
             DATE_STRING,
             A_DATE,
-            "--date has no use in {}, which does not ask for the day. It reads date_string: pass "
+            "--date cannot be used: {} does not ask for the date. It reads date_string: pass "
             "--template-arg date_string=TEXT.",
         ),
         (
             NO_SYSTEM + TURNS,
             SYSTEM,
-            "--system has no place in {}: it refuses one: No system here. " + WITHOUT,
+            "--system cannot be used: {} refuses a system prompt: No system here. " + WITHOUT,
         ),
-        (LEAVES_OUT, SYSTEM, "--system has no place in {}: it leaves the prompt out. " + WITHOUT),
+        (
+            LEAVES_OUT,
+            SYSTEM,
+            "--system cannot be used: {} does not write a system prompt. " + WITHOUT,
+        ),
         (READS, {"template_arg": ("enable_thinking=false",)}, ""),
         (DATE_STRING, {"template_arg": ("date_string=1 May",)}, ""),
         ("{% set x = x or 'd' %}{{ x }}" + TURNS, {"template_arg": ("x=2",)}, ""),

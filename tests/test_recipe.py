@@ -207,11 +207,11 @@ def test_no_file(tmp_path: Path) -> None:
         ({"max_length": True}, "--max-length is true; expected a whole number."),
         ({"overwrite": "yes"}, "--overwrite is 'yes'; expected true or false."),
         ({"overwrite": 1}, "--overwrite is 1; expected true or false."),
-        ({"template": 5}, "--template is 5; expected text."),
-        ({"template": None}, "--template is null; expected text."),
-        ({"field": "a=b"}, "--field is 'a=b'; expected a list of texts."),
-        ({"field": [1]}, "--field is a list of 1 item; expected a list of texts."),
-        ({"system": ["a"]}, "--system is a list of 1 item; expected text."),
+        ({"template": 5}, "--template is 5; expected a string."),
+        ({"template": None}, "--template is null; expected a string."),
+        ({"field": "a=b"}, "--field is 'a=b'; expected a list of strings."),
+        ({"field": [1]}, "--field is a list of 1 item; expected a list of strings."),
+        ({"system": ["a"]}, "--system is a list of 1 item; expected a string."),
         ({"max_length": 0}, "--max-length is 0; expected 1 or more."),
         ({"workers": -1}, "--workers is -1; expected 1 or more."),
         (
@@ -259,14 +259,14 @@ def test_refused(options: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_length": 2**31}, "--max-length is 2147483648; expected 2,147,483,647 or less."),
+        ({"max_length": 2**64}, f"--max-length is {2**64}; expected {2**64 - 1:,} or less."),
         ({"workers": 10**26}, f"--workers is {10**26}; expected 4,096 or less."),
         ({"max_expansion": 2**63}, f"--max-expansion is {2**63}; expected {2**63 - 1:,} or less."),
         (
             {"ignore_index": -(2**31) - 1},
             "--ignore-index is -2147483649; expected -2,147,483,648 or more.",
         ),
-        ({"max_length": 16**5000}, "--max-length is a very large number; expected 2,147,483,647 "),
+        ({"max_length": 16**5000}, "--max-length is a very large number; expected 18,446,"),
         (
             {"shard_size": "9" * 5000},
             f"--shard-size is '{'9' * 78}…; expected less than 2^63 bytes. Use a smaller number.",
@@ -277,10 +277,13 @@ def test_refused(options: dict[str, Any], message: str) -> None:
         ),
         (
             {"max_line_bytes": 2**63},
-            f"--max-line-bytes is {2**63}; expected text or a whole number below 2^63.",
+            f"--max-line-bytes is {2**63}; expected a string or a whole number below 2^63.",
         ),
-        ({"max_rejects": 1.5}, "--max-rejects is 1.5; expected text or a whole number below 2^63."),
-        ({"max_rejects": True}, "--max-rejects is true; expected text or a whole number "),
+        (
+            {"max_rejects": 1.5},
+            "--max-rejects is 1.5; expected a string or a whole number below 2^63.",
+        ),
+        ({"max_rejects": True}, "--max-rejects is true; expected a string or a whole number "),
         (
             {"max_rejects": "9" * 5000, "on_error": "quarantine"},
             f"--max-rejects is '{'9' * 78}…; expected a number or a percentage, e.g. 100 or 0.1%.",
@@ -297,7 +300,7 @@ def test_refused(options: dict[str, Any], message: str) -> None:
         ),
         (
             {"system": datetime.date(2024, 2, 29)},
-            "--system is the date 2024-02-29; expected text.",
+            "--system is the date 2024-02-29; expected a string.",
         ),
         ({"field": ("prompt=a", "prompt=b")}, "--field gives the name of prompt twice. Keep one."),
         ({"template_arg": ("a=1", "a=2")}, "--template-arg gives a twice. Keep one."),

@@ -51,7 +51,7 @@ def test_a_word_that_is_no_value(tmp_path: Path) -> None:
         "{% endfor %}"
     )
     source, progress = SAMPLE_DATA / "messages.jsonl", Recorded()
-    options = {"template": str(template), "template_arg": ("thinking=False",)}
+    options: dict[str, Any] = {"template": str(template), "template_arg": ("thinking=False",)}
     prepare(recipe(source, tmp_path / "out", **options), progress=progress)
     assert progress.notes == [
         "--template-arg thinking=False is the text 'False'. For the value, pass thinking=false."

@@ -8,8 +8,8 @@ Keeps  memory bounded by a few thousand rows per worker. Rows are checked even i
 Never  trusts the dataset: it opens nothing outside the folder, follows no symbolic link and
        unpickles nothing. A damaged or hostile dataset gives problems, never a crash.
 Raises NoInputError: there is no dataset, or an input does not exist. UsageError: the template file
-       cannot be read, or the number of workers is out of range. StorageError: the operating system
-       failed to read.
+       cannot be read, or the number of workers is out of range. StorageError: a file of the
+       dataset or an input cannot be read.
 """
 
 import hashlib
@@ -52,7 +52,7 @@ def verify(
         template: a file that should be the template the dataset was built with.
         workers: how many threads check shards, and how many processes rebuild rows; None for one
             per core.
-        progress: receives reports on how far the check is; None for no reports.
+        progress: receives reports on the progress of the check; None for no reports.
     """
     if workers is not None:
         check_range("--workers", workers, 1, MOST_WORKERS)

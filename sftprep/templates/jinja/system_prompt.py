@@ -1,7 +1,8 @@
 """Find out if a chat template has a place for a system prompt, by rendering small conversations.
 
 In     a ``Sandbox`` with the template.
-Out    the reason why a system prompt has no place, or "" if it has one or if that is not certain.
+Out    what the template does with a system prompt instead of writing it; "" if it writes it, or if
+       that is not certain.
 Never  takes more than a few seconds and ``SPARE_BYTES`` of memory, whatever the template does.
 """
 
@@ -29,7 +30,7 @@ EXCHANGE: list[dict[str, Any]] = [
 
 
 def why_no_system_prompt(sandbox: Sandbox) -> str:
-    """Return why the template has no place for a system prompt; "" if it may have one.
+    """Return what the template does instead of writing a system prompt; "" if it may write one.
 
     A template has no place for it if it renders a conversation, and refuses the same conversation
     with a system prompt or leaves the prompt out, with and without tools.
@@ -46,11 +47,11 @@ def why_no_system_prompt(sandbox: Sandbox) -> str:
         except RecordError as error:
             if error.reason != "template_refused":
                 return ""
-            reasons.append(f"it refuses one: {error.problem.partition(': ')[2]}")
+            reasons.append(f"refuses a system prompt: {error.problem.partition(': ')[2]}")
         except TemplateError:
             return ""
         else:
             if PROBE in text:
                 return ""
-            reasons.append("it leaves the prompt out")
+            reasons.append("does not write a system prompt")
     return reasons[0]
