@@ -57,7 +57,9 @@ def _cuts(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
     if counts["truncated"]:
         how = manifest.recipe["truncation"]
-        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}")
+        lost = counts["truncated_trained"]
+        what = f"; {lost:,} of them lost trained tokens" if lost else ""
+        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}{what}")
     if counts["shortened"]:
         lines.append(
             f"  shortened  {number(counts['shortened'], 'conversation')} by "

@@ -62,6 +62,11 @@ class Characters:
         """One token per character."""
         return len(text)
 
+    def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:
+        """One token per character."""
+        starts = np.arange(len(text))
+        return np.array(list(map(ord, text)), np.int32), np.stack([starts, starts + 1], axis=1)
+
     def adds_space_after(self, token: AddedToken) -> bool:
         """Only ``<s>`` is followed by a text of its own."""
         return token.content == "<s>"
@@ -81,7 +86,7 @@ PIECES = {
 
 def builder(encoder: Characters, *, joint: bool = False) -> RowBuilder:
     """A builder for the shapes above."""
-    return RowBuilder(encoder, PIECES.__getitem__, CONTROLS, joint=joint, with_sections=False)
+    return RowBuilder(encoder, PIECES.__getitem__, CONTROLS, joint=joint, sections_over=None)
 
 
 def ids(text: str) -> list[int]:
@@ -147,7 +152,7 @@ def test_shapes_are_compiled_once_until_they_are_forgotten() -> None:
         asked.append(shape)
         return pieces[shape]
 
-    made = RowBuilder(Characters(), note, CONTROLS, joint=False, with_sections=False)
+    made = RowBuilder(Characters(), note, CONTROLS, joint=False, sections_over=None)
     record = Rendered(0, ("q", "r"))
     made.build([record, record])
     made.build([record])
@@ -201,7 +206,7 @@ def built(
         lambda _: pieces,
         tokenizer.controls,
         joint=joint,
-        with_sections=False,
+        sections_over=None,
     )
     return rows_of(made.build([Rendered(0, c) for c in contents]).batch)
 
