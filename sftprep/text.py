@@ -6,8 +6,8 @@ from collections.abc import Iterable
 def shown(value: object, limit: int = 80) -> str:
     """Return a value from the data for a message: quoted, escaped, and at most ``limit`` long.
 
-    Control characters, such as those of terminal escape sequences, are written as escapes. Of an
-    object or a list only the size is given.
+    Control characters, such as those of terminal escape sequences, are written as escapes. For an
+    object or a list, only the size is given.
 
     >>> shown("function")
     "'function'"
@@ -50,8 +50,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
     Args:
         name: a name that is not known.
-        known: the names that are.
-        otherwise: the sentence to return where no known name is close.
+        known: the known names.
+        otherwise: the sentence to return if no known name is close.
 
     >>> did_you_mean("mesages", ["messages", "sharegpt"], "Choose another.")
     "Did you mean 'messages'?"

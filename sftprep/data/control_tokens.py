@@ -1,8 +1,8 @@
 """The tokenizer's control tokens, and how they are found in a template's text.
 
-A *control token* is every added token that is not plain white space, whether the tokenizer flags
-it as special or not: DeepSeek's ``<｜User｜>`` is not flagged. Only templates place control tokens;
-the text of a record never becomes one.
+A *control token* is any added token that is not plain white space. The tokenizer need not flag it
+as special: DeepSeek's ``<｜User｜>``, for example, is not flagged. Only a template can put control
+tokens into a row; the text of a record never becomes one.
 """
 
 import re
@@ -32,7 +32,7 @@ class ControlTokens:
     def __init__(self, tokens: Sequence[AddedToken]) -> None:
         self._passes = [
             {t.content: t for t in tokens if t.normalized == normalized}
-            for normalized in (False, True)  # HF looks for normalized tokens in the remaining text
+            for normalized in (False, True)  # HF finds these last, in the text that is left
         ]
 
     def split(self, text: str) -> list[str | AddedToken]:

@@ -1,9 +1,9 @@
 """Decompresses gzip, zstd, bzip2 and xz.
 
-In     a ``StoredStream``. Its first bytes say how it is compressed; the file's name does not count.
+In     a ``StoredStream``. Its first bytes say how it is compressed; the file's name is ignored.
 Out    a stream of the uncompressed bytes, decompressed as it is read.
 Never  ends early without an error: data that is cut off, damaged, or not compressed although the
-       name says so is refused. So is data that expands too much or needs too much memory.
+       name says so is refused, as is data that expands too much or needs too much memory.
 Raises DataError; OSError, which ``read_error`` turns into a DataError or a StorageError.
 """
 
@@ -90,7 +90,7 @@ def read_error(path: str, error: OSError, stored_bytes: int) -> StorageError | D
 
 
 class _ExpansionGuard(io.RawIOBase):
-    """Passes a decompressor's bytes on, as long as they are not too many for what was stored."""
+    """Passes a decompressor's bytes on, and raises if a few stored bytes become too many."""
 
     def __init__(self, plain: Readable, stored: StoredStream, path: str, limits: Limits) -> None:
         super().__init__()

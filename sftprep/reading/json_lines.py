@@ -3,7 +3,7 @@
 In     the bytes of each record, without line ends.
 Out    a dict for each record, a ``RecordError`` for a bad one, None for a blank line.
 
-The records of a block are checked together. Only if that fails is each of them parsed by itself.
+The records of a block are parsed together. If one may be bad, each is parsed separately.
 """
 
 from collections.abc import Sequence

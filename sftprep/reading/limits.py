@@ -1,4 +1,4 @@
-"""Limits on what input may demand. This module imports nothing else of sftprep."""
+"""Limits on the memory and disk space that input may use. Imports nothing else of sftprep."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ MAX_EXPANSION = 200
 
 
 class Limits(NamedTuple):
-    """What input may demand in memory and disk."""
+    """How much memory and disk space input may use."""
 
     line: int = 64 << 20  # the most bytes of a record
     expansion: int = MAX_EXPANSION  # the most bytes that one compressed byte may become

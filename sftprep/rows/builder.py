@@ -1,10 +1,10 @@
-"""Build the rows of a block: lay out the rendered records, have their runs encoded, assemble.
+"""Build the rows of a block: find each record's layout, encode its runs, and assemble the row.
 
 In     rendered records: their shapes and contents.
 Out    a ``Batch`` with one row per record, in order and before truncation; the rows with an unclean
-       chain; and the rows in which text became a control token (none, unless the tokenizer is at
-       fault).
-Keeps  one layout per shape, compiled when the shape first occurs.
+       chain; and the rows in which text became a control token, which happens only if the tokenizer
+       has a fault.
+Keeps  the layouts of a shape, compiled when they are first needed.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class Built(NamedTuple):
     """The rows of a block."""
 
     batch: Batch
-    unclean: Mask  # bool[rows]: whether the row holds an unclean chain
+    unclean: Mask  # bool[rows]: True if the row has an unclean chain, see ``EncodedRuns``
     leaks: frozenset[int]  # the rows in which text became a control token
 
 
@@ -36,9 +36,9 @@ class RowBuilder:
         encoder: encodes the runs.
         pieces: returns the pieces of a shape.
         controls: the tokenizer's control tokens, by text.
-        joint: whether the text on both sides of a loss boundary is encoded as one.
-        sections_over: the length over which truncation will need ``Batch.section`` of a row; None
-            if it needs none.
+        joint: True if the texts on both sides of a loss boundary may be encoded as one text.
+        sections_over: the row length over which truncation needs ``Batch.section``; None if it
+            never does.
     """
 
     def __init__(
@@ -60,9 +60,9 @@ class RowBuilder:
             adds_space_after=encoder.adds_space_after,
             count_tokens=encoder.count_tokens,
         )
-        self._numbers: dict[tuple[int, Demoted], int] = {}
+        self._numbers: dict[tuple[int, Demoted], int] = {}  # shape, demoted tokens -> layout
         self._layouts: list[Layout] = []
-        self._table: LayoutTable | None = None  # None after a layout was added
+        self._table: LayoutTable | None = None  # None if a layout was added since it was built
 
     def build(self, rendered: Sequence[Rendered], *, with_sections: bool = True) -> Built:
         """Build one row per record.
@@ -96,7 +96,7 @@ class RowBuilder:
         return self._table
 
     def _layouts_of(self, rendered: Sequence[Rendered]) -> Offsets:
-        """Return int64[records]: the number of each record's layout; compile the new ones."""
+        """Return int64[records]: the number of each record's layout; compile new layouts."""
         shapes = [record.shape for record in rendered]
         numbers = {shape: self._number(shape, NOTHING_DEMOTED) for shape in set(shapes)}
         layouts: Offsets = np.array([numbers[shape] for shape in shapes], np.int64)
@@ -106,7 +106,7 @@ class RowBuilder:
         return layouts
 
     def _number(self, shape: int, demoted: Demoted) -> int:
-        """Return the number of a layout; compile it if it is new."""
+        """Return the number of a shape's layout; compile the layout if it is new."""
         key = (shape, demoted)
         if key not in self._numbers:
             self._layouts.append(self._compiler.layout(self._pieces(shape), demoted))
@@ -115,7 +115,7 @@ class RowBuilder:
         return self._numbers[key]
 
     def _number_for(self, record: Rendered, number: int) -> int:
-        """Return the layout in which all tokens that this record's contents demote are text."""
+        """Return the number of the layout in which all tokens that the record demotes are text."""
         demoted = NOTHING_DEMOTED
         while more := self._layouts[number].demoted(record.contents):
             demoted |= more
@@ -148,7 +148,7 @@ class RowBuilder:
         if len(numbers) == 1:
             return self._layouts[numbers[0]].texts(contents)
         texts: list[str] = []
-        places = []  # of each text: its place in the result
+        places = []  # the index in the result of each text
         for number in numbers:
             rows = np.flatnonzero(layouts == number)
             layout = self._layouts[number]
@@ -191,7 +191,7 @@ class RowBuilder:
                 batch.section[start : start + tokens] = sections
 
     def _leaks(self, ids: Ragged, run_offsets: Offsets) -> frozenset[int]:
-        """Return the rows in which text became a control token, which is checked for every id."""
+        """Return the rows in which text became a control token; check every id."""
         places = self._encoder.forbidden_in(ids.values)
         if not len(places):
             return frozenset()

@@ -1,11 +1,11 @@
-"""Builds a ``Chat`` for a model's own chat template; what the schemas' chat forms share.
+"""Builds a ``Chat`` for a model's own chat template: code that several schemas share.
 
 Keeps  texts, tool schemas and arguments as they are, including the order of keys.
 Raises RecordError: ``bad_turn_order``, ``bad_tool_call``, ``empty_completion``, ``missing_field``,
        ``wrong_type``, or what ``strict_json`` finds in JSON text.
 
-The template itself decides which order of messages it accepts. Checked here is only what sftprep
-needs: the last message is an answer, and a tool result can belong to a call.
+The template itself decides which order of messages it accepts. This module checks only what sftprep
+needs: the last message is an answer, and each tool result can belong to a call.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def build_chat(
 
 
 def with_system_message(chat: Chat, system: str) -> Chat:
-    """Return the chat with a system message put first."""
+    """Return the chat with a system message in front of its other messages."""
     message = {"role": "system", "content": system}
     return Chat(
         [message, *chat.messages], chat.tools, (None, *chat.train), chat.size + _size(message)
@@ -53,7 +53,7 @@ def with_system_message(chat: Chat, system: str) -> Chat:
 
 
 def check_tool_calls(value: object, where: str) -> list[dict[str, Any]]:
-    """Return a message's tool calls, without the keys that have no value."""
+    """Check a message's tool calls; return them without the keys whose value is null."""
     if not isinstance(value, list):
         raise wrong_type(where, value, "a list")
     calls = []
@@ -71,7 +71,7 @@ def check_tool_calls(value: object, where: str) -> list[dict[str, Any]]:
 
 
 def _tools(value: object) -> list[Any] | None:
-    """Return the tools, each as ``{"type": "function", "function": ...}``; None without tools."""
+    """Return tools, each as ``{"type": "function", "function": ...}``; None if it has none."""
     if isinstance(value, str):
         value = parse_json_text(value, "tools") if value.strip() else None
     if value is None or value in ([], {}):
@@ -85,7 +85,7 @@ def _tools(value: object) -> list[Any] | None:
 
 
 def _check_messages(messages: list[dict[str, Any]], name: str) -> None:
-    """Require a last message from the assistant, and no empty answer."""
+    """Require that the last message is the assistant's, and that no answer is empty."""
     if not messages:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
     if messages[-1]["role"] != "assistant":

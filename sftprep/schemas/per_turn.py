@@ -21,7 +21,7 @@ def per_turn(dialogue: D) -> list[D]:
 
 
 def _example(dialogue: D, index: int) -> D:
-    """Return the turns up to ``index``, the only answer among them that is trained."""
+    """Return the turns up to ``index``; the last one is the only answer that may be trained."""
     example = dialogue.until(index)
     flags = [
         False if role == "assistant" else flag

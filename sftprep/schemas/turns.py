@@ -48,7 +48,7 @@ def conversation_of_turns(
         name: the name of the list's field in the data.
         role_field: the name of the role's field in each turn.
         text_field: the name of the text's field in each turn.
-        roles: the roles as the data writes them, each with the role that it means.
+        roles: maps each role as the data writes it to the role that it means.
     """
     if record.get("tools"):
         raise RecordError(

@@ -36,7 +36,7 @@ REQUIRED_PLACEHOLDERS = {
     "user_with_system": {"content", "system"},
     "body": {"content"},
 }
-"""For each key, the record's texts that it must have a placeholder for; other keys take none."""
+"""For each key, the texts of the record that need a placeholder in it; other keys take none."""
 
 
 def builtin_names() -> list[str]:
@@ -54,10 +54,10 @@ def load_template(name: str) -> Template:
             raise TemplateError(f"no template {shown(name)}, and no such file. {hint}")
     data = path.read_bytes()
     try:
-        import yaml  # late, because worker processes receive templates that are already parsed
+        import yaml  # late: worker processes receive parsed templates and never need it
 
         value = yaml.safe_load(data.decode())
-    except Exception as error:  # safe_load lets any exception of its constructors through
+    except Exception as error:  # safe_load does not catch the exceptions of its constructors
         reason = " ".join(str(error).split())
         raise TemplateError(f"{path}: not valid YAML: {reason}. Correct the file.") from error
     return parse_template(value, name=path.stem, where=str(path), data=data)
@@ -82,7 +82,9 @@ def parse_template(value: object, *, name: str, where: str, data: bytes = b"") -
     entries = {**value, **assistant}
     for key in ("user", "body"):
         if not entries.get(key):
-            raise TemplateError(f"{where}: {key} is missing. Add the text of such a turn.")
+            raise TemplateError(
+                f"{where}: {key} is missing. Add it: a template needs user and assistant.body."
+            )
     checked = {key: _checked(key, entry, where) for key, entry in entries.items()}
     sha256 = hashlib.sha256(data).hexdigest()
     template = Template(name=name, sha256=sha256, text=data.decode(), **checked)

@@ -29,7 +29,7 @@ class _Outline(NamedTuple):
     """What all conversations with the same turns have in common."""
 
     shape: int
-    edits: tuple[Edit, ...]  # applied to the contents of each of them, in this order
+    edits: tuple[Edit, ...]  # applied in this order to each conversation's contents
 
 
 class TemplateRenderer:
@@ -37,7 +37,7 @@ class TemplateRenderer:
 
     Args:
         template: the template.
-        bos, eos: the tokenizer's BOS and EOS tokens, "" where it has none.
+        bos, eos: the tokenizer's BOS and EOS tokens, "" if it has none.
         implicit_bos: whether the tokenizer itself adds a BOS at the start of a text.
         separator: the text for ``{separator}``.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
@@ -68,7 +68,7 @@ class TemplateRenderer:
         self._pieces: list[tuple[Piece, ...]] = []  # indexed by shape
         self._writes_bos = template.bos == "always"
         self._implicit_bos = template.bos == "auto" and implicit_bos
-        # Data that may write these two tokens itself does not get them twice.
+        # If data may hold these two tokens as control tokens, a row must not get them twice.
         terminator = _text_around_content(template.body, self._run_texts)
         self._repeatable_end = terminator if terminator in allowed else ""
         has_bos = self._writes_bos or self._implicit_bos
@@ -101,7 +101,7 @@ class TemplateRenderer:
     def forget(self) -> bool:
         """Drop all shapes if there are more than ``most_shapes`` different turn sequences.
 
-        Most data has a few; long conversations with a train flag on each turn can have many.
+        Most datasets have a few; long conversations with a train flag on each turn can have many.
         """
         if len(self._outlines) <= self._most_shapes:
             return False
@@ -134,8 +134,8 @@ class TemplateRenderer:
     def _with_train(self, turns: Turns) -> Turns:
         """Decide for each turn whether it is trained.
 
-        A turn's own flag can take it out of the training, but cannot bring in a turn that
-        ``--train-on`` leaves out.
+        A turn's own flag can exclude it from training, but cannot include a turn that
+        ``--train-on`` excludes.
         """
         last = len(turns) - 1
         return tuple(
@@ -156,7 +156,7 @@ class TemplateRenderer:
         return self._shapes[key]
 
     def _default_system(self, turns: Turns) -> str | None:
-        """Return the template's system prompt for a record that has none; None: do not add one."""
+        """Return the system prompt to add to a record that has none; None to add nothing."""
         template = self.template
         if turns[0].role == "system":
             if template.system is None and template.user_with_system is None:
@@ -209,10 +209,11 @@ class TemplateRenderer:
         self._compose_bos(writer)
         has_system = turns[0].role == "system"
         if has_system and template.system is not None:
-            # Without role tokens, a default system prompt is template text like any other.
-            kept = bool(template.tokens) or not default_system
+            # A bare default system prompt in a plain text is cut like the template's other text.
+            is_turn = bool(template.tokens) or template.system.strip() != "{content}"
+            kept = is_turn or not default_system
             writer.write(template.system, {"content": content_slot(0)}, kept=kept)
-        # Truncation takes from the contents of a single exchange, not from the role tokens.
+        # In a single exchange, truncation shortens the contents and keeps the role tokens.
         writer.keeps_template_text = len(answers) == 1 and bool(template.tokens)
         takes_system = self._user_with_system(turns) if has_system else None
         for index, turn in enumerate(turns):
@@ -274,7 +275,7 @@ class _PieceWriter:
     def __init__(self, run_texts: dict[str, str], *, trains_all: bool) -> None:
         self.run_texts = run_texts
         self.trains_all = trains_all
-        self.keeps_template_text = False  # truncation may not cut template text of the prompt
+        self.keeps_template_text = False  # whether truncation must keep the prompt's template text
         self.in_completion = False  # whether the section COMPLETION has begun
         self.pieces: list[Piece] = []
 
@@ -292,8 +293,8 @@ class _PieceWriter:
             text: the text, with placeholders.
             slots: for each placeholder of the record's texts, its slot.
             trained: whether the text is trained.
-            kept: whether truncation may not cut it, or which parts of it: their indexes, where each
-                placeholder and each text between placeholders is a part.
+            kept: whether truncation must leave it whole; or the indexes of the parts that it must
+                leave whole, where each placeholder and each text between two of them is a part.
         """
         trained = trained or self.trains_all
         for index, (is_slot, value) in enumerate(split_placeholders(text)):

@@ -30,7 +30,7 @@ class Template:
     text: str = ""  # the file's whole text
     description: str = ""
     source: str = ""  # where the format was published
-    bos: str = "auto"  # auto: if the tokenizer itself adds a BOS; always; never
+    bos: str = "auto"  # the BOS: auto (if the tokenizer itself adds one), always or never
     tokens: tuple[str, ...] = ()  # each of them must be a single token of the tokenizer
     trim: tuple[str, ...] = ()  # the roles whose contents lose their outer white space
     system: str | None = None  # a system turn; None: the template has no system turn
@@ -62,7 +62,7 @@ def split_placeholders(text: str, where: str = "template") -> Iterator[tuple[boo
 
     Args:
         text: a template's text.
-        where: what to call the text in an error.
+        where: the text's name in error messages.
 
     Raises:
         TemplateError: a brace is neither doubled nor part of a placeholder.

@@ -12,7 +12,7 @@ Tables  ``DIVERGENT`` holds the 4,803 code points that are new in Unicode 17, wh
         tokenizer that ignores classes of characters (SentencePiece with byte fallback).
         ``DIVERGENT_NFC`` holds the code points that only one library reorders, composes or
         decomposes for NFC: marks added since Unicode 10, and letters that start a pair which
-        composes since then. They matter for tokenizers with an NFC normalizer, the only Unicode
+        has composed since then. They matter for tokenizers with an NFC normalizer, the only Unicode
         normalizer that gigatoken supports for byte-level tokenizers.
 Method  ``tests/conformance/find_divergent.py`` tried all 1,112,064 code points in about forty
         contexts, with each of the eleven ways to split that gigatoken supports, on a vocabulary in
@@ -28,7 +28,7 @@ Limits  The tables are about Unicode only. Other differences between the two lib
         on the tokenizer: see ``gigatoken_support``.
 
 Except for U+0295, a letter of the phonetic alphabet, all of these code points were assigned in
-Unicode 10 or later, so they are rare. Sending a text to HF without need only costs time.
+Unicode 10 or later, so they are rare. Encoding a text by HF needlessly only costs time.
 """
 
 from functools import cache

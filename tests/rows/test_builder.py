@@ -68,11 +68,11 @@ class Characters:
         return np.array(list(map(ord, text)), np.int32), np.stack([starts, starts + 1], axis=1)
 
     def adds_space_after(self, token: AddedToken) -> bool:
-        """Only ``<s>`` is followed by a text of its own."""
+        """The tokenizer adds a space only after ``<s>``."""
         return token.content == "<s>"
 
     def forbidden_in(self, ids: Ids) -> Offsets:
-        """Where a text held ``!``."""
+        """The places at which a text had ``!``."""
         return np.flatnonzero(ids == ord("!"))
 
 
@@ -144,7 +144,7 @@ def test_rows_in_which_text_became_a_control_token() -> None:
 
 
 def test_shapes_are_compiled_once_until_they_are_forgotten() -> None:
-    """A shape's pieces are asked for once, and again after ``forget``: numbers mean others then."""
+    """A shape's pieces are asked for once, and again after ``forget``, which reuses the numbers."""
     asked: list[int] = []
     pieces = dict(PIECES)
 

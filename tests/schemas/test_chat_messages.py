@@ -1,4 +1,4 @@
-"""What the schemas' chat forms share: order of messages, tool calls and their results, tools."""
+"""Chats of all schemas: order of messages, tool calls and their results, tools."""
 
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_any_other_order_is_left_to_the_template(messages: list[Record]) -> None
 
 
 def test_places_do_not_count_an_added_system_message() -> None:
-    """A place in an error is the place in the record, also where ``--system`` adds a message."""
+    """A place in an error is the place in the record, also if ``--system`` adds a message."""
     with pytest.raises(RecordError) as caught:
         chat("messages", {"messages": [USER, assistant("")]}, system="s")
     assert caught.value.problem.startswith("messages[1] is empty")

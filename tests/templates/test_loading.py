@@ -82,11 +82,11 @@ FAULTS: list[tuple[object, str]] = [
     ),
     (
         LEAST | {"assistant": {"header": ""}},
-        "own.yaml: body is missing. Add the text of such a turn.",
+        "own.yaml: body is missing. Add it: a template needs user and assistant.body.",
     ),
     (
         {"assistant": {"body": "{content}"}},
-        "own.yaml: user is missing. Add the text of such a turn.",
+        "own.yaml: user is missing. Add it: a template needs user and assistant.body.",
     ),
     (LEAST | {"users": "x"}, "own.yaml: unknown key 'users'. Did you mean 'user'?"),
     (

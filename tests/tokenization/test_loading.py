@@ -215,7 +215,7 @@ def test_empty_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["./none", "/none/x", "~/none", "a/b/c"])
 def test_missing_path(path: str) -> None:
-    """What cannot be a hub id is a path, and the network is not asked for it."""
+    """A source that cannot be a hub id is a path, and the network is not used for it."""
     assert refused(path) == f"{path}: no such file or folder. Check --tokenizer."
 
 

@@ -183,7 +183,7 @@ def test_a_dataset_without_shards_is_reported(dataset: MakeDataset) -> None:
         (
             "truncation",
             "dro",
-            "--truncation is 'dro', which it does not allow. Did you mean 'drop'?",
+            "--truncation is 'dro', which is not allowed. Did you mean 'drop'?",
         ),
         ("per_turn", [[]], "--per-turn is a list of 1 item; expected true or false"),
         (

@@ -2,10 +2,10 @@
 
 In     a ``Chat``: messages and tools as a chat template takes them.
 Out    ``Rendered``: the number of a *skeleton* and the contents that fill it. A skeleton is the
-       rendered text without the record's texts, together with what of it is trained. Each skeleton
-       is one shape.
+       rendered text without the record's texts; it also says which parts are trained. Each
+       skeleton is one shape.
 Keeps  the text that ``apply_chat_template`` gives, byte for byte: that text is encoded. Every text
-       of the record is a content, so that none can become a control token, in whatever field.
+       of the record, in whatever field it is, is a content: it can never become a control token.
 Raises RecordError: ``span_not_derivable``, ``control_in_unmarked_text``, and the sandbox's errors.
 
 A skeleton is derived once for records with the same structure. For every further record the
@@ -56,7 +56,7 @@ class ChatRenderer:
         template: the chat template.
         variables: the tokenizer's special tokens by name, for the template.
         controls: the tokenizer's control tokens, by text.
-        bos: the BOS token, "" if there is none.
+        bos: the BOS token; "" if there is none.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
         with_sections: whether truncation will need the section of each piece.
         most_shapes: how many skeletons to remember before ``forget`` drops them.
@@ -116,10 +116,10 @@ class ChatRenderer:
         return self._skeletons[shape].pieces
 
     def rewrites(self, shape: int) -> bool:
-        """Tell whether a trained turn of this shape follows other text than inference would feed.
+        """Tell whether inference would feed another text before a trained turn of this shape.
 
-        This is so if the template writes earlier turns, or its own prompt, differently once they
-        are history.
+        It would if the template writes earlier turns, or the generation prompt, differently once
+        another message follows them.
         """
         return not self._skeletons[shape].parity
 
@@ -132,7 +132,7 @@ class ChatRenderer:
         return True
 
     def _rendered(self, chat: Chat) -> tuple[Chat, str]:
-        """Render a chat; return it with its tool calls' arguments as the template takes them.
+        """Render a chat; return it with its tool calls' arguments in the form the template needs.
 
         Some templates write arguments with ``tojson``, others write them as text. So arguments that
         are JSON text are parsed if the template does not write this text unchanged, and arguments
@@ -160,7 +160,7 @@ class ChatRenderer:
 
         Args:
             chat: the chat.
-            record: its messages and tools, as paths lead through them.
+            record: its messages and tools by name: the object in which paths start.
             text: the chat, rendered without marks.
         """
         traced, rendering, tracer = self._traced(chat, text)
@@ -172,7 +172,7 @@ class ChatRenderer:
         return Skeleton(pieces, extractors, found.parity)
 
     def _traced(self, chat: Chat, text: str) -> tuple[TracedChat, Rendering, Tracer]:
-        """Render a chat with as many marks as leave its text unchanged."""
+        """Render a chat with as many marks as possible without changing its text."""
         for wanted in MARKINGS:
             traced = TracedChat(self._sandbox, chat, wanted)
             try:
@@ -184,7 +184,7 @@ class ChatRenderer:
         raise not_derivable("it changes the texts of the record")
 
     def _spans(self, chat: Chat, traced: TracedChat, rendering: Rendering) -> Spans:
-        """Find what is trained. If the template marks that itself, only its markers count."""
+        """Find what is trained. If the template has markers of its own, only those count."""
         trained = self._trained(chat)
         if any(mark.origin == GENERATION for mark in rendering.marks):
             return marked_spans(rendering, traced, trained)
@@ -205,7 +205,7 @@ class ChatRenderer:
         stretches: Sequence[Stretch],
         extractors: Sequence[Extractor],
     ) -> tuple[Piece, ...]:
-        """Turn each stretch into a piece: decide whether it is trained, and its section."""
+        """Turn each stretch into a piece: decide its section, and whether it is trained."""
         completion = _last_answer(found, len(rendering.text))
         kept = NOTHING_KEPT
         if self._with_sections:
@@ -241,7 +241,7 @@ def _is_tool_result(chat: Chat, path: Path) -> bool:
 
 
 def _structure(chat: Chat) -> Structure:
-    """Return what makes it likely that two chats have the same skeleton."""
+    """Return a key: two chats with the same key are likely to have the same skeleton."""
     return (
         tuple(
             (
@@ -258,7 +258,7 @@ def _structure(chat: Chat) -> Structure:
 
 
 def _text_form(content: object) -> Structure:
-    """Return what of a text changes the skeleton: outer white space, emptiness, think tags."""
+    """Return what can change the skeleton: a text's outer white space, emptiness, think tags."""
     if not isinstance(content, str):
         return (content is None,)
     tags = tuple(THINK.findall(content)) if "think>" in content else ()

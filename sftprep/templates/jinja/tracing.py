@@ -1,9 +1,9 @@
-"""Tracing marks: find a record's texts again in what a template made of them.
+"""Tracing marks: find a record's texts again in the text that a template renders.
 
 In     a record's messages and tools.
 Out    ``Tracer.marked``: a copy with a mark before and after each text. ``Tracer.dump``, to be used
        as the template's ``tojson``: puts marks around the JSON of a whole object or list.
-       ``Tracer.unmarked``: the rendered text without marks, and where each mark stood.
+       ``Tracer.unmarked``: the rendered text without marks, and where each mark was.
 Keeps  the outer white space of a text outside its marks, so that a template that trims texts trims
        a marked text in the same way.
 Never  uses a mark that data could contain: each tracer has a new key of 64 random bits. The text
@@ -41,7 +41,7 @@ class Origin(NamedTuple):
         """Return this segment of a text.
 
         Raises:
-            LookupError: the text has another number of think tags.
+            LookupError: the text has a different number of think tags.
         """
         if self.segments == WHOLE:
             return text
@@ -60,7 +60,7 @@ class Mark(NamedTuple):
 
 
 class Rendering(NamedTuple):
-    """A rendered conversation, and where the record's texts stand in it."""
+    """A rendered conversation, and the positions of the record's texts in it."""
 
     text: str  # without marks
     marks: Sequence[Mark]
@@ -213,7 +213,7 @@ class Tracer:
 
 
 def trimmed(text: str) -> tuple[str, str, str]:
-    r"""Return a text in three: its leading white space, the text in between, the trailing one.
+    r"""Split a text in three: leading white space, the text in between, trailing white space.
 
     >>> trimmed(" a b\\n")
     (' ', 'a b', '\\n')
@@ -226,7 +226,7 @@ def trimmed(text: str) -> tuple[str, str, str]:
 
 
 def value_at(record: dict[str, Any], path: Path) -> Any:
-    """Return what a path leads to.
+    """Return the value in a record to which a path leads.
 
     Raises:
         LookupError, TypeError: the record has another structure.
