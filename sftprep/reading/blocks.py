@@ -1,16 +1,18 @@
-r"""Divides inputs into blocks of whole records, without parsing them.
+r"""Divide inputs into blocks of whole records, without parsing them.
 
 In     sources: plain, gzip, zstd, bzip2 or xz; JSON Lines, or one JSON array of objects.
 Out    ``Block``s in input order: a few MiB of whole records, with their file, line, byte offset and
-       shard. A record that is too long is a block of its own: its start, and an error.
-Keeps  a count and a hash of all bytes as stored. Only ``\n`` ends a line: U+2028 is text.
-Never  ends early without an error: compressed data that is cut off or damaged is a DataError, and
-       so is a file that changes while it is read. Never holds more in memory than a block and the
-       longest record allowed.
+       shard. A record that is too long gets a block of its own, which holds the start of the record
+       and an error.
+Keeps  a count and a hash of each source's bytes as stored, that is, before they are decompressed.
+       Only ``\n`` ends a line: U+2028, for example, is text.
+Never  ends early without an error: compressed data that is damaged or incomplete is a DataError,
+       and so is a file that changes while it is read. Never holds more in memory than a block and
+       the longest record allowed.
 
 A shard is a slice of the input of about ``shard_size`` uncompressed bytes, which ends at the first
-line end at or after that size. So which shard a record belongs to depends only on the input and on
-``shard_size``: not on the size of blocks, the number of workers or the compression.
+line end at or after that size. Therefore the shard of a record depends only on the input and on
+``shard_size``, and not on the size of blocks, the number of workers or the compression.
 """
 
 from collections.abc import Iterator, Sequence
@@ -142,7 +144,7 @@ class BlockReader:
         elements = _ElementBuffer(index)
         for found in array_elements(stream, self._limits.line, self._kept):
             is_long = found.length > self._limits.line
-            # White space before an element is part of the block, so a lot of it starts a new block.
+            # A block holds the white space between elements too, so a lot of it starts a new block.
             is_far = found.offset - elements.end > self._block_bytes
             if elements.weight and (is_long or is_far):
                 yield elements.take_block(self._count_in(elements.weight))
@@ -154,7 +156,7 @@ class BlockReader:
             yield elements.take_block(self._count_in(elements.weight))
 
     def _target(self) -> int:
-        """Return how many bytes the next block should have: it must not reach into a new shard."""
+        """Return how many bytes the next block should have. It must not cross into a new shard."""
         return min(self._block_bytes, self._shard_size - self._used)
 
     def _count_in(self, size: int) -> int:
@@ -176,11 +178,12 @@ class BlockReader:
 
 
 class _ElementBuffer:
-    """Collects elements of an array for the next block.
+    """Collects the elements of an array that go into the next block.
 
     Attributes:
-        weight: the bytes of the elements, plus one for each, as for a line end; 0 if empty.
-        end: the position after the last element, in the file.
+        weight: the total length of the elements in bytes, counting one more byte per element, as if
+            each were a line with a line end; 0 if the buffer is empty.
+        end: the position in the file after the last element.
     """
 
     def __init__(self, source: int) -> None:

@@ -1,9 +1,10 @@
-"""Splits a file that holds one JSON array into the array's elements, without parsing them.
+"""Divide a file that holds one JSON array into the array's elements, without parsing them.
 
 In     a ``PlainStream`` at the start of an array.
-Out    the bytes, byte offset, line and column of each element; if an element is too long, only the
-       first of its bytes.
-Keeps  linear time, and no more in memory than the longest element that is allowed.
+Out    the bytes, byte offset, line and column of each element; if an element is too long, only
+       its first bytes.
+Keeps  the time linear in the size of the file, and the memory bounded by the longest element that
+       is allowed.
 Never  looks at anything but strings, brackets and commas: an element that is not JSON is passed on
        unchanged, and refused when it is parsed.
 Raises DataError: the array is not closed, or text follows it.
@@ -20,7 +21,7 @@ from sftprep.text import shown
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[\[\]{},]', re.DOTALL)
 STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 SPACE = b" \t\r\n"
-CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # of a UTF-8 character, after its first byte
+CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # those of a UTF-8 character after its first
 QUOTE, COMMA, CLOSE = b'",]'
 
 
@@ -66,7 +67,7 @@ def array_elements(stream: PlainStream, longest: int, keep: int) -> Iterator[Arr
         element, end, place = _take_element(stream, scanner, place, longest, keep)
         is_empty_array = is_first and end != COMMA and not element.length
         if not is_empty_array:
-            # A comma takes the place of a missing element, so that parsing refuses it.
+            # A missing element is passed on as a comma, which parsing refuses.
             yield element if element.length else element._replace(data=b",", length=1)
         is_first = False
     if end != CLOSE:
@@ -156,7 +157,7 @@ def _take_element(
 
 
 def _leading_space(stream: PlainStream, size: int) -> int:
-    """Return with how many bytes of white space the next ``size`` bytes begin."""
+    """Return how many bytes of white space come first among the next ``size`` bytes."""
     found = NOT_SPACE.search(stream.buffer, 0, size)
     return found.start() if found else size
 

@@ -9,6 +9,6 @@ MAX_EXPANSION = 200
 class Limits(NamedTuple):
     """How much memory and disk space input may use."""
 
-    line: int = 64 << 20  # the most bytes of a record
+    line: int = 64 << 20  # the most bytes that a record may have
     expansion: int = MAX_EXPANSION  # the most bytes that one compressed byte may become
     free_bytes: int = 64 << 20  # uncompressed bytes up to which ``expansion`` does not apply

@@ -1,9 +1,9 @@
-"""Resolves inputs (files, globs, folders, standard input) to sources, each file only once.
+"""Resolve inputs (files, globs, folders, standard input) to sources, with no file twice.
 
 In     the inputs that the user named.
 Out    ``Source``s in the order given; the files of a folder or a glob are sorted.
 Never  skips a data file silently: a broken link, a device or an unreadable folder is an error. It
-       is also an error to name one file twice, through a link or by another spelling.
+       is also an error to name a file twice, even through a link or with another spelling.
 Raises NoInputError, UsageError, StorageError; DataError for a file that changes while it is read.
 """
 
@@ -109,7 +109,7 @@ def _check_kind(path: str, status: os.stat_result) -> os.stat_result:
 
 
 def _files_below(folder: str) -> list[tuple[str, os.stat_result | None]]:
-    """Return the data files in a folder and its subfolders, following links; each folder once."""
+    """Return the data files below a folder. Links are followed; no folder is visited twice."""
     found: list[tuple[str, os.stat_result | None]] = []
     visited = set()
 
@@ -228,7 +228,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         try:
             yield file
         except (DataError, OSError):
-            _check_unchanged(path, file, before)  # a change explains the error better
+            _check_unchanged(path, file, before)  # a change is the better explanation
             raise
         _check_unchanged(path, file, before)
         if stat.S_ISREG(before.st_mode) and file.tell() != before.st_size:

@@ -1,9 +1,10 @@
-"""Byte streams: one counts and hashes the bytes as stored, one buffers the uncompressed bytes.
+"""Read bytes: one stream counts and hashes them as stored, one buffers them uncompressed.
 
 In     a binary file.
 Out    ``StoredStream`` reads the bytes as stored, and counts and hashes them. ``PlainStream`` reads
        uncompressed bytes, and hands out whole lines or a given number of bytes.
-Keeps  linear time, and no more in memory than the longest line that is allowed.
+Keeps  the time linear in the size of the file, and the memory bounded by the longest line that is
+       allowed.
 """
 
 import hashlib
@@ -19,7 +20,7 @@ NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 
 
 class Readable(Protocol):
-    """A binary file or stream: the only method that is used here."""
+    """A binary file or stream, with the only method that is needed here."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes, at most ``size`` of them; b"" at the end."""
@@ -49,7 +50,7 @@ class StoredStream(io.RawIOBase):
         self._peeked = b""
 
     def readable(self) -> bool:
-        """Return True: pyarrow asks for it."""
+        """Return True; pyarrow checks this before it reads."""
         return True
 
     def peek(self, size: int) -> bytes:
@@ -83,7 +84,7 @@ class PlainStream:
     """Reads uncompressed bytes through a buffer.
 
     Args:
-        file: what yields the uncompressed bytes.
+        file: the file or stream of uncompressed bytes.
         path: the file's path, for messages.
         read_bytes: how many bytes are read at once.
 
@@ -150,14 +151,14 @@ class PlainStream:
         """Take whole lines: up to the first line end at or after ``target`` bytes, or the rest.
 
         Args:
-            target: take at least this many bytes, unless the stream ends before.
+            target: take at least this many bytes, unless the stream ends earlier.
             longest: the most bytes that a line may have. A longer line is not taken.
 
         Returns:
             The lines; b"" at the end, or if the next line is longer than ``longest``.
         """
         searched = 0
-        begin = 0  # where the line begins whose end has not been found yet
+        begin = 0  # start of the line whose end is not found yet
         while not (end := self.buffer.find(b"\n", max(searched, target - 1)) + 1):
             begin = self.buffer.rfind(b"\n", searched) + 1 or begin
             searched = len(self.buffer)
@@ -170,7 +171,7 @@ class PlainStream:
         return self.take(end if end <= longest else self._before_long_line(end, longest))
 
     def _before_long_line(self, end: int, longest: int) -> int:
-        """Return where the first line over ``longest`` begins, or ``end`` if there is none.
+        """Return where the first line longer than ``longest`` begins; ``end`` if there is none.
 
         Args:
             end: the position in the buffer up to which lines are looked at.

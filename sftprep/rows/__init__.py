@@ -1,6 +1,6 @@
-"""Rendered records -> rows of ids with their loss mask.
+"""Turn rendered records into rows of ids with a loss mask.
 
-builder       RowBuilder       the records of a block -> rows, by means of layout and assembly
+builder       RowBuilder       the records of a block -> rows, with layout and assembly
 layout        LayoutCompiler   the pieces of a shape -> its layout: control tokens and runs of text
 assembly      assemble         layouts and encoded runs -> a ``Batch``
 truncation    truncate         rows longer than ``max_length`` -> cut or dropped rows

@@ -1,4 +1,4 @@
-"""Assemble encoded runs and control tokens into rows, in columns.
+"""Assemble encoded runs and control tokens into rows, which are stored as columns.
 
 In     the number of each record's layout, and the ids of all runs of all records, in order.
 Out    a ``Batch``: int32 ids, bool loss mask, int64 offsets and, on request, the ``Section`` of
@@ -96,7 +96,7 @@ def assemble(
 
 
 def _sections(table: LayoutTable, elements: Offsets, lengths: Offsets) -> npt.NDArray[np.uint8]:
-    """Return uint8[tokens]: KEPT at the kept ends of a run; else the section of the element."""
+    """Return uint8[tokens]: KEPT at the kept ends of a run; elsewhere, the element's section."""
     left = np.minimum(table.kept_left[elements], lengths)
     right = np.minimum(table.kept_right[elements], lengths - left)
     counts = np.stack([left, lengths - left - right, right], axis=1).ravel()

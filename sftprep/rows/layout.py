@@ -56,7 +56,7 @@ class TextRun(NamedTuple):
 
 
 class SingleWord(NamedTuple):
-    """A ``single_word`` token of a shape. The texts around it decide if it is a token or text."""
+    """A ``single_word`` token of a shape. It is plain text if the texts around it require that."""
 
     atom: int  # its index among the atoms of the shape
     left: tuple[Fragment, ...]  # everything before it, the nearest first
@@ -182,7 +182,7 @@ class _Element:
     chained: bool = False
 
     def strip_template_text(self) -> None:
-        """Strip a run that has no slots, once for all: its text is the same for every record."""
+        """Strip a run that has no slots now, because its text is the same for every record."""
         if self.fragments is not None and all(isinstance(f, str) for f, _ in self.fragments):
             text = "".join(str(f) for f, _ in self.fragments)
             text = text.lstrip(WHITE_SPACE) if self.strip_left else text
@@ -256,7 +256,7 @@ class LayoutCompiler:
         return atoms
 
     def _elements(self, atoms: Sequence[Atom], demoted: Demoted) -> list[_Element]:
-        """Make one element per control token, and one per stretch of text with the same loss."""
+        """Make one element per control token, and one per stretch of text with one trained flag."""
         elements: list[_Element] = []
         for index, (atom, piece) in enumerate(atoms):
             if isinstance(atom, AddedToken) and index not in demoted:

@@ -1,10 +1,9 @@
-"""Drop the oldest exchanges of conversations that are too long, but as few as possible.
+"""Drop the oldest exchanges of conversations that are too long: as few of them as possible.
 
 In     the conversations of a block that are too long, and functions that render and measure them.
 Out    each conversation, rendered without its oldest exchanges: without the smallest number of them
-       that makes it fit. The last exchange always stays, even if it does not fit.
-Keeps  separate, with its error, each conversation that cannot be rendered without its oldest
-       exchanges.
+       that makes it fit. The last exchange always stays, even if it does not fit. A conversation
+       that cannot be rendered without its oldest exchanges is returned separately, with the error.
 
 An *exchange* is a user turn and all turns after it, up to the next user turn. Turns before the
 first user turn always stay.

@@ -1,6 +1,6 @@
 """Cut or drop rows that are longer than ``max_length``.
 
-In     a ``Batch`` with rows of any length; ``Batch.section`` says what may be done to each token.
+In     a ``Batch`` with rows of any length; ``Batch.section`` says which tokens may be cut.
 Out    a ``Batch`` with rows of at most ``max_length`` tokens, and the reason for each dropped row.
 Keeps  ids and loss mask together: a strategy decides which tokens stay, and one step selects both.
 Never  replaces the last kept token with EOS: the model must not learn to end an answer where it was
@@ -15,8 +15,8 @@ Strategies (N is ``max_length``):
                       prompt leaves no room for the completion is dropped
     prompt-start      the prompt is cut at its start, after its kept section; the completion is cut
                       at its end only if it does not fit next to the kept section
-    balanced          prompt and completion share N by LLaMA-Factory's ``infer_seqlen``; the prompt
-                      is cut at its start, the completion at its end
+    balanced          prompt and completion share N as in LLaMA-Factory's ``infer_seqlen``; the
+                      prompt is cut at its start, the completion at its end
     oldest-turns      ``oldest_turns`` has already dropped whole exchanges; the rest is cut as with
                       prompt-start
 
@@ -129,7 +129,7 @@ def _completion_first(kept: int, prompt: int, completion: int, max_length: int) 
 def balanced_lengths(kept: int, prompt: int, completion: int, max_length: int) -> tuple[int, int]:
     """Share ``max_length`` as LLaMA-Factory's ``infer_seqlen`` does; never cut the kept section.
 
-    If one of prompt and completion is shorter than half of ``max_length``, it stays whole, and the
+    If the prompt or the completion is shorter than half of ``max_length``, it stays whole, and the
     other gets the rest. If neither is, both are cut in proportion to their lengths.
 
     >>> balanced_lengths(0, 100, 10, 50), balanced_lengths(0, 10, 100, 50)

@@ -1,4 +1,4 @@
-"""Builds a ``Chat`` for a model's own chat template: code that several schemas share.
+"""Build a ``Chat`` for a model's own chat template, in code that several schemas share.
 
 Keeps  texts, tool schemas and arguments as they are, including the order of keys.
 Raises RecordError: ``bad_turn_order``, ``bad_tool_call``, ``empty_completion``, ``missing_field``,
@@ -19,7 +19,7 @@ from sftprep.text import alternatives, shown
 
 
 def chat_of_conversation(conversation: Conversation) -> Chat:
-    """Return a conversation as a chat without tools; an input follows its text on a new line."""
+    """Return a conversation as a chat without tools; an input follows its content on a new line."""
     messages = [
         {"role": m.role, "content": f"{m.content}\n{m.input}" if m.input else m.content}
         for m in conversation.messages
@@ -36,7 +36,7 @@ def build_chat(
         messages: the messages with ``role`` and ``content`` or ``tool_calls``.
         train: the training flag of each message.
         record: the record, which may have a field ``tools``.
-        name: the name of the messages' field in the data.
+        name: the name of the field that holds the messages in the data.
     """
     _check_messages(messages, name)
     _check_tool_results(messages, name)
@@ -71,13 +71,13 @@ def check_tool_calls(value: object, where: str) -> list[dict[str, Any]]:
 
 
 def _tools(value: object) -> list[Any] | None:
-    """Return tools, each as ``{"type": "function", "function": ...}``; None if it has none."""
+    """Return tools, each as ``{"type": "function", "function": ...}``; None if there are none."""
     if isinstance(value, str):
         value = parse_json_text(value, "tools") if value.strip() else None
     if value is None or value in ([], {}):
         return None
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
-        raise wrong_type("tools", value, "a list of objects, or JSON text of one")
+        raise wrong_type("tools", value, "a list of objects, or such a list as JSON text")
     return [
         tool if "function" in tool or "name" not in tool else {"type": "function", "function": tool}
         for tool in value
@@ -125,7 +125,7 @@ def _check_tool_results(messages: list[dict[str, Any]], name: str) -> None:
 
 
 def _size(value: object) -> int:
-    """Return roughly how many characters a part of a record has."""
+    """Return roughly how many characters a value of a record has."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Checks that several schemas share: a field is present and of the right type.
+"""Checks that several schemas share, such as that a field is present and has the right type.
 
 Raises RecordError: ``missing_field``, ``wrong_type``, ``unknown_role``, ``empty_completion``. Each
        message names the place in the record, such as ``messages[3].role``, and the value found.
@@ -102,7 +102,7 @@ def missing_answer(name: str, last_role: str) -> RecordError:
     """Return the error for a list of turns whose last turn is not the assistant's.
 
     Args:
-        name: the list's field in the data.
+        name: the name of the field that holds the list in the data.
         last_role: the role of the last turn.
     """
     return RecordError(

@@ -23,10 +23,10 @@ FIELDS = (
     "from",
     "value",
 )
-"""The canonical field names: those that ``--field CANONICAL=ACTUAL`` can rename."""
+"""The canonical field names, which ``--field CANONICAL=ACTUAL`` can rename."""
 
 OUTPUT_SYNONYMS = ("output", "response", "answer", "target")
-"""Names that instruction datasets use for the output; of these, the first in a record is read."""
+"""Names that instruction datasets use for the output. The first that a record has is read."""
 
 
 class Fields(dict[str, str]):

@@ -18,7 +18,7 @@ CHAT_ROLES = ("system", "developer", "user", "assistant", "tool")
 REASONING = ("reasoning_content", "thinking", "reasoning")
 """The names under which datasets hold an answer's reasoning; the first that has a value counts."""
 FLAGS = ("train", "weight")
-"""The keys that are meant for sftprep; a chat template does not see them."""
+"""The keys that are meant for sftprep. A chat template does not see them."""
 
 
 def matches(record: Record, fields: Fields) -> bool:
@@ -47,7 +47,7 @@ def to_chat(record: Record, fields: Fields) -> Chat:
 
 
 def _message(turn: Record, role: str, where: str, content_field: str) -> dict[str, Any]:
-    """Return a message with ``role``, ``content`` and every other key of the turn with a value."""
+    """Return a message with ``role``, ``content`` and all other keys that are not null."""
     message = {k: v for k, v in turn.items() if v is not None and k not in FLAGS}
     message.pop(content_field, None)
     message["role"] = role
@@ -58,7 +58,7 @@ def _message(turn: Record, role: str, where: str, content_field: str) -> dict[st
     if reasoning is not None:
         if not isinstance(reasoning, str):
             raise wrong_type(f"{where}.reasoning_content", reasoning, "a string")
-        # Some templates read it under the one name, some under the other.
+        # Some templates read it under one of these names, some under the other.
         message |= {"thinking": reasoning, "reasoning_content": reasoning}
     if turn.get("tool_calls") is not None:
         message["tool_calls"] = check_tool_calls(turn["tool_calls"], f"{where}.tool_calls")

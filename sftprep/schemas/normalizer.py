@@ -1,4 +1,4 @@
-"""Chooses a record's schema and turns the record into a ``Conversation`` or a ``Chat``.
+"""Choose a record's schema and turn the record into a ``Conversation`` or a ``Chat``.
 
 In     a record: a dict as parsed.
 Out    a ``Conversation`` for built-in and YAML templates: at most one system turn, first; then user

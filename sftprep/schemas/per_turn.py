@@ -1,8 +1,8 @@
-"""Splits a conversation into one example per answer (``--per-turn``).
+"""Divide a conversation into one example per answer (``--per-turn``).
 
 In     a ``Conversation`` or a ``Chat``.
 Out    for each answer that may be trained: the conversation up to and including that answer, with
-       training turned off for all earlier answers. So the example's prompt is the one that
+       training turned off for all earlier answers. The example's prompt is then the one that
        inference would see. A conversation without such an answer is returned unchanged.
 """
 

@@ -1,10 +1,11 @@
-"""Conversation + template -> pieces: which text comes from where, and which of it is trained.
+"""Render a conversation into pieces: where each text comes from, and whether it is trained.
 
 In     a ``Conversation`` and a ``Template``.
 Out    ``Rendered``: the number of the conversation's shape, and its contents. ``content_slot(i)``
        and ``input_slot(i)`` are the slots of turn i in the shape's ``Piece``s. Two conversations
-       have the same shape if their turns have the same roles, inputs and train flags.
-Keeps  contents unchanged, except for the white space of roles that the template trims.
+       have the same shape if their turns have the same roles and train flags, and the same turns
+       have an input.
+Keeps  contents unchanged, except for the white space around those that the template trims.
 Raises RecordError: the template has no place for a text, or trims an answer to nothing.
 
 The ``body`` of an assistant turn is trained; it ends with the turn's terminator. All other text
@@ -41,7 +42,7 @@ class TemplateRenderer:
         implicit_bos: whether the tokenizer itself adds a BOS at the start of a text.
         separator: the text for ``{separator}``.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
-        allowed: the control tokens that contents may hold as control tokens.
+        allowed: control tokens that the text of a record may become.
         most_shapes: how many different turn sequences to remember before ``forget`` drops them.
     """
 
@@ -62,13 +63,12 @@ class TemplateRenderer:
         self._train_on = train_on
         self._most_shapes = most_shapes
         self._outlines: dict[Turns, _Outline] = {}
-        # Turns as they are written, and whether the first is the template's own system prompt
-        # -> shape.
+        # Turns after all edits, and whether the first is the template's own system prompt -> shape.
         self._shapes: dict[tuple[Turns, bool], int] = {}
         self._pieces: list[tuple[Piece, ...]] = []  # indexed by shape
         self._writes_bos = template.bos == "always"
         self._implicit_bos = template.bos == "auto" and implicit_bos
-        # If data may hold these two tokens as control tokens, a row must not get them twice.
+        # The template writes these two. If data may hold them too, a row must not get them twice.
         terminator = _text_around_content(template.body, self._run_texts)
         self._repeatable_end = terminator if terminator in allowed else ""
         has_bos = self._writes_bos or self._implicit_bos
@@ -94,7 +94,7 @@ class TemplateRenderer:
         """Return False: the text before an answer does not depend on the turns after it.
 
         One exception is not counted: with ``system_in: last-user``, the system prompt of a
-        conversation with several exchanges stands in its last user turn.
+        conversation with several exchanges is in its last user turn.
         """
         return False
 
@@ -249,7 +249,7 @@ class TemplateRenderer:
             writer.pieces.append(bos)
 
     def _user_with_system(self, turns: Turns) -> int | None:
-        """Return the user turn that takes in the system prompt, if the template has such a turn."""
+        """Return the user turn that includes the system prompt, if the template has such a turn."""
         if self.template.user_with_system is None:
             return None
         users = [i for i, turn in enumerate(turns) if turn.role == "user"]
@@ -291,10 +291,10 @@ class _PieceWriter:
 
         Args:
             text: the text, with placeholders.
-            slots: for each placeholder of the record's texts, its slot.
+            slots: the slot of each placeholder that stands for a text of the record.
             trained: whether the text is trained.
-            kept: whether truncation must leave it whole; or the indexes of the parts that it must
-                leave whole, where each placeholder and each text between two of them is a part.
+            kept: whether truncation must keep all of it; or the indexes of the parts to keep, where
+                each placeholder and each text between two placeholders is a part.
         """
         trained = trained or self.trains_all
         for index, (is_slot, value) in enumerate(split_placeholders(text)):

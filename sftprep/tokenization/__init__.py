@@ -1,4 +1,4 @@
-"""Texts -> ids, exactly as HF tokenizers encode them.
+"""Turn texts into ids, exactly as HF tokenizers does.
 
 tokenizer            Tokenizer           a loaded tokenizer as plain data
 loading              load_tokenizer      loads one through transformers

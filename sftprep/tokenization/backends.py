@@ -99,7 +99,7 @@ class GigatokenBackend:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Run signal handlers only after this context.
+    """Delay signal handlers until this context ends.
 
     A handler that raises an exception while Rust calls Python would make Rust panic.
     """

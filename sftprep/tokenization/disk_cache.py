@@ -4,12 +4,12 @@ In     a kind, the key (everything the result depends on, as plain data), and th
        bytes by name.
 Out    the same parts for the same key in a later run; None if no intact entry exists.
 Keeps  each part as it was written: its SHA-256 is checked when it is read. An entry appears
-       complete or not at all, so runs side by side do not disturb each other.
+       complete or not at all, so concurrent runs do not disturb each other.
 Never  fails: if the folder cannot be written or the disk is full, the next run computes the result
        again. Never changes the output: a run writes the same bytes with and without it.
 
-The folder is ``$SFTPREP_CACHE`` (empty: no cache), else ``sftprep`` in ``$XDG_CACHE_HOME`` or
-``~/.cache``. It may be deleted at any time.
+The folder is ``$SFTPREP_CACHE``, or else ``sftprep`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. There
+is no cache if ``$SFTPREP_CACHE`` is empty. The folder may be deleted at any time.
 """
 
 import contextlib

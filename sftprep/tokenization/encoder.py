@@ -1,8 +1,8 @@
-"""Encode the texts of a block: two backends, one result.
+"""Encode the texts of a block with one of two backends, which give the same ids.
 
 In     the texts of a block, and which of them continue another text.
 Out    ``Ragged``: int32 ids, one row per text.
-Keeps  exactly the ids of HF tokenizers for the resolved tokenizer without its control tokens, as
+Keeps  the ids that HF tokenizers gives for the resolved tokenizer without its control tokens, as
        ``proof`` has established. A text with a character for which the two backends use different
        Unicode tables goes to HF.
 Never  adds a special token, truncates, pads, or turns a text into a control token.
@@ -28,7 +28,7 @@ from sftprep.tokenization.unicode_differences import divergent_table
 CACHE_BYTES = 192 << 20
 """How much a process may grow before gigatoken's cache of words is dropped."""
 SETTLING_BLOCKS = 6
-"""For how many blocks the rest of the pipeline and the writer are still allocating their memory."""
+"""How many blocks it takes until the other stages and the writer have allocated their memory."""
 
 
 class Encoder:
@@ -36,10 +36,10 @@ class Encoder:
 
     Args:
         tokenizer: the resolved tokenizer.
-        allowed: control tokens that text may become.
+        allowed: control tokens that the text of a record may become.
         backend: ``auto``, ``gigatoken`` or ``hf``.
-        encoding: what ``prove_content_encoding`` returned for these three arguments; None: call
-            it now.
+        encoding: what ``prove_content_encoding`` returned for these three arguments; None to
+            call it now.
         cache_bytes: how much the process may grow before gigatoken's cache of words is dropped.
         resident: returns the bytes of memory that the process holds.
         give_back: returns freed memory to the system.
@@ -77,7 +77,7 @@ class Encoder:
         return _VariantEncoder(variant, normalizes=self._encoding.normalizes)
 
     def warm_up(self) -> None:
-        """Load now the libraries and tables that the backend would else load at its first batch."""
+        """Load the libraries and tables that the backend would otherwise load later."""
         self.encode([""] * BATCH_FROM)
 
     def limit_memory(self) -> None:
@@ -183,7 +183,7 @@ class _VariantEncoder:
     def _divergent(self, texts: Sequence[str]) -> list[int]:
         """Return the indices of the texts that hold a character the two backends treat differently.
 
-        All texts are looked at together first, since most blocks hold no such character.
+        All texts are searched together first, since most blocks hold no such character.
         """
         is_ascii = list(map(str.isascii, texts))
         if all(is_ascii):

@@ -1,10 +1,10 @@
-r"""The tokenizers for which gigatoken gives the same ids as HF tokenizers, found by comparing them.
+r"""The tokenizers for which gigatoken gives the same ids as HF, found by comparing the two.
 
 In     a ``tokenizer.json`` without its control tokens.
 Out    "" if the two libraries agree on every text that has no character of ``unicode_differences``;
        else the reason why they may not.
 Never  trusts a configuration that was not compared: HF encodes with it. A tokenizer that gigatoken
-       refuses to load is noticed later, when loading it is tried.
+       refuses to load is noticed later, when it is loaded.
 
 Each rule here comes from comparing the two (gigatoken 0.10, tokenizers 0.22 and 0.23) on about
 fifty configurations with 200,000 random texts each. gigatoken itself refuses many other

@@ -7,7 +7,8 @@ Keeps  the tokenizer that ``transformers.AutoTokenizer`` yields, whatever the fi
 Never  runs code from the tokenizer's folder, and never adds a token that was not asked for.
 Raises TokenizerError: the tokenizer cannot be loaded or cannot be used.
 
-This is the only module that imports transformers. The import takes seconds, so it comes late.
+This is the only module that imports transformers. The import takes seconds, so it is done only when
+a tokenizer is loaded.
 """
 
 import json
@@ -77,12 +78,13 @@ def _load_hf(source: str, revision: str | None) -> Any:
     path = Path(source)
     if path.is_dir() and not any(path.iterdir()):
         raise TokenizerError(
-            f"{source}: the folder is empty. Name a folder with a tokenizer.json in --tokenizer."
+            f"{source}: the folder is empty. Pass --tokenizer a folder that holds a tokenizer.json."
         )
     # A hub id is NAME or OWNER/NAME. Anything else is a path, and the network is not used for it.
     if not path.exists() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise TokenizerError(f"{source}: no such file or folder. Check --tokenizer.")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # else it advises to install torch
+    # Otherwise, transformers advises installing torch.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     import transformers
 
     try:
@@ -108,7 +110,7 @@ def _load_hf(source: str, revision: str | None) -> Any:
 
 
 def split_role(token: str) -> tuple[str | None, str]:
-    """Split ``ROLE=TOKEN`` into role and token; the role is None if only a token is given.
+    """Return the role and the token of ``ROLE=TOKEN``; the role is None if only a token is given.
 
     >>> split_role("pad=<|pad|>"), split_role("<|user|>"), split_role("<a=b>")
     (('pad', '<|pad|>'), (None, '<|user|>'), (None, '<a=b>'))

@@ -1,16 +1,16 @@
 """Find out how content can be encoded safely with a tokenizer, and prove it.
 
 In     a loaded tokenizer, the control tokens that content may become, and the requested backend.
-Out    ``ContentEncoding``: plain data, stored between runs and sent to worker processes. Finding it
-       takes a few times as long as loading the tokenizer; using it takes no time.
-Keeps  exactly the ids of HF tokenizers for the resolved tokenizer without its control tokens. The
-       fast backend, gigatoken, is used for the kinds of tokenizers that ``gigatoken_support`` lists
-       if it also encodes a small corpus as HF does.
+Out    ``ContentEncoding``: plain data, stored between runs and sent to worker processes. Computing
+       it takes a few times as long as loading the tokenizer; using it costs no time.
+Keeps  the ids that HF tokenizers gives for the resolved tokenizer without its control tokens. The
+       fast backend, gigatoken, is used only if ``gigatoken_support`` lists this kind of tokenizer,
+       and if gigatoken encodes a small corpus as HF does.
 Raises TokenizerError: the tokenizer turns plain text into a control token, or ``gigatoken`` was
        requested and cannot encode exactly with this tokenizer.
 
 SentencePiece-style tokenizers put a space in front of a text. A text that *continues* another text
-must not get one: it is encoded with a variant of the tokenizer that has this switched off.
+must not get one, so it is encoded with a variant of the tokenizer that adds no space.
 """
 
 import json
@@ -64,7 +64,7 @@ class ContentEncoding:
     """How content is encoded with a tokenizer."""
 
     starting: Variant  # for a text that does not continue another
-    continuing: Variant | None  # for a text that does; None: also ``starting``
+    continuing: Variant | None  # for a text that does; None to use ``starting``
     prefix: str  # where the tokenizer puts a space in front of text: see ``prefix_kind``
     normalizes: bool
     breaks: KnownBreaks
@@ -89,7 +89,7 @@ def prove_content_encoding(
 
     Args:
         tokenizer: the resolved tokenizer.
-        allowed: control tokens that text may become.
+        allowed: control tokens that the text of a record may become.
         backend: ``auto``, ``gigatoken`` or ``hf``.
 
     Raises:

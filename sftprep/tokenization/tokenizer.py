@@ -1,6 +1,6 @@
 """A loaded tokenizer as plain data: everything that the other stages need to know about it.
 
-Every added token that is not plain white space is a *control token*, even if it is not flagged
+Every added token that is not just white space is a *control token*, even if it is not flagged
 special, like DeepSeek's ``<｜User｜>``. Only templates place the ids of control tokens.
 """
 
@@ -55,7 +55,7 @@ class Tokenizer:
         A tokenizer built from it can never encode content as a control token, because it has none.
 
         Args:
-            allowed: control tokens that content may become.
+            allowed: control tokens that the text of a record may become.
         """
         state = json.loads(self.json)
         allowed = set(allowed)
@@ -79,5 +79,5 @@ class Tokenizer:
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of the resolved ``tokenizer.json``, which decides the ids."""
+        """The SHA-256 of the resolved ``tokenizer.json``, which determines the ids."""
         return hashlib.sha256(self.json.encode()).hexdigest()

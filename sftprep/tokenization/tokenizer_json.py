@@ -1,4 +1,4 @@
-"""Read parts of a ``tokenizer.json`` that can be written in several ways, and give one form."""
+"""Read the parts of a ``tokenizer.json`` that can be written in several ways, and unify them."""
 
 from typing import Any
 

@@ -8,7 +8,7 @@ Keeps  memory bounded by a few thousand rows per worker. Rows are checked even i
 Never  trusts the dataset: it opens nothing outside the folder, follows no symbolic link and
        unpickles nothing. A damaged or hostile dataset gives problems, never a crash.
 Raises NoInputError: there is no dataset, or an input does not exist. UsageError: the template file
-       cannot be read. StorageError: the operating system failed to read.
+       cannot be read. StorageError: a file of the dataset or an input cannot be read.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ def verify(
         template: a file that should be the template the dataset was built with.
         workers: how many threads check shards, and how many processes rebuild rows; None for one
             per core.
-        progress: receives reports on how far the check is; None for no reports.
+        progress: receives reports on the progress of the check; None for no reports.
     """
     progress, workers = progress or Silent(), workers or usable_cores()
     report = Report(folder)

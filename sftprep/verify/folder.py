@@ -1,10 +1,10 @@
 """Open the files of a dataset without ever reading outside its folder.
 
-In     a folder that may come from anybody, so it is not trusted.
-Out    the name of everything it contains; its regular files, open for reading.
+In     a folder that anybody may have made, so it is not trusted.
+Out    the names of everything in it; its regular files, open for reading.
 Never  follows a symbolic link, blocks on a pipe, or opens a path only because the manifest names
        it: a file is opened only after it was found by listing the folder.
-Raises StorageError: the operating system failed to read.
+Raises StorageError: a folder or file cannot be read.
 """
 
 import os
@@ -24,7 +24,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class EntryKind(StrEnum):
-    """What an entry of a folder is, in the words of a message."""
+    """The kinds of entries in a folder, as messages name them."""
 
     FILE = "a file"
     FOLDER = "a folder"
@@ -130,7 +130,7 @@ def check_digest(
         name: the name of the file.
         found: the digest of the file.
         sha256: the SHA-256 in the manifest.
-        size: the size in the manifest, in bytes; None if the manifest has none for this file.
+        size: the size in the manifest, in bytes; None if the manifest has no size for this file.
     """
     if size is not None and found.bytes != size:
         report.add(name, f"has {found.bytes:,} bytes; the manifest says {size:,}")

@@ -1,6 +1,6 @@
 """Check a manifest by itself, before any other file of the dataset is opened.
 
-In     a ``Manifest`` as loaded: its top-level keys exist, and nothing else is known about it.
+In     a ``Manifest`` as loaded. Its top-level keys exist; nothing else about it is certain.
 Out    problems: values whose type is wrong; counts that do not add up; names and hashes that
        contradict the rest of the manifest.
 Never  raises on any manifest, however hostile. ``content_problems`` may be called only if

@@ -2,10 +2,10 @@
 
 In     a dataset in which no other problem was found, and the inputs that it should have been built
        from.
-Out    problems: an input that is not the one of the build; the first row that differs, with the
-       record that gives it; the first difference between the lists of lost records; counts that
+Out    problems: an input that differs from the one of the build; the first row that differs, with
+       the record that gives it; the first difference between the lists of lost records; counts that
        differ.
-Keeps  to the dataset: the recipe, the template and the tokenizer that it holds are used. HF
+Keeps  to what the dataset itself holds: its recipe, its template and its tokenizer are used. HF
        tokenizers encodes the texts, whichever backend encoded them when the dataset was built.
        Memory is bounded by the blocks in flight and one chunk of a shard.
 Raises everything that reading the inputs can raise; InternalError: a worker died.
@@ -144,7 +144,7 @@ class _Comparison:
                 )
 
     def _remembered(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """Yield the blocks, and keep each until its result is here, to find a record's place."""
+        """Yield the blocks; keep each until its result arrives, to find the place of a record."""
         for block in blocks:
             self._in_flight.append(block)
             yield block
@@ -299,7 +299,7 @@ def _sha256(path: str) -> str:
 
 
 def _note_versions(manifest: Manifest, progress: Progress) -> None:
-    """Tell the user which library versions changed since the build: rows may differ for that."""
+    """Tell the user which library versions changed since the build, because rows may differ."""
     then, now = manifest.libraries, library_versions()
     others = [
         f"{name} {then.get(name, 'unknown')} (now {version})"

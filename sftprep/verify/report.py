@@ -14,7 +14,7 @@ from sftprep.errors import DataError
 from sftprep.text import ascii_safe, number
 
 MAX_LISTED = 20
-"""How many problems an error lists. Its first line has their number; JSON output lists them all."""
+"""How many problems an error lists. It also gives the total; JSON output lists all problems."""
 
 
 class Problem(NamedTuple):
@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Report:
-    """What a check found, and how much it looked at."""
+    """What a check found, and how much it read."""
 
     dataset: str
     problems: list[Problem] = field(default_factory=list)
@@ -85,7 +85,7 @@ class Report:
         )
 
     def check(self) -> None:
-        """Do nothing if the dataset has no problems.
+        """Raise an error if the dataset has problems.
 
         Raises:
             DataError: the dataset has problems; the text lists the first ``MAX_LISTED``.

@@ -1,7 +1,7 @@
 """Check what must be true of every row of a shard, whatever the hashes in the manifest say.
 
-In     the ``Chunk``s of one shard, in order; the longest allowed row, the size of the vocabulary,
-       the ignore index.
+In     the ``Chunk``s of one shard, in order; the maximum length of a row, the size of the
+       vocabulary, and the ignore index.
 Out    the number of rows, tokens and trained tokens; for each broken rule, the first row that
        breaks it, what was found there, and how many other rows break it.
 Keeps  the work in numpy: no Python object is made for a token, or for a row that breaks no rule.

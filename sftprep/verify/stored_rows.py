@@ -114,7 +114,7 @@ class StoredRows:
             except ShardError as error:
                 raise DataError(
                     f"{name}: {error.problem}. It could be read a moment ago, so something else "
-                    "writes to the dataset. Run verify again when nothing does."
+                    "is writing to the dataset. Run verify again when nothing does."
                 ) from error
 
     def _next_chunk(self) -> _OpenChunk | None:

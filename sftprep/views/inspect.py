@@ -2,8 +2,9 @@
 
 In     the folder of a dataset; the number of the first row, counted from 0 over all shards; how
        many rows.
-Out    text: a line about the dataset, and its rows.
-Keeps  reading small: the manifest says which shard holds a row, and no other shard is opened.
+Out    text: a line about the dataset, and the rows.
+Keeps  reading to what is needed: the manifest says which shards hold the rows, and no others are
+       opened.
 Never  changes anything. Never shows a row in which a label is neither the id nor the ignore index.
 Raises UsageError: there is no such row. NoInputError: there is no dataset. DataError, StorageError:
        the dataset is damaged.

@@ -2,9 +2,9 @@
 
 In     the name of a topic, or None for the list of topics.
 Out    the page for a terminal, or the list: one line per topic.
-Keeps  one source for everything: ``index.md`` says which topics there are and in which order; the
-       first line of each page, ``# Title: description``, says what the topic is about.
-Raises UsageError: no such topic.
+Keeps  one source for each fact: ``index.md`` lists the topics and gives their order; the first
+       line of each page, ``# Title: description``, says what the topic is about.
+Raises UsageError: the manual has no such topic.
 """
 
 import io

@@ -3,7 +3,7 @@
 In     a ``Recipe``, whose output is ignored; how many rows to show.
 Out    text: the rows, and one line that counts the records that were read and those that gave no
        row.
-Keeps  reading small, whatever the size of the input: records go through the stages one at a time,
+Keeps  the work small, whatever the size of the input: records go through the stages one at a time,
        until there are enough rows or ``MAX_LOST`` records gave no row.
 Never  writes a file or starts a process.
 Raises what ``prepare`` raises before it reads the first record. NoInputError: there are no records.
@@ -76,7 +76,7 @@ def _describe(settings: Settings) -> str:
 
 @dataclass
 class _Outcome:
-    """What became of the first records."""
+    """The results of the first records."""
 
     sources: Sequence[Source]
     read: int = 0
@@ -138,7 +138,7 @@ class _Outcome:
 
 
 def _single_records(block: Block) -> Iterator[Block]:
-    """Split a block into blocks of one record, so that the place of each row's record is known."""
+    """Divide a block into blocks of one record, so that the place of each row's record is known."""
     for index, data in enumerate(block.lines()):
         line, offset = block.place(index)
         elements = None

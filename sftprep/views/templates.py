@@ -1,6 +1,6 @@
 """List the built-in templates, or show one: rendered, with the trained text marked.
 
-In     the name of a built-in template, or the path of a user's own.
+In     the name of a built-in template, or the path of a user's own template file.
 Out    text. The real renderer renders example conversations. Signs such as ``‹eos›`` stand for the
        tokenizer's own tokens, so no tokenizer is needed.
 Raises TemplateError: there is no such template, or the file is not a template.
@@ -113,8 +113,8 @@ def _messages(template: Template, *, with_input: bool) -> tuple[Message, ...]:
     messages: tuple[Message, ...] = EXCHANGES_ZH if chinese else EXCHANGES
     if with_input:
         messages = WITH_INPUT_ZH if chinese else WITH_INPUT
-    elif not (template.tokens or template.header):  # nothing marks the turns: one exchange only
-        messages = messages[:2]
+    elif not (template.tokens or template.header):
+        messages = messages[:2]  # nothing marks the turns, so show only one exchange
     takes_system = template.system is not None or template.user_with_system is not None
     if takes_system and template.default_system is None:
         return (SYSTEM_ZH if chinese else SYSTEM, *messages)
@@ -122,7 +122,7 @@ def _messages(template: Template, *, with_input: bool) -> tuple[Message, ...]:
 
 
 def _split_at_tokens(text: str, trained: bool, tokens: Sequence[str]) -> list[Unit]:
-    """Split the text of a template at its tokens and at ``SIGNS``; show both as control tokens."""
+    """Divide the text of a template at its tokens and at ``SIGNS``; show both as control tokens."""
     controls = sorted([*tokens, *SIGNS.values()], key=len, reverse=True)
     found = re.split(f"({'|'.join(map(re.escape, controls))})", text)
     return [Unit(part, trained, control=part in controls) for part in found]

@@ -7,7 +7,7 @@ Keeps  every token and every boundary between tokens. A character that several t
 Never  lets data act on the terminal: control characters are shown as escapes.
 
 In colour, trained tokens are green and all others dim; control tokens are in reverse video; every
-second token is underlined. Without colour, trained tokens are in brackets and a dot stands between
+second token is underlined. Without colour, trained tokens are in brackets and a dot is between
 tokens: ``<|user|>Hi· there⟦Hi·.<|end|>⟧``.
 """
 
@@ -168,7 +168,7 @@ def _marked(shown: Sequence[Unit], boundaries: bool) -> str:
 
 
 def _visible(text: str) -> str:
-    """Put a sign before each newline, and write all other control characters as escapes."""
+    """Put a visible sign before each newline, and write all other control characters as escapes."""
     return f"{NEWLINE}\n".join(map(ascii_safe, text.split("\n")))
 
 
@@ -199,7 +199,7 @@ def _heading(row: Row) -> str:
 
 
 def _control_tokens(row: Row, vocabulary: Vocabulary) -> list[str]:
-    """Return a line that counts the control tokens of a row; none if there are none."""
+    """Return a line that counts the control tokens of a row, as a list; empty if there are none."""
     counts: Counter[int] = Counter()
     trained: Counter[int] = Counter()
     for token_id, is_trained in zip(row.ids, row.trained, strict=True):

@@ -4,7 +4,7 @@ In     the text of a tokenizer.json.
 Out    for each id, its bytes, and whether it is a control token.
 Keeps  tokens as bytes, because a token may hold only part of a character. A space that the
        tokenizer adds in front of a text is kept, because the model sees it.
-Never  needs a tokenizer library: nothing is encoded here.
+Never  needs a tokenizer library, because nothing is encoded here.
 Raises DataError: the text is not a tokenizer.json.
 
 The decoder in a tokenizer.json shows how its tokens are written. Two families are understood.
@@ -37,7 +37,7 @@ class Vocabulary:
 
     Args:
         tokenizer_json: the text of the file.
-        where: the name of the file, for errors.
+        where: the path of the file, for error messages.
     """
 
     def __init__(self, tokenizer_json: str | bytes, where: str = "tokenizer.json") -> None:
@@ -96,7 +96,7 @@ def _steps(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 
 def _replacement(step: dict[str, Any]) -> tuple[str, str] | None:
-    """Return the string that a decoder's step replaces, and its replacement; None if none."""
+    """Return the string that a decoder's step replaces, and the new one; None if it does not."""
     if step["type"] == "Metaspace":
         return step["replacement"], " "
     if step["type"] == "Replace" and "String" in step["pattern"]:

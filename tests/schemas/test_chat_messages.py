@@ -126,7 +126,7 @@ def test_places_use_the_name_of_the_field_in_the_data() -> None:
     ],
 )
 def test_tools(tools: object, expected: list[Any] | None) -> None:
-    """Tools may be a list or JSON text of one, and bare functions are wrapped."""
+    """Tools may be a list, or a list as JSON text, and bare functions are wrapped."""
     record = {"messages": [USER, ANSWER], "tools": tools}
     assert chat("messages", record).tools == expected
 
@@ -134,11 +134,11 @@ def test_tools(tools: object, expected: list[Any] | None) -> None:
 @pytest.mark.parametrize(
     ("tools", "reason", "problem"),
     [
-        (0, "wrong_type", "tools is 0; expected a list of objects, or JSON text of one"),
+        (0, "wrong_type", "tools is 0; expected a list of objects, or such a list as JSON text"),
         (
             ["f"],
             "wrong_type",
-            "tools is a list of 1 item; expected a list of objects, or JSON text of one",
+            "tools is a list of 1 item; expected a list of objects, or such a list as JSON text",
         ),
         (
             '[{"name": "f", "name": "g"}]',

@@ -126,12 +126,12 @@ FAULTS: list[tuple[object, str]] = [
     ),
     (
         LEAST | {"user": "{content}{input}"},
-        "own.yaml: user has the placeholder {input}; it can have {bos}, {content}, {eos}, "
+        "own.yaml: user has the placeholder {input}; expected only {bos}, {content}, {eos}, "
         "{separator}. Write a brace twice to get a literal brace.",
     ),
     (
         LEAST | {"end": "{}"},
-        "own.yaml: end has the placeholder {}; it can have {bos}, {eos}, {separator}. Write a "
+        "own.yaml: end has the placeholder {}; expected only {bos}, {eos}, {separator}. Write a "
         "brace twice to get a literal brace.",
     ),
     (

@@ -209,7 +209,7 @@ CURE = ". Name a folder with a tokenizer, a tokenizer.json file, or a hub id."
 def test_empty_folder(tmp_path: Path) -> None:
     """An empty folder is refused."""
     assert (
-        f"{tmp_path}: the folder is empty. Name a folder with a tokenizer.json in --tokenizer."
+        f"{tmp_path}: the folder is empty. Pass --tokenizer a folder that holds a tokenizer.json."
     ) == refused(tmp_path)
 
 

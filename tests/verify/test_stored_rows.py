@@ -109,7 +109,7 @@ def test_a_shard_that_is_damaged_meanwhile_is_an_error(dataset: MakeDataset) -> 
         stored.compare(0, batch(ROWS[0]))
     assert str(error.value) == (
         f"{FIRST}.jsonl: has no keys; expected input_ids, attention_mask, labels. It could be "
-        "read a moment ago, so something else writes to the dataset. Run verify again when "
+        "read a moment ago, so something else is writing to the dataset. Run verify again when "
         "nothing does."
     )
 

@@ -1,11 +1,11 @@
-"""Chat + a model's own Jinja template -> pieces, as ``templates.renderer`` does for YAML templates.
+"""Render a chat with a model's own Jinja template, as ``templates.renderer`` does with YAML ones.
 
 In     a ``Chat``: messages and tools as a chat template takes them.
 Out    ``Rendered``: the number of a *skeleton* and the contents that fill it. A skeleton is the
        rendered text without the record's texts; it also says which parts are trained. Each
        skeleton is one shape.
 Keeps  the text that ``apply_chat_template`` gives, byte for byte: that text is encoded. Every text
-       of the record, in whatever field it is, is a content: it can never become a control token.
+       of the record, whichever field it is in, is a content and can never become a control token.
 Raises RecordError: ``span_not_derivable``, ``control_in_unmarked_text``, and the sandbox's errors.
 
 A skeleton is derived once for records with the same structure. For every further record the
@@ -105,7 +105,7 @@ class ChatRenderer:
         skeleton = self._derive(chat, record, text)
         contents = skeleton.contents(record)
         if filled(skeleton.pieces, contents) != text:
-            raise not_derivable("its text cannot be put together again from the record's texts")
+            raise not_derivable("its text cannot be rebuilt from the record's texts")
         shape = len(self._skeletons)
         self._skeletons.append(skeleton)
         candidates.append(shape)
@@ -116,7 +116,7 @@ class ChatRenderer:
         return self._skeletons[shape].pieces
 
     def rewrites(self, shape: int) -> bool:
-        """Tell whether inference would feed another text before a trained turn of this shape.
+        """Return whether inference would feed a different text before a trained turn of this shape.
 
         It would if the template writes earlier turns, or the generation prompt, differently once
         another message follows them.
@@ -236,7 +236,7 @@ def _last_answer(found: Spans, end: int) -> int:
 
 
 def _is_tool_result(chat: Chat, path: Path) -> bool:
-    """Tell whether a text is in a tool's result, which the model does not write."""
+    """Return whether a text is in a tool's result, which the model does not write."""
     return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
 
 
@@ -266,7 +266,7 @@ def _text_form(content: object) -> Structure:
 
 
 def _is_paired(marks: Sequence[Mark]) -> bool:
-    """Tell whether every opening mark of a text is followed by its own closing mark."""
+    """Return whether every opening mark of a text is followed by its own closing mark."""
     open_origin: int | None = None
     for mark in marks:
         if mark.origin == GENERATION:

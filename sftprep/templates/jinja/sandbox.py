@@ -2,12 +2,13 @@
 
 In     the source of a Jinja template as models ship it: untrusted code.
 Out    ``Sandbox``: renders messages as ``transformers.apply_chat_template`` does.
-Keeps  the environment of transformers: trimmed blocks, loop controls, the ``generation`` tag,
-       ``tojson`` without HTML escapes, ``raise_exception``, ``strftime_now``.
+Keeps  the environment that transformers gives: trimmed blocks, loop controls, the ``generation``
+       tag, ``tojson`` without HTML escapes, ``raise_exception``, ``strftime_now``.
 Never  runs Python code of the template, reads files, or gives varying results: ``random`` and
        ``lipsum`` are removed, and ``strftime_now`` formats one given date. Time, output, and the
        size of what ``*`` and ``**`` build are limited.
-Raises TemplateError: the source is not a template, or it needs something that is missing.
+Raises TemplateError: the source is not a template, it needs a date and none was given, or it
+       exceeds the time limit for too many records.
        RecordError: the template refuses this record, fails on it, or exceeds a limit.
 """
 
@@ -79,7 +80,7 @@ class _Generation(jinja2.ext.Extension):
 
 
 class _Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox with further restrictions."""
+    """Jinja's sandbox, with more restrictions."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -134,7 +135,7 @@ class _Environment(ImmutableSandboxedEnvironment):
     def compiled(self, source: str) -> jinja2.Template:
         """Compile a template without evaluating any of its filters.
 
-        Jinja's compiler would evaluate filters of constants, and no time limit applies to it.
+        Jinja's compiler would apply filters to constants, and the time limit does not cover it.
         """
         filters = self.filters
         self.filters = {name: _never_evaluated(function) for name, function in filters.items()}

@@ -1,7 +1,7 @@
 """Find the spans of a rendered conversation that are trained, and prove them, or refuse the record.
 
-In     the rendered conversation, and where the record's texts stand in it; a way to render only a
-       part of the conversation.
+In     the rendered conversation, and the positions of the record's texts in it; a way to render
+       only a part of the conversation.
 Out    for each assistant turn that is to be trained, its span: the characters from the end of the
        generation prompt to the end of the terminator.
 Never  guesses.
@@ -34,11 +34,11 @@ this turn, whichever fields they are in.
         first text has a single control token. In all other cases, the terminator is the last
         control token of the common start that also ends the previous message.
     c.  If the common start contains no control token, the template ends a turn in one way at the
-        end of a conversation and in another way within it. At the end, the terminator is the only
-        control token after the turn's last text. Within, it is the first control token after that
-        text, if three things hold: this token also ends the previous message, the text in front of
-        it is the same as at the end of a conversation, and only white space separates it from the
-        next control token.
+        end of a conversation and in another way within it. At the end of the conversation, the
+        terminator is the only control token after the turn's last text. Within the conversation,
+        it is the first control token after that text, if three conditions hold: this token also
+        ends the previous message, the text in front of it is the same as at the end of a
+        conversation, and only white space separates it from the next control token.
     d.  If the first text contains no control token, its plain text is the terminator, without
         trailing white space. The whole conversation must continue with it in that place.
 3.  A span contains only the turn's texts and text of the template. If it contains a text of another
@@ -172,7 +172,7 @@ def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
     """Find the end of a turn's header that starts like the generation prompt (rule 1c).
 
     Args:
-        between: what stands between the texts of the earlier messages and the turn's texts.
+        between: the text between the texts of the earlier messages and the turn's texts.
         added: the generation prompt.
 
     Returns:
@@ -197,7 +197,7 @@ def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
 def _terminator_end(
     rendering: Rendering, chat: TracedChat, message: int, controls: ControlTokens, eos: str | None
 ) -> int:
-    """Find how many characters after a turn's last text its terminator ends (rule 2)."""
+    """Return how many characters after the turn's last text the terminator ends (rule 2)."""
     tail = controls.split(rendering.tail(message))
     at_end = controls.split(chat.until(message).tail(message))
     if not _tokens(at_end):  # rule 2d
@@ -232,7 +232,7 @@ def _differing_terminator(
     """Find the terminator where it differs at the end of a conversation and within it (rule 2c).
 
     Args:
-        tail: what stands after the turn's last text.
+        tail: the text after the turn's last text.
         at_end: the same when the conversation ends with this turn.
         previous: the control token that ends the previous message; None for the last turn.
 

@@ -52,7 +52,7 @@ class TracedChat:
     def tail_when_followed(self, message: int) -> str | None:
         """Return the text after a message's last text when another message follows.
 
-        The message that follows is made up: a user message or, if the template refuses that, a
+        The message that follows is invented: a user message or, if the template refuses that, a
         tool's result. Return None if the template accepts neither.
         """
         for role in ("user", "tool"):

@@ -1,4 +1,4 @@
-"""Tracing marks: find a record's texts again in the text that a template renders.
+"""Put marks around a record's texts, to find them in the text that a template renders.
 
 In     a record's messages and tools.
 Out    ``Tracer.marked``: a copy with a mark before and after each text. ``Tracer.dump``, to be used
@@ -7,7 +7,7 @@ Out    ``Tracer.marked``: a copy with a mark before and after each text. ``Trace
 Keeps  the outer white space of a text outside its marks, so that a template that trims texts trims
        a marked text in the same way.
 Never  uses a mark that data could contain: each tracer has a new key of 64 random bits. The text
-       that is encoded in the end is always rendered without marks.
+       that is finally encoded is always rendered without marks.
 
 The tags ``<think>`` and ``</think>`` in a text stay without marks, because templates look for them.
 The *segments* of the text before, between and after the tags are marked one by one.
@@ -89,7 +89,7 @@ class Rendering(NamedTuple):
         return self.text[last : min(later, default=len(self.text))]
 
     def is_followed(self, message: int) -> bool:
-        """Tell whether texts of other messages stand after this message's texts."""
+        """Return whether texts of other messages come after this message's texts."""
         last = max(self.positions(message), default=len(self.text))
         return any(position >= last for position in self.other_positions(message))
 
@@ -186,9 +186,9 @@ class Tracer:
 
     def _marked_text(self, text: str, path: Path) -> str:
         if not text.strip():
-            return text  # templates ask whether a text is empty, and a marked one never is
+            return text  # templates test if a text is empty, and a marked text never is
         if path[-1] == "role":
-            return text  # templates compare it, and it can only be one of a few words
+            return text  # templates compare roles, and a role can only be one of a few words
         if path[-1] == "type" or not self._wanted(path):
             self.texts_without_marks.append(text)
             return text
@@ -213,10 +213,10 @@ class Tracer:
 
 
 def trimmed(text: str) -> tuple[str, str, str]:
-    r"""Split a text in three: leading white space, the text in between, trailing white space.
+    r"""Divide a text: leading white space, the text in between, trailing white space.
 
-    >>> trimmed(" a b\\n")
-    (' ', 'a b', '\\n')
+    >>> trimmed(" a b\n")
+    (' ', 'a b', '\n')
     """
     core = text.strip()
     if len(core) == len(text):

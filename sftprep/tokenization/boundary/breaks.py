@@ -49,9 +49,9 @@ def breaks_of(known: KnownBreaks) -> TokenBreaks | None:
 BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
 FIRST = re.compile(BREAK)
 LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
-# Some characters that are not white space, and never join with a space or tab after them.
+# Some characters that are not white space, and that never join a space or tab after them.
 SEEN = "!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f"
-OPENS = "!-.0-~\u4e00-\u9fa5"  # no slash: o200k joins it to the line end before it
+OPENS = "!-.0-~\u4e00-\u9fa5"  # after a line end; no slash, which o200k joins to the line end
 MEET = "\ud800"  # marks where two texts meet; no text holds a lone surrogate
 WORDS = re.compile(rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n{MEET}[{OPENS}])")
 LINES = re.compile(rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n+{MEET}(?:[{OPENS}]|[ \t]+[{SEEN}]))")
@@ -69,9 +69,9 @@ class PatternBreaks:
     Args:
         ends_lines: whether the pattern ends a piece of white space after its last line end (rule
             ``lines``). Then several line ends may come before the token break, and an indentation
-            after it. GPT-2's pattern takes these as one piece.
+            after it. GPT-2's pattern puts all of these into one piece.
 
-    >>> PatternBreaks(ends_lines=True).between(["a:\\n", "a"], ["  b", "b"]).tolist()
+    >>> PatternBreaks(ends_lines=True).between(["a:\n", "a"], ["  b", "b"]).tolist()
     [True, False]
     >>> PatternBreaks(ends_lines=True).last("one two three ")
     7
@@ -100,7 +100,7 @@ class PatternBreaks:
 
 
 class PairBreaks:
-    r"""Token breaks of BPE that merges characters: between two characters that no merge joins.
+    r"""Token breaks of BPE on characters: between two characters that no merge joins.
 
     A merge joins two neighbours. If no merge joins the last character of one side with
     the first character of the other, no token ever lies across that place.

@@ -1,7 +1,7 @@
-"""Find the chains whose ids change when they are encoded as one text, and encode them so.
+"""Find the chains whose ids change when they are encoded as one text, and encode them as one.
 
 In     the runs of a block, and their ids as encoded one by one.
-Out    ``unclean_chains``: the chains whose whole text has other ids than their runs.
+Out    ``unclean_chains``: the chains whose whole text gets other ids than its separate runs.
        ``join_chains``: the ids with these chains encoded as one text, for ``--boundary joint``.
 Keeps  the number of runs in each chain and their order. A token that lies across a boundary goes to
        the side that is not trained.
@@ -39,8 +39,8 @@ def unclean_chains(
         runs: the runs of a block.
         ids: their ids, one row per run.
         breaks: finds the tokenizer's token breaks. Without it, every chain is encoded again. With
-            it, a chain whose only boundary is a token break is not encoded again, and of any other
-            chain only the text around its boundaries is.
+            it, a chain whose only boundary is a token break is not encoded again; for any other
+            chain, only the text around its boundaries is encoded again.
 
     Returns:
         bool[chains].
@@ -58,9 +58,9 @@ def unclean_chains(
     start_inside = np.array([window.starts_inside for window in windows], np.bool_)
     continued = runs.continued[firsts] | start_inside
     wholes = encoder.encode([window.text for window in windows], continued)
-    # Where the window starts among the ids of the separate runs: at the start of the chain. If the
-    # window starts inside the first run, count back from the end of that run by the number of
-    # tokens in the window's part of it.
+    # Find where each window starts among the ids of the separate runs. Usually that is at the start
+    # of the chain. If the window starts inside the first run, count back from the end of that run
+    # by the number of tokens in the window's part of it.
     starts = ids.offsets[firsts]
     if start_inside.any():
         lefts = encoder.encode([window.left for window in windows], continued)
@@ -76,7 +76,7 @@ def unclean_chains(
 
 
 def _clean_for_certain(runs: TextRuns, breaks: TokenBreaks | None) -> Mask:
-    """Return for each chain whether it has one boundary only and this is a token break."""
+    """Return for each chain whether it has only one boundary, and this is a token break."""
     first, last = runs.chains
     if breaks is None:
         return np.zeros(len(first), np.bool_)
@@ -95,7 +95,7 @@ class _Window(NamedTuple):
 
 
 def _window(texts: Sequence[str], breaks: TokenBreaks | None) -> _Window:
-    """Return a chain's text from the last token break before its boundaries to the next after."""
+    """Return a chain's text from the token break before its boundaries to the one after them."""
     first, last = texts[0], texts[-1]
     # If the first run is empty, the tokenizer may add a space in front of the whole text, but not
     # in front of any separate run. Only encoding the whole chain shows that.
@@ -148,7 +148,7 @@ def _shares(texts: Sequence[str], trained: Mask, spans: Offsets) -> Offsets:
     """Return int64[runs]: how many of a chain's tokens belong to each of its runs.
 
     A token belongs to the run in which it starts. One exception: if that run is trained and the
-    token reaches into the next run, which is not, the token belongs to the next run.
+    token reaches into the next run, which is not trained, it belongs to the next run.
     """
     ends = np.cumsum([len(text) for text in texts])
     last = len(texts) - 1

@@ -1,7 +1,7 @@
 r"""Find out from a ``tokenizer.json`` how the token breaks of a tokenizer can be recognized.
 
 In     a ``tokenizer.json`` without its control tokens.
-Out    ``KnownBreaks``: plain data, stored with everything else that is known of a tokenizer.
+Out    ``KnownBreaks``: plain data, stored with everything else that is known about a tokenizer.
 Never  guesses: a tokenizer that fits none of the rules has no known token breaks. That costs time
        and never changes an id.
 """
@@ -55,8 +55,8 @@ KNOWN_PATTERNS = (
 
 None of them looks back at earlier text. In each pattern (in a sequence of patterns: in the last), a
 piece of letters ends before a space, and a piece of Chinese characters ends before a full-width
-comma or stop. If a piece holds anything but white space, it takes in no space or tab after that,
-and after a line end it takes in only line ends and slashes.
+comma or stop. If a piece holds anything but white space, it includes no space or tab after that,
+and after a line end it includes only line ends and slashes.
 """
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
