@@ -14,7 +14,7 @@ BYTE_ORDER_MARKS = {
     b"\xff\xfe": "UTF-16 (little endian)",
     b"\xfe\xff": "UTF-16 (big endian)",
 }
-# JSON begins with ASCII characters, so which of the first four bytes are zero shows the encoding.
+# JSON begins with ASCII characters, so the zero bytes among the first four show the encoding.
 ZERO_BYTES: dict[tuple[bool, ...], str] = {
     (False, True, True, True): "UTF-32 (little endian)",
     (True, True, True, False): "UTF-32 (big endian)",
@@ -44,7 +44,7 @@ def guess_line_encoding(line: bytes) -> str:
     'Windows-1252'
     """
     zeros = line.count(0)
-    # In ASCII text, one of two bytes is zero in UTF-16, and three of four are zero in UTF-32.
+    # Of the bytes of ASCII text, one half is zero in UTF-16, and three quarters in UTF-32.
     if 4 * zeros >= len(line) > 0:
         return "UTF-32" if 5 * zeros >= 3 * len(line) else "UTF-16"
     high_bytes = len(re.findall(rb"[\x80-\xff]", line))

@@ -58,7 +58,7 @@ class InternalError(SftprepError):
 
 
 class OutputError(SftprepError):
-    """The output folder cannot be created or must not be touched."""
+    """The output folder cannot be created, or must not be replaced."""
 
     exit_code = 73
 
@@ -86,8 +86,8 @@ class RecordError(Exception):
         problem: what is wrong and what was found, without a full stop at the end.
         cure: what to do, one sentence without a full stop at the end.
         column: where in its line the problem is, in characters counted from 1; None if unknown.
-        row: in which line of the record the problem is, counted from 0. It is above 0 only in a
-            JSON array, whose records may have several lines.
+        row: the line of the record that has the problem, counted from 0. It can be above 0 only
+            in a JSON array, where a record may take up several lines.
     """
 
     def __init__(

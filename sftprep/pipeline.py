@@ -1,7 +1,7 @@
 """Take one block through all stages, from bytes to rows. This is the work of one worker.
 
 In     a ``Block``.
-Out    a ``BlockResult``: the rows in input order, and each record that gave no row, with a reason.
+Out    a ``BlockResult``: the rows in input order, and each record without a row, with the reason.
 Keeps  each record's place, so that every loss can be reported with file and line.
 
 This is the one place where a ``RecordError`` is caught. The caller decides what a rejected record
@@ -139,12 +139,12 @@ class Pipeline:
     def _render_all(
         self, parsed: Parsed, normalize: Callable[[Record], Dialogue]
     ) -> "_Examples | None":
-        """Render a block in which every line is a good record that gives one example.
+        """Render a block in which every line is a good record that makes one example.
 
         Returns:
-            None if the block has other lines: then its records must be rendered one by one. With a
-            chat template they always are, because trying the whole block first would do slow work
-            twice.
+            None if the block has other lines; the caller then renders its records one by one. With
+            a chat template the result is always None, because trying the whole block first would
+            do slow work twice.
         """
         if self.settings.per_turn or self.settings.untrusted or set(map(type, parsed)) != {dict}:
             return None
@@ -201,7 +201,7 @@ class Pipeline:
         result.controls.update(found)
 
     def _build(self, examples: "_Examples") -> "_Rows":
-        """Build the rows; with ``oldest-turns``, long ones from the latest exchanges that fit."""
+        """Build the rows; with ``oldest-turns``, leave out the oldest exchanges of long rows."""
         dialogues, rendered = examples.dialogues, examples.rendered
         built = self._builder.build(rendered)
         gone: dict[int, int] = {}
@@ -233,7 +233,7 @@ class Pipeline:
         rows: "_Rows",
         result: BlockResult,
     ) -> None:
-        """Cut the rows to ``max_length``, and list each record that gives no row."""
+        """Cut the rows to ``max_length``, and list each record that has no row."""
         settings, built = self.settings, rows.built
         batch = built.batch
         if rows.refused:
@@ -266,7 +266,7 @@ class Pipeline:
 
 
 class _Examples(NamedTuple):
-    """The examples rendered from a block; with ``per_turn`` one record may give several."""
+    """The examples rendered from a block; with ``per_turn`` one record may make several."""
 
     places: list[int]  # for each example, the index of its line in the block
     dialogues: list[Dialogue]
@@ -279,7 +279,7 @@ class _Rows(NamedTuple):
     built: Built
     gone: dict[int, int]  # row -> how many of its exchanges ``oldest-turns`` removed
     refused: dict[int, RecordError]  # rows that must not be written
-    rewritten: Mask  # bool[rows]: the text before an answer is not what inference would feed
+    rewritten: Mask  # bool[rows]: at inference, the model would see another text before an answer
 
 
 LEAK = RecordError(
@@ -295,7 +295,7 @@ def with_schemas(
     Args:
         blocks: the blocks, in input order.
         schema: the schema of all sources; or ``auto``, to give each source the schema of its first
-            record whose schema is known.
+            record whose schema is recognized.
         field_names: canonical field name -> the name that the data uses.
     """
     fields = Fields(field_names)
@@ -345,7 +345,7 @@ def renderer_for(settings: Settings) -> Renderer:
 
 
 def _count(batch: Batch, rows: _Rows, counts: Counter[str]) -> None:
-    """Count the tokens and the remarkable rows among those that are written."""
+    """Count the tokens of the rows that are written, and the special cases among these rows."""
     if rows.gone:
         gone = [count for row in batch.record.tolist() if (count := rows.gone.get(row))]
         counts["shortened"] += len(gone)

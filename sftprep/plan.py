@@ -32,7 +32,7 @@ LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transfo
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do: the recipe with everything it names found and loaded."""
+    """A recipe, with everything that it names found and loaded."""
 
     recipe: Recipe
     sources: list[Source]
@@ -145,7 +145,7 @@ def settings_of(
 
 
 def is_chat_template(name: str) -> bool:
-    """Return whether a template's name means a chat template: the tokenizer's, or a Jinja file."""
+    """Return True if the name stands for a chat template: the tokenizer's own, or a Jinja file."""
     return name == "tokenizer" or name.startswith("tokenizer:") or name.endswith(".jinja")
 
 
@@ -215,8 +215,8 @@ def _separator(recipe: Recipe, tokenizer: Tokenizer) -> str:
 def _check_separator(recipe: Recipe, template: Template) -> None:
     if recipe.separator and "{separator}" not in template.user + template.header + template.body:
         raise UsageError(
-            f"--separator has no place in template {template.name!r}. Use --template plain, or a "
-            "template of your own with {separator}."
+            f"--separator cannot be used: template {template.name!r} does not contain "
+            "{separator}. Use --template plain, or a template of your own that contains it."
         )
 
 

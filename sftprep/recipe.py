@@ -4,7 +4,7 @@ In     the flags that were given, and perhaps a YAML file with the same names as
 Out    a ``Recipe``: frozen; each value has its declared type and is one that its option allows.
 Keeps  one order of precedence: a flag overrides the file, and the file overrides the default.
 Raises UsageError: an unknown key (with the closest known one), a wrong type, a value that is not
-       allowed, options that do not go together.
+       allowed, or options that cannot be used together.
 
 Each option is declared once, in ``Recipe``, with its default, its help, its group, the values it
 allows and whether it decides what bytes are written. The command line, ``--print-recipe``, the
@@ -140,7 +140,7 @@ class Recipe:
     separator: str | None = _option(
         None,
         "Template",
-        "Text between prompt and completion (template plain); may be a special token.",
+        "The text between prompt and completion, for --template plain; it may be a special token.",
     )
     add_token: tuple[str, ...] = _option(
         (),
@@ -152,13 +152,14 @@ class Recipe:
     allow_control: tuple[str, ...] = _option(
         (),
         "Tokenizer",
-        "A control token whose text, if a record holds it, becomes the token. Repeatable.",
+        "A control token whose text in a record is encoded as the token itself. Repeatable.",
         metavar="TOKEN",
     )
     max_length: int | None = _option(
         None,
         "Length and loss",
-        "The longest row, in tokens. [default: 2048, or the tokenizer's limit if that is less]",
+        "The maximum length of a row, in tokens. [default: 2048, or the tokenizer's limit if that "
+        "is less]",
         least=1,
         metavar="N",
     )
@@ -189,7 +190,7 @@ class Recipe:
     per_turn: bool = _option(
         False,
         "Length and loss",
-        "Make one example for each answer, with the prompt that inference would see.",
+        "Make one example for each answer, with the prompt that the model sees at inference.",
     )
     ignore_index: int = _option(
         -100,
@@ -229,7 +230,7 @@ class Recipe:
     max_line_bytes: str = _option(
         "64MiB",
         "Input",
-        "The longest record, in bytes; a longer one is a bad record.",
+        "The maximum size of a record, in bytes; a larger one is a bad record.",
         metavar="SIZE",
     )
     max_expansion: int = _option(
@@ -278,8 +279,8 @@ class Recipe:
     resume: bool = _option(
         False,
         "Run",
-        "Continue where an interrupted run with these options stopped; build a damaged dataset "
-        "again.",
+        "Continue where an interrupted run with these options stopped, or rebuild a damaged "
+        "dataset.",
         decides_bytes=False,
     )
 
@@ -321,7 +322,7 @@ class Recipe:
         return {option.name: values[option.name] for option in options() if option.decides_bytes}
 
     def to_yaml(self) -> str:
-        """Write the recipe as a YAML file that gives the same result."""
+        """Return the recipe as the text of a YAML file, from which the same recipe is read."""
         import yaml
 
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
@@ -333,7 +334,7 @@ class Recipe:
 
     @property
     def template_arguments(self) -> dict[str, Any]:
-        """The chat template's arguments, parsed as YAML: ``true`` and ``3`` are not texts."""
+        """The chat template's arguments, parsed as YAML: ``true`` and ``3`` are not strings."""
         if not self.template_arg:
             return {}
         import yaml
@@ -377,7 +378,7 @@ UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def parse_size(text: str, name: str = "shard_size") -> int:
-    """Return a size with a unit in bytes; ``name`` is the option that has it, for the error.
+    """Convert a size with a unit to bytes; ``name`` is the option, for the error message.
 
     >>> parse_size("64MiB"), parse_size("500 kB")
     (67108864, 500000)
@@ -429,16 +430,16 @@ def _load_file(path: str) -> dict[str, Any]:
 
 
 KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
-    str: ((str,), "text"),
+    str: ((str,), "a string"),
     int: ((int,), "a whole number"),
     bool: ((bool,), "true or false"),
-    tuple[str, ...]: ((list, tuple), "a list of texts"),
+    tuple[str, ...]: ((list, tuple), "a list of strings"),
 }
-"""Declared type -> the types that a value may have, and their name in an error."""
+"""Declared type -> the types that a value may have, and their name in an error message."""
 
 
 def _typed(option: Option, value: Any) -> Any:
-    """Return ``value`` if it has the declared type. Only a list is converted: to a tuple."""
+    """Return ``value`` if it has the declared type; convert a list to a tuple."""
     kind = option.type
     if kind not in KINDS:  # X | None
         if value is None:
@@ -500,7 +501,7 @@ def _check_template_options(recipe: Recipe) -> None:
         except Exception as error:  # as in _load_file
             raise UsageError(
                 f"--template-arg {shown(entry)}: {shown(value)} is not a YAML value. Quote it if "
-                "it is a text."
+                "it is a string."
             ) from error
     if recipe.date is not None:
         try:

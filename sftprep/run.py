@@ -133,8 +133,8 @@ def _check_rows(accounting: Accounting) -> None:
         lost = {**counts["dropped"], **counts["rejected"]}
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lost.items()))
         raise DataError(
-            f"none of {accounting.read:,} records gave a row ({reasons}); nothing was published. "
-            "Check --max-length and --truncation."
+            f"none of {accounting.read:,} records produced a row ({reasons}); nothing was "
+            "published. Check --max-length and --truncation."
         )
 
 

@@ -2,15 +2,15 @@ r"""Parses JSON strictly: refuses everything on which JSON parsers disagree.
 
 In     one JSON text.
 Out    its value: every string, number and key as it was written.
-Never  changes what it reads: it does not choose between two equal keys, turn an integer that does
-       not fit 64 bits into a float, or replace an invalid character.
+Never  changes what it reads: it does not choose between duplicate keys, turn an integer that does
+       not fit in 64 bits into a float, or replace an invalid character.
 Raises RecordError with the column, counted in characters from 1: ``invalid_json``,
        ``invalid_utf8``, ``lone_surrogate``, ``byte_order_mark``, ``duplicate_key``,
        ``number_out_of_range``, ``too_deep``.
 
-``orjson`` does the parsing. It silently accepts three of these: equal keys, large integers and deep
-nesting. ``is_sound`` rules them out by counting, which is fast and can be done for many values at
-once. Only if the count leaves a doubt, ``check_sound`` scans the text token by token.
+``orjson`` does the parsing. It silently accepts three of these: duplicate keys, large integers and
+deep nesting. ``is_sound`` rules them out by counting, which is fast and can be done for many values
+at once. If the count leaves a doubt, ``check_sound`` scans the text token by token.
 """
 
 import re
@@ -86,11 +86,11 @@ def load(data: bytes) -> Any:
 
 
 def is_sound(values: Sequence[Any], data: bytes) -> bool:
-    """Return whether the values certainly have no equal keys, large integers or deep nesting.
+    """Return True if the values certainly have no duplicate keys, large integers or deep nesting.
 
     ``orjson`` keeps only one of two equal keys, so the text then has more quotes than the strings
-    and keys of the value account for. It turns an integer over 64 bits into a float. False may be
-    a false alarm.
+    and keys of the value account for. It turns an integer over 64 bits into a float. The result
+    may also be False for values that have none of the three.
 
     Args:
         values: what ``orjson`` parsed.
@@ -117,7 +117,7 @@ def is_sound(values: Sequence[Any], data: bytes) -> bool:
 
 
 def check_sound(value: Any, data: bytes) -> None:
-    """Refuse equal keys, integers over 64 bits and nesting over ``MAX_DEPTH`` in valid JSON.
+    """Refuse duplicate keys, integers over 64 bits and nesting over ``MAX_DEPTH`` in valid JSON.
 
     Args:
         value: what ``orjson`` parsed.
@@ -126,7 +126,7 @@ def check_sound(value: Any, data: bytes) -> None:
     if is_sound([value], data):
         return
     text = data.decode()
-    open_keys: list[set[str]] = []  # of each open object; an empty set for a list
+    open_keys: list[set[str]] = []  # for each open object; an empty set for a list
     for token in TOKEN.finditer(text):
         found, start = token[0], token.start()
         if token[2]:
@@ -162,7 +162,7 @@ def count_quotes(data: bytes, window: int = WINDOW_BYTES) -> int:
         overlap = min(start, 2)  # an escape may begin in the previous window
         part = codes[start - overlap : start + window]
         is_quote, is_slash = part == QUOTE, part == BACKSLASH
-        is_quote[:overlap] = False  # counted already
+        is_quote[:overlap] = False  # these are counted already
         escaped = is_quote[1:] & is_slash[:-1]
         quotes += int(np.count_nonzero(is_quote) - np.count_nonzero(escaped))
         if (escaped[1:] & is_slash[:-2]).any():  # the backslash itself may be escaped

@@ -38,7 +38,10 @@ def test_the_separator(tmp_path: Path) -> None:
         ({"inputs": ()}, "no input. Name files, globs or folders, or - for standard input."),
         ({"tokenizer": None}, "no tokenizer. Pass --tokenizer with a folder, a tokenizer.json"),
         ({"allow_control": ("<x>",)}, "--allow-control '<x>': tokenizer 'tokenizer' has no such"),
-        ({"template": "chatml", "separator": "x"}, "--separator has no place in template 'chatml'"),
+        (
+            {"template": "chatml", "separator": "x"},
+            "--separator cannot be used: template 'chatml' does not contain {separator}",
+        ),
         ({"template": "tokenizer:other"}, "tokenizer 'tokenizer' has no chat template 'other'"),
         ({"template": "llama3"}, "template 'llama3' needs '<|start_header_id|>', "),
     ],

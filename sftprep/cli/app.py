@@ -29,7 +29,7 @@ app = typer.Typer(
     help="Turn instruction data into tokenized, label-masked training shards.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # plain help: half the time to load
+    rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,  # a bug in sftprep should show an ordinary traceback
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug in sftprep or a dead "
@@ -39,7 +39,8 @@ app = typer.Typer(
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="The folder of a finished dataset.")]
 Workers = Annotated[
-    int | None, typer.Option(help="Worker processes. [default: the cores that sftprep may use]")
+    int | None,
+    typer.Option(help="Worker processes. [default: the number of cores that sftprep may use]"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
@@ -56,7 +57,7 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and stop.", callback=_show_version, is_eager=True
+            "--version", help="Print the version and exit.", callback=_show_version, is_eager=True
         ),
     ] = False,
 ) -> None:
@@ -93,7 +94,7 @@ def preview(
     recipe: "Recipe",
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 3,
 ) -> None:
-    """Show what prepare would train on: every token, trained or not. Writes nothing."""
+    """Show the tokens that prepare would write, and which are trained. Writes nothing."""
     from sftprep.views.preview import preview as view
 
     show(view(recipe, rows=rows, colour=is_coloured()))
@@ -118,7 +119,7 @@ def inspect_(
     row: Annotated[int, typer.Option(help="The first row to show, counted from 0.")] = 0,
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 1,
 ) -> None:
-    """Show rows of a finished dataset: every token, trained or not."""
+    """Show the tokens of a finished dataset, and which are trained."""
     with command():
         from sftprep.views.inspect import inspect_dataset
 

@@ -3,7 +3,8 @@
 In     a function that does a command's work with a ``Recipe``.
 Out    a Typer command with one flag for each option of the recipe, ``--recipe`` and
        ``--print-recipe``, and ``--help`` that lists them under their groups.
-Keeps  defaults in one place: a flag that is not given passes no value, and the recipe sets it.
+Keeps  defaults in one place: a flag that is not given passes no value, so that the recipe's own
+       default applies.
 """
 
 import inspect
@@ -23,7 +24,7 @@ RECIPE_FILE = Annotated[
     ),
 ]
 PRINT_RECIPE = Annotated[
-    bool, typer.Option("--print-recipe", help="Print the resolved recipe and stop.")
+    bool, typer.Option("--print-recipe", help="Print the resolved recipe and exit.")
 ]
 
 
@@ -67,7 +68,7 @@ def recipe_command(
 
 
 def _parameter(option: Option) -> inspect.Parameter:
-    """Return a command's parameter for an option; without the flag, its value is None or False."""
+    """Return a command's parameter for an option; if it is not given, it is None or False."""
     kind: Any = option.type
     if kind is bool:
         return _keyword(option.name, Annotated[bool, _flag(option)], False)

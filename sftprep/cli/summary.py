@@ -1,4 +1,4 @@
-"""Write the summary of a run, which the command prints when the run is done.
+"""Write the summary that ``prepare`` prints when a run is done.
 
 In     a ``Manifest`` and the name of the output folder.
 Out    a few lines of text: counts with thousands separators, lost records by reason, advice.
@@ -104,8 +104,8 @@ def _remarks(manifest: Manifest) -> list[str]:
     if rewritten := counts["rewritten_histories"]:
         lines.append(
             f"  history    {number(rewritten, 'row')} in which the text before an answer is not "
-            "what inference would feed: the template writes earlier turns, or its generation "
-            "prompt, differently there"
+            "what the model sees at inference: the template writes earlier turns, or its "
+            "generation prompt, differently there"
         )
     if unclean := counts["unclean_boundaries"]:
         lines.append(
@@ -117,7 +117,7 @@ def _remarks(manifest: Manifest) -> list[str]:
         names = ", ".join(f"{token} in {n:,}" for token, n in top)
         lines.append(
             f"  control    {number(records, 'record')} with a control token's text ({names}), "
-            f"kept as text; if the token is meant, pass --allow-control '{top[0][0]}'"
+            f"kept as text; if it is meant as the token, pass --allow-control '{top[0][0]}'"
         )
     return lines
 

@@ -1,8 +1,8 @@
 """Control what a command writes and how it ends: standard streams, signals, exit codes.
 
 In     results as text or bytes; whatever a command raises.
-Out    results on stdout, complete, or an error; messages on stderr; the exit code that ``errors``
-       gives for the error.
+Out    results on stdout; messages on stderr; the exit code that ``errors`` defines for an error. A
+       result that cannot be written completely is an error.
 Keeps  the exit code when a message cannot be written because stderr is full or closed.
 Never  exits with 0 when a result could not be written. If a standard stream is closed, never lets
        a file that is opened later take its descriptor number.
@@ -33,13 +33,13 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask this process to end."""
 ANSWER_SECONDS = 0.1
 """How long to wait for a signal's handler to run before the signal is sent again."""
-_advice: list[str] = []  # what to say of the work that a signal ends
+_advice: list[str] = []  # what to tell the user if a signal ends the work
 _asked: list[int] = []  # the signals of ENDING whose handler has run
 
 
 def set_up() -> None:
     """Make the standard streams safe to write to, and install the signal handlers."""
-    # Otherwise numpy starts threads for linear algebra. That takes time, and sftprep does none.
+    # Otherwise numpy starts threads for linear algebra. That takes time, and they are never used.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000, 20, 100)  # most objects of a command live until it ends
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
@@ -88,14 +88,14 @@ def say(text: str) -> None:
 
 
 def is_coloured() -> bool:
-    """Whether results may be coloured."""
+    """Return True if results may be coloured."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return sys.stdout.isatty() and not plain
 
 
 @contextmanager
 def advising(text: str) -> Iterator[None]:
-    """Say ``text``, too, if a signal ends the command while the body runs."""
+    """Add ``text`` to the message if a signal ends the command while the body runs."""
     _advice.append(text)
     yield
     _advice.clear()
@@ -175,7 +175,7 @@ def _ended(number: int) -> int:
 
 
 def ignore_signals() -> None:
-    """Ignore the signals that would end the process, because it is about to end by itself."""
+    """Ignore the signals that would end the process, because it is about to end anyway."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 

@@ -1,6 +1,6 @@
 """The tokenizer's control tokens, and how they are found in a template's text.
 
-A *control token* is any added token that is not plain white space. The tokenizer need not flag it
+A *control token* is any added token that is more than white space. The tokenizer need not flag it
 as special: DeepSeek's ``<｜User｜>``, for example, is not flagged. Only a template can put control
 tokens into a row; the text of a record never becomes one.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class AddedToken(NamedTuple):
-    """An entry of the tokenizer's added vocabulary, with the flags that change its surroundings."""
+    """An entry of the tokenizer's added vocabulary, with flags that affect the text around it."""
 
     content: str
     id: int
@@ -32,7 +32,7 @@ class ControlTokens:
     def __init__(self, tokens: Sequence[AddedToken]) -> None:
         self._passes = [
             {t.content: t for t in tokens if t.normalized == normalized}
-            for normalized in (False, True)  # HF finds these last, in the text that is left
+            for normalized in (False, True)  # HF finds normalized tokens last, between the others
         ]
 
     def split(self, text: str) -> list[str | AddedToken]:

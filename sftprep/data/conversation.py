@@ -72,8 +72,8 @@ def input_slot(turn: int) -> int:
 class Conversation(NamedTuple):
     """An optional system turn, then user and assistant turns that alternate.
 
-    Turns and texts are stored separately: many records have equal turns, so a stage can compute
-    only once whatever depends on nothing but the turns.
+    Turns and texts are stored separately: many records have equal turns, so a stage can reuse
+    what it has computed from the turns alone.
 
     >>> Conversation.of(Message("user", "Hi"), Message("assistant", "Hello")).contents
     ('Hi', '', 'Hello', '')

@@ -14,7 +14,7 @@ LITERAL = -1
 IMPLICIT_BOS = -2
 """The slot of a BOS that the tokenizer itself adds: it is not part of the text."""
 MOST_SHAPES = 2000
-"""The default limit of shapes: with more, ``Renderer.forget`` drops all of them."""
+"""The default maximum number of shapes: with more, ``Renderer.forget`` drops all of them."""
 
 
 class Section(IntEnum):

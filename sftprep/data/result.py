@@ -28,11 +28,11 @@ class BlockResult:
     shard: int
     schema: str
     size: int  # the number of bytes in the block
-    batch: Batch | None = None  # None if no record has a row; ``batch.record`` counts lines
+    batch: Batch | None = None  # None if no record has a row; ``batch.record`` has line indices
     read: int = 0  # the number of records, without blank lines
     blank: int = 0  # the number of blank lines
     rejected: list[LostRecord] = field(default_factory=list)
     dropped: list[LostRecord] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # other counts of the manifest, by name
-    controls: Counter[str] = field(default_factory=Counter)  # strings of control tokens in contents
-    outputs: Counter[str] = field(default_factory=Counter)  # instruction: names of output fields
+    controls: Counter[str] = field(default_factory=Counter)  # control token -> records that hold it
+    outputs: Counter[str] = field(default_factory=Counter)  # output field -> records that use it

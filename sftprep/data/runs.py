@@ -35,7 +35,7 @@ class EncodedRuns(NamedTuple):
     """The ids of a block's runs."""
 
     ids: Ragged  # one row per run
-    unclean: Mask  # bool[chains]: True if the chain gets other ids when it is encoded as one text
+    unclean: Mask  # bool[chains]: True if the chain has other ids when it is encoded as one text
 
 
 class RunEncoder(Protocol):

@@ -3,7 +3,7 @@
 In     ``BlockResult``s in input order.
 Out    the counts for the manifest; ``rejects.jsonl`` and ``dropped.jsonl``, if they have entries.
 Keeps  the balance: read + extra examples = written + dropped + rejected, for each source.
-Raises DataError: there are bad records although none are allowed, or more of them than allowed.
+Raises DataError: there are more bad records than allowed; without quarantine, none are allowed.
        InternalError: the balance does not hold.
 """
 

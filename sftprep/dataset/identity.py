@@ -18,7 +18,7 @@ import orjson
 from sftprep.text import shown
 
 FORMAT_VERSION = 4
-"""The version of the dataset's format. Every change to the bytes of an output file raises it."""
+"""The version of the dataset's format. Increase it whenever the bytes of an output file change."""
 
 Identity = dict[str, Any]
 
@@ -63,7 +63,7 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Describe the first difference between two identities; "" if they are equal.
+    """Describe the first difference between two identities; return "" if they are equal.
 
     >>> difference({"recipe": {"max_length": 10}}, {"recipe": {"max_length": 20}})
     '--max-length was 10 and is 20'

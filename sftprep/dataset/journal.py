@@ -4,8 +4,8 @@ In     the identity of the run; for each finished shard its ``ShardInfo``, the c
        far, and the state of the ledgers.
 Out    ``identity.json`` and ``journal.jsonl`` in the staging folder. On resume: the finished shards
        whose files are undamaged, and the blocks of the input that are not processed yet.
-Keeps  the input the same. On resume, the input of the finished shards is hashed again and compared
-       before any new shard is finished.
+Keeps  all shards of a dataset built from the same input. On resume, the input of the finished
+       shards is hashed again and compared before any new shard is finished.
 Never  trusts an incomplete journal line or a changed file, nor anything that was written after it.
 Raises OutputError: the interrupted run had another identity, or its input has changed.
 
@@ -54,8 +54,8 @@ class JournalEntry(TypedDict):
 
     shard: ShardInfo | None  # None if no record of the shard's input has a row
     input: dict[str, str]
-    """Index of each source from which the shard has input -> SHA-256 of that source's text, from
-    its start to the end of the shard's input."""
+    """Index of each source that the shard was built from -> SHA-256 of that source's text, from its
+    start to the end of the shard's input."""
     counts: dict[str, Any]  # the result of ``Accounting.state``
     ledgers: dict[str, LedgerInfo]  # the ledgers that have entries, by name
 
@@ -70,7 +70,7 @@ class Journal:
 
     def __init__(self, staging: Path, sources: Sequence[Source]) -> None:
         self.finished: list[JournalEntry] = []
-        """The entries so far, with those that ``resume`` kept of an interrupted run."""
+        """The entries so far, including those that ``resume`` kept from an interrupted run."""
         self._staging = staging
         self._dataset = staging / DATASET
         self._sources = sources

@@ -185,7 +185,7 @@ class _ShardFile:
             raise self._error
         try:
             step()
-        except OSError as error:  # name the file, which the error of a write does not do
+        except OSError as error:  # a failed write does not name its file
             self._error = OSError(error.errno, error.strerror or str(error), str(self._path))
             raise self._error from error
         except BaseException as error:

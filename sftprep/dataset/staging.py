@@ -34,7 +34,7 @@ The commit protocol. At the end of each step, everything that it wrote is durabl
 
 What is left after a crash:
 
-- before step 2 is done: nothing that could be resumed. The next run starts over.
+- before step 2 is done: nothing that can be resumed. The next run starts over.
 - in step 3: every shard with a complete journal line. ``--resume`` continues after these.
 - in step 4: all shards. ``--resume`` checks them and repeats only step 4.
 - after step 5: the complete new dataset. The next run removes the staging folder.
@@ -132,7 +132,7 @@ class OutputFolder:
                 return name
         if not self.is_dataset():
             return names[0]
-        # A manifest that ends too early is a damaged one of sftprep, not a foreign file.
+        # A manifest that ends too early is a damaged manifest of sftprep, not a foreign file.
         start = (self.path / MANIFEST).read_bytes()[: len(MANIFEST_START)]
         return "" if MANIFEST_START.startswith(start) else MANIFEST
 
@@ -204,7 +204,7 @@ class OutputFolder:
                 os.close(handle)
 
     def _check_still_free(self) -> None:
-        """Raise an error if another run has written the output after ``check``, before our lock."""
+        """Raise an error if another run wrote the output between ``check`` and our lock."""
         if self._is_filled() and not self._had_dataset:
             raise LockedError(
                 f"{self.path}: another run has written it in the meantime. Run again to see "
@@ -275,7 +275,7 @@ class OutputFolder:
     def _locked(self) -> LockedError:
         """Return an error that names the process that holds the lock."""
         holder, tries = "", 10
-        while not holder and tries:  # another run writes its process ID just after it has locked
+        while not holder and tries:  # a run writes its process ID just after it has taken the lock
             with contextlib.suppress(OSError):
                 holder = (self.staging / HOLDER).read_text().strip()
             if not holder:

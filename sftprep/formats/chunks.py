@@ -4,7 +4,7 @@ In     an open file, which may be damaged or may come from another program.
 Out    ``Chunk``s in the order of the file: up to a few thousand rows each, with all three columns.
 Keeps  memory bounded by one chunk, whatever the size of the file.
 Never  relies on the promises of the writer: the columns of a row may have different lengths.
-Raises ShardError: the file cannot be read, has other columns, or holds other values than integers.
+Raises ShardError: the file cannot be read, has other columns, or holds values other than integers.
 
 This module only defines the chunks. The module of each format has a function ``chunks`` that reads
 them.

@@ -11,7 +11,7 @@ from sftprep.formats.chunks import COLUMNS, Chunk, ShardError
 from sftprep.text import ascii_safe
 
 CHUNK_ROWS = 1024
-"""The maximum number of rows in a chunk; so small that a chunk fits into the processor's caches."""
+"""The maximum number of rows in a chunk, small enough for a chunk to fit in the CPU's caches."""
 
 
 def table_of(batch: Batch, ignore_index: int) -> Any:

@@ -14,7 +14,7 @@ from sftprep.text import shown
 
 ENDING = "jsonl"
 CHUNK_BYTES = 1 << 20
-"""How many bytes of text are read for a chunk, approximately."""
+"""The approximate number of bytes of text that are read for a chunk."""
 
 
 def preload() -> None:
@@ -84,6 +84,6 @@ def _ragged(name: str, rows: list[Any], first: int) -> Ragged:
     except OverflowError as error:
         number = next(i for i, row in enumerate(rows) if max(map(abs, row), default=0) >= 1 << 31)
         raise ShardError(
-            f"{name} holds an integer that does not fit into 32 bits", first + number
+            f"{name} holds an integer that does not fit in 32 bits", first + number
         ) from error
     return Ragged(values, lengths_to_offsets(lengths))

@@ -44,7 +44,8 @@ class Writer(TableWriter):
             super().close()
         finally:
             if self._writer is not None:
-                # After a failed close, Arrow's writer would try again when it is garbage-collected.
+                # After a failed close, Arrow's writer would try to close again when it is
+                # garbage-collected.
                 self._writer.is_open = False
 
 

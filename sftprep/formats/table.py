@@ -2,9 +2,9 @@
 
 In     a format's name; for reading, also a shard's file.
 Out    shards, or their rows. A shard has the columns ``input_ids``, ``attention_mask`` and
-       ``labels``, with a list of integers for each row. ``labels`` are unshifted:
-       the id of a trained token, the ignore index for other tokens. ``attention_mask`` is all ones,
-       because rows are not padded.
+       ``labels``, with a list of integers for each row. ``labels`` are unshifted: the id of a
+       trained token, the ignore index for other tokens. ``attention_mask`` is all ones, because
+       rows are not padded.
 Keeps  a file's bytes the same for the same rows, however the rows were divided into batches.
 
 To add a format: write a module with the attributes of ``Format``, add it to ``FORMATS``, and add
@@ -61,8 +61,8 @@ class Format(Protocol):
         """Read an open file in chunks of bounded size.
 
         Raises:
-            ShardError: the file has other columns or values.
-            OSError: with an ``errno``, the system failed to read the file.
+            ShardError: the file has columns or values that a shard cannot have.
+            OSError: the system failed to read the file; the error has an ``errno``.
             Exception: any other exception means that the file is damaged; ``shard_chunks`` converts
                 it to a ``ShardError``.
         """

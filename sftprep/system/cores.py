@@ -1,9 +1,9 @@
 """Find out how many cores this process may use.
 
-Out    A number of cores, at least 1.
-Keeps  Within the CPU limits of a container. A process in it sees all cores of the machine, but with
+Out    a number of cores, at least 1.
+Keeps  within the CPU limits of a container. A process in it sees all cores of the machine, but with
        a worker for each of them, most workers would only take memory and wait for their turn.
-Never  Raises an error: a limit that cannot be read is ignored.
+Never  raises an error: a limit that cannot be read is ignored.
 
 The kernel describes control groups in Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
 Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``, ``cpu.cfs_period_us``).
@@ -62,5 +62,5 @@ def _cgroup_folders(cgroup_root: str, own_cgroups: str) -> Iterator[str]:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:  # noqa: PTH123 - runs first: no pathlib yet
+    with open(path, encoding="ascii") as file:  # noqa: PTH123 - runs before pathlib is loaded
         return file.read()

@@ -1,4 +1,4 @@
-"""SHA-256 of files. A file is read in small portions, so it may be larger than the memory."""
+"""SHA-256 of files. A file is read in small portions, so it may be larger than memory."""
 
 import hashlib
 from pathlib import Path

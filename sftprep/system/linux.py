@@ -1,8 +1,8 @@
 """Relations between parent and child processes that only Linux offers (``prctl``).
 
 Out    True if the kernel granted the request; False on every other system.
-Keeps  The subreaper setting that the process had before: the last ``release`` restores it.
-Never  Raises an error.
+Keeps  the subreaper setting that the process had before: the last ``release`` restores it.
+Never  raises an error.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ def is_orphan(parent: int) -> bool:
 
 
 class Subreaper:
-    """Makes this process a child subreaper, for as long as anything in it needs that.
+    """Makes this process a child subreaper, for as long as a caller needs that.
 
     A descendant whose own parent has ended becomes a child of its nearest ancestor that is a
     subreaper, which can then wait for it. The setting belongs to the whole process, so this class

@@ -79,8 +79,8 @@ def test_summary(out: Path, two: Path, toy: Path) -> None:
         "  read       2 records (prompt-completion), template plain, at most 2,048 tokens per row\n"
         "  tokenizer  toy, vocabulary 258, nothing added\n"
         "  padding    the tokenizer has no pad token; rows are not padded\n"
-        "  control    1 record with a control token's text (<|im_end|> in 1), kept as text; if the "
-        "token is meant, pass --allow-control '<|im_end|>'\n"
+        "  control    1 record with a control token's text (<|im_end|> in 1), kept as text; if it "
+        "is meant as the token, pass --allow-control '<|im_end|>'\n"
     )
     assert Ran(0, expected, "") == run("prepare", two, "--output", out, "--tokenizer", toy)
 
@@ -345,7 +345,7 @@ def test_no_row(out: Path, toy: Path, two: Path) -> None:
     """A run that leaves no row publishes nothing."""
     ran = run("prepare", two, "--output", out, "--tokenizer", toy, "--max-length", 1)
     expected = (
-        "error: none of 2 records gave a row (2 too_long); nothing was published. Check "
+        "error: none of 2 records produced a row (2 too_long); nothing was published. Check "
         "--max-length and --truncation.\n"
     )
     assert Ran(65, "", expected) == ran
@@ -432,8 +432,8 @@ def test_usage(
         ),
         (
             ("--template", "chatml", "--separator", "\n"),
-            "--separator has no place in template 'chatml'. Use --template plain, or a template of "
-            "your own with {separator}.",
+            "--separator cannot be used: template 'chatml' does not contain {separator}. Use "
+            "--template plain, or a template of your own that contains it.",
         ),
         (
             ("--allow-control", "<|x|>"),

@@ -53,8 +53,8 @@ def test_summary() -> None:
         "  fields     read as output: response in 2",
         "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
         "end prompts without a space, and start completions with one",
-        "  control    1 record with a control token's text (<s> in 1), kept as text; if the token "
-        "is meant, pass --allow-control '<s>'",
+        "  control    1 record with a control token's text (<s> in 1), kept as text; if it is "
+        "meant as the token, pass --allow-control '<s>'",
     ]
 
 

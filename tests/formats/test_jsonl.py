@@ -37,7 +37,7 @@ def test_a_row_is_a_line(tmp_path: Path) -> None:
         (GOOD.replace(b"[-100]", b"null"), "labels is null; expected a list of integers"),
         (
             GOOD.replace(b"-100", b"2147483648"),
-            "labels holds an integer that does not fit into 32 bits",
+            "labels holds an integer that does not fit in 32 bits",
         ),
     ],
 )

@@ -305,7 +305,7 @@ GOOD_LINE = b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[-100,2]}\n'
         ),
         (
             b'{"input_ids":[1,2147483648],"attention_mask":[1,1],"labels":[1,2]}\n',
-            "input_ids holds an integer that does not fit into 32 bits",
+            "input_ids holds an integer that does not fit in 32 bits",
         ),
         (b'{"input_ids":[1,2],"at', "is not valid JSON at column 23: unexpected end of data"),
         (b"[" * 5000, "is not valid JSON at column 1026: depth limit exceeded"),

@@ -190,15 +190,15 @@ def test_a_dataset_without_shards_is_reported(dataset: MakeDataset) -> None:
             "template_arg",
             ["x=2001-99-99"],
             "--template-arg 'x=2001-99-99': '2001-99-99' is not a YAML value. "
-            "Quote it if it is a text",
+            "Quote it if it is a string",
         ),
         (
             "template_arg",
             ["x=!!int ''"],
             """--template-arg "x=!!int ''": "!!int ''" is not a YAML value. """
-            "Quote it if it is a text",
+            "Quote it if it is a string",
         ),
-        ("field", 7, "--field is 7; expected a list of texts"),
+        ("field", 7, "--field is 7; expected a list of strings"),
     ],
 )
 def test_an_option_that_prepare_would_refuse_is_reported(

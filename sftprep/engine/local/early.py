@@ -1,9 +1,10 @@
 """Start the workers of a run before this process has loaded its own libraries.
 
-In     The inputs of a run and the number of workers it may use.
-Out    A ``WorkerPool``, to be passed to ``run.prepare``. It is empty if workers may not be needed.
-Keeps  The result of the run the same, whether or not workers were started early.
-Never  Imports anything heavy. The caller imports ``sftprep.run`` inside the ``with`` block: the
+In     the inputs of a run and the number of workers it may use.
+Out    a ``WorkerPool``, to be passed to ``run.prepare``. It is empty unless the run will certainly
+       need workers.
+Keeps  the result of the run the same, whether or not workers were started early.
+Never  imports anything heavy. The caller imports ``sftprep.run`` inside the ``with`` block: the
        workers load numpy and the encoder while this process loads numpy and Arrow and plans the
        run. This makes a run on 300 MB 9 % faster.
 """
@@ -16,7 +17,7 @@ from sftprep.engine.local.pool import WorkerPool
 from sftprep.system.cores import usable_cores
 
 ENOUGH_BYTES = 16 << 20
-"""With less input, a single process finishes before workers would have started."""
+"""With less input, a single process finishes before workers could have started."""
 
 
 @contextmanager

@@ -1,10 +1,10 @@
 """The local engine: turn blocks into results, in this process or in worker processes.
 
-In     Blocks in input order, and the settings from which a ``Pipeline`` is built.
-Out    One result per block, in the same order, whatever the number of workers.
-Never  Runs a chat template in this process: a template is a program that a model or a user
+In     blocks in input order, and the settings from which a ``Pipeline`` is built.
+Out    one result per block, in the same order, whatever the number of workers.
+Never  runs a chat template in this process: a template is a program that a model or a user
        provides, and it may never finish or may take all memory.
-Raises The errors of ``scheduler`` and of ``Pipeline``.
+Raises the errors of ``scheduler`` and of ``Pipeline``.
 """
 
 import gc
@@ -19,7 +19,7 @@ from sftprep.engine.local.scheduler import BYTES_IN_FLIGHT, Scheduler
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.memory import keep_freed
 
-FEW_BLOCKS = 6  # this process finishes fewer blocks than this before a worker has started
+FEW_BLOCKS = 6  # with fewer blocks, this process finishes before a worker could have started
 
 
 def run_blocks(

@@ -1,15 +1,14 @@
 """Start worker processes and learn how they ended: the parent's side of one fork server.
 
-In     How many workers to start.
-Out    One ``WorkerProcess`` per worker, with the parent's end of its pipe.
-Keeps  Loading time and memory low: one fresh interpreter runs ``main``, loads the libraries once,
+In     the number of workers to start.
+Out    one ``WorkerProcess`` per worker, with the parent's end of its pipe.
+Keeps  loading time and memory low: one fresh interpreter runs ``main``, loads the libraries once,
        forks once per worker and exits. The kernel then makes the workers children of this process.
        With a single worker, the interpreter does not fork but becomes the worker itself.
-Never  Forks this process: its other threads might hold locks.
-       Imports the caller's main module a second time, as ``multiprocessing`` would.
-       Imports anything heavy: the workers are started before this process loads numpy, so that
-       both load it at the same time.
-       Kills a process that may not be a child of this one.
+Never  forks this process: its other threads might hold locks. Never imports the caller's main
+       module a second time, as ``multiprocessing`` would. Never imports anything heavy: the workers
+       are started before this process loads numpy, so that both load it at the same time. Never
+       kills a process that may not be a child of this one.
 Raises OSError: the interpreter cannot be started.
 """
 
@@ -119,7 +118,7 @@ class ForkServer:
             self._program.wait(EXIT_SECONDS)
         self._program.kill()
         code = self._program.wait()
-        if self._holds_subreaper:  # the program has ended, so the workers are adopted by now
+        if self._holds_subreaper:  # the workers are children of this process by now
             self._holds_subreaper = False
             subreaper.release()
         return code

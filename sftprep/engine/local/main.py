@@ -1,7 +1,7 @@
-"""The first code of a worker program: listen for the settings, then load the libraries.
+"""The entry point of a worker program: listen for the settings, then load the libraries.
 
-In     The parent's process id, and the descriptors of the workers' ends of the pipes.
-Never  Imports anything heavy before it listens, so that the parent can send the settings without
+In     the parent's process id, and the descriptors of the workers' ends of the pipes.
+Never  imports anything heavy before it listens, so that the parent can send the settings without
        waiting until the libraries are loaded.
 """
 

@@ -1,9 +1,9 @@
 """Messages between the parent and its workers: an object, followed by large buffers.
 
-In     An object, and the buffers that belong to it (a block's bytes, the columns of a result).
-Out    The same object and buffers at the other end of the pipe.
-Keeps  Buffers as raw bytes: they are not pickled, and only the pipe itself copies them.
-Never  Imports anything heavy: a worker receives messages before it has loaded its libraries, so
+In     an object, and the buffers that belong to it (a block's bytes, the columns of a result).
+Out    the same object and buffers at the other end of the pipe.
+Keeps  buffers as raw bytes: they are not pickled, and only the pipe itself copies them.
+Never  imports anything heavy: a worker receives messages before it has loaded its libraries, so
        that the parent does not wait for it.
 Raises EOFError: the other end was closed, perhaps in the middle of a message.
 """

@@ -1,6 +1,6 @@
 """The worker processes of one run, busy or idle.
 
-Never  Imports anything heavy; ``early`` says why.
+Never  imports anything heavy; ``early`` says why.
 """
 
 from sftprep.engine.local.fork_server import ForkServer, WorkerProcess

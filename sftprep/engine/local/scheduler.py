@@ -1,11 +1,11 @@
 """Give blocks to workers, put the results in order, and replace workers that die.
 
-In     Blocks in input order.
-Out    Their results in the same order.
-Keeps  A bounded number of blocks in flight, so that memory does not grow with the input. If a
+In     blocks in input order.
+Out    their results in the same order.
+Keeps  a bounded number of blocks in flight, so that memory does not grow with the input. If a
        worker dies, its block may not be the cause, so another worker tries the block once more.
-Never  Waits for a worker that has died. With a chat template, it does not wait without limit for a
-       worker to finish a block either: such a template is a program, and may never finish.
+Never  waits for a worker that has died. With a chat template, there is also a time limit for each
+       block: such a template is a program, and may never finish.
 Raises InternalError: two workers died on the same block (the message names its lines); or a worker
        and the worker that replaced it died before they were given a block.
        TemplateError: a block took too long.
@@ -31,8 +31,8 @@ from sftprep.pipeline import Settings
 from sftprep.text import ascii_safe
 
 BLOCKS_PER_WORKER = 2  # a worker has at most the block that it works on, and the next one
-IN_FLIGHT_PER_WORKER = 4  # limit of blocks that are read and whose results are not yielded yet
-BYTES_IN_FLIGHT = 48 << 20  # limit of their sizes; a block of one long record may have 64 MiB
+IN_FLIGHT_PER_WORKER = 4  # limit of blocks that have been read, but whose results are not yielded
+BYTES_IN_FLIGHT = 48 << 20  # limit of their total size; a single block may be larger
 ATTEMPTS = 2  # how often to start a worker that dies before it was given a block
 BLOCK_SECONDS = 300.0  # the time that a worker may take for a block with a chat template
 
@@ -113,7 +113,7 @@ class Scheduler:
         # Block whose worker died -> how many workers had been taken from the pool until then.
         self._suspects: dict[int, int] = {}
         self._done: dict[int, BlockResult] = {}
-        self._bytes = 0  # of all blocks whose results were not yielded yet
+        self._bytes = 0  # total size of the blocks whose results are not yielded yet
 
     def add_workers(self, count: int, attempt: int = 1) -> None:
         """Take more workers from the pool."""
@@ -174,8 +174,9 @@ class Scheduler:
         for pipe in wait(list(workers), timeout):
             assert isinstance(pipe, Connection)
             self._receive_answer(workers[pipe])
-            # Receive everything that has arrived, because the last message tells if the worker has
-            # died. Otherwise it might be given another block, which would be blamed for its death.
+            # Receive everything that has arrived: if the worker has died, only the end of the pipe
+            # shows it. Otherwise the dead worker might be given another block, which would then be
+            # blamed for its death.
             while not pipe.closed and pipe.poll():
                 self._receive_answer(workers[pipe])
         if self._settings.untrusted:

@@ -1,10 +1,10 @@
 """The work of a worker process: receive blocks, and send back their results.
 
-In     Messages from the parent: the settings, then blocks.
+In     messages from the parent: the settings, then blocks.
 Out    ``Ready`` once everything is loaded; then one ``BlockResult`` per block, in order; or
        ``Failed`` with the error that ends the run.
-Keeps  Working on the next block while a thread sends the last result.
-Never  Outlives its parent: it exits when the parent closes the pipe, and on Linux the kernel kills
+Keeps  working on the next block while a thread sends the last result.
+Never  outlives its parent: it exits when the parent closes the pipe, and on Linux the kernel kills
        it when the parent dies.
 """
 
