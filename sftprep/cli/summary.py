@@ -57,7 +57,10 @@ def _cuts(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
     if counts["truncated"]:
         how = manifest.recipe["truncation"]
-        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}")
+        lost = counts["truncated_trained"]
+        what = "trained tokens" if manifest.recipe.get("train_on") == "all" else "part of an answer"
+        rest = f"; {lost:,} of them lost {what}" if lost else ""
+        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}{rest}")
     if counts["shortened"]:
         lines.append(
             f"  shortened  {number(counts['shortened'], 'conversation')} by "

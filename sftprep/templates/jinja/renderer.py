@@ -27,6 +27,7 @@ from sftprep.templates.jinja.arguments import (
     map_arguments,
 )
 from sftprep.templates.jinja.forgery import ForgeryCheck
+from sftprep.templates.jinja.kept import NOTHING_KEPT, KeptText
 from sftprep.templates.jinja.sandbox import Sandbox
 from sftprep.templates.jinja.skeleton import Extractor, Skeleton, Stretch, stretches_of
 from sftprep.templates.jinja.spans import Spans, derived_spans, marked_spans, not_derivable
@@ -57,6 +58,7 @@ class ChatRenderer:
         controls: the tokenizer's control tokens, by text.
         bos: the BOS token; "" if there is none.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
+        with_sections: whether truncation will need the section of each piece.
         most_shapes: how many skeletons to remember before ``forget`` drops them.
     """
 
@@ -68,6 +70,7 @@ class ChatRenderer:
         controls: Mapping[str, AddedToken],
         bos: str,
         train_on: str,
+        with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
     ) -> None:
         self._sandbox = Sandbox(
@@ -78,8 +81,9 @@ class ChatRenderer:
         )
         self._controls = ControlTokens(list(controls.values()))
         self._forgery = ForgeryCheck(controls)
-        self._bos = bos
         self._eos = variables.get("eos_token")
+        self._kept = KeptText(self._sandbox, self._controls, bos, self._eos)
+        self._with_sections = with_sections
         self._train_on = train_on
         self._most_shapes = most_shapes
         self._skeletons: list[Skeleton] = []  # indexed by shape
@@ -202,18 +206,21 @@ class ChatRenderer:
         extractors: Sequence[Extractor],
     ) -> tuple[Piece, ...]:
         """Turn each stretch into a piece: decide its section, and whether it is trained."""
-        completion = found.spans[-1].start if found.spans else len(rendering.text)
-        kept_until = self._kept_until(chat, rendering)
+        completion = _last_answer(found, len(rendering.text))
+        kept = NOTHING_KEPT
+        if self._with_sections:
+            paths = [extractor.origin.path for extractor in extractors]
+            kept = self._kept.find(chat, rendering.text, stretches, paths)
         is_single_exchange = chat.roles.count("assistant") == 1
         pieces = []
-        for start, end, slot in stretches:
+        for start, end, slot in kept.divided(stretches):
             is_literal = slot == LITERAL
             trained = any(span.start <= start and end <= span.end for span in found.spans)
             if self._train_on == "all":
                 trained |= is_literal or not _is_tool_result(chat, extractors[slot].origin.path)
             if start >= completion:
                 section = Section.COMPLETION
-            elif end <= kept_until or (is_single_exchange and is_literal):
+            elif kept.holds(start, end) or (is_single_exchange and is_literal):
                 section = Section.KEPT
             else:
                 section = Section.PROMPT
@@ -221,17 +228,11 @@ class ChatRenderer:
             pieces.append(Piece(text, slot, trained, section))
         return tuple(pieces)
 
-    def _kept_until(self, chat: Chat, rendering: Rendering) -> int:
-        """Return where the system turn and the tools end; without either, where the BOS ends."""
-        system = {i for i, role in enumerate(chat.roles) if role in ("system", "developer")}
-        ends = [
-            mark.position
-            for mark, origin in rendering.text_marks()
-            if origin.path[0] == "tools" or origin.path[1] in system
-        ]
-        if ends:
-            return max(ends)
-        return len(self._bos) if self._bos and rendering.text.startswith(self._bos) else 0
+
+def _last_answer(found: Spans, end: int) -> int:
+    """Return where the last trained answer begins; ``end`` if none is trained."""
+    last = found.spans[-1].message if found.spans else None
+    return min((span.start for span in found.spans if span.message == last), default=end)
 
 
 def _is_tool_result(chat: Chat, path: Path) -> bool:
