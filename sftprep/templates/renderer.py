@@ -8,14 +8,22 @@ Keeps  contents unchanged, except for the white space of roles that the template
 Raises RecordError: the template has no place for a text, or trims an answer to nothing.
 
 The ``body`` of an assistant turn is trained; it ends with the turn's terminator. All other text
-(system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``.
+(system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``. A
+flag of a turn wins over ``train_on``: it decides about the body of an assistant turn, and about the
+contents of any other turn.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sftprep.data.conversation import Conversation, Turn, content_slot, input_slot
+from sftprep.data.conversation import (
+    Conversation,
+    Turn,
+    content_slot,
+    input_slot,
+    turn_of_slot,
+)
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, MOST_SHAPES, Piece, Rendered, Section
 from sftprep.errors import RecordError
 from sftprep.templates.template import Template, split_placeholders
@@ -129,17 +137,14 @@ class TemplateRenderer:
         return _Outline(self._shape(self._with_train(turns)), tuple(edits))
 
     def _with_train(self, turns: Turns) -> Turns:
-        """Decide for each turn whether it is trained.
-
-        A turn's own flag can take it out of the training, but cannot bring in a turn that
-        ``--train-on`` leaves out.
-        """
+        """Decide for each turn whether it is trained: its own flag, or else ``--train-on``."""
         last = len(turns) - 1
         return tuple(
-            turn._replace(
-                train=turn.role == "assistant"
-                and turn.train is not False
-                and (self._train_on != "last" or i == last)
+            turn
+            if turn.train is not None
+            else turn._replace(
+                train=self._train_on == "all"
+                or (turn.role == "assistant" and (self._train_on != "last" or i == last))
             )
             for i, turn in enumerate(turns)
         )
@@ -194,7 +199,7 @@ class TemplateRenderer:
     def _compose(self, turns: Turns) -> list[Piece]:
         """Compose the pieces of a shape, turn by turn."""
         template = self.template
-        writer = _PieceWriter(self._run_texts, trains_all=self._train_on == "all")
+        writer = _PieceWriter(self._run_texts, turns, trains_all=self._train_on == "all")
         answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
         completion = max((i for i in answers if turns[i].train), default=answers[-1])
         self._compose_bos(writer)
@@ -247,29 +252,38 @@ class TemplateRenderer:
 class _PieceWriter:
     """Turns a template's texts into pieces, and collects them."""
 
-    def __init__(self, run_texts: dict[str, str], *, trains_all: bool) -> None:
+    def __init__(self, run_texts: dict[str, str], turns: Turns, *, trains_all: bool) -> None:
         self.run_texts = run_texts
+        self.turns = turns
         self.trains_all = trains_all
         self.keeps_template_text = False  # truncation may not cut template text of the prompt
         self.in_completion = False  # whether the section COMPLETION has begun
         self.pieces: list[Piece] = []
 
     def write(
-        self, text: str, slots: dict[str, int], *, trained: bool = False, kept: bool = False
+        self,
+        text: str,
+        slots: dict[str, int],
+        *,
+        trained: bool | None = None,
+        kept: bool = False,
     ) -> None:
         """Add the pieces of a template's text.
 
         Args:
             text: the text, with placeholders.
-            slots: for each placeholder of the record's texts, its slot.
-            trained: whether the text is trained.
+            slots: for each placeholder of the record's texts, its slot. A text is trained if its
+                turn is.
+            trained: whether the template's own text is trained; None: only with ``trains_all``.
             kept: whether truncation may not cut it.
         """
-        trained = trained or self.trains_all
+        trained = self.trains_all if trained is None else trained
         for is_slot, value in split_placeholders(text):
             if is_slot and value in slots:
                 keeps = kept or (value == "system" and self.keeps_template_text)
-                self.pieces.append(Piece("", slots[value], trained, self._section(keeps)))
+                turn = self.turns[turn_of_slot(slots[value])]
+                piece = Piece("", slots[value], bool(turn.train), self._section(keeps))
+                self.pieces.append(piece)
             elif literal := self.run_texts[value] if is_slot else value:
                 section = self._section(kept or self.keeps_template_text)
                 self.pieces.append(Piece(literal, LITERAL, trained, section))

@@ -40,7 +40,7 @@ from sftprep.templates.jinja.neutral import (
 )
 from sftprep.templates.jinja.sandbox import Sandbox
 from sftprep.templates.jinja.skeleton import Extractor, Skeleton, Stretch, stretches_of
-from sftprep.templates.jinja.spans import Spans, derived_spans, marked_spans, not_derivable
+from sftprep.templates.jinja.spans import Span, Spans, derived_spans, marked_spans, not_derivable
 from sftprep.templates.jinja.traced_chat import TracedChat
 from sftprep.templates.jinja.tracing import (
     GENERATION,
@@ -229,10 +229,15 @@ class ChatRenderer:
         """
         traced, rendering, tracer = self._traced(sandbox, key, chat, text)
         self._forgery.check_texts(chat, tracer)
-        found = self._spans(chat, traced, rendering)
+        trained = self._trained(chat)
+        found = self._spans(traced, rendering, trained)
+        without_loss: list[Span] = []
+        if self._train_on == "all" and (untrained := _untrained(chat)):
+            without_loss = self._spans(traced, rendering, untrained).spans
         record = {"messages": chat.messages, "tools": chat.tools}
-        stretches, extractors = stretches_of(record, rendering, tracer, found.spans)
-        pieces = self._pieces(chat, rendering, found, stretches, extractors)
+        spans = [*found.spans, *without_loss]
+        stretches, extractors = stretches_of(record, rendering, tracer, spans)
+        pieces = self._pieces(chat, rendering, found.spans, without_loss, stretches, extractors)
         self._forgery.check_keys(chat, pieces)
         return Skeleton(pieces, extractors, found.parity)
 
@@ -250,38 +255,49 @@ class ChatRenderer:
                 return traced, rendering, tracer
         raise not_derivable("it changes the texts of the record")
 
-    def _spans(self, chat: Chat, traced: TracedChat, rendering: Rendering) -> Spans:
-        """Find what is trained. If the template marks that itself, only its markers count."""
-        trained = self._trained(chat)
+    def _spans(self, chat: TracedChat, rendering: Rendering, messages: Sequence[int]) -> Spans:
+        """Find the spans of these answers. If the template has markers, only they count."""
         if any(mark.origin == GENERATION for mark in rendering.marks):
-            return marked_spans(rendering, traced, trained)
-        return derived_spans(rendering, traced, trained, self._controls, self._eos)
+            return marked_spans(rendering, chat, messages)
+        return derived_spans(rendering, chat, messages, self._controls, self._eos)
 
     def _trained(self, chat: Chat) -> list[int]:
-        """Return the assistant messages that are to be trained."""
+        """Return the assistant messages that are to be trained: a message's own flag wins."""
         answers = [i for i, role in enumerate(chat.roles) if role == "assistant"]
-        if self._train_on == "last":
-            answers = answers[-1:]
-        return [i for i in answers if chat.train[i] is not False]
+        by_policy = answers[-1:] if self._train_on == "last" else answers
+        return [i for i in answers if chat.train[i] or (chat.train[i] is None and i in by_policy)]
 
     def _pieces(
         self,
         chat: Chat,
         rendering: Rendering,
-        found: Spans,
+        spans: Sequence[Span],
+        without_loss: Sequence[Span],
         stretches: Sequence[Stretch],
         extractors: Sequence[Extractor],
     ) -> tuple[Piece, ...]:
-        """Turn each stretch into a piece: decide whether it is trained, and its section."""
-        completion = found.spans[-1].start if found.spans else len(rendering.text)
+        """Turn each stretch into a piece: decide whether it is trained, and its section.
+
+        Args:
+            chat: the chat.
+            rendering: the chat, rendered.
+            spans: what is trained.
+            without_loss: the answers that are not trained although ``--train-on`` says ``all``.
+            stretches: the stretches of the rendered text.
+            extractors: the extractors of its contents.
+        """
+        completion = spans[-1].start if spans else len(rendering.text)
         kept_until = self._kept_until(chat, rendering)
         is_single_exchange = chat.roles.count("assistant") == 1
         pieces = []
-        for start, end, slot in stretches:
+        for stretch in stretches:
+            start, end, slot = stretch
             is_literal = slot == LITERAL
-            trained = any(span.start <= start and end <= span.end for span in found.spans)
-            if self._train_on == "all":
+            trained = _is_inside(stretch, spans)
+            if self._train_on == "all" and not _is_inside(stretch, without_loss):
                 trained |= is_literal or not _is_tool_result(chat, extractors[slot].origin.path)
+            if not is_literal:
+                trained = _with_flag(chat, extractors[slot].origin.path, trained)
             if start >= completion:
                 section = Section.COMPLETION
             elif end <= kept_until or (is_single_exchange and is_literal):
@@ -303,6 +319,22 @@ class ChatRenderer:
         if ends:
             return max(ends)
         return len(self._bos) if self._bos and rendering.text.startswith(self._bos) else 0
+
+
+def _untrained(chat: Chat) -> list[int]:
+    """Return the answers whose own flag says that they are not trained."""
+    return [i for i, r in enumerate(chat.roles) if r == "assistant" and chat.train[i] is False]
+
+
+def _is_inside(stretch: Stretch, spans: Sequence[Span]) -> bool:
+    """Tell whether a stretch lies inside one of these spans."""
+    return any(span.start <= stretch.start and stretch.end <= span.end for span in spans)
+
+
+def _with_flag(chat: Chat, path: Path, trained: bool) -> bool:
+    """Return what the flag of the message at a path says; where it has none, ``trained``."""
+    flag = chat.train[int(path[1])] if path[0] == "messages" else None
+    return trained if flag is None else flag
 
 
 def _is_tool_result(chat: Chat, path: Path) -> bool:
