@@ -9,8 +9,9 @@
 >>> recipe = Recipe(inputs=("train.jsonl",), output="out", tokenizer="path/to/tokenizer")
 >>> manifest = prepare(recipe).manifest  # doctest: +SKIP
 
-Every error that these functions raise on purpose is an ``SftprepError``; its text says where, what
-is wrong and what to do. ``sftprep help python`` shows the manual's page on this interface.
+Every error that these functions raise on purpose is an ``SftprepError``. Its text says where the
+problem is, what is wrong and what to do. ``sftprep help python`` shows the manual's page on this
+interface.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,7 @@ _LATE = {
     "prepare": "sftprep.run",
     "read_shard": "sftprep.formats.table",
 }
-"""Public names whose modules are imported when the name is first used: some need numpy."""
+"""Public name -> its module, which is imported when the name is first used: some need numpy."""
 
 
 def __getattr__(name: str) -> Any:
@@ -76,5 +77,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """List the public names, those that are imported late included."""
+    """List the public names, including those whose modules are imported on first use."""
     return [*__all__, "__version__"]

@@ -1,7 +1,7 @@
 """Guesses the encoding of bytes that are not UTF-8; used only in error messages.
 
 In     the first bytes of a file, or a line that is not valid UTF-8.
-Out    the name of an encoding; "" where nothing suggests one.
+Out    the name of an encoding; "" if nothing suggests one.
 Never  decodes data for use: input that is not UTF-8 is refused, whatever the guess.
 """
 
@@ -14,7 +14,7 @@ BYTE_ORDER_MARKS = {
     b"\xff\xfe": "UTF-16 (little endian)",
     b"\xfe\xff": "UTF-16 (big endian)",
 }
-# Which of the first four bytes are zero. JSON begins with ASCII characters.
+# JSON begins with ASCII characters, so the zero bytes among the first four show the encoding.
 ZERO_BYTES: dict[tuple[bool, ...], str] = {
     (False, True, True, True): "UTF-32 (little endian)",
     (True, True, True, False): "UTF-32 (big endian)",
@@ -26,7 +26,7 @@ INVALID_UTF8 = re.compile(rb"\xed[\xa0-\xbf]|[\xc0\xc1][\x80-\xbf]|\xf4[\x90-\xb
 
 
 def guess_file_encoding(start: bytes) -> str:
-    """Return which kind of UTF-16 or UTF-32 a file is in, from its first four bytes; "" if none.
+    """Return which kind of UTF-16 or UTF-32 a file's first four bytes suggest; "" if none.
 
     >>> guess_file_encoding('{"a"'.encode("utf-16-le"))
     'UTF-16 (little endian)'
@@ -44,7 +44,7 @@ def guess_line_encoding(line: bytes) -> str:
     'Windows-1252'
     """
     zeros = line.count(0)
-    # ASCII text has a zero in one of two bytes in UTF-16, and in three of four in UTF-32.
+    # Of the bytes of ASCII text, one half is zero in UTF-16, and three quarters in UTF-32.
     if 4 * zeros >= len(line) > 0:
         return "UTF-32" if 5 * zeros >= 3 * len(line) else "UTF-16"
     high_bytes = len(re.findall(rb"[\x80-\xff]", line))

@@ -6,21 +6,21 @@
     │   └── TokenizerError
     ├── DataError          65    bad records, or more of them than --max-rejects allows
     ├── NoInputError       66    nothing to read
-    ├── InternalError      70    a bug in sftprep: two numbers that must agree do not
+    ├── InternalError      70    a bug in sftprep, or a worker process that died twice
     ├── OutputError        73    the output cannot be created, or belongs to something else
     ├── StorageError       74    reading or writing failed
     └── LockedError        75    another run is writing the output
-    RecordError                  one bad record; does not leave the stage that handles blocks
+    RecordError                  one bad record; sftprep.pipeline catches it, callers never see it
 
-An interrupted run exits with 130 (SIGINT) or 143 (SIGTERM). The text of an error says where it is,
-what is wrong, what was found, and what to do.
+An interrupted run exits with 129 (SIGHUP), 130 (SIGINT) or 143 (SIGTERM). The text of an error says
+where the problem is, what is wrong, what was found, and what to do.
 """
 
 from typing import ClassVar
 
 
 class SftprepError(Exception):
-    """The base of all errors that callers may catch; its text is complete and for the user."""
+    """The base of all errors that callers may catch; its text is a whole message for the user."""
 
     exit_code: ClassVar[int] = 70
 
@@ -52,13 +52,13 @@ class NoInputError(SftprepError):
 
 
 class InternalError(SftprepError):
-    """One of sftprep's own checks failed: a bug, never the user's fault."""
+    """One of sftprep's own checks failed, which is a bug, or a worker process died twice."""
 
     exit_code = 70
 
 
 class OutputError(SftprepError):
-    """The output folder cannot be created or must not be touched."""
+    """The output folder cannot be created, or must not be replaced."""
 
     exit_code = 73
 
@@ -78,16 +78,16 @@ class LockedError(SftprepError):
 class RecordError(Exception):
     """One record cannot be used.
 
-    The stages that see a single record raise it; they do not know the record's place. The pipeline
-    catches it, adds file and line, and the run then lists it or writes it to the rejects.
+    The stages that see a single record raise it, without knowing the record's file and line. The
+    pipeline catches it and adds them. The run then reports it, or writes it to ``rejects.jsonl``.
 
     Args:
         reason: a short code for counting, such as ``unknown_role``.
-        problem: what is wrong and what was found, without a full stop.
-        cure: what to do, one sentence without a full stop.
-        column: the place in its line, in characters from 1; None if unknown.
-        row: the line, counted from the record's first line as 0. More than 0 only in a JSON array,
-            whose records may have several lines.
+        problem: what is wrong and what was found, without a full stop at the end.
+        cure: what to do, one sentence without a full stop at the end.
+        column: where in its line the problem is, in characters counted from 1; None if unknown.
+        row: the line of the record that has the problem, counted from 0. It can be above 0 only
+            in a JSON array, where a record may take up several lines.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class RecordError(Exception):
         """Return the whole message.
 
         Args:
-            where: the record's place, ``file:line``.
+            where: the place of the record, as ``file:line``.
         """
         if self.column is not None:
             where = f"{where}:{self.column}"

@@ -1,7 +1,7 @@
-"""One block through all stages, from bytes to rows: the work of one worker.
+"""Take one block through all stages, from bytes to rows. This is the work of one worker.
 
 In     a ``Block``.
-Out    a ``BlockResult``: the rows in input order, and every record that gave none, with the reason.
+Out    a ``BlockResult``: the rows in input order, and each record without a row, with the reason.
 Keeps  each record's place, so that every loss can be reported with file and line.
 
 This is the one place where a ``RecordError`` is caught. The caller decides what a rejected record
@@ -42,11 +42,11 @@ from sftprep.tokenization.tokenizer import Tokenizer
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a pipeline is built from: plain data, which can be sent to another process."""
+    """What a pipeline is built from: plain data that can be sent to another process."""
 
     tokenizer: Tokenizer
     template: Template | ChatTemplate
-    fields: dict[str, str]  # canonical field name -> the data's name
+    fields: dict[str, str]  # canonical field name -> the name that the data uses
     system: str | None
     separator: str
     allowed: tuple[str, ...]  # the control tokens that a record's text may become
@@ -57,7 +57,7 @@ class Settings:
     per_turn: bool = False
     boundary: str
     backend: str
-    encoding: ContentEncoding | None = None  # what was proven for tokenizer, allowed and backend
+    encoding: ContentEncoding | None = None  # proven for this tokenizer, allowed and backend
 
     @property
     def is_slow(self) -> bool:
@@ -70,7 +70,7 @@ class Settings:
         return isinstance(self.template, ChatTemplate)
 
     def light(self) -> "Settings":
-        """The settings without what only the parent process needs."""
+        """Return the settings without the parts that only the parent process needs."""
         return replace(self, tokenizer=self.tokenizer.light())
 
 
@@ -94,7 +94,7 @@ class Pipeline:
             self._renderer.pieces,
             tokenizer.controls,
             joint=settings.boundary == "joint",
-            with_sections=settings.truncation in NEEDS_SECTIONS,
+            sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
         )
         self._fields = Fields(settings.fields)
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
@@ -139,11 +139,12 @@ class Pipeline:
     def _render_all(
         self, parsed: Parsed, normalize: Callable[[Record], Dialogue]
     ) -> "_Examples | None":
-        """Render a block in which every line is a good record that gives one example.
+        """Render a block in which every line is a good record that makes one example.
 
         Returns:
-            None where that is not so: then the records must be taken one by one. A chat template
-            always takes them one by one, since it would repeat slow work.
+            None if the block has other lines; the caller then renders its records one by one. With
+            a chat template the result is always None, because trying the whole block first would
+            do slow work twice.
         """
         if self.settings.per_turn or self.settings.untrusted or set(map(type, parsed)) != {dict}:
             return None
@@ -167,7 +168,7 @@ class Pipeline:
             raise record
         dialogue = normalize(record)
         dialogues = self._per_turn(dialogue) if self.settings.per_turn else [dialogue]
-        # All or none: a record of which one example is rejected gives no example.
+        # Add all examples of the record or none: if one is rejected, the record is.
         examples.rendered.extend([self._render(example) for example in dialogues])
         examples.dialogues.extend(dialogues)
         examples.places.extend([index] * len(dialogues))
@@ -180,7 +181,7 @@ class Pipeline:
         return self._normalizers[schema]
 
     def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
-        """One example for each answer that is to be trained."""
+        """Return one example for each answer that is trained."""
         examples = per_turn(dialogue)
         if self.settings.train_on != "last":
             return examples
@@ -203,7 +204,7 @@ class Pipeline:
         result.controls.update(found)
 
     def _build(self, examples: "_Examples") -> "_Rows":
-        """Build the rows; with ``oldest-turns``, from as many of the latest exchanges as fit."""
+        """Build the rows; with ``oldest-turns``, leave out the oldest exchanges of long rows."""
         dialogues, rendered = examples.dialogues, examples.rendered
         built = self._builder.build(rendered)
         gone: dict[int, int] = {}
@@ -214,7 +215,7 @@ class Pipeline:
             shorter, gone, refused = shorten(
                 {index: dialogues[index] for index in long},
                 self._renderer.render,
-                lambda records: self._builder.build(records).batch.lengths,
+                lambda records: self._builder.build(records, with_sections=False).batch.lengths,
                 limit,
             )
             for index, record in shorter.items():
@@ -235,19 +236,21 @@ class Pipeline:
         rows: "_Rows",
         result: BlockResult,
     ) -> None:
-        """Cut the rows to ``max_length``, and list each record that gives none."""
+        """Cut the rows to ``max_length``, and list each record that has no row."""
         settings, built = self.settings, rows.built
-        cut = truncate(built.batch, settings.max_length, settings.truncation)
+        batch = built.batch
+        if rows.refused:
+            batch = batch.keep_rows(~np.isin(batch.record, list(rows.refused)))
+        cut = truncate(batch, settings.max_length, settings.truncation)
         lengths = built.batch.lengths
         lost: dict[int, RecordError | str] = dict(rows.refused)
         for row, reason in cut.dropped.items():
-            if row in lost:
-                continue
             lost[row] = reason.value
             if reason is DropReason.TOO_LONG and settings.truncation == "error":
                 lost[row] = _too_long(int(lengths[row]), settings.max_length)
             elif reason is DropReason.NOTHING_TO_TRAIN and row in rows.gone:
-                lost[row] = DropReason.CUT_TO_NOTHING.value  # the oldest exchanges held it
+                # The trained tokens were in the oldest exchanges, which were removed.
+                lost[row] = DropReason.CUT_TO_NOTHING.value
         for row, why in sorted(lost.items()):
             line, tokens = lines[places[row]], int(lengths[row])
             if isinstance(why, str):
@@ -258,18 +261,17 @@ class Pipeline:
                 result.rejected.append(gone._replace(tokens=tokens))
         result.rejected.sort(key=lambda record: record.offset)
         batch = cut.batch
-        if rows.refused:
-            batch = batch.keep_rows(~np.isin(batch.record, list(rows.refused)))
         result.counts["truncated"] += cut.truncated
+        result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
 
 
 class _Examples(NamedTuple):
-    """What could be rendered of a block; with ``per_turn`` one record may give several."""
+    """The examples rendered from a block; with ``per_turn`` one record may make several."""
 
-    places: list[int]  # the line that each came from
+    places: list[int]  # for each example, the index of its line in the block
     dialogues: list[Dialogue]
     rendered: list[Rendered]
 
@@ -280,7 +282,7 @@ class _Rows(NamedTuple):
     built: Built
     gone: dict[int, int]  # row -> how many of its exchanges ``oldest-turns`` removed
     refused: dict[int, RecordError]  # rows that must not be written
-    rewritten: Mask  # bool[rows]: an answer follows other text than inference would feed
+    rewritten: Mask  # bool[rows]: at inference, the model would see another text before an answer
 
 
 LEAK = RecordError(
@@ -291,13 +293,13 @@ LEAK = RecordError(
 def with_schemas(
     blocks: Iterable[Block], schema: str, field_names: dict[str, str]
 ) -> Iterator[Block]:
-    """Give each block its source's schema.
+    """Set the schema of each block.
 
     Args:
-        blocks: in input order.
-        schema: of all sources; ``auto`` to detect it for each source, by its first record that
-            has one.
-        field_names: canonical field name -> the data's name.
+        blocks: the blocks, in input order.
+        schema: the schema of all sources; or ``auto``, to give each source the schema of its first
+            record whose schema is recognized.
+        field_names: canonical field name -> the name that the data uses.
     """
     fields = Fields(field_names)
     source, found = -1, ""
@@ -314,16 +316,17 @@ def _good_records(block: Block) -> Iterator[Record]:
     for line in block.lines():
         try:
             yield parse_line(line)
-        except RecordError:  # it is reported when the block is processed
+        except RecordError:  # the record is reported when the block is processed
             continue
 
 
 def renderer_for(settings: Settings) -> Renderer:
-    """The renderer for the kind of template that the settings have."""
+    """Return the renderer for the kind of template that the settings have."""
     tokenizer, template = settings.tokenizer, settings.template
     bos = tokenizer.special.get("bos", "")
     if isinstance(template, ChatTemplate):
-        from sftprep.templates.jinja.renderer import ChatRenderer  # Jinja is loaded if needed
+        # This loads Jinja, which only chat templates need.
+        from sftprep.templates.jinja.renderer import ChatRenderer
 
         return ChatRenderer(
             template,
@@ -331,6 +334,7 @@ def renderer_for(settings: Settings) -> Renderer:
             controls=tokenizer.controls,
             bos=bos,
             train_on=settings.train_on,
+            with_sections=settings.truncation in NEEDS_SECTIONS,
         )
     return TemplateRenderer(
         template,
@@ -344,7 +348,7 @@ def renderer_for(settings: Settings) -> Renderer:
 
 
 def _count(batch: Batch, rows: _Rows, counts: Counter[str]) -> None:
-    """Count what is written."""
+    """Count the tokens of the rows that are written, and the special cases among these rows."""
     if rows.gone:
         gone = [count for row in batch.record.tolist() if (count := rows.gone.get(row))]
         counts["shortened"] += len(gone)

@@ -1,4 +1,4 @@
-"""Recipe -> settings: load the tokenizer and the template, and refuse what cannot work.
+"""Turn a recipe into settings: load tokenizer and template, and refuse what cannot work.
 
 In     a ``Recipe``.
 Out    a ``Plan``: everything that is known before the first record is read.
@@ -32,7 +32,7 @@ LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transfo
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run will do: the recipe, resolved."""
+    """A recipe, with everything that it names found and loaded."""
 
     recipe: Recipe
     sources: list[Source]
@@ -40,10 +40,10 @@ class Plan:
     workers: int
 
     def identity(self, inputs: Sequence[str]) -> Identity:
-        """What decides the bytes, as ``Manifest.identity`` says it of a finished dataset.
+        """Return what decides the bytes of the dataset, in the form of ``Manifest.identity``.
 
         Args:
-            inputs: what tells the inputs apart: their SHA-256, or their names.
+            inputs: what identifies the inputs, in order: their SHA-256, or their names.
         """
         settings = self.settings
         resolved = {
@@ -63,13 +63,13 @@ class Plan:
         )
 
     def template_facts(self) -> dict[str, str]:
-        """The manifest's entry on the template, whose whole text it holds."""
+        """Return the manifest's entry for the template, with the template's whole text."""
         used = self.settings.template
         text = used.source if isinstance(used, ChatTemplate) else used.text
         return {"name": used.name, "sha256": used.sha256, "source": text}
 
     def tokenizer_facts(self) -> dict[str, Any]:
-        """The manifest's entry on the tokenizer: what a trainer must know of it."""
+        """Return the manifest's entry for the tokenizer: what a trainer must know about it."""
         tokenizer = self.settings.tokenizer
         return {
             "name": tokenizer.name,
@@ -87,7 +87,7 @@ class Plan:
 
 
 def plan(recipe: Recipe) -> Plan:
-    """Resolve a recipe; refuse here all that can be refused without reading a record."""
+    """Resolve a recipe, and refuse everything that can be refused before a record is read."""
     if not recipe.inputs:
         raise UsageError("no input. Name files, globs or folders, or - for standard input.")
     if recipe.tokenizer is None:
@@ -96,7 +96,8 @@ def plan(recipe: Recipe) -> Plan:
         )
     sources = find_sources(recipe.inputs)
     is_chat = is_chat_template(recipe.template)
-    plain = None if is_chat else load_template(recipe.template)  # quick: before the tokenizer
+    # A wrong template is refused before the tokenizer is loaded, which is slow.
+    plain = None if is_chat else load_template(recipe.template)
     tokenizer = resolve_tokenizer(
         recipe.tokenizer, revision=recipe.revision, add_tokens=recipe.add_token
     )
@@ -116,13 +117,14 @@ def settings_of(
     template: Template | ChatTemplate,
     encoding: ContentEncoding,
 ) -> Settings:
-    """The settings of a pipeline.
+    """Return the settings of a pipeline.
 
     Args:
         recipe: the options.
         tokenizer: the tokenizer that the recipe names, resolved.
         template: the template that the recipe names, loaded.
-        encoding: what was proven for this tokenizer, ``allow_control`` and ``backend``.
+        encoding: how content is encoded, proven for this tokenizer, ``allow_control`` and
+            ``backend``.
     """
     return Settings(
         tokenizer=tokenizer,
@@ -143,12 +145,12 @@ def settings_of(
 
 
 def is_chat_template(name: str) -> bool:
-    """Whether a template's name stands for a Jinja chat template: the tokenizer's, or a file."""
+    """Return True if the name stands for a chat template: the tokenizer's own, or a Jinja file."""
     return name == "tokenizer" or name.startswith("tokenizer:") or name.endswith(".jinja")
 
 
 def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
-    """The tokenizer's own chat template, one of its named ones, or a file."""
+    """Load the tokenizer's own chat template, one of its named ones, or a file."""
     name = recipe.template
     if name.endswith(".jinja"):
         try:
@@ -175,7 +177,7 @@ def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of the libraries that decide bytes."""
+    """Return the versions of the libraries that decide the bytes of a dataset."""
     return versions(*LIBRARIES)
 
 
@@ -203,7 +205,7 @@ def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
 
 
 def _separator(recipe: Recipe, tokenizer: Tokenizer) -> str:
-    """The separator: the one given, else the sep token if ``--add-token`` names one, else none."""
+    """Return ``--separator`` if given, else the sep token if ``--add-token`` names one, else ""."""
     if recipe.separator is not None:
         return recipe.separator
     named = any(split_role(token)[0] == "sep" for token in recipe.add_token)
@@ -213,8 +215,8 @@ def _separator(recipe: Recipe, tokenizer: Tokenizer) -> str:
 def _check_separator(recipe: Recipe, template: Template) -> None:
     if recipe.separator and "{separator}" not in template.user + template.header + template.body:
         raise UsageError(
-            f"--separator has no place in template {template.name!r}. Use --template plain, or a "
-            "template of your own with {separator}."
+            f"--separator cannot be used: template {template.name!r} does not contain "
+            "{separator}. Use --template plain, or a template of your own that contains it."
         )
 
 

@@ -1,16 +1,16 @@
-"""Recipe: the one options object, for flags, YAML files and Python callers.
+"""The recipe: all options of a run, whether they come from flags, a YAML file or Python.
 
 In     the flags that were given, and perhaps a YAML file with the same names as keys.
-Out    a ``Recipe``: frozen, every value of its declared type and one of its allowed values.
-Keeps  one precedence: a flag overrides the file, and the file overrides the default.
+Out    a ``Recipe``: frozen; each value has its declared type and is one that its option allows.
+Keeps  one order of precedence: a flag overrides the file, and the file overrides the default.
 Raises UsageError: an unknown key (with the closest known one), a wrong type, a value that is not
-       allowed, options that do not go together.
+       allowed, or options that cannot be used together.
 
 Each option is declared once, in ``Recipe``, with its default, its help, its group, the values it
 allows and whether it decides what bytes are written. The command line, ``--print-recipe``, the
 manifest's recipe and the comparison of two builds follow from that declaration.
 
-Nothing heavy is imported here: a recipe is read, and refused, before numpy is loaded.
+This module imports nothing heavy, so that a wrong recipe is refused before numpy is loaded.
 """
 
 import datetime
@@ -34,14 +34,14 @@ GROUPS = ("Input", "Template", "Tokenizer", "Length and loss", "Output", "Bad re
 
 
 class Option(NamedTuple):
-    """What is known of one option."""
+    """One option: its name, its type, its default, its help and what it allows."""
 
     name: str
     type: Any  # as declared: str, int | None, tuple[str, ...], ...
     default: Any
     help: str
     group: str  # one of ``GROUPS``
-    values: tuple[str, ...]  # the values it allows; () where any value of its type will do
+    values: tuple[str, ...]  # the values it allows; () if it allows any value of its type
     least: int | None  # the smallest number it allows
     metavar: str  # what ``--help`` calls its value
     decides_bytes: bool  # whether the dataset's bytes depend on it
@@ -55,14 +55,14 @@ class Option(NamedTuple):
 def _option(
     default: Any,
     group: str,
-    help: str,  # noqa: A002 - what it is called everywhere
+    help: str,  # noqa: A002 - the name that typer and argparse use
     *,
     values: tuple[str, ...] = (),
     least: int | None = None,
     metavar: str = "TEXT",
     decides_bytes: bool = True,
 ) -> Any:
-    """Declare an option: a dataclass field that carries all that ``Option`` holds."""
+    """Declare an option: make a dataclass field whose metadata has the values of ``Option``."""
     text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
         "group": group, "help": text, "values": values, "least": least, "metavar": metavar,
@@ -92,7 +92,7 @@ class Recipe:
     tokenizer: str | None = _option(
         None,
         "Tokenizer",
-        "A folder, a tokenizer.json, or a hub id.",
+        "A folder, a tokenizer.json, or a Hugging Face hub id.",
         decides_bytes=False,
         metavar="NAME",
     )
@@ -106,7 +106,8 @@ class Recipe:
     schema: str = _option(
         "auto",
         "Input",
-        "The form of the records: {values}. auto detects each file's form by its fields.",
+        "The schema of the records: {values}. auto detects the schema of each file from the fields "
+        "of its records.",
         values=("auto", *SCHEMA_NAMES),
         metavar="NAME",
     )
@@ -132,14 +133,14 @@ class Recipe:
     date: str | None = _option(
         None,
         "Template",
-        "The date that a chat template writes as today's.",
+        "The date that a chat template writes as today's date.",
         metavar="YYYY-MM-DD",
     )
     system: str | None = _option(None, "Template", "The system prompt for records that have none.")
     separator: str | None = _option(
         None,
         "Template",
-        "Text between prompt and completion (template plain); may be a special token.",
+        "The text between prompt and completion, for --template plain; it may be a special token.",
     )
     add_token: tuple[str, ...] = _option(
         (),
@@ -151,20 +152,21 @@ class Recipe:
     allow_control: tuple[str, ...] = _option(
         (),
         "Tokenizer",
-        "A control token that the data may write as text and that then is this token. Repeatable.",
+        "A control token whose text in a record is encoded as the token itself. Repeatable.",
         metavar="TOKEN",
     )
     max_length: int | None = _option(
         None,
         "Length and loss",
-        "The longest row, in tokens. [default: 2048, or the tokenizer's limit if that is less]",
+        "The maximum length of a row, in tokens. [default: 2048, or the tokenizer's limit if that "
+        "is less]",
         least=1,
         metavar="N",
     )
     truncation: str = _option(
         "drop",
         "Length and loss",
-        "What to do with longer records: {values}.",
+        "What to do with a record longer than --max-length: {values}.",
         values=(
             "error",
             "drop",
@@ -188,7 +190,7 @@ class Recipe:
     per_turn: bool = _option(
         False,
         "Length and loss",
-        "Make one example for each answer, with the prompt that inference would see.",
+        "Make one example for each answer, with the prompt that the model sees at inference.",
     )
     ignore_index: int = _option(
         -100,
@@ -199,8 +201,8 @@ class Recipe:
     boundary: str = _option(
         "split",
         "Length and loss",
-        "How to encode the text on both sides of a loss boundary: split, as inference does, or "
-        "joint, as one text.",
+        "How to encode the text around a loss boundary: split (each side by itself, as inference "
+        "does) or joint (as one text).",
         values=("split", "joint"),
         metavar="NAME",
     )
@@ -228,13 +230,13 @@ class Recipe:
     max_line_bytes: str = _option(
         "64MiB",
         "Input",
-        "The longest record, in bytes; a longer one is a bad record.",
+        "The maximum size of a record, in bytes; a larger one is a bad record.",
         metavar="SIZE",
     )
     max_expansion: int = _option(
         MAX_EXPANSION,
         "Input",
-        "For compressed input: the most bytes that one stored byte may become.",
+        "For compressed input: the most bytes that one compressed byte may expand to.",
         least=1,
         decides_bytes=False,
         metavar="N",
@@ -256,7 +258,8 @@ class Recipe:
     max_rejects: str | None = _option(
         None,
         "Bad records",
-        "With quarantine: the most bad records that are allowed, as a number or a percentage.",
+        "With --on-error quarantine: how many bad records are allowed, as a number or a "
+        "percentage.",
         metavar="N|P%",
     )
     workers: int | None = _option(
@@ -276,8 +279,8 @@ class Recipe:
     resume: bool = _option(
         False,
         "Run",
-        "Continue where an interrupted run with these options stopped; build a damaged dataset "
-        "again.",
+        "Continue where an interrupted run with these options stopped, or rebuild a damaged "
+        "dataset.",
         decides_bytes=False,
     )
 
@@ -305,11 +308,11 @@ class Recipe:
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
-        """Every option by name, as plain values."""
+        """Return the value of every option by its name, as plain values."""
         return {option.name: _plain(getattr(self, option.name)) for option in options()}
 
     def deciding(self, resolved: Mapping[str, Any]) -> dict[str, Any]:
-        """The options that decide the dataset's bytes, by name, as plain values.
+        """Return the options that decide the dataset's bytes, by name, as plain values.
 
         Args:
             resolved: the values of options whose effect depends on more than the recipe, such as
@@ -319,19 +322,19 @@ class Recipe:
         return {option.name: values[option.name] for option in options() if option.decides_bytes}
 
     def to_yaml(self) -> str:
-        """Write the recipe as a YAML file that gives the same result."""
+        """Return the recipe as the text of a YAML file, from which the same recipe is read."""
         import yaml
 
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True)
 
     @property
     def field_names(self) -> dict[str, str]:
-        """Canonical field names -> the data's."""
+        """Canonical field name -> the name that the data uses."""
         return dict(entry.split("=", 1) for entry in self.field)
 
     @property
     def template_arguments(self) -> dict[str, Any]:
-        """The chat template's arguments; true, false, null and numbers are values, not texts."""
+        """The chat template's arguments, parsed as YAML: ``true`` and ``3`` are not strings."""
         if not self.template_arg:
             return {}
         import yaml
@@ -345,11 +348,11 @@ class Recipe:
 
     @property
     def limits(self) -> Limits:
-        """What the input may demand of the reader."""
+        """The limits on the input: the longest line, and how far compressed data may expand."""
         return Limits(parse_size(self.max_line_bytes, "max_line_bytes"), self.max_expansion)
 
     def reject_limit(self, read: int) -> int | None:
-        """The most rejected records allowed among ``read``; None: any number."""
+        """Return how many of ``read`` records may be rejected; None for any number."""
         if self.max_rejects is None:
             return None
         if self.max_rejects.endswith("%"):
@@ -359,14 +362,14 @@ class Recipe:
 
 @cache
 def options() -> tuple[Option, ...]:
-    """All options, in the order in which they are declared."""
+    """Return all options, in the order in which they are declared."""
     return tuple(
         Option(name=f.name, type=f.type, default=f.default, **f.metadata) for f in fields(Recipe)
     )
 
 
 def allowed_values(name: str) -> tuple[str, ...]:
-    """The values that an option allows; () where any value of its type will do."""
+    """Return the values that an option allows; () if it allows any value of its type."""
     return next(option.values for option in options() if option.name == name)
 
 
@@ -375,7 +378,7 @@ UNITS |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def parse_size(text: str, name: str = "shard_size") -> int:
-    """Bytes from a number with a unit; ``name`` is the option's, for the message.
+    """Convert a size with a unit to bytes; ``name`` is the option, for the error message.
 
     >>> parse_size("64MiB"), parse_size("500 kB")
     (67108864, 500000)
@@ -390,7 +393,7 @@ def parse_size(text: str, name: str = "shard_size") -> int:
 
 
 def flag(name: str) -> str:
-    """An option's flag on the command line.
+    """Return an option's flag on the command line.
 
     >>> flag("max_length")
     '--max-length'
@@ -405,7 +408,7 @@ def _load_file(path: str) -> dict[str, Any]:
         value = yaml.safe_load(Path(path).read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
-    except Exception as error:  # PyYAML raises more than YAMLError: 2001-99-99 is a ValueError
+    except Exception as error:  # PyYAML raises more than YAMLError: ValueError for 2001-99-99
         first = " ".join(str(error).split())
         raise UsageError(f"{path}: not valid YAML: {first}. Correct the file.") from error
     if value is None:
@@ -427,16 +430,16 @@ def _load_file(path: str) -> dict[str, Any]:
 
 
 KINDS: dict[Any, tuple[tuple[type, ...], str]] = {
-    str: ((str,), "text"),
+    str: ((str,), "a string"),
     int: ((int,), "a whole number"),
     bool: ((bool,), "true or false"),
-    tuple[str, ...]: ((list, tuple), "a list of texts"),
+    tuple[str, ...]: ((list, tuple), "a list of strings"),
 }
-"""Declared type -> the types that a value may have, and their name in an error."""
+"""Declared type -> the types that a value may have, and their name in an error message."""
 
 
 def _typed(option: Option, value: Any) -> Any:
-    """Return ``value`` if it has the declared type (a list becomes a tuple); guess nothing."""
+    """Return ``value`` if it has the declared type; convert a list to a tuple."""
     kind = option.type
     if kind not in KINDS:  # X | None
         if value is None:
@@ -455,7 +458,7 @@ def _plain(value: Any) -> Any:
 
 def _not_allowed(option: Option, value: str) -> str:
     hint = did_you_mean(value, option.values, f"Choose one of {', '.join(option.values)}.")
-    return f"{option.flag} is {shown(value)}, which it does not allow. {hint}"
+    return f"{option.flag} is {shown(value)}, which is not allowed. {hint}"
 
 
 def _check_together(recipe: Recipe) -> None:
@@ -498,7 +501,7 @@ def _check_template_options(recipe: Recipe) -> None:
         except Exception as error:  # as in _load_file
             raise UsageError(
                 f"--template-arg {shown(entry)}: {shown(value)} is not a YAML value. Quote it if "
-                "it is a text."
+                "it is a string."
             ) from error
     if recipe.date is not None:
         try:

@@ -42,17 +42,16 @@ def prepare(
 
     Args:
         recipe: what to do; it must name ``output`` and ``tokenizer``.
-        progress: is told how far the run is.
+        progress: receives reports on how far the run is.
         early: worker processes that were started before this module was loaded.
         block_bytes: how much input a worker gets at a time; does not change what is written.
 
     Returns:
-        The manifest of the dataset, which is complete in ``recipe.output`` by then, and whether
-        this run wrote it.
+        The manifest of the finished dataset in ``recipe.output``, and whether this run wrote it.
 
     Raises:
-        SftprepError: one of its kinds. Then nothing was published, and a dataset that was in the
-            output folder before is still there.
+        SftprepError: the run failed; the subclass says in what way. Nothing was published, and a
+            dataset that was in the output folder before is still there.
     """
     progress = progress or Silent()
     if recipe.output is None:
@@ -113,7 +112,7 @@ def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: 
 
 
 def _say_notes(job: Plan, progress: Progress) -> None:
-    """Say what the user should know before the work begins."""
+    """Tell the user what they should know before the work begins."""
     limit = job.settings.tokenizer.model_max_length
     if limit is not None and job.settings.max_length > limit:
         progress.note(
@@ -134,8 +133,8 @@ def _check_rows(accounting: Accounting) -> None:
         lost = {**counts["dropped"], **counts["rejected"]}
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lost.items()))
         raise DataError(
-            f"none of {accounting.read:,} records gave a row ({reasons}); nothing was published. "
-            "Check --max-length and --truncation."
+            f"none of {accounting.read:,} records produced a row ({reasons}); nothing was "
+            "published. Check --max-length and --truncation."
         )
 
 

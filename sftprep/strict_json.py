@@ -2,15 +2,15 @@ r"""Parses JSON strictly: refuses everything on which JSON parsers disagree.
 
 In     one JSON text.
 Out    its value: every string, number and key as it was written.
-Never  changes what it reads: of two equal keys none is chosen, an integer that does not fit 64 bits
-       does not become a float, and no replacement character stands in for an invalid one.
+Never  changes what it reads: it does not choose between duplicate keys, turn an integer that does
+       not fit in 64 bits into a float, or replace an invalid character.
 Raises RecordError with the column, counted in characters from 1: ``invalid_json``,
        ``invalid_utf8``, ``lone_surrogate``, ``byte_order_mark``, ``duplicate_key``,
        ``number_out_of_range``, ``too_deep``.
 
-``orjson`` parses, and silently accepts three of these: equal keys, large integers and deep nesting.
-``is_sound`` rules them out by counting, which is fast and can be done for many values at once. Only
-where the count leaves a doubt does ``check_sound`` scan the text token by token.
+``orjson`` does the parsing. It silently accepts three of these: duplicate keys, large integers and
+deep nesting. ``is_sound`` rules them out by counting, which is fast and can be done for many values
+at once. If the count leaves a doubt, ``check_sound`` scans the text token by token.
 """
 
 import re
@@ -28,7 +28,7 @@ from sftprep.text import shown
 
 MAX_DEPTH = 64
 """How deep objects and lists may be nested, counting the outermost."""
-MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # those that orjson reads as integers
+MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # the range that orjson reads as integers
 JSON_SPACE = b" \t\r\n"  # bytes.strip() would also remove \f and \v, which JSON does not allow
 WINDOW_BYTES = 1 << 17
 """How many bytes are searched for quotes at once: few enough for the processor's cache."""
@@ -77,7 +77,7 @@ def load(data: bytes) -> Any:
     """Parse one JSON text without the checks of ``check_sound``.
 
     Raises:
-        RecordError: the text is not JSON, or holds a byte or a number that has no value.
+        RecordError: the text is not valid UTF-8 or not JSON, or has a number too large for a float.
     """
     try:
         return orjson.loads(data)
@@ -86,10 +86,11 @@ def load(data: bytes) -> Any:
 
 
 def is_sound(values: Sequence[Any], data: bytes) -> bool:
-    """Return whether the values certainly have no equal keys, large integers or deep nesting.
+    """Return True if the values certainly have no duplicate keys, large integers or deep nesting.
 
-    Of two equal keys ``orjson`` keeps one, so the text has more quotes than the strings and keys
-    of its value account for. An integer over 64 bits becomes a float. A False may be a false alarm.
+    ``orjson`` keeps only one of two equal keys, so the text then has more quotes than the strings
+    and keys of the value account for. It turns an integer over 64 bits into a float. The result
+    may also be False for values that have none of the three.
 
     Args:
         values: what ``orjson`` parsed.
@@ -116,7 +117,7 @@ def is_sound(values: Sequence[Any], data: bytes) -> bool:
 
 
 def check_sound(value: Any, data: bytes) -> None:
-    """Refuse equal keys, integers over 64 bits and nesting over ``MAX_DEPTH`` in valid JSON.
+    """Refuse duplicate keys, integers over 64 bits and nesting over ``MAX_DEPTH`` in valid JSON.
 
     Args:
         value: what ``orjson`` parsed.
@@ -125,7 +126,7 @@ def check_sound(value: Any, data: bytes) -> None:
     if is_sound([value], data):
         return
     text = data.decode()
-    open_keys: list[set[str]] = []  # of each open object; an empty set for a list
+    open_keys: list[set[str]] = []  # for each open object; an empty set for a list
     for token in TOKEN.finditer(text):
         found, start = token[0], token.start()
         if token[2]:
@@ -161,7 +162,7 @@ def count_quotes(data: bytes, window: int = WINDOW_BYTES) -> int:
         overlap = min(start, 2)  # an escape may begin in the previous window
         part = codes[start - overlap : start + window]
         is_quote, is_slash = part == QUOTE, part == BACKSLASH
-        is_quote[:overlap] = False  # counted already
+        is_quote[:overlap] = False  # these are counted already
         escaped = is_quote[1:] & is_slash[:-1]
         quotes += int(np.count_nonzero(is_quote) - np.count_nonzero(escaped))
         if (escaped[1:] & is_slash[:-2]).any():  # the backslash itself may be escaped
@@ -201,7 +202,7 @@ def _explain(data: bytes, text: str, error: orjson.JSONDecodeError) -> tuple[str
     found = text[at : at + 1]
     if found == "\ufeff":
         problem = "a byte order mark (U+FEFF) that is not at the start of the file"
-        return "byte_order_mark", problem, "Remove it; joined files may each have had one"
+        return "byte_order_mark", problem, "Remove it; it may come from files that were joined"
     if "surrogate" in error.msg:
         problem = "half of a surrogate pair (\\ud800 to \\udfff) is not a character"
         return "lone_surrogate", problem, cure

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 
 def shown(value: object, limit: int = 80) -> str:
-    """Return a value from the data for a message: quoted, escaped, and at most ``limit`` long.
+    """Return a value as it appears in a message: quoted, escaped, and at most ``limit`` long.
 
     Control characters, such as those of terminal escape sequences, are written as escapes. Of an
-    object or a list only the size is given.
+    object or a list, only the size is shown.
 
     >>> shown("function")
     "'function'"
@@ -36,7 +36,7 @@ def ascii_safe(text: str) -> str:
 
 
 def alternatives(names: Iterable[str]) -> str:
-    """Return names as a list in words.
+    """Join names with commas and "or".
 
     >>> alternatives(["a", "b", "c"])
     'a, b or c'
@@ -50,8 +50,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
     Args:
         name: a name that is not known.
-        known: the names that are.
-        otherwise: the sentence to return where no known name is close.
+        known: the known names.
+        otherwise: the sentence to return if no known name is close.
 
     >>> did_you_mean("mesages", ["messages", "sharegpt"], "Choose another.")
     "Did you mean 'messages'?"
@@ -63,7 +63,7 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
 
 def number(count: int, noun: str) -> str:
-    """Return a count with its noun.
+    """Return a count with its noun in the singular or plural.
 
     >>> number(1, "row"), number(1234, "row")
     ('1 row', '1,234 rows')

@@ -1,4 +1,4 @@
-"""Batches made for tests of what is written."""
+"""Batches for tests of what is written to shards."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

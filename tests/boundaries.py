@@ -20,7 +20,7 @@ PIECES = (
     "é\n", "😀\n", " \n", "x\n\n", ")\n\n\n", "    return", "\tx", "\t\t}", "  \n", "/x", " /",
     "\0 ", "a\0", "            #", " " * 40 + "x", "\n" * 5,
 )  # fmt: skip
-"""Bits of text that meet in ways that matter to patterns and merges."""
+"""Bits of text: where two of them meet, patterns and merges behave in different ways."""
 
 SPLITS = [[], *([pattern] for pattern in KNOWN_PATTERNS[:3]), list(KNOWN_PATTERNS[3:])]
 KINDS = pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def learned(scheme: str, *, split: bool = False) -> Tokenizer:
     )
     hf.train_from_iterator(lines, trainer)
     state = json.loads(hf.to_str())
-    state["added_tokens"] = state["added_tokens"][:3]  # bytes are no added tokens
+    state["added_tokens"] = state["added_tokens"][:3]  # without the tokens of bytes
     return replace(
         piece_tokenizer(scheme), json=json.dumps(state), size=len(state["model"]["vocab"])
     )

@@ -12,7 +12,7 @@ from sftprep.reading.sources import find_sources
 
 
 class Placed(NamedTuple):
-    """A record's bytes with its place; of a record that is too long, the start and the error."""
+    """A record's bytes and place; if it is too long, only the start of its bytes, and the error."""
 
     shard: int
     line: int

@@ -1,24 +1,16 @@
-"""pipeline and plan: what each record of a block becomes, and where it came from."""
+"""pipeline: what each record of a block becomes, and where it came from."""
 
 import itertools
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 from toys import (
-    SAMPLE_DATA,
     Token,
-    byte_hf,
     byte_tokenizer,
-    recipe,
-    save_folder,
-    tree,
-    write_jsonl,
 )
 
-from sftprep import DataError, NoInputError, Recipe, load_manifest, prepare
 from sftprep.data.block import Block, Element
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline, Settings
@@ -202,63 +194,6 @@ def test_single_word_tokens() -> None:
     assert [*b"xab c", 256, 46, 257, *b" c", 256, 257, *b" c", 256] == (
         result.batch.input_ids.tolist()
     )
-
-
-# --- whole runs ---------------------------------------------------------------------------------
-
-
-def test_schemas_of_several_files(tmp_path: Path) -> None:
-    """Each file's schema is detected separately; ``--schema`` applies to all files."""
-    files = [
-        write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}]),
-        write_jsonl(tmp_path / "b.jsonl", [{"x": 1}, {"instruction": "a", "output": "b"}]),
-    ]
-    options: dict[str, Any] = {
-        "inputs": tuple(map(str, files)),
-        "output": str(tmp_path / "out"),
-        "tokenizer": str(save_folder(byte_hf(["</s>"]), tmp_path / "t", eos_token="</s>")),
-        "on_error": "quarantine",
-        "workers": 1,
-    }
-    prepare(Recipe(**options))
-    found = [(i["schema"], i["read"], i["written"]) for i in load_manifest(tmp_path / "out").inputs]
-    assert found == [("prompt-completion", 1, 1), ("instruction", 2, 1)]
-    with pytest.raises(DataError, match=r"^3 of 3 records cannot be used"):
-        prepare(Recipe(**options | {"schema": "messages", "overwrite": True, "on_error": "fail"}))
-
-
-def test_same_bytes_again(tmp_path: Path) -> None:
-    """The same input and options give the same files, from another working directory too."""
-    for name in ("one", "two"):
-        (tmp_path / name).mkdir()
-        prepare(recipe(SAMPLE_DATA / "instruction.jsonl", tmp_path / name / "out", template="qa"))
-    assert tree(tmp_path / "one") == tree(tmp_path / "two")
-
-
-def test_fingerprint_follows_what_decides_the_bytes(tmp_path: Path) -> None:
-    """Options that change the shards change the fingerprint; workers and backend do not."""
-    base: dict[str, Any] = {"shard_size": "1MB"}
-    variants: list[dict[str, Any]] = [
-        {}, {"workers": 2}, {"backend": "hf"},
-        {"max_length": 77}, {"template": "qa"}, {"train_on": "all"}, {"boundary": "joint"},
-        {"ignore_index": -1}, {"format": "arrow"}, {"shard_size": "2MB"}, {"add_token": ["<x>"]},
-        {"truncation": "keep-end"}, {"separator": "\n"},
-    ]  # fmt: skip
-    prints = [
-        prepare(
-            recipe(SAMPLE_DATA / "prompt_completion.jsonl", tmp_path / str(n), **base | v)
-        ).manifest.fingerprint
-        for n, v in enumerate(variants)
-    ]
-    assert prints[0] == prints[1] == prints[2]
-    assert len(variants) - 2 == len(set(prints))
-
-
-def test_no_records(tmp_path: Path) -> None:
-    """An input without records is an error, and nothing is published."""
-    with pytest.raises(NoInputError):
-        prepare(recipe(write_jsonl(tmp_path / "a.jsonl", []), tmp_path / "out"))
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("kind", ["built-in", "Jinja"])

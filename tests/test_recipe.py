@@ -1,6 +1,5 @@
 """recipe: one options object for flags, files and Python, strict about every key and type."""
 
-import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,15 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import typer
 import yaml
-from typer.testing import CliRunner
 
 from sftprep import Recipe, UsageError
-from sftprep.cli.app import app
 from sftprep.data.batch import Batch
 from sftprep.formats.table import FORMATS
-from sftprep.recipe import GROUPS, flag, options, parse_size
+from sftprep.recipe import flag, options, parse_size
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import FIELDS, Fields
 from sftprep.schemas.table import SCHEMAS
@@ -210,41 +206,41 @@ def test_no_file(tmp_path: Path) -> None:
         ({"max_length": True}, "--max-length is true; expected a whole number."),
         ({"overwrite": "yes"}, "--overwrite is 'yes'; expected true or false."),
         ({"overwrite": 1}, "--overwrite is 1; expected true or false."),
-        ({"template": 5}, "--template is 5; expected text."),
-        ({"template": None}, "--template is null; expected text."),
-        ({"field": "a=b"}, "--field is 'a=b'; expected a list of texts."),
-        ({"field": [1]}, "--field is a list of 1 item; expected a list of texts."),
-        ({"system": ["a"]}, "--system is a list of 1 item; expected text."),
+        ({"template": 5}, "--template is 5; expected a string."),
+        ({"template": None}, "--template is null; expected a string."),
+        ({"field": "a=b"}, "--field is 'a=b'; expected a list of strings."),
+        ({"field": [1]}, "--field is a list of 1 item; expected a list of strings."),
+        ({"system": ["a"]}, "--system is a list of 1 item; expected a string."),
         ({"max_length": 0}, "--max-length is 0; expected 1 or more."),
         ({"workers": -1}, "--workers is -1; expected 1 or more."),
         (
             {"ignore_index": 0},
             "--ignore-index is 0, which can be a token's id. Use a number below 0.",
         ),
-        ({"schema": "chat"}, "--schema is 'chat', which it does not allow."),
+        ({"schema": "chat"}, "--schema is 'chat', which is not allowed."),
         (
             {"truncation": "balance"},
-            "--truncation is 'balance', which it does not allow. Did you mean 'balanced'?",
+            "--truncation is 'balance', which is not allowed. Did you mean 'balanced'?",
         ),
         (
             {"train_on": "x"},
-            "--train-on is 'x', which it does not allow. Choose one of completion, all, last.",
+            "--train-on is 'x', which is not allowed. Choose one of completion, all, last.",
         ),
         (
             {"boundary": "x"},
-            "--boundary is 'x', which it does not allow. Choose one of split, joint.",
+            "--boundary is 'x', which is not allowed. Choose one of split, joint.",
         ),
         (
             {"backend": "x"},
-            "--backend is 'x', which it does not allow. Choose one of auto, gigatoken, hf.",
+            "--backend is 'x', which is not allowed. Choose one of auto, gigatoken, hf.",
         ),
         (
             {"on_error": "ignore"},
-            "--on-error is 'ignore', which it does not allow. Choose one of fail, quarantine.",
+            "--on-error is 'ignore', which is not allowed. Choose one of fail, quarantine.",
         ),
         (
             {"on_injection": "x"},
-            "--on-injection is 'x', which it does not allow. Choose one of encode, reject.",
+            "--on-injection is 'x', which is not allowed. Choose one of encode, reject.",
         ),
         ({"template_arg": ["a"]}, "--template-arg 'a': expected KEY=VALUE."),
         ({"date": "1.2.2024"}, "--date is '1.2.2024'; expected a date as YYYY-MM-DD."),
@@ -325,64 +321,7 @@ def test_field_names() -> None:
     assert expected == Recipe(field=("prompt=a", "role=by=whom")).field_names
 
 
-# --- the command line ---------------------------------------------------------------------------
-
-
-def flags_of(command: str) -> dict[str, Any]:
-    """The parameters of a command, by name."""
-    group = typer.main.get_command(app)
-    assert isinstance(group, typer.core.TyperGroup)
-    return {parameter.name: parameter for parameter in group.commands[command].params}
-
-
-def test_flags_are_the_options() -> None:
-    """``prepare`` has a flag for each option, of the same name, and a few of its own."""
-    flags = flags_of("prepare")
-    own = {"recipe", "print_recipe", "json", "quiet"}
-    assert {f.name for f in fields(Recipe)} | own == set(flags)
-    for option in options():
-        if option.name != "inputs":
-            assert [option.flag] == flags[option.name].opts
-
-
-def test_preview_takes_what_decides_rows() -> None:
-    """``preview`` has no flags for what only matters once a dataset is written."""
-    missing = {f.name for f in fields(Recipe)} - set(flags_of("preview"))
-    assert missing == {
-        "output", "format", "shard_size", "max_rejects", "workers", "overwrite", "resume"
-    }  # fmt: skip
-
-
-def test_flags_have_no_defaults_of_their_own() -> None:
-    """A flag that is not given says nothing: the defaults are the recipe's."""
-    flags = flags_of("prepare")
-    assert {flags[f.name].default for f in fields(Recipe)} == {None, False}
-
-
-def test_help_names_every_allowed_value() -> None:
-    """The help of an option names each value that it allows."""
-    flags = flags_of("prepare")
-    missing = {
-        name: [value for value in values if value not in flags[name].help]
-        for name, values in VALUES.items()
-    }
-    assert {name: [] for name in VALUES} == missing
-
-
-def test_help_names_every_default() -> None:
-    """The help of an option names its default, unless it has none or is off."""
-    flags = flags_of("prepare")
-    for option in options():
-        if option.default not in (None, False, ()):
-            assert flags[option.name].help.endswith(f"[default: {option.default}]")
-
-
-def test_help_lists_options_by_group() -> None:
-    """The help has a heading for each group, in order, and every option is in one."""
-    text = CliRunner().invoke(app, ["prepare", "--help"]).stdout
-    headings = [line.removesuffix(":") for line in text.splitlines() if re.match(r"\w.*:$", line)]
-    assert headings == ["Arguments", *GROUPS, "Other options"]
-    assert {option.group for option in options()} == set(GROUPS)
+# --- what the options say ---------------------------------------------------------------------
 
 
 def test_what_decides_bytes() -> None:

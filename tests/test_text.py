@@ -33,7 +33,7 @@ def test_values_are_shown_as_json_has_them(value: object, expected: str) -> None
         ([1] * 1234, "a list of 1,234 items"),
     ],
 )
-def test_of_an_object_or_a_list_only_the_size_is_shown(value: object, expected: str) -> None:
+def test_only_the_size_of_an_object_or_a_list_is_shown(value: object, expected: str) -> None:
     """The content of an object or a list may be large, so it is not shown."""
     assert shown(value) == expected
 
@@ -70,7 +70,7 @@ def test_alternatives(names: list[str], expected: str) -> None:
 
 
 def test_did_you_mean() -> None:
-    """A close name is suggested; where none is close, the other sentence is returned."""
+    """A close name is suggested; if none is close, the other sentence is returned."""
     known = ["truncation", "template", "tokenizer"]
     assert did_you_mean("truncatoin", known, "Known: ...") == "Did you mean 'truncation'?"
     assert did_you_mean("shuffle", known, "Known: ...") == "Known: ..."

@@ -1,1 +1,1 @@
-"""The command line: commands, terminal, progress bars, and words for people. It holds no logic."""
+"""The command line: commands, terminal, progress bar and summary. It prepares no data itself."""

@@ -1,7 +1,7 @@
-"""The command line: flags -> a call into the package, errors -> stderr and an exit code. No logic.
+"""The commands: each turns its flags into one call of the package, and prints the result.
 
 Results go to stdout, messages and progress to stderr. Nothing heavy is imported before a command
-runs: ``sftprep --help`` must be quick.
+runs, because ``sftprep --help`` must be quick.
 """
 
 import gc
@@ -12,6 +12,7 @@ import typer
 from sftprep import __version__
 from sftprep.cli.options import recipe_command
 from sftprep.cli.terminal import (
+    advising,
     command,
     ignore_signals,
     is_coloured,
@@ -28,16 +29,18 @@ app = typer.Typer(
     help="Turn instruction data into tokenized, label-masked training shards.",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode=None,  # plain help: half the time to load
-    pretty_exceptions_enable=False,  # a bug of ours shall show an ordinary traceback
+    rich_markup_mode=None,  # plain help loads in half the time
+    pretty_exceptions_enable=False,  # a bug in sftprep should show an ordinary traceback
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug of ours, 73 output "
-    "exists or cannot be made, 74 I/O, 75 output in use, 130 and 143 interrupted.",
+    epilog="Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug in sftprep or a dead "
+    "worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, 129, 130 or 143 "
+    "interrupted.",
 )
 
-Folder = Annotated[str, typer.Argument(metavar="DIR", help="A finished dataset.")]
+Folder = Annotated[str, typer.Argument(metavar="DIR", help="The folder of a finished dataset.")]
 Workers = Annotated[
-    int | None, typer.Option(help="Worker processes. [default: the cores that sftprep may use]")
+    int | None,
+    typer.Option(help="Worker processes. [default: the number of cores that sftprep may use]"),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
@@ -54,7 +57,7 @@ def root(
     version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Print the version and stop.", callback=_show_version, is_eager=True
+            "--version", help="Print the version and exit.", callback=_show_version, is_eager=True
         ),
     ] = False,
 ) -> None:
@@ -67,6 +70,7 @@ def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
     from sftprep.engine.local.early import started_early
 
     with (
+        advising("nothing was published. Pass --resume to continue."),
         started_early(recipe.inputs, recipe.workers) as early,
         progress_bar(silent=quiet) as progress,
     ):
@@ -90,7 +94,7 @@ def preview(
     recipe: "Recipe",
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 3,
 ) -> None:
-    """Show what prepare would train on: every token, trained or not. Writes nothing."""
+    """Show the tokens that prepare would write, and which are trained. Writes nothing."""
     from sftprep.views.preview import preview as view
 
     show(view(recipe, rows=rows, colour=is_coloured()))
@@ -98,7 +102,9 @@ def preview(
 
 @app.command()
 def templates(
-    name: Annotated[str | None, typer.Argument(help="Show this one, rendered.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The template to show: a built-in name, or a YAML file.")
+    ] = None,
 ) -> None:
     """List the built-in templates, or show one with its trained text marked."""
     with command():
@@ -113,7 +119,7 @@ def inspect_(
     row: Annotated[int, typer.Option(help="The first row to show, counted from 0.")] = 0,
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 1,
 ) -> None:
-    """Show rows of a finished dataset: every token, trained or not."""
+    """Show the tokens of a finished dataset, and which are trained."""
     with command():
         from sftprep.views.inspect import inspect_dataset
 
@@ -130,18 +136,18 @@ def verify(
         list[str] | None,
         typer.Option(
             metavar="INPUT...",
-            help="The inputs of the dataset: they are rendered and encoded again, and compared.",
+            help="The inputs of the dataset: render and encode them again, and compare the rows.",
         ),
     ] = None,
     template: Annotated[
         str | None,
-        typer.Option(help="A file that must equal the template that the dataset was built with."),
+        typer.Option(help="Check that this file is the template that the dataset was built with."),
     ] = None,
     workers: Workers = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every file, row and sum of a dataset; with --against, rebuild it and compare."""
+    """Check every file, row and count of a dataset; with --against, rebuild it and compare."""
     with command():
         from sftprep.verify.check import against_inputs
         from sftprep.verify.check import verify as job
@@ -160,7 +166,7 @@ def verify(
 
 @app.command("help")
 def help_(
-    topic: Annotated[str | None, typer.Argument(help="A page of the manual.")] = None,
+    topic: Annotated[str | None, typer.Argument(help="The page to show.")] = None,
 ) -> None:
     """Show a page of the manual, or list its pages."""
     with command():

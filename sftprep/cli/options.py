@@ -1,9 +1,10 @@
-"""Recipe options -> command-line flags.
+"""Turn the options of a recipe into command-line flags.
 
 In     a function that does a command's work with a ``Recipe``.
 Out    a Typer command with one flag for each option of the recipe, ``--recipe`` and
        ``--print-recipe``, and ``--help`` that lists them under their groups.
-Keeps  defaults in one place: a flag that is not given says nothing, and the recipe decides.
+Keeps  defaults in one place: a flag that is not given passes no value, so that the recipe's own
+       default applies.
 """
 
 import inspect
@@ -23,7 +24,7 @@ RECIPE_FILE = Annotated[
     ),
 ]
 PRINT_RECIPE = Annotated[
-    bool, typer.Option("--print-recipe", help="Print the resolved recipe and stop.")
+    bool, typer.Option("--print-recipe", help="Print the resolved recipe and exit.")
 ]
 
 
@@ -32,7 +33,8 @@ def recipe_command(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Register a function as a command of the app that takes the recipe's options as flags.
 
-    The function's first parameter gets the ``Recipe``; its other parameters stay the command's own.
+    The function's first parameter gets the ``Recipe``. Its other parameters become arguments and
+    options of this command only.
 
     Args:
         app: the application.
@@ -66,7 +68,7 @@ def recipe_command(
 
 
 def _parameter(option: Option) -> inspect.Parameter:
-    """A command's parameter for an option: None, False or nothing where it is not given."""
+    """Return a command's parameter for an option; if it is not given, it is None or False."""
     kind: Any = option.type
     if kind is bool:
         return _keyword(option.name, Annotated[bool, _flag(option)], False)

@@ -1,6 +1,6 @@
-"""A run's progress on stderr.
+"""Show the progress of a run on stderr.
 
-In     notes before the work begins; then, after each block, what was read and done so far.
+In     notes before the work begins; then, after each block, how much was read and processed.
 Out    a bar with records, MB/s and time left if stderr is a terminal; notes in any case.
 Never  writes to stdout.
 """

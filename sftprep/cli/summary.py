@@ -1,7 +1,7 @@
-"""The summary of a run: what a person reads when it is done.
+"""Write the summary that ``prepare`` prints when a run is done.
 
-In     a ``Manifest`` and the folder's name.
-Out    a few lines of text: figures with thousands separators, losses by reason, and what to do.
+In     a ``Manifest`` and the name of the output folder.
+Out    a few lines of text: counts with thousands separators, lost records by reason, advice.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ def summarize(manifest: Manifest, output: str, status: str = "written") -> str:
     """Summarize a finished dataset.
 
     Args:
-        manifest: the dataset's.
-        output: the folder's name.
-        status: as in ``Prepared``.
+        manifest: the manifest of the dataset.
+        output: the name of the dataset's folder.
+        status: whether this run wrote the dataset, as in ``Prepared``.
     """
     output = ascii_safe(output)
     if status == "unchanged":
@@ -39,7 +39,7 @@ def _rows(manifest: Manifest, output: str) -> str:
         f"{output}: {number(counts['written'], 'row')} in {shards}, "
         f"{number(counts['tokens'], 'token')}, {share:.1%} of them trained\n"
         f"  read       {number(counts['read'], 'record')} ({schemas}){examples}, template "
-        f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens a row"
+        f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens per row"
     )
 
 
@@ -57,7 +57,10 @@ def _cuts(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
     if counts["truncated"]:
         how = manifest.recipe["truncation"]
-        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}")
+        lost = counts["truncated_trained"]
+        what = "trained tokens" if manifest.recipe.get("train_on") == "all" else "part of an answer"
+        rest = f"; {lost:,} of them lost {what}" if lost else ""
+        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}{rest}")
     if counts["shortened"]:
         lines.append(
             f"  shortened  {number(counts['shortened'], 'conversation')} by "
@@ -100,21 +103,21 @@ def _remarks(manifest: Manifest) -> list[str]:
         lines.append(f"  fields     read as output: {names}")
     if rewritten := counts["rewritten_histories"]:
         lines.append(
-            f"  history    {number(rewritten, 'row')} in which an answer does not follow what "
-            "inference would feed: the template writes earlier turns, or its generation prompt, "
-            "differently there"
+            f"  history    {number(rewritten, 'row')} in which the text before an answer is not "
+            "what the model sees at inference: the template writes earlier turns, or its "
+            "generation prompt, differently there"
         )
     if unclean := counts["unclean_boundaries"]:
         lines.append(
-            f"  boundary   {number(unclean, 'row')} with other ids than if prompt and completion "
-            "were encoded as one text; end prompts without a space, and start completions with it"
+            f"  boundary   {number(unclean, 'row')} in which prompt and completion do not meet at "
+            "a token boundary; end prompts without a space, and start completions with one"
         )
     if records := counts["records_with_control_strings"]:
         top = sorted(counts["control_strings"].items(), key=lambda item: -item[1])[:3]
         names = ", ".join(f"{token} in {n:,}" for token, n in top)
         lines.append(
             f"  control    {number(records, 'record')} with a control token's text ({names}), "
-            f"kept as text; if the token is meant, pass --allow-control '{top[0][0]}'"
+            f"kept as text; if it is meant as the token, pass --allow-control '{top[0][0]}'"
         )
     return lines
 

@@ -1,11 +1,11 @@
-"""What a command writes to the terminal, and how it ends: standard streams, signals, exit codes.
+"""Control what a command writes and how it ends: standard streams, signals, exit codes.
 
 In     results as text or bytes; whatever a command raises.
-Out    results on stdout, complete, or an error; messages on stderr; the exit code that ``errors``
-       gives for the error.
+Out    results on stdout; messages on stderr; the exit code that ``errors`` defines for an error. A
+       result that cannot be written completely is an error.
 Keeps  the exit code when a message cannot be written because stderr is full or closed.
-Never  exits with 0 when a result could not be written; never lets an opened file take the number
-       of a standard stream that is closed.
+Never  exits with 0 when a result could not be written. If a standard stream is closed, never lets
+       a file that is opened later take its descriptor number.
 """
 
 import contextlib
@@ -32,21 +32,22 @@ if TYPE_CHECKING:
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The signals that ask this process to end."""
 ANSWER_SECONDS = 0.1
-"""How long the handler of a signal may take to run before the signal is sent again."""
-_asked: list[int] = []  # the signals of ENDING that were handled
+"""How long to wait for a signal's handler to run before the signal is sent again."""
+_advice: list[str] = []  # what to tell the user if a signal ends the work
+_asked: list[int] = []  # the signals of ENDING whose handler has run
 
 
 def set_up() -> None:
     """Make the standard streams safe to write to, and install the signal handlers."""
-    # numpy would start threads for linear algebra, which sftprep does not do; they cost time.
+    # Otherwise numpy starts threads for linear algebra. That takes time, and they are never used.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.set_threshold(100_000, 20, 100)  # most objects of a command live until it ends
     for descriptor, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            # The first file that is opened would take the free number. stdout is opened for
-            # reading, so that writing a result to a closed stdout fails and is reported.
+            # Otherwise the next file that is opened would take this number. stdout is opened for
+            # reading only, so that writing a result to a closed stdout fails and is reported.
             os.open(os.devnull, mode)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
@@ -58,10 +59,10 @@ def set_up() -> None:
 
 
 def show(result: str | bytes) -> None:
-    """Write a result to stdout; a text gets a line end.
+    """Write a result to stdout; a newline is added to a str.
 
     Raises:
-        StorageError: it cannot be written.
+        StorageError: the result cannot be written.
         BrokenPipeError: the reader of stdout has closed it.
     """
     try:
@@ -87,14 +88,23 @@ def say(text: str) -> None:
 
 
 def is_coloured() -> bool:
-    """Whether results may be coloured."""
+    """Return True if results may be coloured."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return sys.stdout.isatty() and not plain
 
 
 @contextmanager
+def advising(text: str) -> Iterator[None]:
+    """Add ``text`` to the message if a signal ends the command while the body runs."""
+    _advice.append(text)
+    yield
+    _advice.clear()
+
+
+@contextmanager
 def command() -> Iterator[None]:
     """Turn whatever the body raises into a message on stderr and an exit code."""
+    _advice.clear()
     _handle_signals()
     try:
         yield
@@ -104,7 +114,7 @@ def command() -> Iterator[None]:
     except KeyboardInterrupt as error:
         raise SystemExit(_ended(signal.SIGINT)) from error
     except BrokenPipeError as error:
-        # The reader of our output has gone: exit as a program that SIGPIPE killed would.
+        # The program that read stdout has closed it: exit like a program that SIGPIPE killed.
         _forget_stdout()
         raise SystemExit(141) from error
     except OSError as error:
@@ -116,7 +126,7 @@ def command() -> Iterator[None]:
         if _asked:  # a library may turn a signal into an error of its own
             raise SystemExit(_ended(_asked[0])) from error
         say(traceback.format_exc().rstrip())
-        say("error: a bug in sftprep; nothing was published. Please report it.")
+        say("error: this is a bug in sftprep. Please report it with the traceback above.")
         raise SystemExit(70) from error
 
 
@@ -160,12 +170,12 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 def _ended(number: int) -> int:
     """Report that a signal ended the command; return the exit code."""
     how = "interrupted" if number == signal.SIGINT else "terminated"
-    say(f"{how}; nothing was published. Pass --resume to continue.")
+    say(f"{how}; {_advice[-1]}" if _advice else f"{how}.")
     return 128 + number
 
 
 def ignore_signals() -> None:
-    """Ignore the signals that would end the process: it is about to end by itself."""
+    """Ignore the signals that would end the process, because it is about to end anyway."""
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 

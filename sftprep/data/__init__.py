@@ -1,11 +1,11 @@
-"""The values that travel between stages. These modules import the errors and nothing else.
+"""The values that stages pass to each other. From sftprep, these modules import only ``errors``.
 
 block          Source, Block            bytes of whole records, with their place in the input
-conversation   Conversation, Chat       a record, whatever its schema was
-pieces         Piece, Rendered          a rendered record: template text and places for contents
+conversation   Conversation, Chat       a record in the form that all schemas have in common
+pieces         Piece, Rendered          a rendered record: template text and slots for contents
 control_tokens AddedToken               the tokenizer's control tokens, found in a template's text
-runs           TextRuns                 the texts of a block that are encoded, in columns
+runs           TextRuns                 the texts of a block that get encoded, in columns
 ragged         Ragged                   rows of different lengths in one flat array
 batch          Batch                    rows of ids with their loss mask
-result         BlockResult, LostRecord  what became of a block's records
+result         BlockResult, LostRecord  the rows of a block, and its records without a row
 """

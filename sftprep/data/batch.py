@@ -1,7 +1,7 @@
-"""Rows of ids with their loss mask: what truncation cuts and what the formats write.
+"""Rows of ids with their loss mask. Truncation cuts them, and the formats write them.
 
-Ids and loss mask live in one ``Batch``, and every operation takes both at once. Labels are not
-stored: they follow from the two when a shard is written.
+A ``Batch`` holds both ids and loss mask, and every operation applies to both at once. Labels are
+not stored: they are computed from ids and loss mask when a shard is written.
 """
 
 from collections.abc import Sequence
@@ -27,14 +27,14 @@ class DropReason(StrEnum):
 class Batch:
     """Rows that are ready for truncation or for writing.
 
-    ``loss_mask`` is True where the model is trained.
+    ``loss_mask`` is True for the tokens on which the model is trained.
     """
 
     input_ids: Ids  # int32[tokens]
     loss_mask: Mask  # bool[tokens]
     offsets: Offsets  # int64[rows + 1]
     record: Offsets  # int64[rows]: the number of the record in its block
-    section: npt.NDArray[np.uint8] | None = None  # uint8[tokens]: Section, if truncation needs it
+    section: npt.NDArray[np.uint8] | None = None  # uint8[tokens]: Section; None if not needed
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]], trained: Sequence[Sequence[bool]]) -> Self:
@@ -52,7 +52,7 @@ class Batch:
         return np.diff(self.offsets)
 
     def labels(self, ignore_index: int) -> Ids:
-        """int32[tokens]: the id where trained, ``ignore_index`` elsewhere, unshifted."""
+        """int32[tokens]: a trained token's id, ``ignore_index`` for the others; unshifted."""
         labels = np.full(len(self.input_ids), ignore_index, np.int32)
         np.copyto(labels, self.input_ids, where=self.loss_mask)
         return labels
@@ -61,7 +61,7 @@ class Batch:
         """int64[rows]: the number of tokens in each row that have a loss.
 
         A model predicts token i from the tokens before it, so a row's first token has no loss, even
-        where it is marked as trained.
+        if the loss mask marks it as trained.
         """
         counts = np.zeros(len(self), np.int64)
         filled = self.lengths > 0
@@ -73,7 +73,7 @@ class Batch:
         return counts
 
     def keep_tokens(self, keep: Mask) -> "Batch":
-        """Return the batch with only the tokens where ``keep``, bool[tokens], is True."""
+        """Return the batch with only the tokens for which ``keep``, bool[tokens], is True."""
         kept = np.zeros(len(keep) + 1, np.int64)
         np.cumsum(keep, out=kept[1:])
         return Batch(
@@ -85,7 +85,7 @@ class Batch:
         )
 
     def keep_rows(self, keep: Mask) -> "Batch":
-        """Return the batch with only the rows where ``keep``, bool[rows], is True."""
+        """Return the batch with only the rows for which ``keep``, bool[rows], is True."""
         if keep.all():
             return self
         tokens = self.keep_tokens(np.repeat(keep, self.lengths))

@@ -1,7 +1,7 @@
-"""A block: a few MiB of whole records with their place in the input; the unit of work.
+"""A block, the unit of work: a few MiB of whole records, with their position in the input.
 
-A block knows its file, the line and byte offset of its first record, and its shard. So every
-record, whatever becomes of it, can be reported with file and line.
+A block knows its file, the line and byte offset of its first record, and its shard. Every message
+about a record can therefore name its file and line.
 """
 
 from functools import lru_cache
@@ -14,12 +14,12 @@ from sftprep.errors import RecordError
 class Source(NamedTuple):
     """One input file or stream."""
 
-    path: str  # as the user gave it or as it was found in a folder; "-" is standard input
-    name: str  # its name in the manifest: as few of the folders above it as make it unique
+    path: str  # as the user gave it, or as it was found in a folder; "-" is standard input
+    name: str  # in the manifest: the file name, with parent folders only if it is not unique
 
 
 class Element(NamedTuple):
-    """The place of one element of a JSON array."""
+    """The position of one element of a JSON array."""
 
     start: int  # byte position in the block's data
     end: int
@@ -31,13 +31,13 @@ class Block(NamedTuple):
     """A few MiB of one source; whole records only."""
 
     source: int  # index into the list of sources
-    shard: int
+    shard: int  # the number of the shard, from 0
     line: int  # of the first record, from 1
     offset: int  # of the first byte of ``data``, in the uncompressed source
     data: bytes
     elements: tuple[Element, ...] | None = None  # of a JSON array; None for JSON Lines
     schema: str = ""  # set once the source's schema is known
-    too_long: RecordError | None = None  # set if ``data`` is only the start of one long record
+    too_long: RecordError | None = None  # set if ``data`` is the start of a too long record
     text_sha256: str = ""  # of the uncompressed source from its start to the end of this block
 
     def lines(self) -> list[bytes]:
@@ -61,7 +61,7 @@ class Block(NamedTuple):
 
         Args:
             index: the record's number in the block.
-            error: what is wrong with it; row and column count from the start of the record.
+            error: what is wrong with it; its row and column count from the start of the record.
         """
         line = self.place(index)[0] + error.row
         if self.elements is None or error.column is None or error.row:

@@ -1,8 +1,8 @@
 """The tokenizer's control tokens, and how they are found in a template's text.
 
-A *control token* is every added token that is not plain white space, whether the tokenizer flags
-it as special or not: DeepSeek's ``<｜User｜>`` is not flagged. Only templates place control tokens;
-the text of a record never becomes one.
+A *control token* is any added token that is more than white space. The tokenizer need not flag it
+as special: DeepSeek's ``<｜User｜>``, for example, is not flagged. Only a template can put control
+tokens into a row; the text of a record never becomes one.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 
 class AddedToken(NamedTuple):
-    """An entry of the tokenizer's added vocabulary, with the flags that change its surroundings."""
+    """An entry of the tokenizer's added vocabulary, with flags that affect the text around it."""
 
     content: str
     id: int
@@ -32,7 +32,7 @@ class ControlTokens:
     def __init__(self, tokens: Sequence[AddedToken]) -> None:
         self._passes = [
             {t.content: t for t in tokens if t.normalized == normalized}
-            for normalized in (False, True)  # HF looks for normalized tokens in the remaining text
+            for normalized in (False, True)  # HF finds normalized tokens last, between the others
         ]
 
     def split(self, text: str) -> list[str | AddedToken]:

@@ -1,9 +1,9 @@
 """A record after its schema was applied: a ``Conversation`` or a ``Chat``.
 
-Built-in and YAML templates render a ``Conversation``: user and assistant turns in alternation, with
+Built-in and YAML templates render a ``Conversation``: user and assistant turns that alternate, with
 at most one system turn, which comes first. A model's own chat template renders a ``Chat``: messages
-as transformers passes them, with tools and tool calls. Nothing changes either of them in place:
-methods return a changed copy. Both offer what ``Dialogue`` lists.
+in the form that transformers passes to it, with tools and tool calls. Both are immutable: their
+methods return a changed copy. Both have the methods of ``Dialogue``.
 """
 
 from typing import Any, NamedTuple, Protocol, Self
@@ -30,7 +30,7 @@ class Turn(NamedTuple):
 
 
 class Dialogue(Protocol):
-    """What ``Conversation`` and ``Chat`` have in common."""
+    """The properties and methods that ``Conversation`` and ``Chat`` have in common."""
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -39,7 +39,7 @@ class Dialogue(Protocol):
 
     @property
     def train(self) -> tuple[bool | None, ...]:
-        """Return each turn's own train flag; None where ``--train-on`` decides."""
+        """Return each turn's own train flag; None if ``--train-on`` decides."""
         ...
 
     def until(self, index: int) -> Self:
@@ -75,10 +75,10 @@ def turn_of_slot(slot: int) -> int:
 
 
 class Conversation(NamedTuple):
-    """An optional system turn, then user and assistant turns in alternation.
+    """An optional system turn, then user and assistant turns that alternate.
 
-    Turns and texts are stored apart: many records have equal turns, so a stage can compute once
-    what depends on the turns alone.
+    Turns and texts are stored separately: many records have equal turns, so a stage can reuse
+    what it has computed from the turns alone.
 
     >>> Conversation.of(Message("user", "Hi"), Message("assistant", "Hello")).contents
     ('Hi', '', 'Hello', '')
@@ -110,7 +110,7 @@ class Conversation(NamedTuple):
 
     @property
     def train(self) -> tuple[bool | None, ...]:
-        """Return each turn's own train flag; None where ``--train-on`` decides."""
+        """Return each turn's own train flag; None if ``--train-on`` decides."""
         return tuple(turn.train for turn in self.turns)
 
     def until(self, index: int) -> Self:
@@ -131,12 +131,12 @@ class Conversation(NamedTuple):
 
 
 class Chat(NamedTuple):
-    """Messages and tools as a model's own chat template takes them."""
+    """Messages and tools in the form that a model's own chat template takes."""
 
     messages: list[dict[str, Any]]  # without keys whose value is None
     tools: list[Any] | None
     train: tuple[bool | None, ...]  # for each message, as ``Message.train``
-    size: int  # about how many characters the record has: limits how much a template may write
+    size: int  # the record's approximate number of characters; it limits a template's output
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
-"""What a renderer makes of a record: template text, with slots for the record's contents.
+"""A rendered record: template text, with slots for the record's contents.
 
-Records of one *shape* share their pieces: the same template text around the same slots. A rendered
-record is therefore only the number of its shape and the contents that fill the slots, and whatever
-depends on the shape alone is computed once per shape.
+All records of one *shape* share their pieces: the same template text around the same slots. So a
+rendered record is only the number of its shape and the contents that fill the slots. Whatever
+depends only on the shape is computed once per shape.
 """
 
 from collections.abc import Sequence
@@ -14,22 +14,22 @@ LITERAL = -1
 IMPLICIT_BOS = -2
 """The slot of a BOS that the tokenizer itself adds: it is not part of the text."""
 MOST_SHAPES = 2000
-"""How many shapes a renderer remembers by default before ``Renderer.forget`` drops them."""
+"""The default maximum number of shapes: with more, ``Renderer.forget`` drops all of them."""
 
 
 class Section(IntEnum):
-    """What truncation may do to a token."""
+    """The part of a row that a token belongs to; it decides how truncation may cut the token."""
 
-    KEPT = 0  # BOS, the system turn, the template text around a single exchange: never cut
-    PROMPT = 1  # cut from its start
-    COMPLETION = 2  # from the last trained turn on: cut at its end
+    KEPT = 0  # never cut: BOS, the system turn, and the template text around a single exchange
+    PROMPT = 1  # cut at its start: what comes before the last trained turn
+    COMPLETION = 2  # cut at its end: the last trained turn and what follows it
 
 
 class Piece(NamedTuple):
     """A stretch of a rendered record: template text, or a slot for one of the contents."""
 
     text: str  # template text; "" for a slot
-    slot: int  # index into ``Rendered.contents``, or LITERAL or IMPLICIT_BOS
+    slot: int  # an index into ``Rendered.contents``, or LITERAL, or IMPLICIT_BOS
     trained: bool
     section: Section
 
@@ -52,8 +52,8 @@ class Renderer(Protocol):
         """Render one record.
 
         Raises:
-            RecordError: the template cannot express the record, or it cannot be derived for
-                certain which part of the text is to be trained.
+            RecordError: the template cannot express the record, or it is not certain on which part
+                of the text the model is to be trained.
         """
         ...
 
@@ -62,14 +62,14 @@ class Renderer(Protocol):
         ...
 
     def rewrites(self, shape: int) -> bool:
-        """Tell whether an answer of this shape follows other text than inference would feed."""
+        """Return True if inference would put other text before a trained turn of this shape."""
         ...
 
     def forget(self) -> bool:
         """Drop all shapes if there are too many of them, so that memory stays bounded.
 
         Returns:
-            Whether the shapes were dropped. If so, shape numbers from before are no longer valid.
+            True if the shapes were dropped. Then all earlier shape numbers are invalid.
         """
         ...
 

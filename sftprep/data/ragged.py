@@ -1,7 +1,7 @@
 """Rows of different lengths in one flat array.
 
-After encoding, all data is columnar: a flat array of values and the offsets of its rows, so that
-no Python object exists per token.
+After encoding, all data is columnar: a flat array of values, and the offsets of its rows. So no
+Python object is created per token.
 """
 
 from collections.abc import Sequence
@@ -63,7 +63,7 @@ class Ragged:
 
 
 def lengths_to_offsets(lengths: Offsets) -> Offsets:
-    """Return the offsets of rows with these lengths: one more than there are rows.
+    """Return the offsets of rows with these lengths; there is one more offset than rows.
 
     >>> lengths_to_offsets(np.array([2, 0, 3])).tolist()
     [0, 2, 2, 5]
@@ -74,7 +74,7 @@ def lengths_to_offsets(lengths: Offsets) -> Offsets:
 
 
 def ragged_index(starts: Offsets, lengths: Offsets) -> Offsets:
-    """Return the positions in a flat array of slices with these starts and lengths, one by one.
+    """Return every position, in a flat array, of the slices with these starts and lengths.
 
     >>> ragged_index(np.array([5, 0]), np.array([2, 3])).tolist()
     [5, 6, 0, 1, 2]

@@ -1,4 +1,4 @@
-"""The result of a block: its rows, and each record that gave no row, with the reason."""
+"""The result of a block: its rows, and each record that has no row, with the reason."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ from sftprep.errors import RecordError
 
 
 class LostRecord(NamedTuple):
-    """A record that gave no row."""
+    """A record that has no row in the dataset, with the reason."""
 
     source: int  # index into the list of sources
-    line: int
+    line: int  # from 1
     offset: int  # in the uncompressed source, in bytes
-    reason: str
-    error: RecordError | None  # None for a good record that was dropped by policy
-    raw: bytes
-    tokens: int | None = None  # its length before truncation; None if it was not tokenized
+    reason: str  # a reason code
+    error: RecordError | None  # None for a valid record that was dropped
+    raw: bytes  # the record as it was read
+    tokens: int | None = None  # the row's length before truncation; None if not tokenized
 
 
 @dataclass
@@ -27,12 +27,12 @@ class BlockResult:
     source: int  # index into the list of sources
     shard: int
     schema: str
-    size: int  # bytes of the block
-    batch: Batch | None = None  # None without rows; ``batch.record`` counts the block's lines
-    read: int = 0  # records, blank lines not counted
-    blank: int = 0  # blank lines
+    size: int  # the number of bytes in the block
+    batch: Batch | None = None  # None if no record has a row; ``batch.record`` has line indices
+    read: int = 0  # the number of records, without blank lines
+    blank: int = 0  # the number of blank lines
     rejected: list[LostRecord] = field(default_factory=list)
     dropped: list[LostRecord] = field(default_factory=list)
-    counts: Counter[str] = field(default_factory=Counter)  # by the manifest's names of counts
-    controls: Counter[str] = field(default_factory=Counter)  # control tokens written in content
-    outputs: Counter[str] = field(default_factory=Counter)  # the outputs' field names (instruction)
+    counts: Counter[str] = field(default_factory=Counter)  # other counts of the manifest, by name
+    controls: Counter[str] = field(default_factory=Counter)  # control token -> records that hold it
+    outputs: Counter[str] = field(default_factory=Counter)  # output field -> records that use it

@@ -1,11 +1,12 @@
-"""The texts of a block that are encoded, and their ids: what ``rows`` asks of ``tokenization``.
+"""The texts of a block that get encoded, and their ids: what ``rows`` needs ``tokenization`` for.
 
-A *run* is a text that is encoded by itself. Between two control tokens of a row, all text is one
-run, as long as the loss does not change inside it. Where the loss turns on or off inside that text,
-each side becomes a run of its own, and these runs form a *chain*: together they are one text.
+A *run* (of text; not a run of the program) is a text that is encoded by itself. All text between
+two control tokens of a row is one run if the loss does not change inside it. If the loss turns on
+or off inside it, each side is a run of its own. These runs form a *chain*: together they are one
+text.
 
-``rows`` builds the ``TextRuns`` of a block and lays out the ids that it gets back. Everything
-that concerns the boundaries inside a chain is the encoder's business.
+``rows`` builds the ``TextRuns`` of a block, and lays out the ids that it gets back. How to encode
+the boundaries inside a chain is left to the encoder.
 """
 
 from typing import NamedTuple, Protocol
@@ -15,7 +16,7 @@ from sftprep.data.ragged import Ids, Mask, Offsets, Ragged
 
 
 class Chains(NamedTuple):
-    """The chains of a block, in columns; each has two runs or more, and they do not overlap."""
+    """The chains of a block, in columns. Each has at least two runs; chains do not overlap."""
 
     first: Offsets  # int64[chains]: the first run of each chain, ascending
     last: Offsets  # int64[chains]: the last run of each chain
@@ -26,7 +27,7 @@ class TextRuns(NamedTuple):
 
     texts: list[str]
     continued: Mask  # bool[runs]: text precedes the run, so the tokenizer may not add a space
-    trained: Mask  # bool[runs]: whether the model is trained on the run
+    trained: Mask  # bool[runs]: True if the model is trained on the run
     chains: Chains
 
 
@@ -34,31 +35,39 @@ class EncodedRuns(NamedTuple):
     """The ids of a block's runs."""
 
     ids: Ragged  # one row per run
-    unclean: Mask  # bool[chains]: the chain's text has other ids when it is encoded whole
+    unclean: Mask  # bool[chains]: True if the chain has other ids when it is encoded as one text
 
 
 class RunEncoder(Protocol):
-    """What ``rows`` needs from a tokenizer."""
+    """The methods that ``rows`` needs from a tokenizer."""
 
     def encode_runs(self, runs: TextRuns, *, joint: bool) -> EncodedRuns:
         """Encode the runs of a block.
 
         Args:
             runs: the runs.
-            joint: whether an unclean chain is encoded as one text; a token that lies across a
-                boundary then goes to the side that is not trained. Otherwise each run is encoded
-                by itself.
+            joint: if True, an unclean chain is encoded as one text, and a token that lies across a
+                boundary belongs to the side that is not trained. If False, each run is encoded by
+                itself.
         """
         ...
 
     def count_tokens(self, text: str) -> int:
-        """Return the number of tokens of a text that no other text precedes."""
+        """Return the number of tokens of a text that has no other text before it."""
+        ...
+
+    def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:
+        """Encode one text.
+
+        Returns:
+            int32[tokens], and int64[tokens, 2]: the characters that each token covers.
+        """
         ...
 
     def adds_space_after(self, token: AddedToken) -> bool:
-        """Return whether the tokenizer adds a space before a text that follows this token."""
+        """Return True if the tokenizer adds a space before a text that follows this token."""
         ...
 
     def forbidden_in(self, ids: Ids) -> Offsets:
-        """Return the positions of the ids that text must never become: those of control tokens."""
+        """Return the positions of control tokens in ``ids``, which text must never become."""
         ...

@@ -1,1 +1,1 @@
-"""A dataset on disk: staging, journal, commit, manifest, ledgers, accounting and reuse."""
+"""A dataset on disk: how it is staged, journaled, published, described, resumed and reused."""

@@ -1,9 +1,9 @@
-"""Count what became of every record, for each source and in total, and list the lost ones.
+"""Account for every record: count the outcomes, per source and in total, and list lost records.
 
 In     ``BlockResult``s in input order.
-Out    the counts of the manifest; ``rejects.jsonl`` and ``dropped.jsonl``, if they have entries.
+Out    the counts for the manifest; ``rejects.jsonl`` and ``dropped.jsonl``, if they have entries.
 Keeps  the balance: read + extra examples = written + dropped + rejected, for each source.
-Raises DataError: there are bad records and none are allowed, or more than the limit.
+Raises DataError: there are more bad records than allowed; without quarantine, none are allowed.
        InternalError: the balance does not hold.
 """
 
@@ -23,12 +23,12 @@ from sftprep.text import ascii_safe, number
 REJECTS = "rejects.jsonl"
 DROPPED = "dropped.jsonl"
 LISTED = 20
-"""How many bad records an error lists. Its first line names the total."""
+"""How many bad records an error message lists. Its first line gives the total number."""
 
 
 @dataclass
 class SourceCounts:
-    """What became of the records of one source."""
+    """The numbers of records of one source, by outcome."""
 
     schema: str = ""
     read: int = 0
@@ -39,7 +39,7 @@ class SourceCounts:
     rejected: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, Any]:
-        """The counts as the manifest holds them, without the schema."""
+        """Return the counts in the form of the manifest, without the schema."""
         return {
             "read": self.read,
             "extra_examples": self.extra,
@@ -51,7 +51,7 @@ class SourceCounts:
 
     @classmethod
     def from_dict(cls, counts: Mapping[str, Any]) -> "SourceCounts":
-        """Make the counts from what ``as_dict`` gives and the key ``schema``."""
+        """Build the counts from the result of ``as_dict`` with the key ``schema`` added."""
         return cls(
             schema=counts["schema"],
             read=counts["read"],
@@ -68,8 +68,8 @@ class Accounting:
 
     Args:
         sources: the sources of the run.
-        folder: where the ledgers are written.
-        quarantine: True if bad records are written to ``rejects.jsonl``. If False, the first
+        folder: the folder in which the ledgers are written.
+        quarantine: if True, bad records are written to ``rejects.jsonl``. If False, the first
             ``LISTED`` of them are kept for the error that ``check`` raises.
     """
 
@@ -85,16 +85,16 @@ class Accounting:
 
     @property
     def read(self) -> int:
-        """How many records were read so far."""
+        """Return how many records were read so far."""
         return sum(counts.read for counts in self.by_source)
 
     @property
     def rejected(self) -> int:
-        """How many records were rejected so far."""
+        """Return how many records were rejected so far."""
         return sum(counts.rejected.total() for counts in self.by_source)
 
     def add(self, result: BlockResult) -> None:
-        """Count the records of the next block, and list its lost ones."""
+        """Count the records of the next block, and list its lost records."""
         counts = self.by_source[result.source]
         counts.schema = counts.schema or result.schema
         counts.read += result.read
@@ -115,7 +115,7 @@ class Accounting:
                 self._first_errors.append(self._message(lost))
 
     def ledgers(self) -> dict[str, LedgerInfo]:
-        """Describe, by name, each ledger that has entries so far."""
+        """Return the description of each ledger that has entries so far, by file name."""
         return {name: info for name, ledger in self._ledgers.items() if (info := ledger.info())}
 
     def state(self) -> dict[str, Any]:
@@ -129,7 +129,7 @@ class Accounting:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Continue from the ``state`` of an interrupted run, whose ledgers are in the folder."""
+        """Continue from the ``state`` of an interrupted run, and append to its ledgers."""
         self.by_source = [SourceCounts.from_dict(counts) for counts in state["sources"]]
         self.counts = Counter(state["counts"])
         self.controls = Counter(state["controls"])
@@ -151,10 +151,10 @@ class Accounting:
             ledger.close()
 
     def check(self, limit: int | None) -> None:
-        """Check that every record is accounted for, and that no more are bad than allowed.
+        """Check that every record is accounted for, and that not too many are bad.
 
         Args:
-            limit: with quarantine, the most rejected records; None for any number.
+            limit: with quarantine, the maximum number of rejected records; None for no limit.
 
         Raises:
             InternalError: the counts of a source do not balance.
@@ -178,7 +178,7 @@ class Accounting:
             )
 
     def totals(self) -> dict[str, Any]:
-        """Return the counts of all sources together, as the manifest holds them."""
+        """Return the counts of all sources together, in the form of the manifest."""
         total = SourceCounts()
         for counts in self.by_source:
             total.read += counts.read
@@ -187,7 +187,8 @@ class Accounting:
             total.written += counts.written
             total.dropped += counts.dropped
             total.rejected += counts.rejected
-        names = ("truncated", "shortened", "exchanges_dropped", "tokens", "trained_tokens")
+        cuts = ("truncated", "truncated_trained", "shortened", "exchanges_dropped")
+        names = (*cuts, "tokens", "trained_tokens")
         return {
             **total.as_dict(),
             **{name: self.counts[name] for name in names},
@@ -203,7 +204,7 @@ class Accounting:
         return error.text(f"{ascii_safe(self._sources[lost.source].path)}:{lost.line}")
 
     def _entry(self, lost: LostRecord) -> dict[str, Any]:
-        """Make the ledger entry of a lost record, without the record itself."""
+        """Return the ledger entry of a lost record, without the record itself."""
         entry: dict[str, Any] = {
             "file": self._sources[lost.source].name,
             "line": lost.line,
@@ -228,10 +229,10 @@ def _raw(line: bytes) -> dict[str, str]:
 
 
 def imbalance(counts: Mapping[str, Any]) -> str:
-    """Describe in words how the counts of records do not add up; "" if they do.
+    """Describe in words why the counts of records do not add up; return "" if they do.
 
     Args:
-        counts: ``read``, ``written``, and ``dropped`` and ``rejected`` by reason; with
+        counts: ``read`` and ``written``; ``dropped`` and ``rejected``, each by reason; with
             ``--per-turn`` also ``extra_examples``, the examples beyond the first of each record.
     """
     dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
@@ -248,8 +249,8 @@ def check_balance(name: str, counts: Mapping[str, Any]) -> None:
     """Check that every record is accounted for.
 
     Args:
-        name: the source of the records, for the message.
-        counts: as ``imbalance`` takes them.
+        name: the name of the records' source, for the message.
+        counts: the same as for ``imbalance``.
 
     Raises:
         InternalError: the counts do not add up.

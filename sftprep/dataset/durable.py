@@ -1,6 +1,6 @@
-"""Durable writes: files and folders that survive a crash of the machine.
+"""Durable writes: they survive a crash of the machine.
 
-A write is durable once ``fsync`` has returned for the file and for the folder that names it.
+A write is durable once ``fsync`` has returned for the file and for the folder that contains it.
 """
 
 import os
@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a whole file, replacing what is there.
+    """Write a whole file, and replace an existing one.
 
-    After a crash the file has either its old content or all of the new. The new name is durable
-    only after ``sync`` of the folder.
+    After a crash the file has either its old content or the complete new content. A new file name
+    is durable only after ``sync`` was called for the folder.
 
     Raises:
         OSError: the file cannot be written; the error names it.
@@ -29,7 +29,7 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, or a folder with all it holds; a symbolic link is removed, not followed.
+    """Remove a file, or a folder with its content. A symbolic link is removed, not followed.
 
     Raises:
         OSError: something cannot be removed; the error names ``path``.
@@ -44,11 +44,11 @@ def remove(path: Path) -> None:
 
 
 def sync(path: Path) -> None:
-    """Make a file's content, or a folder's list of names, durable.
+    """Make the content of a file, or the names in a folder, durable.
 
     Raises:
         OSError: the system failed to write; the error names ``path``. Do not try again: the kernel
-            reports a failed write only once, so a second ``fsync`` would succeed wrongly.
+            reports a failed write only once, so a second ``fsync`` would wrongly succeed.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:

@@ -3,10 +3,10 @@
 Two builds with equal identities give the same dataset. The manifest holds the identity of a
 finished dataset; ``identity.json`` in the staging folder holds that of an unfinished one.
 
-In     the resolved options that decide bytes, the SHA-256 of the tokenizer and the template, the
-       versions of libraries, and the inputs, by content or by name.
-Out    the identity as plain JSON values; its SHA-256, the fingerprint; the first difference between
-       two identities, in words.
+In     the resolved options that decide bytes, the SHA-256 of the tokenizer and of the template, the
+       versions of libraries, and the SHA-256 or the name of each input.
+Out    the identity as plain JSON values; its SHA-256, called the fingerprint; and the first
+       difference between two identities, in words.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ import orjson
 from sftprep.text import shown
 
 FORMAT_VERSION = 4
-"""The version of the dataset's format. Every change to the bytes of an output file raises it."""
+"""The version of the dataset's format. Increase it whenever the bytes of an output file change."""
 
 Identity = dict[str, Any]
 
@@ -35,16 +35,16 @@ def identity(
     inputs: Any,
     format_version: Any = FORMAT_VERSION,
 ) -> Identity:
-    """Collect what decides the bytes.
+    """Collect everything that decides the bytes of a dataset.
 
-    The values may come from the manifest of an unknown dataset, so their types are not relied on.
+    The values may come from the manifest of an unknown dataset, so they may have any type.
 
     Args:
         recipe: name -> resolved value of each option that decides bytes.
         tokenizer: SHA-256 of the resolved tokenizer.
         template: SHA-256 of the template's text.
         libraries: name -> version of each library that decides bytes.
-        inputs: what identifies the inputs, in order: their SHA-256, or their names.
+        inputs: the SHA-256 of each input, in order; or the name of each input.
         format_version: the version of the dataset's format.
     """
     return {
@@ -63,7 +63,7 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Describe the first difference between two identities; "" if they are equal.
+    """Describe the first difference between two identities; return "" if they are equal.
 
     >>> difference({"recipe": {"max_length": 10}}, {"recipe": {"max_length": 20}})
     '--max-length was 10 and is 20'

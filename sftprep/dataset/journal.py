@@ -1,32 +1,32 @@
-"""The journal: which shards of a run are finished, so that ``--resume`` builds only the others.
+"""The journal lists the finished shards of a run, so that ``--resume`` builds only the others.
 
 In     the identity of the run; for each finished shard its ``ShardInfo``, the counts of records so
        far, and the state of the ledgers.
 Out    ``identity.json`` and ``journal.jsonl`` in the staging folder. On resume: the finished shards
-       whose files are whole, and the blocks of the input that are still to do.
-Keeps  the input the same: on resume, the part of the input that the finished shards were made of is
-       read and hashed again, and compared before any new shard is finished.
-Never  trusts an incomplete journal line, a file that changed, or anything that comes after one.
-Raises OutputError: the interrupted run had another identity, or read other input.
+       whose files are undamaged, and the blocks of the input that are not processed yet.
+Keeps  all shards of a dataset built from the same input. On resume, the input of the finished
+       shards is hashed again and compared before any new shard is finished.
+Never  trusts an incomplete journal line or a changed file, nor anything that was written after it.
+Raises OutputError: the interrupted run had another identity, or its input has changed.
 
-This is the middle of the commit protocol that ``dataset.staging`` describes:
+This is the journal's part of the commit protocol in ``dataset.staging`` (steps 2 to 4):
 
-1. ``begin`` writes ``identity.json`` and then an empty ``journal.jsonl``. From here on the run can
-   be resumed.
-2. For each shard, in input order: the shard's file becomes durable, then the ledgers, then the
-   folder that names them, and last the shard's line in ``journal.jsonl``. So a complete line proves
-   that all it tells of is on disk. Shards may be written at the same time, but a line is written
-   only after the lines of all shards before it.
-3. ``finish`` renames the shards from ``shard-00000`` to their final names, which hold the number of
-   all shards and so are known only now.
+- ``begin`` writes ``identity.json`` and then an empty ``journal.jsonl``. From then on the run can
+  be resumed.
+- For each shard, in input order: the shard's file becomes durable, then the ledgers, then the
+  folder that contains them, and last the shard's line in ``journal.jsonl``. So a complete line
+  proves that everything it describes is on disk. Several shards may be written at the same time,
+  but a line is written only after the lines of all earlier shards.
+- ``finish`` renames the shards from ``shard-00000`` to their final names. These contain the total
+  number of shards, which is known only then.
 
-After a crash, ``resume`` reads the lines up to the first incomplete one. It keeps each shard whose
-file still has the size and the SHA-256 of its line, up to the first that does not, and removes
-everything that was written later: other shard files, and the ends of the ledgers. A crash within
-``finish`` leaves some final names, which are taken back first.
+After a crash, ``resume`` reads the complete lines, up to the first incomplete one. It keeps the
+shards up to the first one whose file no longer has the size and the SHA-256 of its line. It removes
+everything that was written later: other shard files, and the ends of the ledgers. If the crash was
+in ``finish``, some shards have their final names, so ``resume`` first gives them their old names.
 
-The finished part of the input is read again on resume. That costs hashing, but no tokenization. It
-needs no position in a compressed file, and works for standard input too.
+On resume, the input of the finished shards is read again. It is only hashed, not tokenized. This
+works without seeking in a compressed file, and for standard input too.
 """
 
 import hashlib
@@ -52,12 +52,12 @@ from sftprep.text import ascii_safe, number
 class JournalEntry(TypedDict):
     """A line of the journal: one finished shard, and the state of the run after it."""
 
-    shard: ShardInfo | None  # None if no record of the shard's input gave a row
+    shard: ShardInfo | None  # None if no record of the shard's input has a row
     input: dict[str, str]
-    """For each source (its index) that the shard has input of: the SHA-256 of that source's text
-    from its start to the end of the shard's input."""
-    counts: dict[str, Any]  # Accounting.state()
-    ledgers: dict[str, LedgerInfo]
+    """Index of each source that the shard was built from -> SHA-256 of that source's text, from its
+    start to the end of the shard's input."""
+    counts: dict[str, Any]  # the result of ``Accounting.state``
+    ledgers: dict[str, LedgerInfo]  # the ledgers that have entries, by name
 
 
 class Journal:
@@ -70,23 +70,23 @@ class Journal:
 
     def __init__(self, staging: Path, sources: Sequence[Source]) -> None:
         self.finished: list[JournalEntry] = []
-        """The entries so far; after ``resume``, those of the interrupted run that are kept."""
+        """The entries so far, including those that ``resume`` kept from an interrupted run."""
         self._staging = staging
         self._dataset = staging / DATASET
         self._sources = sources
-        # ``JournalEntry.input`` of each shard whose input was read to its end in this run.
+        # ``JournalEntry.input`` of each shard whose input this run has read completely.
         self._input_digests: list[dict[str, str]] = []
-        # Shards that are being written: counts and ledgers after each, and its future.
+        # For each shard that is being written: the counts and ledgers after it, and its future.
         self._unwritten: deque[
             tuple[dict[str, Any], dict[str, LedgerInfo], Future[ShardInfo] | None]
         ] = deque()
 
     def can_resume(self) -> bool:
-        """Return True if an interrupted run left its identity."""
+        """Return True if an interrupted run has left its identity."""
         return (self._staging / IDENTITY).is_file()
 
     def begin(self, identity: Identity) -> None:
-        """Start an empty journal: the first thing that a run writes."""
+        """Start an empty journal. A run writes it before anything else."""
         self._write_identity(identity)
         write_durably(self._staging / JOURNAL, b"")
         sync(self._staging)
@@ -96,10 +96,10 @@ class Journal:
         write_durably(self._staging / IDENTITY, data)
 
     def resume(self, identity: Identity) -> None:
-        """Take over the shards that an interrupted run finished, and remove the rest.
+        """Take over the shards that an interrupted run finished, and remove everything else.
 
         Args:
-            identity: of this run.
+            identity: the identity of this run.
 
         Raises:
             OutputError: the interrupted run had another identity; the message names the first
@@ -112,9 +112,9 @@ class Journal:
                 "the same options and input, or without --resume to start over."
             )
         self._dataset.mkdir(exist_ok=True)
-        for path in self._dataset.glob("train-*"):  # interrupted between finish and publish
+        for path in self._dataset.glob("train-*"):  # the run stopped in or after ``finish``
             path.rename(self._dataset / _staged_name(int(path.name.split("-")[1])))
-        # Without the identity nobody knows which run the shards belong to.
+        # Without the identity it is unknown which run the shards belong to, so none is kept.
         for entry in _complete_lines(self._staging / JOURNAL) if old else ():
             if not self._has_next_shard(entry):
                 break
@@ -127,7 +127,7 @@ class Journal:
         write_durably(self._staging / JOURNAL, kept)
 
     def _read_identity(self) -> Identity:
-        """Read the identity of the interrupted run; empty if the file is damaged."""
+        """Return the identity of the interrupted run; empty if the file is damaged."""
         try:
             value = orjson.loads((self._staging / IDENTITY).read_bytes())
         except orjson.JSONDecodeError:
@@ -135,18 +135,18 @@ class Journal:
         return value if isinstance(value, dict) else {}
 
     def _has_next_shard(self, entry: JournalEntry) -> bool:
-        """Check that the file of the shard after ``self.finished`` is the one in its entry."""
+        """Return True if the file of the next shard is as its entry describes it."""
         if (shard := entry["shard"]) is None:
             return True
         path = self._dataset / _staged_name(self._files)
         return _starts_with(path, shard) and path.stat().st_size == shard["bytes"]
 
     def _has_ledgers(self, entry: JournalEntry) -> bool:
-        """Check that the ledgers still begin with what they held when an entry was written."""
+        """Return True if the ledgers still start with the content they had for this entry."""
         return all(_starts_with(self._dataset / n, info) for n, info in entry["ledgers"].items())
 
     def _remove_unfinished(self) -> None:
-        """Remove what was written after the last finished shard."""
+        """Remove everything that was written after the last finished shard."""
         ledgers = self.finished[-1]["ledgers"] if self.finished else {}
         shards = {_staged_name(index) for index in range(self._files)}
         for path in self._dataset.iterdir():
@@ -157,11 +157,11 @@ class Journal:
 
     @property
     def _files(self) -> int:
-        """How many finished shards have rows, and so a file."""
+        """Return how many finished shards have rows, and therefore a file."""
         return sum(entry["shard"] is not None for entry in self.finished)
 
     def unfinished(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Pass on the blocks of unfinished shards, and check that the others are what they were.
+        """Yield the blocks of unfinished shards; check that the other blocks have not changed.
 
         Args:
             blocks: all blocks of the run, in input order.
@@ -183,12 +183,12 @@ class Journal:
             self._end_shard_input(digests, first, last)
         if len(self._input_digests) < len(self.finished):
             raise _input_changed(
-                f"the input is enough for {number(len(self._input_digests), 'shard')}, and the "
+                f"the input makes only {number(len(self._input_digests), 'shard')}, but the "
                 f"interrupted run finished {len(self.finished):,}"
             )
 
     def _end_shard_input(self, digests: dict[str, str], first: Block, last: Block) -> None:
-        """Note the digests of a shard's input, and compare them if the shard was finished."""
+        """Record the digests of a shard's input; compare them if the shard was finished before."""
         self._input_digests.append(digests)
         index = len(self._input_digests) - 1
         if index < len(self.finished) and self.finished[index]["input"] != digests:
@@ -202,7 +202,7 @@ class Journal:
         return f"{ascii_safe(self._sources[block.source].path)}:{line}"
 
     def next_path(self) -> Path:
-        """Return where the next shard is to be written, if it has rows."""
+        """Return the path to which the next shard is written, if it has rows."""
         files = sum(shard is not None for _, _, shard in self._unwritten)
         return self._dataset / _staged_name(self._files + files)
 
@@ -212,26 +212,26 @@ class Journal:
         ledgers: dict[str, LedgerInfo],
         shard: "Future[ShardInfo] | None",
     ) -> None:
-        """Note a shard whose rows are all counted. Its line is written once it is durable.
+        """Add a shard whose rows are all counted. Its line is written once its file is durable.
 
         Args:
             counts: the state of the accounting after this shard.
             ledgers: the ledgers after this shard, by name.
-            shard: gives the shard's ``ShardInfo`` once its file is durable; None if the shard has
-                no rows.
+            shard: a future that gives the ``ShardInfo`` once the shard's file is durable; None if
+                the shard has no rows.
         """
         self._unwritten.append((counts, ledgers, shard))
         while self._unwritten and ((first := self._unwritten[0][2]) is None or first.done()):
             self._write_line()
 
     def finish(self, name: Callable[[int, int], str]) -> list[dict[str, Any]]:
-        """Wait for all shards, and give them their final names.
+        """Wait until all shards are written, and give them their final names.
 
         Args:
-            name: gives the file name of a shard, from its index and the number of all shards.
+            name: returns the file name of a shard for its index and the total number of shards.
 
         Returns:
-            What the manifest says of each shard, in order.
+            The manifest's description of each shard, in order.
         """
         while self._unwritten:
             self._write_line()
@@ -242,10 +242,10 @@ class Journal:
         return [{"name": n, **info} for n, info in zip(names, shards, strict=True)]
 
     def _write_line(self) -> None:
-        """Wait for the next shard, and write its line."""
+        """Wait until the next shard is durable, and write its line."""
         counts, ledgers, shard = self._unwritten.popleft()
         info = None if shard is None else shard.result()
-        # The reader is ahead of the writer, so the shard's input was read to its end.
+        # The reader is ahead of the writer, so it has read the shard's input completely.
         digests = self._input_digests[len(self.finished)]
         entry = JournalEntry(shard=info, input=digests, counts=counts, ledgers=ledgers)
         for name in ledgers:
@@ -259,7 +259,7 @@ class Journal:
 
 
 def _staged_name(index: int) -> str:
-    """Return the name of a shard's file until the number of all shards is known."""
+    """Return the name that a shard's file has until the total number of shards is known."""
     return f"shard-{index:05d}"
 
 
@@ -270,7 +270,7 @@ def _input_changed(what: str) -> OutputError:
 
 
 def _complete_lines(path: Path) -> list[JournalEntry]:
-    """Read the entries of a journal, up to the first line that is incomplete or no JSON."""
+    """Return a journal's entries, up to the first line that is incomplete or is not JSON."""
     entries: list[JournalEntry] = []
     lines = path.read_bytes().split(b"\n") if path.is_file() else []
     for line in lines[:-1]:
@@ -282,7 +282,7 @@ def _complete_lines(path: Path) -> list[JournalEntry]:
 
 
 def _starts_with(path: Path, info: ShardInfo | LedgerInfo) -> bool:
-    """Check that the first ``info["bytes"]`` bytes of a file have the SHA-256 of ``info``."""
+    """Return True if the first ``info["bytes"]`` bytes of a file have the SHA-256 of ``info``."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     except OSError:

@@ -1,10 +1,10 @@
 """A ledger: a file that lists lost records, ``rejects.jsonl`` or ``dropped.jsonl``.
 
 In     entries in input order, as plain objects.
-Out    a file with one JSON object per line, created with the first entry; its number of entries,
-       its bytes and its SHA-256, known at any time.
-Keeps  the file readable by its owner only (mode 0600), because it holds the data of records.
-Raises FileExistsError: something already has the file's name.
+Out    a file with one JSON object per line, created with the first entry; and at any time its
+       number of entries, its size in bytes and its SHA-256.
+Keeps  the file readable only by its owner (mode 0600), because it holds the data of records.
+Raises FileExistsError: a file of this name exists already.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ import orjson
 
 
 class LedgerInfo(TypedDict):
-    """What the manifest says of a ledger."""
+    """The description of a ledger in the manifest."""
 
     entries: int
     bytes: int
@@ -28,7 +28,7 @@ class Ledger:
     """Writes one ledger.
 
     Args:
-        path: the file, which is created with the first entry.
+        path: the file to create with the first entry.
     """
 
     def __init__(self, path: Path) -> None:
@@ -61,7 +61,7 @@ class Ledger:
             self._file = self._path.open("ab")
 
     def info(self) -> LedgerInfo | None:
-        """Describe the entries so far, which are then in the file; None if there are none."""
+        """Write all entries so far to the file, and describe them; None if there are no entries."""
         if self._file is None:
             return None
         if not self._file.closed:

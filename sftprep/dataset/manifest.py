@@ -1,10 +1,11 @@
 """The manifest of a dataset: ``manifest.json``, which is written last.
 
-In     the counts of all records, the sources, the shards, and what decided their bytes.
-Out    a JSON object with stable content; reading it back gives an equal ``Manifest``.
-Never  holds anything that changes from run to run: no time, host, path or number of workers.
-Raises NoInputError: the folder holds no dataset. DataError: the manifest is damaged, or has another
-       format version.
+In     the counts of all records, the sources, the shards, and everything that decided their bytes.
+Out    a JSON object; reading it back gives an equal ``Manifest``.
+Never  holds anything that changes from run to run, such as a time, a host, a path or the number of
+       workers.
+Raises NoInputError: the folder holds no dataset.
+       DataError: the manifest is damaged, or has another format version.
 
 A folder without a manifest is not a dataset.
 """
@@ -23,7 +24,7 @@ MANIFEST = "manifest.json"
 
 
 class ShardInfo(TypedDict):
-    """What the manifest says of a shard, besides its name."""
+    """The description of a shard in the manifest, without its name."""
 
     rows: int
     tokens: int
@@ -38,7 +39,7 @@ class Manifest:
 
     format_version: int
     recipe: dict[str, Any]  # the resolved options that decide the bytes
-    inputs: list[dict[str, Any]]  # name, bytes, sha256, schema, and the counts of its records
+    inputs: list[dict[str, Any]]  # of each: name, bytes, sha256, schema, and counts of records
     tokenizer: dict[str, Any]
     template: dict[str, Any]  # name, sha256, source
     counts: dict[str, Any]
@@ -48,12 +49,12 @@ class Manifest:
     fingerprint: str  # SHA-256 of the identity
 
     def dump(self) -> bytes:
-        """Return the bytes of the file: this content and its digest."""
+        """Return the bytes of the file: this manifest and its digest."""
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         return orjson.dumps({**asdict(self), "digest": manifest_digest(self)}, option=option)
 
     def identity(self) -> Identity:
-        """Return what decided the bytes of this dataset, with the inputs by their SHA-256."""
+        """Return the identity of this dataset, with the SHA-256 of each input."""
         return identity(
             recipe=self.recipe,
             tokenizer=self.tokenizer["sha256"],
@@ -68,22 +69,22 @@ class Manifest:
 class Prepared:
     """The result of a run.
 
-    ``status`` is ``written``; or ``resumed``, if the run continued an interrupted one; or
-    ``unchanged``, if the same dataset was there already.
+    ``status`` is ``written``; ``resumed``, if the run continued an interrupted run; or
+    ``unchanged``, if the output folder already held the same dataset.
     """
 
     manifest: Manifest
     status: str
 
     def dump(self) -> bytes:
-        """Return one JSON object: the status, and then the content of the manifest."""
+        """Return one JSON object: the status, followed by the content of the manifest."""
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         content = orjson.loads(self.manifest.dump())
         return orjson.dumps({"status": self.status, **content}, option=option)
 
 
 def manifest_digest(manifest: Manifest) -> str:
-    """Compute the SHA-256 of a manifest's content, which shows whether it was edited or damaged."""
+    """Compute the SHA-256 of a manifest's content, which reveals later edits and damage."""
     return fingerprint(asdict(manifest))
 
 
@@ -120,7 +121,7 @@ def load_manifest(folder: Path) -> Manifest:
     manifest = Manifest(**value)
     try:
         found = manifest_digest(manifest)
-    except (TypeError, RecursionError):  # values nested deeper than sftprep ever writes
+    except (TypeError, RecursionError):  # the values are nested deeper than sftprep writes them
         found = ""
     if digest != found:
         raise DataError(

@@ -1,11 +1,11 @@
-"""Reuse: is the dataset in the output folder the one that this run would build?
+"""Reuse: find out if the output folder already holds the dataset that this run would build.
 
 In     the output folder, the sources, and the identity of the run for given inputs.
-Out    the dataset's manifest if it is whole and equal, so that nothing is left to do. None if the
-       run has to build, and may replace what is there.
+Out    the manifest, if that dataset is undamaged and the same; then nothing is left to do. None if
+       the run has to build a dataset, and may replace an existing one.
 Never  parses a record: files are compared by their hashes.
 Raises OutputError: the dataset was built with different settings or from different input (the
-       message names the first difference), or it is damaged, and the run may not replace it.
+       message names the first difference) or is damaged, and the run may not replace it.
 """
 
 import os
@@ -32,12 +32,12 @@ def find_reusable(
     overwrite: bool,
     resume: bool,
 ) -> Manifest | None:
-    """Return the manifest of a dataset that need not be built again.
+    """Return the manifest of the existing dataset, if it need not be built again.
 
     Args:
         output: the output folder.
         sources: the sources of the run.
-        identity_of: gives the identity of this run, from the SHA-256 of each input.
+        identity_of: returns the identity of this run for the given SHA-256 of each input.
         overwrite: True if the run may replace any dataset.
         resume: True if the run may replace a damaged dataset.
 
@@ -45,9 +45,10 @@ def find_reusable(
         None if there is no such dataset: the run has to build.
 
     Raises:
-        OutputError: another or a damaged dataset is there, which the run may not replace.
+        OutputError: the output folder holds another dataset, or a damaged one, and the run may not
+            replace it.
     """
-    # A stream can be read only once: either to compare its hash, or to build from it.
+    # A stream can be read only once: either to compare its hash, or to build the dataset.
     has_streams = any(not Path(source.path).is_file() for source in sources)
     if not output.is_dataset() or (overwrite and (has_streams or not resume)):
         return None
@@ -71,7 +72,7 @@ def find_reusable(
 
 
 def _refuse_unless(may_replace: bool, output: OutputFolder, why: str, cure: str) -> None:
-    """Raise an error that says what is wrong with the dataset, unless it may be replaced."""
+    """Raise an error with the reason ``why``, unless the dataset may be replaced."""
     if not may_replace:
         raise OutputError(
             f"{output.path}: the dataset in it {why.rstrip('.')}. Choose another --output, or pass "
@@ -80,10 +81,10 @@ def _refuse_unless(may_replace: bool, output: OutputFolder, why: str, cure: str)
 
 
 def find_damage(folder: Path, manifest: Manifest) -> str:
-    """Describe the first file of a dataset that is not what its manifest says.
+    """Describe the first file of a dataset that differs from its manifest.
 
     Returns:
-        "" if every file is whole, and no other file is in the folder.
+        "" if every file is undamaged and the folder holds no other file.
     """
     expected = {shard["name"]: shard["sha256"] for shard in manifest.shards}
     expected |= manifest.tokenizer["files"]
@@ -103,14 +104,14 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
 
 
 def _other_settings(manifest: Manifest, identity_of: Callable[[Sequence[str]], Identity]) -> str:
-    """Describe the first setting that differs; "" if there is none."""
+    """Describe the first setting that differs; return "" if all are equal."""
     inputs = [entry["sha256"] for entry in manifest.inputs]
     different = difference(manifest.identity(), identity_of(inputs))
     return f"was built with different settings: {different}" if different else ""
 
 
 def _other_inputs(manifest: Manifest, sources: Sequence[Source]) -> str:
-    """Describe the first input that differs; "" if there is none."""
+    """Describe the first input that differs; return "" if all are equal."""
     why, old = "was built from different input: ", manifest.inputs
     if len(old) != len(sources):
         return f"{why}the number of inputs was {len(old):,} and is {len(sources):,}"
@@ -124,7 +125,7 @@ def _other_inputs(manifest: Manifest, sources: Sequence[Source]) -> str:
 
 
 def _sha256(source: Source) -> str:
-    """Hash a source's bytes as they are stored; a stream is read to its end."""
+    """Return the SHA-256 of a source's bytes as stored; this reads a stream to its end."""
     with opened(source.path) as file:
         stored = StoredStream(file)
         try:

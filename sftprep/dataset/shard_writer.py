@@ -1,13 +1,13 @@
-"""Write shards in threads, while the workers make the rows that come next.
+"""Write shards in threads, while the workers build the next rows.
 
-In     batches in input order, for one shard after the other.
+In     batches in input order, for one shard after another.
 Out    a durable file for each shard that has rows, and its ``ShardInfo``.
-Keeps  the order of rows, so that a shard's bytes depend on its rows alone. Memory is bounded: only
-       a few groups of rows wait for each thread. When that many wait, the caller waits too.
-Raises OSError of a shard's file: when a later group is added, or when the ``ShardInfo`` is asked
-       for. The error names the file.
+Keeps  the order of rows, so that a shard's bytes depend only on its rows. Keeps memory bounded: at
+       most a few groups of rows wait for each thread; when there are more, the caller waits.
+Raises OSError: a shard's file cannot be written. The error names the file, and is raised when a
+       later group is added, or by the future of the ``ShardInfo``.
 
-Arrow compresses and writes without holding Python's global lock, so threads are enough.
+Arrow compresses and writes without holding Python's global interpreter lock, so threads are enough.
 """
 
 import contextlib
@@ -27,8 +27,8 @@ from sftprep.formats.row_groups import Grouper
 from sftprep.formats.table import Format, FormatWriter
 from sftprep.system.files import sha256_of
 
-WORKERS_PER_THREAD = 4  # one thread writes as fast as about six workers make rows
-WAITING_PER_THREAD = 4  # the most groups that wait for a thread
+WORKERS_PER_THREAD = 4  # one thread writes as fast as about six workers build rows
+WAITING_PER_THREAD = 4  # the maximum number of groups that wait, per thread
 
 
 class ShardWriter:
@@ -37,9 +37,9 @@ class ShardWriter:
     Args:
         file_format: the format's module.
         ignore_index: the label of a token without loss.
-        workers: how many workers make rows. With one, there is nobody to write beside, so each
-            group is written before the caller goes on.
-        new_grouper: makes the grouper of a shard.
+        workers: how many workers build rows. With one, writing in parallel gains nothing, so the
+            caller waits until each group is written.
+        new_grouper: creates the grouper of a shard.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ShardWriter:
             file.abandon()
 
     def new_shard(self, path: Path) -> "Shard":
-        """Begin the next shard; its file ``path`` is created once it has rows."""
+        """Begin the next shard. The file ``path`` is created when the shard gets its first rows."""
         thread = self._threads[self._shards % len(self._threads)]
         self._shards += 1
 
@@ -89,7 +89,7 @@ class ShardWriter:
         return Shard(new_file, self._new_grouper(), lambda task: self._submit(thread, task))
 
     def _submit(self, thread: ThreadPoolExecutor, task: Callable[[], None]) -> None:
-        """Let a thread do a task; raise the error of an earlier one, or wait if many are left."""
+        """Give a task to a thread. Raise an earlier task's error; wait if too many are pending."""
         future = thread.submit(task)
         self._pending.append(future)
         if self._waits:
@@ -101,12 +101,12 @@ class ShardWriter:
 
 
 class Shard:
-    """One shard: takes batches, and becomes a file if they have rows.
+    """One shard: collects batches, and writes them to a file if they have rows.
 
     Args:
-        new_file: makes the shard's file object, which does not yet create the file.
+        new_file: returns a ``_ShardFile``, which creates the file later.
         grouper: collects the rows into groups.
-        submit: lets the shard's thread do a task.
+        submit: gives a task to the thread of the shard.
     """
 
     def __init__(
@@ -128,10 +128,11 @@ class Shard:
                 self._submit(self._file.write_task(group))
 
     def close(self) -> "Future[ShardInfo] | None":
-        """Write the rows that are left, and make the file durable.
+        """Write the remaining rows, and make the file durable.
 
         Returns:
-            The shard's info, once its file is durable; None if it has no rows, and so no file.
+            A future that gives the shard's info once its file is durable; None if the shard has no
+            rows and therefore no file.
         """
         if self._file is None:
             return None
@@ -143,7 +144,7 @@ class Shard:
 
 
 class _ShardFile:
-    """The file of a shard. Its tasks are done by one thread, in order."""
+    """The file of a shard. One thread does all of its tasks, in order."""
 
     def __init__(
         self,
@@ -159,7 +160,7 @@ class _ShardFile:
         self._rows = 0
         self._tokens = 0
         self._trained_tokens = 0
-        self._error: BaseException | None = None  # the first; later tasks raise it again
+        self._error: BaseException | None = None  # the first error; later tasks raise it again
         self.is_done = False
 
     def write_task(self, group: Batch) -> Callable[[], None]:
@@ -167,7 +168,7 @@ class _ShardFile:
         return lambda: self._try(lambda: self._write(group))
 
     def finish_task(self, info: "Future[ShardInfo]") -> Callable[[], None]:
-        """Return a task that makes the file durable, and resolves ``info``."""
+        """Return a task that makes the file durable and sets the result of ``info``."""
 
         def finish() -> None:
             try:
@@ -179,12 +180,12 @@ class _ShardFile:
         return finish
 
     def _try(self, step: Callable[[], None]) -> None:
-        """Do a step, unless an earlier one failed."""
+        """Do a step; if an earlier step failed, raise its error instead."""
         if self._error is not None:
             raise self._error
         try:
             step()
-        except OSError as error:  # the error of a write does not name the file
+        except OSError as error:  # a failed write does not name its file
             self._error = OSError(error.errno, error.strerror or str(error), str(self._path))
             raise self._error from error
         except BaseException as error:
@@ -221,7 +222,7 @@ class _ShardFile:
         }
 
     def abandon(self) -> None:
-        """Close the file of a run that failed; its content is of no use."""
+        """Close the file of a run that failed; its content is not needed."""
         if self._file is not None and not self.is_done:
             with contextlib.suppress(Exception):
                 if self._writer is not None:

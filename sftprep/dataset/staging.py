@@ -1,29 +1,30 @@
-"""The output folder, and the staging folder beside it in which a dataset is built.
+"""The output folder, and the staging folder next to it, in which a dataset is built.
 
 In     the path of the output folder.
-Out    a private staging folder for one run at a time; in the end the finished dataset in the output
-       folder, which appears complete or not at all.
-Keeps  an old dataset whole and in place until the new one takes its name; after an interruption the
-       staging folder, for ``--resume``.
-Never  touches an output folder that holds anything but a dataset written by sftprep; follows a
-       symbolic link; waits for another run.
-Raises OutputError: the output cannot be created, or holds something else. LockedError: another run
-       is writing it. UsageError: an input lies in the output, or the output in an input.
+Out    a private staging folder, which one run at a time can use; in the end the finished dataset in
+       the output folder, which appears complete or not at all.
+Keeps  an old dataset complete and in place until the new one takes its name. Keeps the staging
+       folder after an interruption, for ``--resume``.
+Never  touches an output folder that holds anything but a dataset written by sftprep, follows a
+       symbolic link, or waits for another run.
+Raises OutputError: the output folder cannot be created, or holds something else.
+       LockedError: another run is writing it.
+       UsageError: an input lies in the output folder, or the output folder in an input folder.
        StorageError: the system failed to write.
 
 The staging folder of the output ``out``::
 
     .out.sftprep-staging/      mode 0700, locked with flock by the run that uses it
         holder                 the process ID of that run, for messages
-        identity.json          what decides the bytes of the run     (written by dataset.journal)
+        identity.json          what decides the bytes of the dataset (written by dataset.journal)
         journal.jsonl          one line for each finished shard      (written by dataset.journal)
-        dataset/               takes the name of the output in the end
+        dataset/               renamed to the output folder in the end
             shard-00000 ...    renamed to train-00000-of-00004.parquet ... in the end
             rejects.jsonl, dropped.jsonl, tokenizer/, manifest.json
 
-The commit protocol. After each step, what it wrote is durable (``fsync``):
+The commit protocol. At the end of each step, everything that it wrote is durable (``fsync``):
 
-1. The run locks the staging folder and empties it, or takes over what an interrupted run left.
+1. The run locks the staging folder. It empties the folder, or takes over an interrupted run.
 2. It writes ``identity.json``, and then an empty ``journal.jsonl``.
 3. For each shard it writes the shard file and the ledgers, and then the shard's journal line.
 4. It gives the shards their final names, saves the tokenizer, and writes ``manifest.json`` last.
@@ -31,19 +32,19 @@ The commit protocol. After each step, what it wrote is durable (``fsync``):
 5. It renames ``dataset`` to the output folder. If an old dataset is there, the two exchange names.
 6. It removes the staging folder, with the old dataset in it.
 
-What a crash leaves behind:
+What is left after a crash:
 
-- before step 2 is done: nothing that could be resumed; the next run starts over;
-- in step 3: every shard with a complete journal line; ``--resume`` continues after these;
-- in step 4: all shards; ``--resume`` checks them and repeats step 4 only;
-- after step 5: the complete new dataset; the next run removes the staging folder.
+- before step 2 is done: nothing that can be resumed. The next run starts over.
+- in step 3: every shard with a complete journal line. ``--resume`` continues after these.
+- in step 4: all shards. ``--resume`` checks them and repeats only step 4.
+- after step 5: the complete new dataset. The next run removes the staging folder.
 
-Until step 5 the output folder is as it was before the run. Step 5 is one system call. Only on
-systems that cannot exchange two names are there two renames, and a moment without an output folder.
+Until step 5 the output folder does not change. Step 5 is one system call, unless the system cannot
+exchange two names: then it is two renames, and for a moment there is no output folder.
 
-The lock is on the staging folder itself, so the kernel releases it when the run ends, however it
-ends. The folder's name is fixed, so that a later run finds it. A staging folder that belongs to
-another user, or that others may write to, is refused.
+The lock is on the staging folder itself, so the kernel releases it whenever the run ends, even if
+it is killed. The folder's name is fixed, so that a later run finds it. A staging folder that
+belongs to another user, or that other users may access, is an error.
 """
 
 import contextlib
@@ -75,18 +76,18 @@ HOLDER = "holder"
 IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
 OURS = re.compile(r"train-\d+-of-\d+\.\w+|tokenizer|rejects\.jsonl|dropped\.jsonl|manifest\.json")
-"""The names that a dataset has in its folder."""
+"""Matches the names of the files and folders of a dataset."""
 MANIFEST_START = b'{\n  "format_version": '
 """The first bytes of every manifest that sftprep writes."""
 NOT_RESUMABLE = (DataError, NoInputError, UsageError)
-"""Errors that the same run would raise again; after these nothing is kept for ``--resume``."""
+"""Errors that ``--resume`` would only raise again, so the staging folder is not kept."""
 
 
 class OutputFolder:
-    """The output folder of a run, and the staging folder beside it.
+    """The output folder of a run, and the staging folder next to it.
 
     Args:
-        path: the output folder as the user named it.
+        path: the path of the output folder, as the user gave it.
     """
 
     def __init__(self, path: str) -> None:
@@ -94,13 +95,13 @@ class OutputFolder:
         self._absolute = self.path.absolute()
         self.staging = self._absolute.parent / f".{self._absolute.name}.sftprep-staging"
         self.dataset = self.staging / DATASET
-        self._had_dataset = False  # what ``check`` found
+        self._had_dataset = False  # True if ``check`` found a dataset
 
     def check(self) -> None:
-        """Refuse an output folder that cannot be written, before anything is read.
+        """Raise an error if the output folder cannot be written. Call this before reading input.
 
         Raises:
-            OutputError: it is no folder, is a mount point, or holds files of other programs.
+            OutputError: it is not a folder, is a mount point, or holds files of other programs.
         """
         path = self.path
         if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -114,7 +115,7 @@ class OutputFolder:
         self._had_dataset = self.is_dataset()
 
     def _refuse_foreign_files(self) -> None:
-        """Refuse an output folder that holds anything but a dataset."""
+        """Raise an error if the output folder holds anything but a dataset."""
         if foreign := self._foreign_file():
             raise OutputError(
                 f"{self.path}: holds files that sftprep did not write ({ascii_safe(foreign)}). "
@@ -131,12 +132,14 @@ class OutputFolder:
                 return name
         if not self.is_dataset():
             return names[0]
-        # A manifest that was cut off counts as damaged, not as foreign.
+        # A manifest that ends too early is a damaged manifest of sftprep, not a foreign file.
         start = (self.path / MANIFEST).read_bytes()[: len(MANIFEST_START)]
         return "" if MANIFEST_START.startswith(start) else MANIFEST
 
     def check_inputs(self, paths: Iterable[str]) -> None:
-        """Refuse an input inside the output, which the run would replace, and the reverse.
+        """Raise an error if an input lies in the output folder, or the output folder in an input.
+
+        The run would replace such an input, or read its own output next time.
 
         Args:
             paths: input files, and input folders that are searched for files.
@@ -169,9 +172,9 @@ class OutputFolder:
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """Lock the staging folder for this run, and give its path.
+        """Lock the staging folder for this run, and yield its path.
 
-        Afterwards the folder is removed, unless the run was interrupted and can be resumed.
+        At the end the folder is removed, unless the run was interrupted and can be resumed.
 
         Raises:
             LockedError: another run is writing this output, or has just written it.
@@ -201,7 +204,7 @@ class OutputFolder:
                 os.close(handle)
 
     def _check_still_free(self) -> None:
-        """Refuse an output that another run has written after ``check`` and before our lock."""
+        """Raise an error if another run wrote the output between ``check`` and our lock."""
         if self._is_filled() and not self._had_dataset:
             raise LockedError(
                 f"{self.path}: another run has written it in the meantime. Run again to see "
@@ -234,7 +237,10 @@ class OutputFolder:
         return handle
 
     def _is_current(self, handle: int) -> bool:
-        """Check that a locked descriptor still is the staging folder.
+        """Check that the locked folder is still the staging folder.
+
+        Args:
+            handle: the descriptor of the locked folder.
 
         Returns:
             False if another run removed the folder after we opened it and before we locked it.
@@ -257,7 +263,7 @@ class OutputFolder:
         return (held.st_dev, held.st_ino) == (named.st_dev, named.st_ino)
 
     def _refuse_links(self, handle: int) -> None:
-        """Refuse symbolic links in the staging folder: a run would write to where they lead."""
+        """Raise an error if the staging folder has symbolic links: a run would follow them."""
         for path in self.staging.rglob("*"):
             if path.is_symlink():
                 os.close(handle)
@@ -267,9 +273,9 @@ class OutputFolder:
                 )
 
     def _locked(self) -> LockedError:
-        """Make the error that names the process that holds the lock."""
+        """Return an error that names the process that holds the lock."""
         holder, tries = "", 10
-        while not holder and tries:  # the holder writes its process ID just after it has the lock
+        while not holder and tries:  # a run writes its process ID just after it has taken the lock
             with contextlib.suppress(OSError):
                 holder = (self.staging / HOLDER).read_text().strip()
             if not holder:
@@ -282,7 +288,7 @@ class OutputFolder:
         )
 
     def remove_leftovers(self) -> None:
-        """Remove the staging folder of a run that was killed after it had published."""
+        """Remove the staging folder of a run that was killed after it had published its dataset."""
         if self.staging.is_dir():
             with contextlib.suppress(LockedError, OutputError):
                 handle = self._claim()
@@ -290,7 +296,7 @@ class OutputFolder:
                 os.close(handle)
 
     def begin(self) -> None:
-        """Empty the staging folder, which an interrupted run may have left, and start over."""
+        """Start over: remove what an interrupted run may have left in the staging folder."""
         for path in self.staging.iterdir():
             if path.name == HOLDER:
                 continue
@@ -299,13 +305,13 @@ class OutputFolder:
         sync(self.staging)
 
     def publish(self) -> None:
-        """Give the staged dataset the name of the output folder, in one step.
+        """Rename the staged dataset to the output folder, in one step.
 
-        All files of the dataset must be durable already. What the output folder held before is
-        then in the staging folder.
+        All files of the dataset must be durable already. The old dataset, if there was one, is in
+        the staging folder afterwards.
 
         Raises:
-            OutputError: something else has been put into the output folder since ``check``.
+            OutputError: another program has put files into the output folder since ``check``.
         """
         for folder in [p for p in self.dataset.rglob("*") if p.is_dir()]:
             sync(folder)
@@ -319,7 +325,7 @@ class OutputFolder:
         sync(self._absolute.parent)
 
     def _take_free_name(self) -> None:
-        """Rename the dataset to a free name, or over an empty folder, but never over files."""
+        """Rename the dataset to the output folder, which must not exist or must be empty."""
         try:
             self.dataset.rename(self._absolute)
         except OSError as error:
@@ -331,13 +337,13 @@ class OutputFolder:
             ) from error
 
     def _clear_unless_resumable(self) -> None:
-        """Remove the staging folder unless at least one shard is finished."""
+        """Remove the staging folder, unless at least one shard is finished."""
         journal = self.staging / JOURNAL
         if not (journal.is_file() and journal.stat().st_size):
             self._clear()
 
     def _clear(self) -> None:
-        """Remove the staging folder. What cannot be removed does no harm: a later run tries."""
+        """Remove the staging folder. If something cannot be removed, a later run tries again."""
         shutil.rmtree(self.staging, ignore_errors=True)
 
 
@@ -349,10 +355,10 @@ def _umask() -> int:
 
 
 def _replace(new: Path, old: Path) -> None:
-    """Let a new folder take the name of an old one, which moves to the new one's parent.
+    """Rename the folder ``new`` to ``old``. The old folder moves to the parent of the new one.
 
-    If the system cannot exchange two names, this takes two renames, and no folder has the old name
-    for a moment.
+    If the system cannot exchange two names, this takes two renames, and for a moment no folder has
+    the name ``old``.
     """
     if exchange(new, old):
         return

@@ -1,8 +1,8 @@
-"""Engines: where the blocks of a run are worked on.
+"""Engines: they process the blocks of a run and decide which process does the work.
 
-In     Blocks in input order, and the ``Settings`` from which a ``Pipeline`` is built.
-Out    One ``BlockResult`` per block, in the same order, whatever the engine and the number of
+In     blocks in input order, and the ``Settings`` from which a ``Pipeline`` is built.
+Out    one ``BlockResult`` per block, in the same order, whatever the engine and the number of
        workers.
 
-There is one engine: ``local``, with processes of this machine (``local.engine.run_blocks``).
+There is one engine: ``local`` uses processes on this machine (``local.engine.run_blocks``).
 """

@@ -1,1 +1,1 @@
-"""File formats of shards: each format's writer and reader share one file."""
+"""File formats of shards. The writer and the reader of a format are in one module."""

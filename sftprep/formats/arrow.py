@@ -1,4 +1,4 @@
-"""Arrow IPC files, compressed with zstd: quick to write and to map into memory."""
+"""Arrow IPC files, compressed with zstd. They are fast to write and to map into memory."""
 
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -15,7 +15,7 @@ def preload() -> None:
 
 
 class Writer(TableWriter):
-    """Writes a record batch for each group."""
+    """Writes each group as one record batch."""
 
     def open_writer(self, schema: Any) -> Any:
         """Open Arrow's IPC file writer."""
@@ -28,7 +28,7 @@ class Writer(TableWriter):
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """Read the rows, one record batch after the other."""
+    """Read the rows, one record batch after another."""
     import pyarrow as pa
 
     shard = pa.ipc.open_file(file)

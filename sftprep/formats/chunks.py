@@ -1,12 +1,13 @@
-"""Chunks: the rows of a shard file as they really are, for readers that trust nothing.
+"""Chunks: the rows that a shard file really holds, for readers that do not trust the file.
 
 In     an open file, which may be damaged or may come from another program.
-Out    ``Chunk``s in the file's order: up to a few thousand rows each, with all three columns.
+Out    ``Chunk``s in the order of the file: up to a few thousand rows each, with all three columns.
 Keeps  memory bounded by one chunk, whatever the size of the file.
-Never  relies on what the writer promises: a row's columns may have different lengths.
-Raises ShardError: the file cannot be read, has other columns, or holds values that are no integers.
+Never  relies on the promises of the writer: the columns of a row may have different lengths.
+Raises ShardError: the file cannot be read, has other columns, or holds values other than integers.
 
-This module defines what is read; each format's module has the function ``chunks`` that reads it.
+This module only defines the chunks. The module of each format has a function ``chunks`` that reads
+them.
 """
 
 from typing import NamedTuple
@@ -20,7 +21,7 @@ COLUMNS = ("input_ids", "attention_mask", "labels")
 class Chunk(NamedTuple):
     """Consecutive rows of a shard.
 
-    All three columns have the same number of rows. The lengths of a row may differ between them.
+    All three columns have the same number of rows. A row may have different lengths in them.
     """
 
     input_ids: Ragged

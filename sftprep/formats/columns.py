@@ -11,15 +11,15 @@ from sftprep.formats.chunks import COLUMNS, Chunk, ShardError
 from sftprep.text import ascii_safe
 
 CHUNK_ROWS = 1024
-"""The most rows in a chunk. Few rows keep the checks of a chunk within the processor's caches."""
+"""The maximum number of rows in a chunk, small enough for a chunk to fit in the CPU's caches."""
 
 
 def table_of(batch: Batch, ignore_index: int) -> Any:
-    """Make the Arrow table of a batch.
+    """Convert a batch to an Arrow table.
 
     Returns:
-        A ``pyarrow.Table`` with a column for each of ``COLUMNS``: lists of int32, int8 and int32,
-        without nulls. It shares the memory of the batch's ids.
+        A ``pyarrow.Table`` with the columns ``COLUMNS``: lists of int32, int8 and int32, without
+        nulls. It shares the memory of the batch's ids.
     """
     import pyarrow as pa
 
@@ -39,7 +39,7 @@ def table_of(batch: Batch, ignore_index: int) -> Any:
 
 
 class TableWriter:
-    """Writes each group as one Arrow table. A subclass says which of Arrow's writers does it.
+    """Writes each group as one Arrow table. A subclass chooses the Arrow writer.
 
     Args:
         file: an empty file, open for writing.
@@ -63,19 +63,19 @@ class TableWriter:
         self._writer.write_table(table, len(table))  # as one row group or record batch
 
     def close(self) -> None:
-        """Write the end of the file; the file itself stays open."""
+        """Write the end of the data, such as a footer; leave the file object open."""
         if self._writer is not None:
             self._writer.close()
 
 
 def check_columns(schema: Any) -> None:
-    """Refuse a file whose columns are not those that ``table_of`` makes.
+    """Raise an error if the columns of a file are not those that ``table_of`` makes.
 
     Args:
         schema: the file's ``pyarrow.Schema``.
 
     Raises:
-        ShardError: a column is missing, is one too many, or has another type.
+        ShardError: a column is missing, is unexpected, or has another type.
     """
     import pyarrow as pa
 
@@ -90,7 +90,7 @@ def check_columns(schema: Any) -> None:
 
 
 def chunks_of(batches: Iterable[Any]) -> Iterator[Chunk]:
-    """Turn Arrow's record batches into chunks; each is validated before its offsets are used.
+    """Convert Arrow's record batches to chunks; validate each batch before using its offsets.
 
     Args:
         batches: the file's ``pyarrow.RecordBatch``es, with columns that ``check_columns`` accepts.
@@ -108,7 +108,7 @@ def chunks_of(batches: Iterable[Any]) -> Iterator[Chunk]:
 
 
 def _ragged(name: str, column: Any, first: int) -> Ragged:
-    """Convert a list column whose first row is row ``first`` of the file."""
+    """Convert a list column. Its first row is row ``first`` of the file."""
     if column.null_count:
         row = int(column.is_null().to_numpy(zero_copy_only=False).argmax())
         raise ShardError(f"{name} is null", first + row)

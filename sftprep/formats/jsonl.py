@@ -14,15 +14,15 @@ from sftprep.text import shown
 
 ENDING = "jsonl"
 CHUNK_BYTES = 1 << 20
-"""About how many bytes of text are read for a chunk."""
+"""The approximate number of bytes of text that are read for a chunk."""
 
 
 def preload() -> None:
-    """Import nothing: this module already imported all that a writer needs."""
+    """Do nothing: this module has already imported everything that a writer needs."""
 
 
 class Writer:
-    """Writes a line for each row.
+    """Writes one line per row.
 
     Args:
         file: an empty file, open for writing.
@@ -46,7 +46,7 @@ class Writer:
             self._file.write(orjson.dumps(row, option=option))
 
     def close(self) -> None:
-        """Write nothing: JSON Lines have no footer."""
+        """Do nothing: a JSON Lines file has no footer."""
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
@@ -73,9 +73,9 @@ def _row(line: bytes, number: int) -> dict[str, Any]:
 
 
 def _ragged(name: str, rows: list[Any], first: int) -> Ragged:
-    """Convert a column of parsed rows, of which the first is row ``first`` of the file."""
+    """Convert a column of parsed rows. The first of them is row ``first`` of the file."""
     for index, row in enumerate(rows):
-        # The set of types is built in C. isinstance would accept true as an integer.
+        # Comparing types is faster than isinstance, and does not accept true as an integer.
         if not isinstance(row, list) or set(map(type, row)) - {int}:
             raise ShardError(f"{name} is {shown(row)}; expected a list of integers", first + index)
     lengths = np.fromiter(map(len, rows), np.int64, len(rows))
@@ -83,5 +83,7 @@ def _ragged(name: str, rows: list[Any], first: int) -> Ragged:
         values = np.fromiter(chain.from_iterable(rows), np.int32, int(lengths.sum()))
     except OverflowError as error:
         number = next(i for i, row in enumerate(rows) if max(map(abs, row), default=0) >= 1 << 31)
-        raise ShardError(f"{name} holds a number beyond 32 bits", first + number) from error
+        raise ShardError(
+            f"{name} holds an integer that does not fit in 32 bits", first + number
+        ) from error
     return Ragged(values, lengths_to_offsets(lengths))

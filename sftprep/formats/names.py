@@ -1,7 +1,7 @@
-"""The names of the file formats, as ``--format`` takes them.
+"""The names of the file formats: the values of ``--format``.
 
 This module imports nothing, so that the command line can check a name without loading numpy or
-Arrow. ``formats.table`` maps each name to its module; a test keeps the two equal.
+Arrow. ``formats.table`` maps each name to its module. A test checks that both have the same names.
 """
 
 FORMAT_NAMES = ("parquet", "arrow", "jsonl")

@@ -1,9 +1,9 @@
 """Parquet files, compressed with zstd, without dictionaries and statistics.
 
-Dictionaries and statistics cost time and save nothing for token ids. Each column has one page in a
-row group. So zstd sees what the rows have in common, which halves the files of data made from
-templates. zstd level 2 is hardly slower than level 1; from level 3 on, compression costs more time
-than it saves in writing.
+Dictionaries and statistics cost time and save no space for token ids. Each column of a row group is
+a single page, so that zstd can use what its rows have in common: this halves the size of files
+whose rows come from one template. zstd level 2 is hardly slower than level 1; from level 3 on,
+compression takes more time than it saves in writing.
 """
 
 from collections.abc import Iterator
@@ -25,12 +25,12 @@ OPTIONS: dict[str, Any] = {
 
 
 def preload() -> None:
-    """Import Arrow and its Parquet part."""
+    """Import Arrow and its Parquet module."""
     import pyarrow.parquet  # noqa: F401
 
 
 class Writer(TableWriter):
-    """Writes a row group for each group."""
+    """Writes each group as one row group."""
 
     def open_writer(self, schema: Any) -> Any:
         """Open Arrow's Parquet writer."""
@@ -39,17 +39,18 @@ class Writer(TableWriter):
         return pq.ParquetWriter(self._file, schema, **OPTIONS)
 
     def close(self) -> None:
-        """Write the footer; the file itself stays open."""
+        """Write the footer; leave the file object open."""
         try:
             super().close()
         finally:
             if self._writer is not None:
-                # After a failed close, Arrow would try to close again when it is garbage-collected.
+                # After a failed close, Arrow's writer would try to close again when it is
+                # garbage-collected.
                 self._writer.is_open = False
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """Read the rows, one row group after the other."""
+    """Read the rows, one row group after another."""
     import pyarrow.parquet as pq
 
     shard = pq.ParquetFile(file)

@@ -1,12 +1,12 @@
 """Row groups: collect a shard's rows into groups, the units in which a file is written.
 
-In     the batches of one shard, in order, as the blocks gave them.
+In     the batches of one shard, in order: one batch per block.
 Out    the same rows in groups. A group has at most ``max_rows`` rows and ``max_tokens`` tokens; a
-       longer row is a group of its own. Each group is given as soon as it is full.
+       longer row is a group of its own. Each group is yielded as soon as it is full.
 Keeps  the groups independent of how the rows were divided into batches, because the bytes of a file
-       depend on its groups. Memory is bounded by one group and one batch.
+       depend on its groups. Keeps memory bounded by one group and one batch.
 
-Parquet writes a row group for each group, Arrow a record batch.
+A group is written to Parquet as one row group, and to Arrow as one record batch.
 """
 
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ GROUP_TOKENS = 1 << 21
 
 
 class Grouper:
-    """Takes batches and gives groups.
+    """Collects batches and yields groups.
 
     >>> rows, grouper = Batch.of([[1, 2], [3]], [[True, True], [False]]), Grouper()
     >>> list(grouper.add(rows)), [group.input_ids.tolist() for group in grouper.rest()]
     ([], [[1, 2, 3]])
 
     Args:
-        max_rows: the most rows in a group.
-        max_tokens: the most tokens in a group of several rows.
+        max_rows: the maximum number of rows in a group.
+        max_tokens: the maximum number of tokens in a group of more than one row.
     """
 
     def __init__(self, max_rows: int = GROUP_ROWS, max_tokens: int = GROUP_TOKENS) -> None:
@@ -39,7 +39,7 @@ class Grouper:
         self._tokens = 0
 
     def add(self, batch: Batch) -> Iterator[Batch]:
-        """Take the next rows, and give the groups that are now full."""
+        """Add the next rows, and yield the groups that are now full."""
         self._batches.append(batch)
         self._rows += len(batch)
         self._tokens += len(batch.input_ids)
@@ -47,12 +47,12 @@ class Grouper:
             yield from self._groups(last=False)
 
     def rest(self) -> Iterator[Batch]:
-        """Give the rows that are left, once there are no more batches."""
+        """Yield the remaining rows; call this after the last batch."""
         if self._rows:
             yield from self._groups(last=True)
 
     def _groups(self, *, last: bool) -> Iterator[Batch]:
-        """Give all full groups; with ``last`` also a group that is not full."""
+        """Yield all full groups; with ``last``, also the final group, which may not be full."""
         rows = Batch.concatenate(self._batches)
         ends, count, start = rows.offsets, len(rows), 0
         while start < count:

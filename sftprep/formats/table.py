@@ -1,12 +1,13 @@
-"""The table of file formats, and what works with all of them.
+"""The table of file formats, and functions that work with all of them.
 
-In     a format's name; to read, a shard's file.
-Out    a shard has the columns ``input_ids``, ``attention_mask`` and ``labels``: a list of integers
-       for each row. ``labels`` are unshifted: the token's id where it is trained, the ignore index
-       elsewhere. ``attention_mask`` is all ones, because rows are not padded.
+In     a format's name; for reading, also a shard's file.
+Out    shards, or their rows. A shard has the columns ``input_ids``, ``attention_mask`` and
+       ``labels``, with a list of integers for each row. ``labels`` are unshifted: the id of a
+       trained token, the ignore index for other tokens. ``attention_mask`` is all ones, because
+       rows are not padded.
 Keeps  a file's bytes the same for the same rows, however the rows were divided into batches.
 
-To add a format: write a module that offers what ``Format`` lists, add it to ``FORMATS``, and add
+To add a format: write a module with the attributes of ``Format``, add it to ``FORMATS``, and add
 its name to ``formats.names.FORMAT_NAMES``.
 """
 
@@ -24,7 +25,7 @@ from sftprep.text import ascii_safe
 
 
 class Rows(NamedTuple):
-    """All rows of a shard; the two columns have the same row lengths."""
+    """All rows of a shard. Each row has the same length in both columns."""
 
     input_ids: Ragged
     labels: Ids  # int32, flat, as long as input_ids.values
@@ -38,12 +39,12 @@ class FormatWriter(Protocol):
         ...
 
     def close(self) -> None:
-        """Write the end of the file, such as a footer; the file itself stays open."""
+        """Write the end of the data, such as a footer; leave the file object open."""
         ...
 
 
 class Format(Protocol):
-    """What the module of a format offers."""
+    """The attributes that the module of a format must have."""
 
     ENDING: str
     """The ending of a shard's file name, without the dot."""
@@ -53,15 +54,17 @@ class Format(Protocol):
         ...
 
     def Writer(self, file: IO[bytes], ignore_index: int) -> FormatWriter:  # noqa: N802 - a class
-        """Make a writer for an empty, open file; ``ignore_index`` labels tokens without loss."""
+        """Return a writer for an empty, open file; ``ignore_index`` labels tokens without loss."""
         ...
 
     def chunks(self, file: BinaryIO) -> Iterator[Chunk]:
         """Read an open file in chunks of bounded size.
 
         Raises:
-            ShardError: it has other columns or values. Any other exception but an ``OSError`` with
-                an ``errno`` also means that the file is damaged: ``shard_chunks`` converts it.
+            ShardError: the file has columns or values that a shard cannot have.
+            OSError: the system failed to read the file; the error has an ``errno``.
+            Exception: any other exception means that the file is damaged; ``shard_chunks`` converts
+                it to a ``ShardError``.
         """
         ...
 
@@ -74,7 +77,7 @@ FORMATS: dict[str, Format] = {
 
 
 def shard_name(index: int, count: int, format_name: str) -> str:
-    """The file name of shard ``index`` of ``count``.
+    """Return the file name of shard ``index`` (from 0) of ``count`` shards.
 
     >>> shard_name(1, 4, "parquet")
     'train-00001-of-00004.parquet'
@@ -90,7 +93,7 @@ def read_shard(path: Path, format_name: str) -> Rows:
         format_name: one of ``FORMATS``.
 
     Raises:
-        ShardError: the file is damaged, or is no shard of this format.
+        ShardError: the file is damaged, or is not a shard of this format.
         OSError: the system failed to read it.
     """
     ids, labels = [Ragged.of([])], [np.zeros(0, np.int32)]
@@ -99,7 +102,7 @@ def read_shard(path: Path, format_name: str) -> Rows:
         for chunk in shard_chunks(file, format_name):
             uneven = chunk.input_ids.lengths != chunk.labels.lengths
             if uneven.any():
-                problem = "has another number of labels than of input_ids"
+                problem = "has different numbers of input_ids and labels"
                 raise ShardError(problem, first + int(uneven.argmax()))
             ids.append(chunk.input_ids)
             labels.append(chunk.labels.values)
@@ -108,19 +111,19 @@ def read_shard(path: Path, format_name: str) -> Rows:
 
 
 def shard_chunks(file: BinaryIO, format_name: str) -> Iterator[Chunk]:
-    """Read an open shard in chunks, whatever the file really holds.
+    """Read an open shard in chunks; the file may hold anything.
 
     Raises:
-        ShardError: the file is damaged, or is no shard of this format.
-        OSError: the system failed to read it; it has an ``errno``.
+        ShardError: the file is damaged, or is not a shard of this format.
+        OSError: the system failed to read it; the error has an ``errno``.
     """
     try:
         yield from FORMATS[format_name].chunks(file)
     except ShardError:
         raise
     except Exception as error:
-        # Arrow reports damage with many kinds of exceptions. One of them is OSError, but that one
-        # has no errno, unlike an OSError that the system raises.
+        # Arrow reports damage with many kinds of exceptions. One of them is OSError; unlike an
+        # OSError that the system raises, it has no errno.
         if isinstance(error, OSError) and error.errno is not None:
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,1 +1,1 @@
-"""Reads inputs: places become bytes, bytes become blocks of whole records, blocks become dicts."""
+"""Read inputs: paths become bytes, bytes become blocks of whole records, blocks become dicts."""

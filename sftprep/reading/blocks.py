@@ -1,16 +1,18 @@
-r"""Cuts inputs into blocks of whole records, without parsing them.
+r"""Divide inputs into blocks of whole records, without parsing them.
 
 In     sources: plain, gzip, zstd, bzip2 or xz; JSON Lines, or one JSON array of objects.
 Out    ``Block``s in input order: a few MiB of whole records, with their file, line, byte offset and
-       shard. A record that is too long is a block of its own, with an error and only its start.
-Keeps  every byte counted and hashed, as stored. Only ``\n`` ends a line: U+2028 is text.
-Never  ends early without an error: compressed data that is cut off or damaged is a DataError, and
-       so is a file that changes while it is read. Never holds more in memory than a block and the
-       longest record allowed.
+       shard. A record that is too long gets a block of its own, which holds the start of the record
+       and an error.
+Keeps  a count and a hash of each source's bytes as stored, that is, before they are decompressed.
+       Only ``\n`` ends a line: U+2028, for example, is text.
+Never  ends early without an error: compressed data that is damaged or incomplete is a DataError,
+       and so is a file that changes while it is read. Never holds more in memory than a block and
+       the longest record allowed.
 
 A shard is a slice of the input of about ``shard_size`` uncompressed bytes, which ends at the first
-line end at or after that size. So which shard a record belongs to depends only on the input and on
-``shard_size``: not on the size of blocks, the number of workers or the compression.
+line end at or after that size. Therefore the shard of a record depends only on the input and on
+``shard_size``, and not on the size of blocks, the number of workers or the compression.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,16 +30,16 @@ from sftprep.reading.sources import opened, size_of
 from sftprep.reading.streams import READ_BYTES, PlainStream, StoredStream
 
 BLOCK_BYTES = 2 << 20
-"""The size of a block, unless the caller says otherwise."""
+"""The size of a block, unless the caller gives another."""
 KEPT_BYTES = 4 << 10
-"""How many of its first bytes are kept of a record that is too long."""
+"""How many bytes at the start of a record are kept if the record is too long."""
 NEWLINE = 10
 UTF8_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass
 class SourceDigest:
-    """What was read of a source: complete once the last of its blocks has been yielded."""
+    """The size and hash of a source: complete once it has been read to its end."""
 
     bytes: int = 0  # as stored: compressed bytes if the file is compressed
     sha256: str = ""  # of these bytes
@@ -52,7 +54,7 @@ class BlockReader:
         block_bytes: uncompressed bytes in one block; does not change which records are in which
             shard.
         limits: how long records may be, and how much compressed data may expand.
-        read_bytes: how many bytes are read from a file at once; does not change the blocks' order.
+        read_bytes: how many bytes are read from a file at once; does not change any block.
 
     Attributes:
         sources: as given.
@@ -87,7 +89,7 @@ class BlockReader:
                 try:
                     plain = decompressed(stored, source.path, self._limits, self._read_bytes)
                     stream = PlainStream(plain, source.path, self._read_bytes)
-                    # What is not compressed is hashed once, by ``stream``.
+                    # If the data is not compressed, only ``stream`` hashes it.
                     stored.is_hashing = plain is not stored
                     for block in self.blocks_of(index, stream):
                         self.stored_bytes = before + stored.bytes
@@ -142,7 +144,7 @@ class BlockReader:
         elements = _ElementBuffer(index)
         for found in array_elements(stream, self._limits.line, self._kept):
             is_long = found.length > self._limits.line
-            # White space before an element is part of the block, so much of it starts a new block.
+            # A block holds the white space between elements too, so a lot of it starts a new block.
             is_far = found.offset - elements.end > self._block_bytes
             if elements.weight and (is_long or is_far):
                 yield elements.take_block(self._count_in(elements.weight))
@@ -154,7 +156,7 @@ class BlockReader:
             yield elements.take_block(self._count_in(elements.weight))
 
     def _target(self) -> int:
-        """Return how many bytes the next block should have: it must not reach into a new shard."""
+        """Return how many bytes the next block should have. It must not cross into a new shard."""
         return min(self._block_bytes, self._shard_size - self._used)
 
     def _count_in(self, size: int) -> int:
@@ -176,11 +178,12 @@ class BlockReader:
 
 
 class _ElementBuffer:
-    """Collects elements of an array for the next block.
+    """Collects the elements of an array that go into the next block.
 
     Attributes:
-        weight: the bytes of the elements, each with one more, as if each were a line; 0 if empty.
-        end: the position after the last element, in the file.
+        weight: the total length of the elements in bytes, counting one more byte per element, as if
+            each were a line with a line end; 0 if the buffer is empty.
+        end: the position in the file after the last element.
     """
 
     def __init__(self, source: int) -> None:
@@ -196,7 +199,7 @@ class _ElementBuffer:
         offset, (line, column) = element.offset, element.place
         if not self._elements:
             self._line, self._offset, self.end = line, offset, offset
-        # Spaces stand for what lies between elements, so that offsets in the block are right.
+        # Spaces replace what was between the elements, so that offsets in the block are right.
         self._data.append(b" " * (offset - self.end) + element.data)
         self.end = offset + len(element.data)
         start = offset - self._offset

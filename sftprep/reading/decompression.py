@@ -1,9 +1,10 @@
-"""Decompresses gzip, zstd, bzip2 and xz.
+"""Decompress gzip, zstd, bzip2 and xz.
 
-In     a ``StoredStream``. Its first bytes say how it is compressed; the file's name does not count.
+In     a ``StoredStream``. Its first bytes, not the file's name, say how it is compressed.
 Out    a stream of the uncompressed bytes, decompressed as it is read.
-Never  ends early without an error: data that is cut off, damaged, or not compressed although the
-       name says so is refused. So is data that expands too much or needs too much memory.
+Never  ends early without an error. Data is refused if it is damaged or incomplete, if it is not
+       compressed although the file's name says so, and if it expands too much or needs too much
+       memory.
 Raises DataError; OSError, which ``read_error`` turns into a DataError or a StorageError.
 """
 
@@ -16,7 +17,7 @@ from sftprep.reading.limits import Limits
 from sftprep.reading.streams import READ_BYTES, Readable, StoredStream
 
 XZ_MEMORY_BYTES = 192 << 20
-"""Twice what the highest level of xz needs. zstd has a limit of its own."""
+"""How much memory xz may use: twice what its highest level needs. zstd has a limit of its own."""
 
 MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -66,7 +67,7 @@ def decompressed(
 
 
 def read_error(path: str, error: OSError, stored_bytes: int) -> StorageError | DataError:
-    """Return the error that tells the user why reading failed.
+    """Return an error that tells the user why reading failed.
 
     Args:
         path: the file's path.
@@ -84,13 +85,13 @@ def read_error(path: str, error: OSError, stored_bytes: int) -> StorageError | D
             "at most 128 MiB."
         )
     return DataError(
-        f"{path}: the compressed data is damaged or cut off ({error}), at or before byte "
+        f"{path}: the compressed data is damaged or incomplete ({error}), at or before byte "
         f"{stored_bytes:,}. Fetch the file again."
     )
 
 
 class _ExpansionGuard(io.RawIOBase):
-    """Passes a decompressor's bytes on, as long as they are not too many for what was stored."""
+    """Passes on what a decompressor returns, and raises an error if the data expands too much."""
 
     def __init__(self, plain: Readable, stored: StoredStream, path: str, limits: Limits) -> None:
         super().__init__()
@@ -107,8 +108,8 @@ class _ExpansionGuard(io.RawIOBase):
         most = self._limits.expansion
         if self._bytes > self._limits.free_bytes and self._bytes > most * self._stored.bytes:
             raise DataError(
-                f"{self._path}: {self._stored.bytes:,} compressed bytes became more than "
-                f"{self._bytes:,}, over {most} times as many: perhaps a decompression bomb. "
+                f"{self._path}: {self._stored.bytes:,} compressed bytes expanded to more than "
+                f"{self._bytes:,}, over {most} times as many: this may be a decompression bomb. "
                 "If the data is right, raise --max-expansion."
             )
         return data

@@ -1,11 +1,12 @@
-"""Splits a file that holds one JSON array into the array's elements, without parsing them.
+"""Divide a file that holds one JSON array into the array's elements, without parsing them.
 
 In     a ``PlainStream`` at the start of an array.
-Out    the bytes, byte offset, line and column of each element; of one that is too long, only its
-       first bytes.
-Keeps  linear time, and no more in memory than the longest element that is allowed.
+Out    the bytes, byte offset, line and column of each element; if an element is too long, only
+       its first bytes.
+Keeps  the time linear in the size of the file, and the memory bounded by the longest element that
+       is allowed.
 Never  looks at anything but strings, brackets and commas: an element that is not JSON is passed on
-       as it is, and refused when it is parsed.
+       unchanged, and refused when it is parsed.
 Raises DataError: the array is not closed, or text follows it.
 """
 
@@ -20,7 +21,7 @@ from sftprep.text import shown
 TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[\[\]{},]', re.DOTALL)
 STRING_REST = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 SPACE = b" \t\r\n"
-CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # of a UTF-8 character, after its first byte
+CONTINUATION_BYTES = bytes(range(0x80, 0xC0))  # those of a UTF-8 character after its first
 QUOTE, COMMA, CLOSE = b'",]'
 
 
@@ -31,7 +32,7 @@ class Place(NamedTuple):
     column: int
 
     def after(self, data: bytes) -> "Place":
-        """Return the place that follows some bytes which begin here."""
+        """Return the place after some bytes that begin at this place."""
         lines = data.count(b"\n")
         rest = data[data.rfind(b"\n") + 1 :] if lines else data
         width = len(rest.translate(None, CONTINUATION_BYTES))
@@ -53,7 +54,7 @@ def array_elements(stream: PlainStream, longest: int, keep: int) -> Iterator[Arr
     Args:
         stream: positioned at the array, or at white space before it.
         longest: the most bytes that an element may have.
-        keep: how many of its first bytes to keep of a longer element.
+        keep: how many bytes to keep from the start of a longer element.
     """
     scanner = _Scanner()
     place = Place(1, 1)
@@ -66,7 +67,7 @@ def array_elements(stream: PlainStream, longest: int, keep: int) -> Iterator[Arr
         element, end, place = _take_element(stream, scanner, place, longest, keep)
         is_empty_array = is_first and end != COMMA and not element.length
         if not is_empty_array:
-            # Where an element is missing, the comma stands for it, so that parsing refuses it.
+            # A missing element is passed on as a comma, which parsing refuses.
             yield element if element.length else element._replace(data=b",", length=1)
         is_first = False
     if end != CLOSE:
@@ -78,7 +79,7 @@ def array_elements(stream: PlainStream, longest: int, keep: int) -> Iterator[Arr
 
 
 class _Scanner:
-    """Finds the commas and brackets that separate elements, across the limits of the buffer."""
+    """Finds the commas and brackets that separate elements, in one buffer after another."""
 
     def __init__(self) -> None:
         self._depth = 0
@@ -89,7 +90,7 @@ class _Scanner:
 
         Args:
             buffer: the bytes read so far and not yet taken.
-            position: where to go on searching.
+            position: where to continue the search.
 
         Returns:
             The position after the separator, and its byte; or the position up to which the buffer
@@ -156,7 +157,7 @@ def _take_element(
 
 
 def _leading_space(stream: PlainStream, size: int) -> int:
-    """Return how many of the next ``size`` bytes are white space before anything else."""
+    """Return how many bytes of white space come first among the next ``size`` bytes."""
     found = NOT_SPACE.search(stream.buffer, 0, size)
     return found.start() if found else size
 

@@ -1,9 +1,9 @@
-"""Parses the raw records of a block into dicts, by the rules of ``strict_json``.
+"""Parse the raw records of a block into dicts, by the rules of ``strict_json``.
 
 In     the bytes of each record, without line ends.
-Out    a dict for each record, a ``RecordError`` for a bad one, None for a blank line.
+Out    one entry per line: a dict, a ``RecordError`` for a bad record, or None for a blank line.
 
-The records of a block are checked together. Only if that fails is each of them parsed by itself.
+The records of a block are parsed together. If one of them may be bad, they are parsed one by one.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from sftprep.strict_json import JSON_SPACE, check_sound, is_sound, load
 from sftprep.text import shown
 
 Parsed = list[Record | RecordError | None]
-"""What became of each line: a record, the error of a bad one, or None for a blank line."""
+"""The result for each line: a record, the error of a bad one, or None for a blank line."""
 
 
 def parse_lines(lines: Sequence[bytes]) -> Parsed:

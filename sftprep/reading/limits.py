@@ -1,4 +1,4 @@
-"""Limits on what input may demand. This module imports nothing else of sftprep."""
+"""Limits on the memory and disk space that input may use. Imports nothing else of sftprep."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ MAX_EXPANSION = 200
 
 
 class Limits(NamedTuple):
-    """What input may demand in memory and disk."""
+    """How much memory and disk space input may use."""
 
-    line: int = 64 << 20  # the most bytes of a record
+    line: int = 64 << 20  # the most bytes that a record may have
     expansion: int = MAX_EXPANSION  # the most bytes that one compressed byte may become
     free_bytes: int = 64 << 20  # uncompressed bytes up to which ``expansion`` does not apply

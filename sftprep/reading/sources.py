@@ -1,9 +1,9 @@
-"""Resolves inputs to sources: files, globs, folders and standard input, each of them once.
+"""Resolve inputs (files, globs, folders, standard input) to sources, with no file twice.
 
-In     what the user named.
+In     the inputs that the user named.
 Out    ``Source``s in the order given; the files of a folder or a glob are sorted.
-Never  skips a data file silently: a broken link, a device or an unreadable folder is an error. Two
-       names of one file, whether links or spellings, are an error too.
+Never  skips a data file silently: a broken link, a device or an unreadable folder is an error. It
+       is also an error to name a file twice, even through a link or with another spelling.
 Raises NoInputError, UsageError, StorageError; DataError for a file that changes while it is read.
 """
 
@@ -72,7 +72,7 @@ def _resolve(text: str) -> Iterator[tuple[str, os.stat_result | None]]:
 
 
 def _status(path: str) -> os.stat_result | None:
-    """Return the status of what a path leads to; None if there is nothing of that name.
+    """Return the status of what a path leads to; None if nothing is there.
 
     Raises:
         NoInputError: the path is a broken link, or cannot exist.
@@ -109,7 +109,7 @@ def _check_kind(path: str, status: os.stat_result) -> os.stat_result:
 
 
 def _files_below(folder: str) -> list[tuple[str, os.stat_result | None]]:
-    """Return the data files in a folder and its subfolders; follows links, each folder once."""
+    """Return the data files below a folder. Links are followed; no folder is visited twice."""
     found: list[tuple[str, os.stat_result | None]] = []
     visited = set()
 
@@ -144,7 +144,7 @@ def _matches(pattern: str) -> list[tuple[str, os.stat_result | None]]:
 
 
 def _stdin_status() -> os.stat_result | None:
-    """Return the status of standard input; None if it is an object of the caller's."""
+    """Return the status of standard input; None if the caller replaced it by another object."""
     if sys.stdin is None or sys.stdin.buffer.closed:
         raise UsageError("-: standard input is closed. Pipe data into it, or name a file.")
     try:
@@ -184,7 +184,7 @@ def _real_parts(path: str, folders: dict[str, tuple[str, ...]]) -> tuple[str, ..
 
     Args:
         path: the path.
-        folders: the parts of folders that were resolved before; added to.
+        folders: the parts of the folders that were resolved so far; this function adds to them.
     """
     folder, name = os.path.split(path)
     if not name or name in (".", "..") or os.path.islink(path):  # noqa: PTH114 - faster
@@ -195,7 +195,7 @@ def _real_parts(path: str, folders: dict[str, tuple[str, ...]]) -> tuple[str, ..
 
 
 def size_of(path: str) -> int | None:
-    """Return the size of a file as stored; None for a stream or a file that is gone."""
+    """Return the size of a file as stored; None for a stream or a file that no longer exists."""
     if path == STDIN:
         return None
     try:
@@ -207,7 +207,7 @@ def size_of(path: str) -> int | None:
 
 @contextmanager
 def opened(path: str) -> Iterator[IO[bytes]]:
-    """Open a source to read its bytes as stored, and check that it stays the same meanwhile.
+    """Open a source to read its bytes as stored, and check that it does not change meanwhile.
 
     Raises:
         StorageError: the file cannot be opened.
@@ -228,7 +228,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
         try:
             yield file
         except (DataError, OSError):
-            _check_unchanged(path, file, before)  # a change explains the error better
+            _check_unchanged(path, file, before)  # a change is the better explanation
             raise
         _check_unchanged(path, file, before)
         if stat.S_ISREG(before.st_mode) and file.tell() != before.st_size:

@@ -1,9 +1,10 @@
-"""Byte streams: what is stored, counted and hashed, and its uncompressed form, buffered.
+"""Read bytes: one stream counts and hashes them as stored, one buffers them uncompressed.
 
 In     a binary file.
 Out    ``StoredStream`` reads the bytes as stored, and counts and hashes them. ``PlainStream`` reads
        uncompressed bytes, and hands out whole lines or a given number of bytes.
-Keeps  linear time, and no more in memory than the longest line that is allowed.
+Keeps  the time linear in the size of the file, and the memory bounded by the longest line that is
+       allowed.
 """
 
 import hashlib
@@ -12,14 +13,14 @@ import re
 from typing import Protocol
 
 READ_BYTES = 1 << 20
-"""How many bytes are read at once, unless the caller says otherwise."""
+"""How many bytes are read at once, unless the caller gives another number."""
 MAX_LEADING_SPACE = 1 << 20
 """How many bytes of white space may come before the ``[`` of a JSON array."""
 NOT_SPACE = re.compile(rb"[^ \t\r\n]")
 
 
 class Readable(Protocol):
-    """A binary file or stream, as far as it is used here."""
+    """A binary file or stream, with the only method that is needed here."""
 
     def read(self, size: int = -1, /) -> bytes:
         """Return the next bytes, at most ``size`` of them; b"" at the end."""
@@ -31,12 +32,12 @@ class StoredStream(io.RawIOBase):
 
     Args:
         file: the file to read.
-        read_bytes: how many bytes are read at once where the caller names no number.
+        read_bytes: how many bytes ``read`` returns at most if its caller gives no number.
 
     Attributes:
         bytes: how many bytes were read.
         hash: SHA-256 of the bytes read while ``is_hashing`` was True.
-        is_hashing: set to False where another object hashes the same bytes.
+        is_hashing: callers set it to False if another object hashes the same bytes.
     """
 
     def __init__(self, file: Readable, read_bytes: int = READ_BYTES) -> None:
@@ -49,7 +50,7 @@ class StoredStream(io.RawIOBase):
         self._peeked = b""
 
     def readable(self) -> bool:
-        """Return True, as a file for pyarrow must."""
+        """Return True; pyarrow checks this before it reads."""
         return True
 
     def peek(self, size: int) -> bytes:
@@ -83,7 +84,7 @@ class PlainStream:
     """Reads uncompressed bytes through a buffer.
 
     Args:
-        file: what yields the uncompressed bytes.
+        file: the file or stream of uncompressed bytes.
         path: the file's path, for messages.
         read_bytes: how many bytes are read at once.
 
@@ -134,7 +135,7 @@ class PlainStream:
         """Return the first byte that is not white space, without taking anything.
 
         Returns:
-            The byte; b"" at the end, or where ``MAX_LEADING_SPACE`` bytes of white space come
+            The byte; b"" at the end, or if ``MAX_LEADING_SPACE`` bytes of white space come
             first.
         """
         position = 0
@@ -150,14 +151,14 @@ class PlainStream:
         """Take whole lines: up to the first line end at or after ``target`` bytes, or the rest.
 
         Args:
-            target: how many bytes to take at least, if there are as many.
+            target: take at least this many bytes, unless the stream ends earlier.
             longest: the most bytes that a line may have. A longer line is not taken.
 
         Returns:
-            The lines; b"" at the end, or where the next line is longer than ``longest``.
+            The lines; b"" at the end, or if the next line is longer than ``longest``.
         """
         searched = 0
-        begin = 0  # of the line whose end has not been found yet
+        begin = 0  # start of the line whose end is not found yet
         while not (end := self.buffer.find(b"\n", max(searched, target - 1)) + 1):
             begin = self.buffer.rfind(b"\n", searched) + 1 or begin
             searched = len(self.buffer)
@@ -170,7 +171,7 @@ class PlainStream:
         return self.take(end if end <= longest else self._before_long_line(end, longest))
 
     def _before_long_line(self, end: int, longest: int) -> int:
-        """Return where the first line over ``longest`` begins, or ``end`` if there is none.
+        """Return where the first line longer than ``longest`` begins; ``end`` if there is none.
 
         Args:
             end: the position in the buffer up to which lines are looked at.
@@ -189,7 +190,7 @@ class PlainStream:
         """Take a line of any length without holding it in memory.
 
         Args:
-            keep: how many of its first bytes to return.
+            keep: how many bytes from its start to return.
 
         Returns:
             The line's first bytes, and its length without the line end.

@@ -1,10 +1,10 @@
-"""Lay out encoded runs and control tokens as rows, in columns.
+"""Assemble encoded runs and control tokens into rows, which are stored as columns.
 
-In     the number of the layout of each record, and the ids of all its runs, in order.
-Out    a ``Batch``: int32 ids, bool loss mask, int64 offsets, and (if asked for) the Section of each
-       token.
-Keeps  ids and loss mask in one object: no later stage changes one without the other.
-Never  builds a Python object per token or per record.
+In     the number of each record's layout, and the ids of all runs of all records, in order.
+Out    a ``Batch``: int32 ids, bool loss mask, int64 offsets and, on request, the ``Section`` of
+       each token.
+Keeps  ids and loss mask in one object, so that no later stage changes one without the other.
+Never  creates a Python object per token or per record.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,10 @@ from sftprep.rows.layout import Layout
 
 
 class LayoutTable:
-    """The columns of several layouts, end to end, so that one step gathers for many records.
+    """The columns of all layouts, concatenated, so that one numpy call can look up many records.
 
     Args:
-        layouts: the layouts; a record names its layout by its number in this list.
+        layouts: the layouts. A layout's number is its index in this list.
     """
 
     def __init__(self, layouts: Sequence[Layout]) -> None:
@@ -44,10 +44,10 @@ class LayoutTable:
 
 
 class Slices:
-    """Which slice of a column belongs to which layout.
+    """Finds the slice of a column that belongs to a layout.
 
     Args:
-        sizes: the number of the column's entries for each layout.
+        sizes: how many entries of the column each layout has.
 
     >>> Slices([2, 0, 3]).positions(np.array([2, 0])).tolist()
     [2, 3, 4, 0, 1]
@@ -58,20 +58,20 @@ class Slices:
         self._starts = lengths_to_offsets(self.sizes)[:-1]
 
     def positions(self, layouts: Offsets) -> Offsets:
-        """Return the positions in the column of all entries of these layouts, one after another."""
+        """Return the positions of all entries of these layouts in the column, layout by layout."""
         return ragged_index(self._starts[layouts], self.sizes[layouts])
 
 
 def assemble(
     table: LayoutTable, layouts: Offsets, runs: Ragged, *, with_sections: bool = False
 ) -> Batch:
-    """Lay out the ids of the runs and the control tokens as rows.
+    """Assemble the ids of the runs and the control tokens into rows.
 
     Args:
         table: the layouts.
         layouts: int64[rows], the number of each row's layout.
         runs: the ids of all runs of all rows, in order.
-        with_sections: whether truncation will need ``Batch.section``.
+        with_sections: True if truncation will need ``Batch.section``.
     """
     elements = table.elements.positions(layouts)
     control = table.control[elements]
@@ -96,7 +96,7 @@ def assemble(
 
 
 def _sections(table: LayoutTable, elements: Offsets, lengths: Offsets) -> npt.NDArray[np.uint8]:
-    """Return uint8[tokens]: the section of each token's element, or KEPT at a run's kept ends."""
+    """Return uint8[tokens]: KEPT at the kept ends of a run; elsewhere, the element's section."""
     left = np.minimum(table.kept_left[elements], lengths)
     right = np.minimum(table.kept_right[elements], lengths - left)
     counts = np.stack([left, lengths - left - right, right], axis=1).ravel()

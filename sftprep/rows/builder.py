@@ -1,10 +1,10 @@
-"""Build the rows of a block: lay out the rendered records, have their runs encoded, assemble.
+"""Build the rows of a block: find each record's layout, encode its runs, and assemble the row.
 
 In     rendered records: their shapes and contents.
 Out    a ``Batch`` with one row per record, in order and before truncation; the rows with an unclean
-       chain; and the rows in which text became a control token (none, unless the tokenizer is at
-       fault).
-Keeps  one layout per shape, compiled when the shape first occurs.
+       chain; and the rows in which text became a control token, which happens only if the tokenizer
+       has a fault.
+Keeps  the layouts of a shape, compiled when they are first needed.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ class Built(NamedTuple):
     """The rows of a block."""
 
     batch: Batch
-    unclean: Mask  # bool[rows]: whether the row holds an unclean chain
+    unclean: Mask  # bool[rows]: True if the row has an unclean chain, see ``EncodedRuns``
     leaks: frozenset[int]  # the rows in which text became a control token
 
 
@@ -36,8 +36,9 @@ class RowBuilder:
         encoder: encodes the runs.
         pieces: returns the pieces of a shape.
         controls: the tokenizer's control tokens, by text.
-        joint: whether the text on both sides of a loss boundary is encoded as one.
-        with_sections: whether truncation will need ``Batch.section``.
+        joint: True if the texts on both sides of a loss boundary may be encoded as one text.
+        sections_over: the row length over which truncation needs ``Batch.section``; None if it
+            never does.
     """
 
     def __init__(
@@ -47,24 +48,29 @@ class RowBuilder:
         controls: dict[str, AddedToken],
         *,
         joint: bool,
-        with_sections: bool,
+        sections_over: int | None,
     ) -> None:
         self._encoder = encoder
         self._pieces = pieces
         self._joint = joint
-        self._with_sections = with_sections
+        self._sections_over = sections_over
         self._compiler = LayoutCompiler(
             controls,
             joint=joint,
             adds_space_after=encoder.adds_space_after,
             count_tokens=encoder.count_tokens,
         )
-        self._numbers: dict[tuple[int, Demoted], int] = {}
+        self._numbers: dict[tuple[int, Demoted], int] = {}  # shape, demoted tokens -> layout
         self._layouts: list[Layout] = []
-        self._table: LayoutTable | None = None  # None after a layout was added
+        self._table: LayoutTable | None = None  # None if a layout was added since it was built
 
-    def build(self, rendered: Sequence[Rendered]) -> Built:
-        """Build one row per record."""
+    def build(self, rendered: Sequence[Rendered], *, with_sections: bool = True) -> Built:
+        """Build one row per record.
+
+        Args:
+            rendered: the records.
+            with_sections: False: leave out ``Batch.section``, even where truncation needs it.
+        """
         layouts = self._layouts_of(rendered)
         table = self._current_table()
         run_offsets = lengths_to_offsets(table.runs.sizes[layouts])
@@ -73,7 +79,10 @@ class RowBuilder:
         encoded = self._encoder.encode_runs(runs, joint=self._joint)
         unclean = np.zeros(len(layouts), np.bool_)
         unclean[chain_owners[encoded.unclean]] = True
-        batch = assemble(table, layouts, encoded.ids, with_sections=self._with_sections)
+        with_sections &= self._sections_over is not None
+        batch = assemble(table, layouts, encoded.ids, with_sections=with_sections)
+        if with_sections:
+            self._divide_mixed_runs(batch, rendered, layouts, runs, encoded.ids, run_offsets)
         return Built(batch, unclean, self._leaks(encoded.ids, run_offsets))
 
     def forget(self) -> None:
@@ -87,7 +96,7 @@ class RowBuilder:
         return self._table
 
     def _layouts_of(self, rendered: Sequence[Rendered]) -> Offsets:
-        """Return int64[records]: the number of each record's layout; compile the new ones."""
+        """Return int64[records]: the number of each record's layout; compile new layouts."""
         shapes = [record.shape for record in rendered]
         numbers = {shape: self._number(shape, NOTHING_DEMOTED) for shape in set(shapes)}
         layouts: Offsets = np.array([numbers[shape] for shape in shapes], np.int64)
@@ -97,7 +106,7 @@ class RowBuilder:
         return layouts
 
     def _number(self, shape: int, demoted: Demoted) -> int:
-        """Return the number of a layout; compile it if it is new."""
+        """Return the number of a shape's layout; compile the layout if it is new."""
         key = (shape, demoted)
         if key not in self._numbers:
             self._layouts.append(self._compiler.layout(self._pieces(shape), demoted))
@@ -106,7 +115,7 @@ class RowBuilder:
         return self._numbers[key]
 
     def _number_for(self, record: Rendered, number: int) -> int:
-        """Return the layout in which all tokens that this record's contents demote are text."""
+        """Return the number of the layout in which all tokens that the record demotes are text."""
         demoted = NOTHING_DEMOTED
         while more := self._layouts[number].demoted(record.contents):
             demoted |= more
@@ -139,7 +148,7 @@ class RowBuilder:
         if len(numbers) == 1:
             return self._layouts[numbers[0]].texts(contents)
         texts: list[str] = []
-        places = []  # of each text: its place in the result
+        places = []  # the index in the result of each text
         for number in numbers:
             rows = np.flatnonzero(layouts == number)
             layout = self._layouts[number]
@@ -148,8 +157,41 @@ class RowBuilder:
         order: list[int] = np.argsort(np.concatenate(places)).tolist()
         return [texts[index] for index in order]
 
+    def _divide_mixed_runs(
+        self,
+        batch: Batch,
+        rendered: Sequence[Rendered],
+        layouts: Offsets,
+        runs: TextRuns,
+        ids: Ragged,
+        run_offsets: Offsets,
+    ) -> None:
+        """Set the sections inside the mixed runs of the rows that truncation will cut.
+
+        A token belongs to the section of its first character.
+        """
+        assert batch.section is not None
+        for row in np.flatnonzero(batch.lengths > (self._sections_over or 0)).tolist():
+            layout = self._layouts[layouts[row]]
+            for mixed in layout.mixed:
+                run = int(run_offsets[row]) + mixed.run
+                tokens = int(ids.lengths[run])
+                if not tokens:
+                    continue
+                controls = int(np.count_nonzero(layout.control[: mixed.element] >= 0))
+                runs_before = int(ids.offsets[run] - ids.offsets[run_offsets[row]])
+                start = int(batch.offsets[row]) + controls + runs_before
+                text = runs.texts[run]
+                of_characters = mixed.sections(rendered[row].contents, text)
+                _, spans = self._encoder.spans(text, bool(runs.continued[run]))
+                # A run that was encoded as one text with the next one may have other tokens.
+                at = np.resize(spans[:, 0], tokens)
+                at[len(spans) :] = len(text) - 1
+                sections = of_characters[np.minimum(at, len(text) - 1)]
+                batch.section[start : start + tokens] = sections
+
     def _leaks(self, ids: Ragged, run_offsets: Offsets) -> frozenset[int]:
-        """Return the rows in which text became a control token, which is checked for every id."""
+        """Return the rows in which text became a control token; check every id."""
         places = self._encoder.forbidden_in(ids.values)
         if not len(places):
             return frozenset()

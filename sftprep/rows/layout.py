@@ -1,17 +1,18 @@
 """Compile the pieces of a shape into a layout: the control tokens and runs of text of a row.
 
 In     the pieces of a shape, and the tokenizer's control tokens.
-Out    a ``Layout``: one element per control token or run of text, in columns, and how the text of
-       each run is made from the template's text and a record's contents.
-Keeps  what HF tokenizers do around an added token: ``lstrip`` and ``rstrip`` swallow white space,
-       and next to a word character a ``single_word`` token is plain text. A run is what HF encodes
-       as one text: all text between two control tokens, of the template and the contents together.
+Out    a ``Layout``: one element per control token or run of text, in columns; and how to make the
+       text of each run from the template's text and a record's contents.
+Keeps  the behaviour of HF tokenizers around an added token: ``lstrip`` and ``rstrip`` swallow white
+       space, and a ``single_word`` token is plain text if it touches a word character. A run is
+       what HF encodes as one text: all text between two control tokens, template text and contents
+       together.
 Never  looks for control tokens in contents.
 
-Where the loss turns on or off inside a run, a new run starts that is *chained* to the one before:
-the two are one text (see ``data.runs``). With ``--boundary split`` they are encoded one by one, and
-the white space that a token swallows ends where the loss turns on. With ``joint`` they may be
-encoded as one text, and a token swallows white space beyond the boundary.
+If the loss turns on or off inside a run, a new run starts there. It is *chained* to the run before
+it: together they are one text (see ``data.runs``). With ``--boundary split``, each is encoded by
+itself, and a token swallows no white space across the place at which the loss turns on. With
+``joint``, they may be encoded as one text, and a token swallows white space across that place too.
 """
 
 import re
@@ -32,34 +33,57 @@ WHITE_SPACE = (
     + "".join(map(chr, range(0x2000, 0x200B)))
     + ("\u2028\u2029\u202f\u205f\u3000")
 )
-"""Unicode's White_Space, which is what the flags swallow (``str.strip`` would remove more)."""
+"""Unicode's White_Space: ``lstrip`` and ``rstrip`` swallow it. ``str.strip`` would remove more."""
 
 WORD = re.compile(r"\w")
 
 Fragment = str | int
-"""A piece of a run's text: template text, or the slot of a content."""
+"""One component of a run's text: template text, or the slot of a content."""
 Demoted = frozenset[int]
-"""The atoms of a shape (by index) that are control tokens, but plain text in some record."""
+"""The control tokens of a shape (as indices of atoms) that are plain text in some record."""
 NOTHING_DEMOTED: Demoted = frozenset()
 
 
 class TextRun(NamedTuple):
-    """A run of a shape: how its text is made, and how it is encoded."""
+    """A run of a shape: how to make its text, and how to encode it."""
 
     fragments: tuple[Fragment, ...]
     strip_left: bool  # the control token before the run swallows white space
     strip_right: bool  # the control token after the run swallows white space
-    chained: bool  # together with the run before it, the run is one text
+    chained: bool  # the run before it and this run are together one text
     continued: bool  # text precedes the run, so the tokenizer may not add a space
     trained: bool
 
 
 class SingleWord(NamedTuple):
-    """A ``single_word`` token of a shape: the texts around it decide whether it is a token."""
+    """A ``single_word`` token of a shape. It is plain text if the texts around it require that."""
 
     atom: int  # its index among the atoms of the shape
-    left: tuple[Fragment, ...]  # before it, the nearest first
-    right: tuple[Fragment, ...]  # after it, the nearest first
+    left: tuple[Fragment, ...]  # everything before it, the nearest first
+    right: tuple[Fragment, ...]  # everything after it, the nearest first
+
+
+class MixedRun(NamedTuple):
+    """A run whose sections follow from the contents of each record."""
+
+    element: int  # its index among the elements of the layout
+    run: int  # its index among the runs of the layout
+    fragments: tuple[tuple[Fragment, Section], ...]
+    strip_left: bool
+
+    def sections(self, contents: Sequence[str], text: str) -> npt.NDArray[np.uint8]:
+        """Return uint8[characters]: the section of each character of the run.
+
+        Args:
+            contents: the contents of the record.
+            text: the text of the run as it is encoded.
+        """
+        texts = [contents[f] if isinstance(f, int) else f for f, _ in self.fragments]
+        own = [section for _, section in self.fragments]
+        sections = np.repeat(np.array(own, np.uint8), [len(each) for each in texts])
+        whole = "".join(texts)
+        swallowed = len(whole) - len(whole.lstrip(WHITE_SPACE)) if self.strip_left else 0
+        return sections[swallowed : swallowed + len(text)]
 
 
 @dataclass(frozen=True)
@@ -68,13 +92,14 @@ class Layout:
 
     control: Ids  # int32[elements]: the id of a control token, -1 for a run
     trained: Mask  # bool[elements]
-    section: npt.NDArray[np.uint8]  # uint8[elements]: Section, what truncation may do
+    section: npt.NDArray[np.uint8]  # uint8[elements]: ``Section``
     kept_left: Offsets  # int64[elements]: tokens at a run's start that truncation keeps
     kept_right: Offsets  # int64[elements]: tokens at a run's end that truncation keeps
     runs: tuple[TextRun, ...]
     chains: tuple[tuple[int, int], ...]  # the first and the last run of each chain
     single_words: tuple[SingleWord, ...]
-    joint: bool  # whether the runs of a chain may be encoded as one text
+    joint: bool  # True if the runs of a chain may be encoded as one text
+    mixed: tuple[MixedRun, ...] = ()
 
     def texts(self, contents: Sequence[tuple[str, ...]]) -> list[str]:
         """Return the texts of all runs, record by record.
@@ -90,9 +115,9 @@ class Layout:
         return list(chain.from_iterable(records))
 
     def _stripped(self, texts: Sequence[str]) -> list[str]:
-        """Return the texts of one record's runs without the white space that tokens swallow."""
+        """Return the texts of one record's runs, without the white space that tokens swallow."""
         stripped: list[str] = []
-        nothing_left = False  # a token has swallowed the whole run before, and may swallow more
+        nothing_left = False  # a token has swallowed the whole previous run, and may swallow more
         for run, text in zip(self.runs, texts, strict=True):
             left = text
             if run.strip_left or (nothing_left and run.chained and self.joint):
@@ -106,7 +131,7 @@ class Layout:
         return stripped
 
     def _strip_across_boundaries(self, texts: list[str]) -> None:
-        """Strip the end of a run if the token after the chain has swallowed all of the next run."""
+        """Strip the end of a run if a later control token has swallowed all of the next run."""
         reaches = False
         for index in range(len(texts) - 1, -1, -1):
             if reaches:
@@ -129,7 +154,7 @@ class Layout:
 def _column(
     fragments: Sequence[Fragment], columns: Sequence[Sequence[str]], count: int
 ) -> Iterable[str]:
-    """Return the text of one run for each of ``count`` records."""
+    """Return the texts of one run, one for each of ``count`` records."""
     if len(fragments) == 1:
         fragment = fragments[0]
         return columns[fragment] if isinstance(fragment, int) else repeat(fragment, count)
@@ -138,26 +163,26 @@ def _column(
 
 
 def _nearest(fragments: Sequence[Fragment], contents: Sequence[str]) -> str:
-    """Return the first text that is not empty; "" if all are."""
+    """Return the first text that is not empty; "" if all texts are empty."""
     texts = (contents[f] if isinstance(f, int) else f for f in fragments)
     return next(filter(None, texts), "")
 
 
 @dataclass
 class _Element:
-    """A control token or a run, while a layout is compiled."""
+    """A control token or a run of a layout that is being compiled."""
 
     trained: bool
     section: Section
     token: AddedToken | None = None
-    fragments: list[tuple[Fragment, Section]] | None = None  # of a run
+    fragments: list[tuple[Fragment, Section]] | None = None  # None for a control token
     strip_left: bool = False
     strip_right: bool = False
     continued: bool = False
     chained: bool = False
 
     def strip_template_text(self) -> None:
-        """Strip a run without contents now: its text is the same for every record."""
+        """Strip a run that has no slots now, because its text is the same for every record."""
         if self.fragments is not None and all(isinstance(f, str) for f, _ in self.fragments):
             text = "".join(str(f) for f, _ in self.fragments)
             text = text.lstrip(WHITE_SPACE) if self.strip_left else text
@@ -174,9 +199,10 @@ class LayoutCompiler:
 
     Args:
         controls: the tokenizer's control tokens, by text.
-        joint: whether the runs of a chain may be encoded as one text.
-        adds_space_after: whether the tokenizer adds a space before a text after this token.
-        count_tokens: returns the number of tokens of a template text.
+        joint: True if the runs of a chain may be encoded as one text.
+        adds_space_after: returns True if the tokenizer adds a space before a text that follows
+            this token.
+        count_tokens: returns the number of tokens in a template text.
     """
 
     def __init__(
@@ -210,7 +236,7 @@ class LayoutCompiler:
     def _atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
         """Divide the pieces into texts, slots and control tokens.
 
-        A BOS that the template writes first is left out if the tokenizer adds one by itself.
+        If the tokenizer adds a BOS by itself, a BOS with which the template starts is left out.
         """
         atoms: list[Atom] = []
         for piece in pieces:
@@ -230,7 +256,7 @@ class LayoutCompiler:
         return atoms
 
     def _elements(self, atoms: Sequence[Atom], demoted: Demoted) -> list[_Element]:
-        """Make an element of each control token, and of all text between two of equal loss."""
+        """Make one element per control token, and one per stretch of text with one trained flag."""
         elements: list[_Element] = []
         for index, (atom, piece) in enumerate(atoms):
             if isinstance(atom, AddedToken) and index not in demoted:
@@ -246,14 +272,14 @@ class LayoutCompiler:
             run = elements[-1]
             assert run.fragments is not None
             run.fragments.append((fragment, piece.section))
-            run.section = max(run.section, piece.section)  # a section that may be cut wins
+            run.section = max(run.section, piece.section)  # a section that may be cut has priority
         return elements
 
     def _mark_stripped(self, elements: list[_Element]) -> None:
-        """Mark the runs whose white space a token next to them swallows; strip the fixed ones."""
+        """Mark the runs whose white space a token next to them swallows; strip fixed texts now."""
         for left, right in pairwise(elements):
             if not self._joint and right.trained and not left.trained:
-                continue  # a token swallows nothing across the place where the loss turns on
+                continue  # a token swallows nothing across the place at which the loss turns on
             if left.token and left.token.rstrip and right.fragments is not None:
                 right.strip_left = True
             if right.token and right.token.lstrip and left.fragments is not None:
@@ -267,7 +293,7 @@ class LayoutCompiler:
                 following.chained = element.chained
 
     def _mark_continued(self, elements: list[_Element], *, implicit_bos: bool) -> None:
-        """Mark the runs in front of which the tokenizer adds no space."""
+        """Mark the runs before which the tokenizer must not add a space."""
         before: _Element | None = None
         for index, element in enumerate(elements):
             if element.fragments is not None and before is not None:
@@ -300,6 +326,7 @@ class LayoutCompiler:
             chains=_chains([run.chained for run in runs]),
             single_words=single_words,
             joint=self._joint,
+            mixed=_mixed_runs(elements),
         )
 
     def _kept(self, element: _Element, *, from_left: bool) -> int:
@@ -314,8 +341,30 @@ class LayoutCompiler:
         return self._count_tokens(text) if text else 0
 
 
+def _mixed_runs(elements: Sequence[_Element]) -> tuple[MixedRun, ...]:
+    """Return the runs whose sections do not follow from the template's text alone.
+
+    These are the runs in which a content is kept and other text is cut, and those in which the
+    completion starts.
+    """
+    mixed: list[MixedRun] = []
+    run = -1
+    for index, element in enumerate(elements):
+        if element.fragments is None:
+            continue
+        run += 1
+        found = {section for _, section in element.fragments}
+        keeps_content = any(
+            section == Section.KEPT and isinstance(fragment, int)
+            for fragment, section in element.fragments
+        )
+        if len(found) > 1 and (keeps_content or Section.COMPLETION in found):
+            mixed.append(MixedRun(index, run, tuple(element.fragments), element.strip_left))
+    return tuple(mixed)
+
+
 def _merged(fragments: Sequence[tuple[Fragment, Section]]) -> tuple[Fragment, ...]:
-    """Return the fragments, with neighbouring template texts as one."""
+    """Return the fragments, with adjacent template texts joined."""
     merged: list[Fragment] = []
     for fragment, _ in fragments:
         if isinstance(fragment, str) and merged and isinstance(merged[-1], str):
@@ -329,7 +378,7 @@ def _chains(chained: Sequence[bool]) -> tuple[tuple[int, int], ...]:
     """Return the first and the last run of each chain.
 
     Args:
-        chained: of each run, whether it is chained to the one before.
+        chained: for each run, True if it is chained to the run before it.
 
     >>> _chains([False, True, True, False, False, True])
     ((0, 2), (4, 5))

@@ -1,15 +1,15 @@
-"""Drop the oldest exchanges of conversations that are too long: as few as possible.
+"""Drop the oldest exchanges of conversations that are too long: as few of them as possible.
 
-In     the conversations of a block that are too long, and how to render and to measure them.
-Out    each conversation rendered without as many of its oldest exchanges as must go for it to fit.
-       The last exchange always stays, whether it fits or not.
-Keeps  a conversation that cannot be rendered without its oldest exchanges apart, with its error.
+In     the conversations of a block that are too long, and functions that render and measure them.
+Out    each conversation, rendered without its oldest exchanges: without the smallest number of them
+       that makes it fit. The last exchange always stays, even if it does not fit. A conversation
+       that cannot be rendered without its oldest exchanges is returned separately, with the error.
 
 An *exchange* is a user turn and all turns after it, up to the next user turn. Turns before the
 first user turn always stay.
 
-The number of exchanges to drop is found by binary search, for all conversations at once: in each
-round they are rendered and measured together.
+Binary search finds the number of exchanges to drop, for all conversations at once: in each round,
+they are rendered and measured together.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,11 +24,11 @@ D = TypeVar("D", bound=Dialogue)
 
 
 class Shortened(NamedTuple):
-    """Conversations without their oldest exchanges, by their number."""
+    """The results; each dictionary has the numbers of the conversations as keys."""
 
     rendered: dict[int, Rendered]
-    dropped: dict[int, int]  # of each rendered one: how many exchanges were dropped
-    refused: dict[int, RecordError]  # those that cannot be rendered without the dropped exchanges
+    dropped: dict[int, int]  # how many exchanges of a rendered conversation were dropped
+    refused: dict[int, RecordError]  # why it cannot be rendered without its oldest exchanges
 
 
 def shorten(
@@ -37,14 +37,14 @@ def shorten(
     measure: Callable[[Sequence[Rendered]], Offsets],
     max_length: int,
 ) -> Shortened:
-    """Drop the oldest exchanges of conversations, as few as possible, until they fit.
+    """Drop as few of the oldest exchanges of each conversation as possible, so that it fits.
 
     Args:
-        dialogues: conversations that do not fit, by number. One with a single exchange cannot
-            become shorter, and is left out of the result.
-        render: renders a conversation, or raises RecordError.
-        measure: returns int64[records], the number of tokens of rendered conversations.
-        max_length: the most tokens that a row may have.
+        dialogues: the conversations that do not fit, by number. A conversation with a single
+            exchange cannot become shorter, and does not appear in the result.
+        render: renders a conversation, or raises ``RecordError``.
+        measure: returns int64[conversations], the number of tokens in each rendered conversation.
+        max_length: the maximum number of tokens in a row.
     """
     refused: dict[int, RecordError] = {}
 
@@ -57,7 +57,7 @@ def shorten(
                 refused[index] = error
         return rendered
 
-    # The number to drop is at least low and at most high.
+    # The number of exchanges to drop is at least ``low`` and at most ``high``.
     high = {i: n - 1 for i, dialogue in dialogues.items() if (n := exchanges(dialogue)) > 1}
     low = dict.fromkeys(high, 1)
     while tried := render_without(

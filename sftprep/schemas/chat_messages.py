@@ -1,11 +1,11 @@
-"""Builds a ``Chat`` for a model's own chat template; what the schemas' chat forms share.
+"""Build a ``Chat`` for a model's own chat template, in code that several schemas share.
 
 Keeps  texts, tool schemas and arguments as they are, including the order of keys.
 Raises RecordError: ``bad_turn_order``, ``bad_tool_call``, ``empty_completion``, ``missing_field``,
        ``wrong_type``, or what ``strict_json`` finds in JSON text.
 
-The template itself decides which order of messages it accepts. Checked here is only what sftprep
-needs: the last message is an answer, and a tool result can belong to a call.
+The template itself decides which order of messages it accepts. This module checks only what sftprep
+needs: the last message is an answer, and each tool result can belong to a call.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ from sftprep.text import alternatives, shown
 
 
 def chat_of_conversation(conversation: Conversation) -> Chat:
-    """Return a conversation as a chat without tools; an input follows its text on a new line."""
+    """Return a conversation as a chat without tools; an input follows its content on a new line."""
     messages = [
         {"role": m.role, "content": f"{m.content}\n{m.input}" if m.input else m.content}
         for m in conversation.messages
@@ -36,7 +36,7 @@ def build_chat(
         messages: the messages with ``role`` and ``content`` or ``tool_calls``.
         train: the training flag of each message.
         record: the record, which may have a field ``tools``.
-        name: the name of the messages' field in the data.
+        name: the name of the field that holds the messages in the data.
     """
     _check_messages(messages, name)
     _check_tool_results(messages, name)
@@ -45,7 +45,7 @@ def build_chat(
 
 
 def with_system_message(chat: Chat, system: str) -> Chat:
-    """Return the chat with a system message put first."""
+    """Return the chat with a system message in front of its other messages."""
     message = {"role": "system", "content": system}
     return Chat(
         [message, *chat.messages], chat.tools, (None, *chat.train), chat.size + _size(message)
@@ -53,7 +53,7 @@ def with_system_message(chat: Chat, system: str) -> Chat:
 
 
 def check_tool_calls(value: object, where: str) -> list[dict[str, Any]]:
-    """Return a message's tool calls, without the keys that have no value."""
+    """Check a message's tool calls; return them without the keys whose value is null."""
     if not isinstance(value, list):
         raise wrong_type(where, value, "a list")
     calls = []
@@ -71,13 +71,13 @@ def check_tool_calls(value: object, where: str) -> list[dict[str, Any]]:
 
 
 def _tools(value: object) -> list[Any] | None:
-    """Return the tools, each as ``{"type": "function", "function": ...}``; None without tools."""
+    """Return tools, each as ``{"type": "function", "function": ...}``; None if there are none."""
     if isinstance(value, str):
         value = parse_json_text(value, "tools") if value.strip() else None
     if value is None or value in ([], {}):
         return None
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
-        raise wrong_type("tools", value, "a list of objects, or JSON text of one")
+        raise wrong_type("tools", value, "a list of objects, or such a list as JSON text")
     return [
         tool if "function" in tool or "name" not in tool else {"type": "function", "function": tool}
         for tool in value
@@ -85,7 +85,7 @@ def _tools(value: object) -> list[Any] | None:
 
 
 def _check_messages(messages: list[dict[str, Any]], name: str) -> None:
-    """Require a last message from the assistant, and no empty answer."""
+    """Require that the last message is the assistant's, and that no answer is empty."""
     if not messages:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
     if messages[-1]["role"] != "assistant":
@@ -125,7 +125,7 @@ def _check_tool_results(messages: list[dict[str, Any]], name: str) -> None:
 
 
 def _size(value: object) -> int:
-    """Return roughly how many characters a part of a record has."""
+    """Return roughly how many characters a value of a record has."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Checks that several schemas share: a field is present and of the right type.
+"""Checks that several schemas share, such as that a field is present and has the right type.
 
 Raises RecordError: ``missing_field``, ``wrong_type``, ``unknown_role``, ``empty_completion``. Each
        message names the place in the record, such as ``messages[3].role``, and the value found.
@@ -28,7 +28,7 @@ def require_text(record: Record, name: str, where: str = "") -> str:
 
 
 def optional_text(record: Record, name: str) -> str:
-    """Return a field that must be a string if it is there; "" where it is missing or null."""
+    """Return a field that must be a string if it is there; "" if it is missing or null."""
     value = record.get(name)
     if value is None:
         return ""
@@ -74,7 +74,7 @@ def train_flag(turn: Record, where: str) -> bool | None:
     """Return what the turn's ``train`` or ``weight`` says about training on it.
 
     Returns:
-        True or False as the record says; None where it says nothing and ``--train-on`` decides.
+        True or False as the record says; None if it says nothing, so that ``--train-on`` decides.
     """
     train = turn.get("train")
     if train is not None and not isinstance(train, bool):
@@ -99,10 +99,10 @@ def wrong_type(where: str, value: object, expected: str) -> RecordError:
 
 
 def missing_answer(name: str, last_role: str) -> RecordError:
-    """Return the error for a list of turns that does not end with the assistant's.
+    """Return the error for a list of turns whose last turn is not the assistant's.
 
     Args:
-        name: the list's field in the data.
+        name: the name of the field that holds the list in the data.
         last_role: the role of the last turn.
     """
     return RecordError(
@@ -112,7 +112,7 @@ def missing_answer(name: str, last_role: str) -> RecordError:
 
 
 def found_fields(record: Record) -> str:
-    """Return the names of a record's first eight fields for a message; "" where it has none."""
+    """Return the names of a record's first eight fields, for a message; "" if it has none."""
     return ", ".join(map(shown, list(record)[:8]))
 
 

@@ -23,10 +23,10 @@ FIELDS = (
     "from",
     "value",
 )
-"""The canonical field names: those that ``--field CANONICAL=ACTUAL`` can rename."""
+"""The canonical field names, which ``--field CANONICAL=ACTUAL`` can rename."""
 
 OUTPUT_SYNONYMS = ("output", "response", "answer", "target")
-"""Names that instruction data sets use for the output; the first that a record has is read."""
+"""Names that instruction datasets use for the output. The first that a record has is read."""
 
 
 class Fields(dict[str, str]):
@@ -37,7 +37,7 @@ class Fields(dict[str, str]):
 
     Attributes:
         outputs: the names under which an instruction record may hold its output. The synonyms are
-            accepted only where ``--field`` does not name the output.
+            accepted only if ``--field`` does not name the output.
     """
 
     def __init__(self, renamed: Mapping[str, str] | None = None) -> None:

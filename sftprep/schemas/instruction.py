@@ -1,4 +1,4 @@
-"""The schema instruction: ``instruction`` and ``output``, as Alpaca's data has them.
+"""The schema instruction: ``instruction`` and ``output``, as in the Alpaca data.
 
 Optional fields: ``input``, ``system`` and ``history``, a list of [question, answer] pairs that come
 before the instruction. The output may have another common name: see ``fields.OUTPUT_SYNONYMS``.
@@ -19,7 +19,7 @@ def matches(record: Record, fields: Fields) -> bool:
 
 
 def output_field(record: Record, fields: Fields) -> str:
-    """Return the name under which a record holds its output; "" where it has none."""
+    """Return the name under which a record holds its output; "" if it has none."""
     for name in fields.outputs:
         if name in record:
             return name

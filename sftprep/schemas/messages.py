@@ -16,9 +16,9 @@ from sftprep.text import shown
 
 CHAT_ROLES = ("system", "developer", "user", "assistant", "tool")
 REASONING = ("reasoning_content", "thinking", "reasoning")
-"""The names under which data sets hold an answer's reasoning; the first that has a value counts."""
+"""The names under which datasets hold an answer's reasoning; the first that has a value counts."""
 FLAGS = ("train", "weight")
-"""The keys that are for sftprep: they are left out of what a chat template sees."""
+"""The keys that are meant for sftprep. A chat template does not see them."""
 
 
 def matches(record: Record, fields: Fields) -> bool:
@@ -47,7 +47,7 @@ def to_chat(record: Record, fields: Fields) -> Chat:
 
 
 def _message(turn: Record, role: str, where: str, content_field: str) -> dict[str, Any]:
-    """Return a message with ``role``, ``content`` and whatever else the turn has a value for."""
+    """Return a message with ``role``, ``content`` and all other keys that are not null."""
     message = {k: v for k, v in turn.items() if v is not None and k not in FLAGS}
     message.pop(content_field, None)
     message["role"] = role
@@ -58,7 +58,7 @@ def _message(turn: Record, role: str, where: str, content_field: str) -> dict[st
     if reasoning is not None:
         if not isinstance(reasoning, str):
             raise wrong_type(f"{where}.reasoning_content", reasoning, "a string")
-        # Templates read it under one name or the other.
+        # Some templates read it under one of these names, some under the other.
         message |= {"thinking": reasoning, "reasoning_content": reasoning}
     if turn.get("tool_calls") is not None:
         message["tool_calls"] = check_tool_calls(turn["tool_calls"], f"{where}.tool_calls")
@@ -68,7 +68,7 @@ def _message(turn: Record, role: str, where: str, content_field: str) -> dict[st
 
 
 def _content(value: object, where: str) -> str | None:
-    """Return a message's text: as it is, or its text parts joined; None where there is none."""
+    """Return a message's text unchanged, or its text parts joined; None if it has no text."""
     if value is None or isinstance(value, str):
         return value
     if not isinstance(value, list):

@@ -1,8 +1,9 @@
-"""Chooses a record's schema and turns the record into a ``Conversation`` or a ``Chat``.
+"""Choose a record's schema and turn the record into a ``Conversation`` or a ``Chat``.
 
 In     a record: a dict as parsed.
 Out    a ``Conversation`` for built-in and YAML templates: at most one system turn, first; then user
-       and assistant in alternation; the assistant last. A ``Chat`` for Jinja chat templates.
+       and assistant turns in alternation, ending with an assistant turn. A ``Chat`` for Jinja chat
+       templates.
 Keeps  every text exactly as it is: nothing is trimmed and nothing is repaired.
 Raises RecordError: ``unknown_schema``, ``schema_mismatch``, or what the schema's module raises.
 """
@@ -23,7 +24,7 @@ D = TypeVar("D", Conversation, Chat)
 
 
 def detect_schema(records: Iterable[Record], fields: Fields) -> str:
-    """Return the schema of a file: that of the first record that fits one; "" where none does."""
+    """Return a file's schema: that of the first record that fits any schema; "" if none fits."""
     for record in records:
         if schema := schema_of(record, fields):
             return schema
@@ -31,7 +32,7 @@ def detect_schema(records: Iterable[Record], fields: Fields) -> str:
 
 
 def schema_of(record: Record, fields: Fields) -> str:
-    """Return the name of the schema whose fields a record has; "" where there is none.
+    """Return the name of the schema whose fields a record has; "" if there is none.
 
     >>> schema_of({"instruction": "a", "response": "b"}, Fields())
     'instruction'
@@ -48,8 +49,8 @@ def conversation_normalizer(
     """Return the function that turns records of a schema into conversations.
 
     Args:
-        schema: a key of ``SCHEMAS``; or "" for a file whose schema could not be detected, all of
-            whose records are then refused.
+        schema: a key of ``SCHEMAS``; or "" for a file whose schema could not be detected: then
+            every record is refused.
         fields: the names that the records use for the canonical fields.
         system: the system prompt for records without one; None to add none.
     """
@@ -94,7 +95,7 @@ def _schema(name: str) -> Schema:
 
 
 def _refuse(record: Record, fields: Fields) -> NoReturn:
-    """Refuse a record of a file in which no record before it fits a schema."""
+    """Refuse a record of a file in which no record so far fits a schema."""
     raise RecordError(
         "unknown_schema",
         f"no known schema has these fields: {found_fields(record) or 'no fields'}",
@@ -103,7 +104,7 @@ def _refuse(record: Record, fields: Fields) -> NoReturn:
 
 
 def _mismatch(record: Record, schema: str, fields: Fields) -> RecordError | None:
-    """Return the error for a record of another schema; None where it is of no other."""
+    """Return the error for a record that fits another schema; None if it fits no other."""
     found = schema_of(record, fields)
     if found in {"", schema}:
         return None

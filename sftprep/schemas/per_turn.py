@@ -1,8 +1,8 @@
-"""Splits a conversation into one example per answer (``--per-turn``).
+"""Divide a conversation into one example per answer (``--per-turn``).
 
 In     a ``Conversation`` or a ``Chat``.
 Out    for each answer that may be trained: the conversation up to and including that answer, with
-       training turned off for all earlier answers. So the example's prompt is the one that
+       training turned off for all earlier answers. The example's prompt is then the one that
        inference would see. A conversation without such an answer is returned unchanged.
 """
 
@@ -21,7 +21,7 @@ def per_turn(dialogue: D) -> list[D]:
 
 
 def _example(dialogue: D, index: int) -> D:
-    """Return the turns up to ``index``, the only answer among them that is trained."""
+    """Return the turns up to ``index``; the last one is the only answer that may be trained."""
     example = dialogue.until(index)
     flags = [
         False if role == "assistant" else flag

@@ -19,7 +19,7 @@ def to_conversation(record: Record, fields: Fields) -> Conversation:
     """Return the record as one user turn and one assistant turn."""
     prompt = record.get(fields["prompt"])
     completion = record.get(fields["completion"])
-    # One test for a good record: millions of them pass here.
+    # There may be millions of records, so a good one has to pass only this one test.
     if type(prompt) is not str or type(completion) is not str or not completion:
         require_text(record, fields["prompt"])
         require_completion(require_text(record, fields["completion"]), fields["completion"])

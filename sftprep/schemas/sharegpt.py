@@ -39,7 +39,7 @@ def matches(record: Record, fields: Fields) -> bool:
 
 
 def to_conversation(record: Record, fields: Fields) -> Conversation:
-    """Return the record's turns; a system turn of its own wins over the field ``system``."""
+    """Return the record's turns; a system turn among them overrides the field ``system``."""
     conversation = conversation_of_turns(
         record, fields["conversations"], fields["from"], fields["value"], SPEAKERS
     )

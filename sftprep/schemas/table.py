@@ -37,4 +37,4 @@ SCHEMAS: dict[str, Schema] = {
     "instruction": instruction,
     "prompt-completion": prompt_completion,
 }
-"""Every schema, in the order in which a record is tried against them."""
+"""All schemas. A record gets the first of them, in this order, that it matches."""

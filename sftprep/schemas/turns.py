@@ -1,4 +1,4 @@
-"""Builds a ``Conversation`` from a list of turns; the plain form of messages and sharegpt.
+"""Build a ``Conversation`` from a list of turns, for the schemas messages and sharegpt.
 
 Keeps  every text exactly as it is: nothing is trimmed and nothing is repaired.
 Raises RecordError: ``unsupported_tools``, ``bad_turn_order``, and what ``checks`` raises.
@@ -21,7 +21,7 @@ from sftprep.schemas.checks import (
 )
 
 ROLES = {"system": "system", "user": "user", "assistant": "assistant"}
-# Records share these objects: making a tuple per turn would take longer than reading the record.
+# Records share these objects: creating one per turn would take longer than reading the record.
 TURNS = {
     (role, train): Turn(role, train=train)
     for role in ROLES.values()
@@ -32,7 +32,7 @@ EXCHANGE = (TURNS["user", None], TURNS["assistant", None])
 
 
 def with_system(conversation: Conversation, system: str) -> Conversation:
-    """Put a system turn first, unless the conversation has one of its own."""
+    """Put a system turn first, unless the conversation already has one."""
     if conversation.turns[0].role == "system":
         return conversation
     return Conversation((SYSTEM, *conversation.turns), (system, "", *conversation.contents))
@@ -48,7 +48,7 @@ def conversation_of_turns(
         name: the name of the list's field in the data.
         role_field: the name of the role's field in each turn.
         text_field: the name of the text's field in each turn.
-        roles: the roles as the data writes them, each with the role that it means.
+        roles: maps each role as the data writes it to the role that it means.
     """
     if record.get("tools"):
         raise RecordError(

@@ -1,1 +1,1 @@
-"""What the program asks of the operating system: cores, memory, processes and files."""
+"""Calls to the operating system that concern cores, memory, processes and files."""

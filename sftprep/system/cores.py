@@ -1,9 +1,9 @@
-"""How many cores this process may use.
+"""Find out how many cores this process may use.
 
-Out    A number of cores, at least 1.
-Keeps  The limits of a container: it sees all cores of the machine, but a worker for each of them
-       would only take memory and wait for its turn.
-Never  Raises: a limit that cannot be read is ignored.
+Out    a number of cores, at least 1.
+Keeps  within the CPU limits of a container. A process in it sees all cores of the machine, but with
+       a worker for each of them, most workers would only take memory and wait for their turn.
+Never  raises an error: a limit that cannot be read is ignored.
 
 The kernel describes control groups in Documentation/admin-guide/cgroup-v2.rst (``cpu.max``) and
 Documentation/scheduler/sched-bwc.rst (``cpu.cfs_quota_us``, ``cpu.cfs_period_us``).
@@ -47,7 +47,7 @@ def _quotas(cgroup_root: str, own_cgroups: str) -> Iterator[float]:
 def _cgroup_folders(cgroup_root: str, own_cgroups: str) -> Iterator[str]:
     """Yield the folders of this process's control groups and of all groups above them.
 
-    In a container, the listed path often exists only on the host; then just the root is readable.
+    In a container, the listed path often exists only on the host. Then only the root is readable.
     """
     with contextlib.suppress(OSError, ValueError):
         for line in _read(own_cgroups).splitlines():
@@ -62,5 +62,5 @@ def _cgroup_folders(cgroup_root: str, own_cgroups: str) -> Iterator[str]:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii") as file:  # noqa: PTH123 - runs first: no pathlib yet
+    with open(path, encoding="ascii") as file:  # noqa: PTH123 - runs before pathlib is loaded
         return file.read()

@@ -1,4 +1,4 @@
-"""SHA-256 of files, computed in chunks so that a file of any size fits into memory."""
+"""SHA-256 of files. A file is read in small portions, so it may be larger than memory."""
 
 import hashlib
 from pathlib import Path
@@ -9,7 +9,7 @@ def sha256_of(file: BinaryIO) -> str:
     """Return the SHA-256 of an open file as hexadecimal text.
 
     Args:
-        file: open for reading; hashed from its current position to its end.
+        file: open for reading; it is hashed from its current position to its end.
     """
     return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 

@@ -1,9 +1,8 @@
-"""Links between parent and child processes that only Linux offers (``prctl``).
+"""Relations between parent and child processes that only Linux offers (``prctl``).
 
-Out    Whether the kernel granted the request; other systems never do.
-Keeps  The subreaper setting that the process had before: it is restored when the last user of
-       ``subreaper`` has released it.
-Never  Raises an error.
+Out    True if the kernel granted the request; False on every other system.
+Keeps  the subreaper setting that the process had before: the last ``release`` restores it.
+Never  raises an error.
 """
 
 import ctypes
@@ -22,24 +21,25 @@ def die_with_parent() -> bool:
 
 
 def is_orphan(parent: int) -> bool:
-    """Tell whether the parent, given by its process id, has ended already."""
+    """Return True if the parent, given by its process id, has ended."""
     return os.getppid() != parent
 
 
 class Subreaper:
-    """Makes this process a child subreaper, for as long as anything in it needs that.
+    """Makes this process a child subreaper, for as long as a caller needs that.
 
-    A descendant whose own parent has ended becomes a child of the nearest subreaper above it, which
-    can then wait for it. The setting belongs to the whole process, so its users are counted.
+    A descendant whose own parent has ended becomes a child of its nearest ancestor that is a
+    subreaper, which can then wait for it. The setting belongs to the whole process, so this class
+    counts how many callers need it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
-        self._before = ctypes.c_int()  # the setting before the first user
+        self._before = ctypes.c_int()  # the setting before the first ``acquire``
 
     def acquire(self) -> bool:
-        """Become a subreaper; return False where that is not possible."""
+        """Become a subreaper; return False if that is not possible."""
         with self._lock:
             if not self._users and not _prctl(PR_GET_CHILD_SUBREAPER, ctypes.byref(self._before)):
                 return False
@@ -49,7 +49,7 @@ class Subreaper:
             return True
 
     def release(self) -> None:
-        """Undo one successful ``acquire``; the last one restores the setting."""
+        """Undo one successful ``acquire``; the last ``release`` restores the setting."""
         with self._lock:
             self._users -= 1
             if not self._users:
@@ -57,7 +57,7 @@ class Subreaper:
 
 
 subreaper = Subreaper()
-"""The one of this process."""
+"""The ``Subreaper`` of this process."""
 
 
 def _prctl(option: int, value: object) -> bool:

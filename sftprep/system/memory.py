@@ -1,7 +1,7 @@
-"""How much memory this process holds, and what the C library does with memory that was freed.
+"""Measure the memory of this process, and control what the C library does with freed memory.
 
-Never  raises. Where the system does not report the current size, ``resident`` returns the peak
-       instead; where the C library is not glibc, the other functions do nothing.
+Never  raises an error. If the system does not report the current size, ``resident`` returns the
+       peak instead. If the C library is not glibc, the other functions do nothing.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ def resident(statm: str = STATM) -> int:
     """Return how many bytes of memory this process holds now.
 
     Args:
-        statm: the file in which Linux reports it. Where it cannot be read, the result is the most
-            that the process has held so far.
+        statm: the file in which Linux reports the size. If it cannot be read, the result is the
+            largest size that the process has had so far.
     """
     try:
         with open(statm, "rb") as file:  # noqa: PTH123 - called for every block; pathlib is slower
@@ -33,8 +33,9 @@ def resident(statm: str = STATM) -> int:
 def keep_freed() -> None:
     """Tell glibc to reuse freed memory instead of returning it to the system.
 
-    Blocks are of similar size, and so are the arrays made from them. Fetching fresh pages from the
-    system, which must clear them first, would take longer than most of the work on them.
+    Blocks are of similar size, and so are the arrays made from them, so freed memory fits the next
+    block. Fresh pages from the system must be cleared first, which takes longer than most of the
+    work on a block.
     """
     with contextlib.suppress(AttributeError, OSError):
         allocator = ctypes.CDLL(None)

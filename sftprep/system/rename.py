@@ -1,8 +1,8 @@
-"""Exchange the names of two files or folders in one step, where the system can.
+"""Exchange the names of two files or folders in one step, if the system can do that.
 
 In     two paths on the same file system.
-Out    whether they were exchanged.
-Never  leaves a moment in which one of the two names does not exist.
+Out    True if they were exchanged.
+Never  leaves one of the two names missing, not even for a moment.
 """
 
 import ctypes
@@ -17,7 +17,7 @@ def exchange(first: Path, second: Path) -> bool:
     """Exchange two names atomically.
 
     Returns:
-        False if the system or the file system cannot do this; then nothing was changed.
+        False if the system or the file system cannot do this; then nothing is changed.
     """
     renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if renameat2 is None:

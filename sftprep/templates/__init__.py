@@ -1,1 +1,1 @@
-"""Conversations -> pieces: built-in and user templates in YAML, and chat templates in Jinja."""
+"""Turn conversations into pieces, with templates in YAML or with chat templates in Jinja."""

@@ -1,4 +1,4 @@
-"""Load and check templates: the built-in ones, and YAML files of the user's own.
+"""Load and check templates: the built-in ones and the user's own YAML files.
 
 In     a name from ``builtin_names()``, or the path of a user's ``.yaml`` file.
 Out    a ``Template``, with every key and placeholder checked.
@@ -21,7 +21,7 @@ from sftprep.text import did_you_mean, shown
 
 BUILTIN_FOLDER = Path(__file__).parent / "builtin"
 ASSISTANT_KEYS = ("header", "body", "after")
-"""The fields that stand under the key ``assistant``."""
+"""The fields that a template file has under the key ``assistant``."""
 NOT_KEYS = ("name", "sha256", "text", *ASSISTANT_KEYS)
 """The fields that are not top-level keys of a template file."""
 KEYS = (*(f.name for f in fields(Template) if f.name not in NOT_KEYS), "assistant")
@@ -36,7 +36,7 @@ REQUIRED_PLACEHOLDERS = {
     "user_with_system": {"content", "system"},
     "body": {"content"},
 }
-"""For each key, the record's texts that it must have a placeholder for; other keys take none."""
+"""For each key, the placeholders for the record's texts that it must have; other keys have none."""
 
 
 def builtin_names() -> list[str]:
@@ -54,10 +54,10 @@ def load_template(name: str) -> Template:
             raise TemplateError(f"no template {shown(name)}, and no such file. {hint}")
     data = path.read_bytes()
     try:
-        import yaml  # late, because worker processes receive templates that are already parsed
+        import yaml  # late: worker processes receive parsed templates and never need it
 
         value = yaml.safe_load(data.decode())
-    except Exception as error:  # safe_load lets any exception of its constructors through
+    except Exception as error:  # safe_load lets the exceptions of constructors through
         reason = " ".join(str(error).split())
         raise TemplateError(f"{path}: not valid YAML: {reason}. Correct the file.") from error
     return parse_template(value, name=path.stem, where=str(path), data=data)
@@ -69,7 +69,7 @@ def parse_template(value: object, *, name: str, where: str, data: bytes = b"") -
     Args:
         value: the parsed YAML.
         name: the template's name.
-        where: the file, for errors.
+        where: the path of the file, for error messages.
         data: the file's bytes.
     """
     if not isinstance(value, dict):
@@ -82,7 +82,9 @@ def parse_template(value: object, *, name: str, where: str, data: bytes = b"") -
     entries = {**value, **assistant}
     for key in ("user", "body"):
         if not entries.get(key):
-            raise TemplateError(f"{where}: {key} is missing. Add the text of such a turn.")
+            raise TemplateError(
+                f"{where}: {key} is missing. Add it: a template needs user and assistant.body."
+            )
     checked = {key: _checked(key, entry, where) for key, entry in entries.items()}
     sha256 = hashlib.sha256(data).hexdigest()
     template = Template(name=name, sha256=sha256, text=data.decode(), **checked)
@@ -133,7 +135,7 @@ def _check_placeholders(key: str, entry: str, where: str) -> None:
     found = {text for is_slot, text in split_placeholders(entry, f"{where}: {key}") if is_slot}
     for name in sorted(found - known):
         raise TemplateError(
-            f"{where}: {key} has the placeholder {{{name}}}; it can have "
+            f"{where}: {key} has the placeholder {{{name}}}; expected only "
             f"{', '.join('{' + n + '}' for n in sorted(known))}. "
             "Write a brace twice to get a literal brace."
         )

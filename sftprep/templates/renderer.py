@@ -1,10 +1,11 @@
-"""Conversation + template -> pieces: which text comes from where, and which of it is trained.
+"""Render a conversation into pieces: where each text comes from, and whether it is trained.
 
 In     a ``Conversation`` and a ``Template``.
 Out    ``Rendered``: the number of the conversation's shape, and its contents. ``content_slot(i)``
        and ``input_slot(i)`` are the slots of turn i in the shape's ``Piece``s. Two conversations
-       have the same shape if their turns have the same roles, inputs and train flags.
-Keeps  contents unchanged, except for the white space of roles that the template trims.
+       have the same shape if their turns have the same roles and train flags, and the same turns
+       have an input.
+Keeps  contents unchanged, except for the white space around those that the template trims.
 Raises RecordError: the template has no place for a text, or trims an answer to nothing.
 
 The ``body`` of an assistant turn is trained; it ends with the turn's terminator. All other text
@@ -37,7 +38,7 @@ class _Outline(NamedTuple):
     """What all conversations with the same turns have in common."""
 
     shape: int
-    edits: tuple[Edit, ...]  # applied to the contents of each of them, in this order
+    edits: tuple[Edit, ...]  # applied in this order to each conversation's contents
 
 
 class TemplateRenderer:
@@ -45,11 +46,11 @@ class TemplateRenderer:
 
     Args:
         template: the template.
-        bos, eos: the tokenizer's BOS and EOS tokens, "" where it has none.
+        bos, eos: the tokenizer's BOS and EOS tokens, "" if it has none.
         implicit_bos: whether the tokenizer itself adds a BOS at the start of a text.
         separator: the text for ``{separator}``.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
-        allowed: the control tokens that contents may hold as control tokens.
+        allowed: control tokens that the text of a record may become.
         most_shapes: how many different turn sequences to remember before ``forget`` drops them.
     """
 
@@ -70,11 +71,12 @@ class TemplateRenderer:
         self._train_on = train_on
         self._most_shapes = most_shapes
         self._outlines: dict[Turns, _Outline] = {}
-        self._shapes: dict[Turns, int] = {}  # turns as they are written -> shape
+        # Turns after all edits, and whether the first is the template's own system prompt -> shape.
+        self._shapes: dict[tuple[Turns, bool], int] = {}
         self._pieces: list[tuple[Piece, ...]] = []  # indexed by shape
         self._writes_bos = template.bos == "always"
         self._implicit_bos = template.bos == "auto" and implicit_bos
-        # Data that may write these two tokens itself does not get them twice.
+        # The template writes these two. If data may hold them too, a row must not get them twice.
         terminator = _text_around_content(template.body, self._run_texts)
         self._repeatable_end = terminator if terminator in allowed else ""
         has_bos = self._writes_bos or self._implicit_bos
@@ -100,14 +102,14 @@ class TemplateRenderer:
         """Return False: the text before an answer does not depend on the turns after it.
 
         One exception is not counted: with ``system_in: last-user``, the system prompt of a
-        conversation with several exchanges stands in its last user turn.
+        conversation with several exchanges is in its last user turn.
         """
         return False
 
     def forget(self) -> bool:
         """Drop all shapes if there are more than ``most_shapes`` different turn sequences.
 
-        Most data has a few; long conversations with a train flag on each turn can have many.
+        Most datasets have a few; long conversations with a train flag on each turn can have many.
         """
         if len(self._outlines) <= self._most_shapes:
             return False
@@ -134,7 +136,8 @@ class TemplateRenderer:
             trimmed = _content_slots(turns, template.trim)
             answers = answers if "assistant" in template.trim else []
             edits.append(partial(self._trim, trimmed, answers))
-        return _Outline(self._shape(self._with_train(turns)), tuple(edits))
+        shape = self._shape(self._with_train(turns), default_system=system is not None)
+        return _Outline(shape, tuple(edits))
 
     def _with_train(self, turns: Turns) -> Turns:
         """Decide for each turn whether it is trained: its own flag, or else ``--train-on``."""
@@ -149,15 +152,16 @@ class TemplateRenderer:
             for i, turn in enumerate(turns)
         )
 
-    def _shape(self, turns: Turns) -> int:
+    def _shape(self, turns: Turns, *, default_system: bool) -> int:
         """Return the number of a shape; compose its pieces if it is new."""
-        if turns not in self._shapes:
-            self._pieces.append(tuple(self._compose(turns)))
-            self._shapes[turns] = len(self._pieces) - 1
-        return self._shapes[turns]
+        key = (turns, default_system)
+        if key not in self._shapes:
+            self._pieces.append(tuple(self._compose(turns, default_system=default_system)))
+            self._shapes[key] = len(self._pieces) - 1
+        return self._shapes[key]
 
     def _default_system(self, turns: Turns) -> str | None:
-        """Return the template's system prompt for a record that has none; None: do not add one."""
+        """Return the system prompt to add to a record that has none; None to add nothing."""
         template = self.template
         if turns[0].role == "system":
             if template.system is None and template.user_with_system is None:
@@ -196,8 +200,13 @@ class TemplateRenderer:
                 f"an answer consists only of the terminator {self._repeatable_end}",
             )
 
-    def _compose(self, turns: Turns) -> list[Piece]:
-        """Compose the pieces of a shape, turn by turn."""
+    def _compose(self, turns: Turns, *, default_system: bool) -> list[Piece]:
+        """Compose the pieces of a shape, turn by turn.
+
+        Args:
+            turns: the turns.
+            default_system: whether the first turn is the template's own system prompt.
+        """
         template = self.template
         writer = _PieceWriter(self._run_texts, turns, trains_all=self._train_on == "all")
         answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
@@ -205,8 +214,11 @@ class TemplateRenderer:
         self._compose_bos(writer)
         has_system = turns[0].role == "system"
         if has_system and template.system is not None:
-            writer.write(template.system, {"content": content_slot(0)}, kept=True)
-        # Truncation takes from the contents of a single exchange, not from the role tokens.
+            # A bare default system prompt in a plain text is cut like the template's other text.
+            is_turn = bool(template.tokens) or template.system.strip() != "{content}"
+            kept = is_turn or not default_system
+            writer.write(template.system, {"content": content_slot(0)}, kept=kept)
+        # In a single exchange, truncation shortens the contents and keeps the role tokens.
         writer.keeps_template_text = len(answers) == 1 and bool(template.tokens)
         takes_system = self._user_with_system(turns) if has_system else None
         for index, turn in enumerate(turns):
@@ -220,7 +232,19 @@ class TemplateRenderer:
                 )
                 writer.write(template.after, {})
         writer.write(template.end, {})
-        return writer.pieces
+        return self._with_kept_bos(writer.pieces)
+
+    def _with_kept_bos(self, pieces: list[Piece]) -> list[Piece]:
+        """Return the pieces; if the first is template text that starts with the BOS, that is kept.
+
+        A template may write the BOS itself, in front of other text.
+        """
+        bos, first = self._run_texts["bos"], pieces[0]
+        if not bos or first.section != Section.PROMPT or not first.text.startswith(bos):
+            return pieces
+        rest = first.text.removeprefix(bos)
+        others = [first._replace(text=rest), *pieces[1:]] if rest else pieces[1:]
+        return [first._replace(text=bos, section=Section.KEPT), *others]
 
     def _compose_bos(self, writer: "_PieceWriter") -> None:
         if self._writes_bos:
@@ -230,7 +254,7 @@ class TemplateRenderer:
             writer.pieces.append(bos)
 
     def _user_with_system(self, turns: Turns) -> int | None:
-        """Return the user turn that takes in the system prompt, if the template has such a turn."""
+        """Return the user turn that includes the system prompt, if the template has such a turn."""
         if self.template.user_with_system is None:
             return None
         users = [i for i, turn in enumerate(turns) if turn.role == "user"]
@@ -242,7 +266,8 @@ class TemplateRenderer:
         template = self.template
         slots = {"content": content_slot(index), "input": input_slot(index)}
         if takes_system and template.user_with_system is not None:
-            writer.write(template.user_with_system, slots | {"system": content_slot(0)})
+            text = template.user_with_system
+            writer.write(text, slots | {"system": content_slot(0)}, kept=_text_of_system(text))
         elif turn.has_input and template.user_with_input is not None:
             writer.write(template.user_with_input, slots)
         else:
@@ -256,7 +281,7 @@ class _PieceWriter:
         self.run_texts = run_texts
         self.turns = turns
         self.trains_all = trains_all
-        self.keeps_template_text = False  # truncation may not cut template text of the prompt
+        self.keeps_template_text = False  # whether truncation must keep the prompt's template text
         self.in_completion = False  # whether the section COMPLETION has begun
         self.pieces: list[Piece] = []
 
@@ -266,32 +291,50 @@ class _PieceWriter:
         slots: dict[str, int],
         *,
         trained: bool | None = None,
-        kept: bool = False,
+        kept: bool | Collection[int] = False,
     ) -> None:
         """Add the pieces of a template's text.
 
         Args:
             text: the text, with placeholders.
-            slots: for each placeholder of the record's texts, its slot. A text is trained if its
-                turn is.
+            slots: the slot of each placeholder that stands for a text of the record. Such a text is
+                trained if its turn is.
             trained: whether the template's own text is trained; None: only with ``trains_all``.
-            kept: whether truncation may not cut it.
+            kept: whether truncation must keep all of it; or the indexes of the parts to keep, where
+                each placeholder and each text between two placeholders is a part.
         """
         trained = self.trains_all if trained is None else trained
-        for is_slot, value in split_placeholders(text):
+        for index, (is_slot, value) in enumerate(split_placeholders(text)):
+            keeps = kept if isinstance(kept, bool) else index in kept
             if is_slot and value in slots:
-                keeps = kept or (value == "system" and self.keeps_template_text)
                 turn = self.turns[turn_of_slot(slots[value])]
                 piece = Piece("", slots[value], bool(turn.train), self._section(keeps))
                 self.pieces.append(piece)
             elif literal := self.run_texts[value] if is_slot else value:
-                section = self._section(kept or self.keeps_template_text)
+                section = self._section(keeps or self.keeps_template_text)
                 self.pieces.append(Piece(literal, LITERAL, trained, section))
 
     def _section(self, keeps: bool) -> Section:
         if self.in_completion:
             return Section.COMPLETION
         return Section.KEPT if keeps else Section.PROMPT
+
+
+def _text_of_system(text: str) -> list[int]:
+    """Return which parts of a user turn's text belong to the system prompt that it takes in.
+
+    These are the system prompt with the text next to it and, if it comes before the user's text,
+    everything before that.
+
+    >>> _text_of_system("[INST] {system}, {content}"), _text_of_system("{content}{bos}, {system}")
+    ([0, 1, 2], [2, 3])
+    """
+    parts = list(split_placeholders(text))
+    system, content = (parts.index((True, name)) for name in ("system", "content"))
+    if system < content:
+        return list(range(content))
+    neighbours = range(system - 1, min(system + 2, len(parts)))
+    return [i for i in neighbours if i == system or not parts[i][0]]
 
 
 def _text_around_content(body: str, run_texts: dict[str, str]) -> str:

@@ -22,7 +22,7 @@ PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 class Template:
     """A built-in template or a user's YAML template. The keys of a template file are these fields.
 
-    In a file, ``header``, ``body`` and ``after`` stand under the key ``assistant``.
+    In a file, ``header``, ``body`` and ``after`` are under the key ``assistant``.
     """
 
     name: str  # the file's name without its extension
@@ -30,7 +30,7 @@ class Template:
     text: str = ""  # the file's whole text
     description: str = ""
     source: str = ""  # where the format was published
-    bos: str = "auto"  # auto: if the tokenizer itself adds a BOS; always; never
+    bos: str = "auto"  # auto (a BOS if the tokenizer itself adds one), always or never
     tokens: tuple[str, ...] = ()  # each of them must be a single token of the tokenizer
     trim: tuple[str, ...] = ()  # the roles whose contents lose their outer white space
     system: str | None = None  # a system turn; None: the template has no system turn
@@ -38,8 +38,8 @@ class Template:
     default_system_with_input: str | None = None  # the same if the first user turn has an input
     user: str = ""
     user_with_input: str | None = None  # None: the input follows the content on a new line
-    user_with_system: str | None = None  # a user turn that takes in the system prompt
-    system_in: str = "first-user"  # or last-user: which user turn takes in the system prompt
+    user_with_system: str | None = None  # a user turn that includes the system prompt
+    system_in: str = "first-user"  # or last-user: the user turn that includes it
     header: str = ""  # before an answer: the end of what inference feeds; not trained
     body: str = ""  # the answer and its terminator: trained
     after: str = ""  # after the terminator; not trained
@@ -62,7 +62,7 @@ def split_placeholders(text: str, where: str = "template") -> Iterator[tuple[boo
 
     Args:
         text: a template's text.
-        where: what to call the text in an error.
+        where: the text's name in error messages.
 
     Raises:
         TemplateError: a brace is neither doubled nor part of a placeholder.

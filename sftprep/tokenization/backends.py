@@ -1,6 +1,6 @@
-"""The two libraries that encode, with one interface.
+"""The two libraries that encode texts, with one interface.
 
-In     a ``tokenizer.json`` as it is to be used, and a list of texts.
+In     the ``tokenizer.json`` to encode with, and a list of texts.
 Out    ``Ragged``: int32 ids, one row per text.
 Never  adds a special token, truncates or pads.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from sftprep.data.ragged import Ids, Offsets, Ragged, lengths_to_offsets
 
 BATCH_FROM = 1000
-"""From this number of texts on, gigatoken encodes them as one batch."""
+"""gigatoken encodes this many texts or more as one batch."""
 ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -99,7 +99,10 @@ class GigatokenBackend:
 
 @contextmanager
 def signals_deferred() -> Iterator[None]:
-    """Run signal handlers after the block: one that raises while Rust calls Python would panic."""
+    """Delay signal handlers until this context ends.
+
+    A handler that raises an exception while Rust calls Python would make Rust panic.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # Python runs signal handlers in the main thread only
         return

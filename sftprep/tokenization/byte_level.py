@@ -1,7 +1,7 @@
 """The alphabet of byte-level BPE: each byte is written as one printable character.
 
-GPT-2 laid it down: printable Latin-1 characters stand for themselves, and the other bytes follow in
-order from U+0100 on. So a space is ``Ġ`` and a newline is ``Ċ``.
+GPT-2 introduced it: printable Latin-1 characters stand for themselves, and the other bytes follow
+in order from U+0100 on. So a space is ``Ġ`` and a newline is ``Ċ``.
 """
 
 
@@ -18,8 +18,8 @@ BYTE_OF = _alphabet()
 def bytes_of_characters(string: str) -> bytes:
     """Return the bytes of a byte-level token.
 
-    A string with any character outside the alphabet, such as an added token, is not written byte by
-    byte: it stands for its own UTF-8 bytes.
+    A string that has a character outside the alphabet, such as an added token, is not in this
+    alphabet: it stands for its own UTF-8 bytes.
 
     >>> bytes_of_characters("ĠcafÃ©").decode()
     ' café'

@@ -1,11 +1,11 @@
-"""Resolve a tokenizer and its content encoding: from the disk cache if an earlier run stored them.
+"""Resolve a tokenizer and its content encoding, from the disk cache if an earlier run stored them.
 
 In     the arguments of ``load_tokenizer`` and ``prove_content_encoding``.
 Out    their results. Computing them takes seconds, since transformers is imported; recalling them
        takes hundredths of a second.
-Keeps  the result the same with and without the cache: the key of an entry holds the SHA-256 of
+Keeps  the results the same with and without the cache: the key of an entry holds the SHA-256 of
        every file that transformers may read, the options, and the versions of all libraries that
-       take part.
+       are involved.
 Never  stores a tokenizer from a hub, unless its revision is a commit: a branch may move.
 """
 
@@ -27,10 +27,10 @@ from sftprep.tokenization.proof import ContentEncoding, Variant, prove_content_e
 from sftprep.tokenization.tokenizer import Tokenizer
 
 TOKENIZER_FILES = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
-"""The files of a folder that can belong to a tokenizer: no weights and no code."""
+"""Matches the files of a folder that can belong to a tokenizer: no weights and no code."""
 LIBRARIES = ("sftprep", "transformers", "tokenizers")
 ENTRY_VERSION = 9
-"""The version of the entries' form. Raise it when the fields of an entry or their form change."""
+"""The version of the format of entries. Raise it when an entry's fields or their format change."""
 
 
 def resolve_tokenizer(
@@ -80,9 +80,9 @@ def resolve_content_encoding(
 
     Args:
         tokenizer: the resolved tokenizer.
-        allowed: control tokens that text may become.
+        allowed: control tokens that the text of a record may become.
         backend: ``auto``, ``gigatoken`` or ``hf``.
-        prove: computes what is not in the cache.
+        prove: computes a content encoding that is not in the cache.
 
     Raises:
         TokenizerError: the tokenizer cannot be used, or not with this backend.
@@ -112,7 +112,7 @@ def _version(library: str) -> str:
 
 
 def _fingerprint(source: str, revision: str | None) -> dict[str, str] | str | None:
-    """Return what identifies a tokenizer's files; None if nothing does, as for a hub's branch."""
+    """Return what identifies a tokenizer's files; None for a branch on a hub."""
     path = Path(source)
     if path.is_file():
         return {"": sha256_of_path(path)}

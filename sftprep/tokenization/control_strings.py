@@ -1,10 +1,10 @@
 """Count the records whose content spells a control token.
 
 In     the contents of a block's records.
-Out    which records hold the text of which control tokens.
+Out    how many records hold the text of any control token, and how many hold that of each.
 Never  changes a text. Content is encoded without control tokens, so such a string stays plain text.
-       But the author of a record that holds ``<|im_end|>`` may have meant the token: the user
-       should know.
+       But the author of a record that holds ``<|im_end|>`` may have meant the token, so the user
+       is told.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ import numpy as np
 
 START = 4
 """The number of leading bytes by which strings are looked up. There may be a thousand strings, and
-many texts are full of ``<``, so a single byte would not do."""
+many texts are full of ``<``, so a single byte would match too often."""
 
 
 class ControlStrings:

@@ -4,12 +4,12 @@ In     a kind, the key (everything the result depends on, as plain data), and th
        bytes by name.
 Out    the same parts for the same key in a later run; None if no intact entry exists.
 Keeps  each part as it was written: its SHA-256 is checked when it is read. An entry appears
-       complete or not at all, so runs side by side do not disturb each other.
+       complete or not at all, so concurrent runs do not disturb each other.
 Never  fails: if the folder cannot be written or the disk is full, the next run computes the result
-       again. Never decides bytes of the output: a run gives the same with and without the cache.
+       again. Never changes the output: a run writes the same bytes with and without it.
 
-The folder is ``$SFTPREP_CACHE`` (empty: no cache), else ``sftprep`` in ``$XDG_CACHE_HOME`` or
-``~/.cache``. It may be deleted at any time.
+The folder is ``$SFTPREP_CACHE``, or else ``sftprep`` in ``$XDG_CACHE_HOME`` or ``~/.cache``. There
+is no cache if ``$SFTPREP_CACHE`` is empty. The folder may be deleted at any time.
 """
 
 import contextlib
@@ -29,12 +29,12 @@ INDEX = "index.json"
 
 
 def cache_folder() -> Path | None:
-    """Return the folder of all entries; None if the user wants no cache or has no home."""
+    """Return the folder of all entries; None if the user wants no cache or has no home folder."""
     chosen = os.environ.get("SFTPREP_CACHE")
     if chosen is not None:
         return Path(chosen) if chosen else None
     base = os.environ.get("XDG_CACHE_HOME")
-    with contextlib.suppress(RuntimeError):  # Path.home: the user has no home
+    with contextlib.suppress(RuntimeError):  # from Path.home: the user has no home folder
         return (Path(base) if base else Path.home() / ".cache") / "sftprep"
     return None
 
@@ -76,7 +76,7 @@ def store(kind: str, key: Key, parts: Parts) -> None:
 
 
 def _index(key: Key, sums: Mapping[str, str]) -> dict[str, Any]:
-    """Return an entry's index; its digest shows damage to the index itself."""
+    """Return an entry's index. Its digest reveals damage to the index itself."""
     digest = _sha256(orjson.dumps([key, sums], option=orjson.OPT_SORT_KEYS))
     return {"sha256": dict(sums), "digest": digest}
 

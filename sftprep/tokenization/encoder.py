@@ -1,8 +1,8 @@
-"""Encode the texts of a block: two backends, one result.
+"""Encode the texts of a block with one of two backends, which give the same ids.
 
 In     the texts of a block, and which of them continue another text.
 Out    ``Ragged``: int32 ids, one row per text.
-Keeps  exactly the ids of HF tokenizers for the resolved tokenizer without its control tokens, as
+Keeps  the ids that HF tokenizers gives for the resolved tokenizer without its control tokens, as
        ``proof`` has established. A text with a character for which the two backends use different
        Unicode tables goes to HF.
 Never  adds a special token, truncates, pads, or turns a text into a control token.
@@ -28,7 +28,7 @@ from sftprep.tokenization.unicode_differences import divergent_table
 CACHE_BYTES = 192 << 20
 """How much a process may grow before gigatoken's cache of words is dropped."""
 SETTLING_BLOCKS = 6
-"""How many blocks a process takes to allocate what the rest of the pipeline and the writer need."""
+"""How many blocks it takes until the other stages and the writer have allocated their memory."""
 
 
 class Encoder:
@@ -36,10 +36,10 @@ class Encoder:
 
     Args:
         tokenizer: the resolved tokenizer.
-        allowed: control tokens that text may become.
+        allowed: control tokens that the text of a record may become.
         backend: ``auto``, ``gigatoken`` or ``hf``.
-        encoding: what ``prove_content_encoding`` returned for these three; if None, it is called
-            now.
+        encoding: what ``prove_content_encoding`` returned for these three arguments; None to
+            call it now.
         cache_bytes: how much the process may grow before gigatoken's cache of words is dropped.
         resident: returns the bytes of memory that the process holds.
         give_back: returns freed memory to the system.
@@ -77,7 +77,7 @@ class Encoder:
         return _VariantEncoder(variant, normalizes=self._encoding.normalizes)
 
     def warm_up(self) -> None:
-        """Do now what the backend does at its first batch: load libraries, build tables."""
+        """Load the libraries and tables that the backend would otherwise load later."""
         self.encode([""] * BATCH_FROM)
 
     def limit_memory(self) -> None:
@@ -140,7 +140,7 @@ class Encoder:
         return np.flatnonzero(self._is_forbidden[ids])
 
     def count_tokens(self, text: str) -> int:
-        """Return the number of tokens of a text that continues no other."""
+        """Return the number of tokens of a text that does not continue another."""
         return len(self._starting.encode([text]).values)
 
     def adds_space_after(self, token: AddedToken) -> bool:
@@ -151,7 +151,7 @@ class Encoder:
 
 
 class _VariantEncoder:
-    """Encodes with one variant of the tokenizer: with gigatoken where it is safe, else with HF."""
+    """Encodes with one variant of the tokenizer: with gigatoken if that is safe, else with HF."""
 
     def __init__(self, variant: Variant, *, normalizes: bool) -> None:
         self._json = variant.json
@@ -163,7 +163,7 @@ class _VariantEncoder:
         return HfBackend(self._json)
 
     def drop_cache(self) -> None:
-        """Build gigatoken's tokenizer again: its cache of words is empty then, its ids the same."""
+        """Build gigatoken's tokenizer again, which empties its cache of words and changes no id."""
         if self._fast is not None:
             self._fast = None  # frees the old tokenizer before the new one is built
             self._fast = GigatokenBackend(self._json)
@@ -183,7 +183,7 @@ class _VariantEncoder:
     def _divergent(self, texts: Sequence[str]) -> list[int]:
         """Return the indices of the texts that hold a character the two backends treat differently.
 
-        All texts are looked at together first, since most blocks hold no such character.
+        All texts are searched together first, since most blocks hold no such character.
         """
         is_ascii = list(map(str.isascii, texts))
         if all(is_ascii):
@@ -208,7 +208,7 @@ def _longest_gap(ids: Sequence[int], size: int) -> tuple[int, int]:
 
 
 def _interleave(first: Ragged, second: Ragged, is_second: Mask) -> Ragged:
-    """Merge the rows of two arrays: row i is the next of ``second`` where ``is_second[i]``."""
+    """Merge the rows of two arrays: if ``is_second[i]``, row i is the next row of ``second``."""
     order = np.empty(len(is_second), np.intp)
     order[~is_second] = np.arange(len(first.lengths))
     order[is_second] = len(first.lengths) + np.arange(len(second.lengths))

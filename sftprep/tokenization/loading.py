@@ -7,7 +7,8 @@ Keeps  the tokenizer that ``transformers.AutoTokenizer`` yields, whatever the fi
 Never  runs code from the tokenizer's folder, and never adds a token that was not asked for.
 Raises TokenizerError: the tokenizer cannot be loaded or cannot be used.
 
-This is the only module that imports transformers, and only when it is needed: that takes seconds.
+This is the only module that imports transformers. The import takes seconds, so it is done only when
+a tokenizer is loaded.
 """
 
 import json
@@ -38,7 +39,8 @@ def load_tokenizer(
             again.
 
     Raises:
-        TokenizerError: the tokenizer cannot be loaded, has no fast version, or has an id twice.
+        TokenizerError: the tokenizer cannot be loaded, has no fast version, or has two tokens with
+            the same id.
     """
     hf = _load_hf(source, revision)
     before = set(hf.get_vocab())
@@ -76,12 +78,13 @@ def _load_hf(source: str, revision: str | None) -> Any:
     path = Path(source)
     if path.is_dir() and not any(path.iterdir()):
         raise TokenizerError(
-            f"{source}: the folder is empty. Name a folder with a tokenizer.json in --tokenizer."
+            f"{source}: the folder is empty. Pass --tokenizer a folder that holds a tokenizer.json."
         )
     # A hub id is NAME or OWNER/NAME. Anything else is a path, and the network is not used for it.
     if not path.exists() and (source.startswith((".", "/", "~")) or source.count("/") > 1):
         raise TokenizerError(f"{source}: no such file or folder. Check --tokenizer.")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # else it advises to install torch
+    # Otherwise, transformers advises installing torch.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     import transformers
 
     try:
@@ -107,7 +110,7 @@ def _load_hf(source: str, revision: str | None) -> Any:
 
 
 def split_role(token: str) -> tuple[str | None, str]:
-    """Return role and token of ``ROLE=TOKEN``; the role is None if there is none.
+    """Return the role and the token of ``ROLE=TOKEN``; the role is None if only a token is given.
 
     >>> split_role("pad=<|pad|>"), split_role("<|user|>"), split_role("<a=b>")
     (('pad', '<|pad|>'), (None, '<|user|>'), (None, '<a=b>'))
@@ -166,7 +169,7 @@ def _adds_bos(hf: Any) -> bool:
     try:
         whole = hf("a", add_special_tokens=True)["input_ids"]
         text = hf("a", add_special_tokens=False)["input_ids"]
-    except Exception:  # the vocabulary has neither this letter nor a token for unknown text
+    except Exception:  # the vocabulary has neither the letter a nor a token for unknown text
         return False
     if not whole or whole[:1] == text[:1] or whole[0] not in hf.added_tokens_decoder:
         return False

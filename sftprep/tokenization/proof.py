@@ -1,16 +1,16 @@
 """Find out how content can be encoded safely with a tokenizer, and prove it.
 
-In     a loaded tokenizer, the control tokens that content may become, the backend asked for.
-Out    ``ContentEncoding``: plain data, stored between runs and sent to worker processes. Finding it
-       takes a few times as long as loading the tokenizer; using it takes no time.
-Keeps  exactly the ids of HF tokenizers for the resolved tokenizer without its control tokens. The
-       fast backend, gigatoken, is used for the kinds of tokenizers that ``gigatoken_support`` lists
-       if it also encodes a small corpus as HF does.
+In     a loaded tokenizer, the control tokens that content may become, and the requested backend.
+Out    ``ContentEncoding``: plain data, stored between runs and sent to worker processes. Computing
+       it takes a few times as long as loading the tokenizer; using it costs no time.
+Keeps  the ids that HF tokenizers gives for the resolved tokenizer without its control tokens. The
+       fast backend, gigatoken, is used only if ``gigatoken_support`` lists this kind of tokenizer,
+       and if gigatoken encodes a small corpus as HF does.
 Raises TokenizerError: the tokenizer turns plain text into a control token, or ``gigatoken`` was
-       asked for and cannot encode exactly with this tokenizer.
+       requested and cannot encode exactly with this tokenizer.
 
 SentencePiece-style tokenizers put a space in front of a text. A text that *continues* another text
-must not get one: it is encoded with a variant of the tokenizer that has this switched off.
+must not get one, so it is encoded with a variant of the tokenizer that adds no space.
 """
 
 import json
@@ -56,15 +56,15 @@ class Variant:
 
     json: str
     is_fast: bool
-    why_not_fast: str = ""  # why gigatoken is not used, unless ``hf`` was asked for
+    why_not_fast: str = ""  # why gigatoken is not used; "" if it is, or if ``hf`` was requested
 
 
 @dataclass(frozen=True)
 class ContentEncoding:
     """How content is encoded with a tokenizer."""
 
-    starting: Variant  # for a text that continues no other
-    continuing: Variant | None  # for a text that continues another; None if it is the same
+    starting: Variant  # for a text that does not continue another
+    continuing: Variant | None  # for a text that does; None to use ``starting``
     prefix: str  # where the tokenizer puts a space in front of text: see ``prefix_kind``
     normalizes: bool
     breaks: KnownBreaks
@@ -78,7 +78,7 @@ class ContentEncoding:
 
     @property
     def why_not_fast(self) -> str:
-        """Why gigatoken is not used; "" if it is, or if ``hf`` was asked for."""
+        """Why gigatoken is not used; "" if it is, or if ``hf`` was requested."""
         return self.starting.why_not_fast
 
 
@@ -89,7 +89,7 @@ def prove_content_encoding(
 
     Args:
         tokenizer: the resolved tokenizer.
-        allowed: control tokens that text may become.
+        allowed: control tokens that the text of a record may become.
         backend: ``auto``, ``gigatoken`` or ``hf``.
 
     Raises:
@@ -148,7 +148,7 @@ def _why_not_fast(tokenizer_json: str, state: State, reference: HfBackend) -> st
 
 
 def _check_ids_of_kept(tokenizer: Tokenizer, allowed: frozenset[str], reference: HfBackend) -> None:
-    """Check that the added tokens that are kept still have their ids."""
+    """Check that the added tokens that were not removed still have their ids."""
     kept = [t for t in tokenizer.added if t.content in allowed or not t.content.strip()]
     encoded = reference.encode([t.content for t in kept])
     for index, token in enumerate(kept):
@@ -194,7 +194,7 @@ def prefix_kind(state: State) -> str:
 
 
 def _without_prefix(state: State) -> State:
-    """Switch off, in place, that the tokenizer puts a space in front of text."""
+    """Change a tokenizer in place so that it puts no space in front of text."""
     normalizers = normalizer_steps(state)
     kept = [step for step in normalizers if step["type"] != "Prepend"]
     if len(kept) < len(normalizers):

@@ -1,7 +1,7 @@
-"""A loaded tokenizer as plain data: everything that the other stages need to know of it.
+"""A loaded tokenizer as plain data: everything that the other stages need to know about it.
 
-A *control token* is every added token that is not plain white space, whether it is flagged special
-or not: DeepSeek's ``<｜User｜>`` is not flagged. Only templates place the ids of control tokens.
+Every added token that is not just white space is a *control token*, even if it is not flagged
+special, like DeepSeek's ``<｜User｜>``. Only templates place the ids of control tokens.
 """
 
 import hashlib
@@ -24,11 +24,11 @@ class Tokenizer:
 
     name: str
     json: str
-    added: tuple[AddedToken, ...]  # by id
+    added: tuple[AddedToken, ...]  # in the order of their ids
     special: dict[str, str]  # role (bos, eos, pad, sep, unk) -> token
     adds_bos: bool  # whether the tokenizer puts a BOS in front of a text by itself
-    size: int  # one more than the largest id: the rows that the model's embedding must have
-    newly_added: tuple[str, ...]  # tokens that were not in the vocabulary before, by id
+    size: int  # one more than the largest id: how many rows the model's embedding must have
+    newly_added: tuple[str, ...]  # tokens new to the vocabulary, in the order of their ids
     model_max_length: int | None  # tokens; None if the tokenizer sets no limit
     chat_templates: dict[str, str]  # by name; "default" is the one without a name
     variables: dict[str, Any]  # the special tokens under the names that chat templates use
@@ -55,7 +55,7 @@ class Tokenizer:
         A tokenizer built from it can never encode content as a control token, because it has none.
 
         Args:
-            allowed: control tokens that content may become.
+            allowed: control tokens that the text of a record may become.
         """
         state = json.loads(self.json)
         allowed = set(allowed)
@@ -68,7 +68,7 @@ class Tokenizer:
         vocabulary = state["model"]["vocab"]
         if isinstance(vocabulary, dict):
             # HF gives an added token that is not in the model's vocabulary the next free id, which
-            # is a different id once other tokens are removed. A token in the vocabulary keeps its.
+            # is a different id once other tokens are removed. In the vocabulary, it keeps its id.
             for token in kept:
                 vocabulary.setdefault(token["content"], token["id"])
         return json.dumps(state, ensure_ascii=False, separators=(",", ":"))
@@ -79,5 +79,5 @@ class Tokenizer:
 
     @cached_property
     def sha256(self) -> str:
-        """The SHA-256 of the resolved ``tokenizer.json``, which decides the ids."""
+        """The SHA-256 of the resolved ``tokenizer.json``, which determines the ids."""
         return hashlib.sha256(self.json.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The parts of a ``tokenizer.json`` that can be written in several ways, in one form."""
+"""Read the parts of a ``tokenizer.json`` that can be written in several ways, and unify them."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def pre_tokenizer_steps(state: State) -> list[State]:
 
 
 def merges(state: State) -> list[tuple[str, str]]:
-    """Return the two sides of each merge of a BPE model; a file holds them as a string or a pair.
+    """Return the two sides of each merge of a BPE model; in the file, it is a string or a pair.
 
     >>> merges({"model": {"merges": ["a b", ["c", "d"]]}})
     [('a', 'b'), ('c', 'd')]

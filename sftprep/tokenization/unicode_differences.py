@@ -12,23 +12,23 @@ Tables  ``DIVERGENT`` holds the 4,803 code points that are new in Unicode 17, wh
         tokenizer that ignores classes of characters (SentencePiece with byte fallback).
         ``DIVERGENT_NFC`` holds the code points that only one library reorders, composes or
         decomposes for NFC: marks added since Unicode 10, and letters that start a pair which
-        composes since then. They matter for tokenizers with an NFC normalizer, the only Unicode
+        has composed since then. They matter for tokenizers with an NFC normalizer, the only Unicode
         normalizer that gigatoken supports for byte-level tokenizers.
 Method  ``tests/conformance/find_divergent.py`` tried all 1,112,064 code points in about forty
         contexts, with each of the eleven ways to split that gigatoken supports, on a vocabulary in
         which a different split always gives different ids. For NFC it tried each code point among
         marks of thirteen combining classes, and 42 million pairs. Run it after each upgrade of
         either library: it prints the code points that are missing here.
-Checks  For each of 46 tokenizers, gigatoken 0.10.0 and tokenizers 0.23.3 gave the same ids for all
+Checks  for each of 46 tokenizers, gigatoken 0.10.0 and tokenizers 0.23.3 gave the same ids for all
         of 100,000 to 200,000 random texts without these code points (all scripts, marks, emoji,
         white space, control characters). Two patterns of GPT-4 are not among the 46, because
         gigatoken reads them differently: ``\p{N}{1,3}+``, and ``\s*[\r\n]`` without ``\s++$``.
-Limits  The tables are about Unicode only. Other differences between the two libraries (those two
+Limits  the tables are about Unicode only. Other differences between the two libraries (those two
         patterns, ``single_word`` tokens, a pre-tokenizer that gigatoken reads only in part) depend
         on the tokenizer: see ``gigatoken_support``.
 
 Except for U+0295, a letter of the phonetic alphabet, all of these code points were assigned in
-Unicode 10 or later, so they are rare. Sending a text to HF without need only costs time.
+Unicode 10 or later, so they are rare. Encoding a text with HF needlessly only costs time.
 """
 
 from functools import cache

@@ -1,14 +1,14 @@
 """Check a finished dataset against its manifest: every file, every row, every count.
 
 In     the folder of a dataset; optionally the inputs that it was built from, and a template file.
-Out    a ``Report`` that lists every problem: the file, its row where there is one, what was found
-       and what was expected.
+Out    a ``Report`` that lists every problem: the file, the row if the problem is in a row, what was
+       found and what was expected.
 Keeps  memory bounded by a few thousand rows per worker. Rows are checked even in a file whose hash
-       is wrong: then the report also names the row.
+       is wrong, so that the report also names the row.
 Never  trusts the dataset: it opens nothing outside the folder, follows no symbolic link and
        unpickles nothing. A damaged or hostile dataset gives problems, never a crash.
 Raises NoInputError: there is no dataset, or an input does not exist. UsageError: the template file
-       cannot be read. StorageError: the operating system failed to read.
+       cannot be read. StorageError: a file of the dataset or an input cannot be read.
 """
 
 import hashlib
@@ -44,12 +44,13 @@ def verify(
     """Check a finished dataset.
 
     Args:
-        folder: the dataset's.
-        against: the inputs that the dataset should have been built from. They are rendered and
-            encoded again, and the rows compared, if nothing else is wrong.
+        folder: the folder of the dataset.
+        against: the inputs that the dataset should have been built from. If nothing else is wrong,
+            they are rendered and encoded again, and the rows are compared.
         template: a file that should be the template the dataset was built with.
-        workers: the number of threads, and with ``against`` of processes; all cores by default.
-        progress: is told how far the check is; by default nothing is.
+        workers: how many threads check shards, and how many processes rebuild rows; None for one
+            per core.
+        progress: receives reports on the progress of the check; None for no reports.
     """
     progress, workers = progress or Silent(), workers or usable_cores()
     report = Report(folder)
@@ -79,7 +80,7 @@ def verify(
 def against_inputs(against: Sequence[str] | None, more: Sequence[str] | None) -> list[str] | None:
     """Collect the inputs of ``--against A B C``.
 
-    The command line gives an option one value only, and takes the rest for arguments.
+    On the command line an option takes one value only, so ``B`` and ``C`` arrive as arguments.
 
     Args:
         against: the values of the option: ``A``.
@@ -90,7 +91,7 @@ def against_inputs(against: Sequence[str] | None, more: Sequence[str] | None) ->
     """
     if more and not against:
         raise UsageError(
-            f"{shown(more[0])}: only one dataset at a time. Put inputs after --against."
+            f"{shown(more[0])}: verify checks one dataset at a time. Put inputs after --against."
         )
     if more and against and len(against) > 1:
         raise UsageError("--against is given more than once. Put all inputs after one --against.")
@@ -181,10 +182,10 @@ def _check_shard(
     """Check one shard: its hash, its rows, and what the manifest says about it.
 
     Args:
-        files: the dataset's folder.
-        format_name: of the shard's file.
-        limits: what holds for every row.
-        shard: the shard's entry in the manifest.
+        files: the folder of the dataset.
+        format_name: the file format of the shard.
+        limits: what every row must satisfy.
+        shard: the entry of the shard in the manifest.
     """
     name: str = shard["name"]
     report, rows = Report(name), RowChecker(limits)

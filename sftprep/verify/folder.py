@@ -1,10 +1,10 @@
 """Open the files of a dataset without ever reading outside its folder.
 
-In     a folder that may come from anybody.
-Out    the names of all that it contains; its regular files, open for reading.
+In     a folder that anybody may have made, so it is not trusted.
+Out    the names of everything in it; its regular files, open for reading.
 Never  follows a symbolic link, blocks on a pipe, or opens a path only because the manifest names
        it: a file is opened only after it was found by listing the folder.
-Raises StorageError: the operating system failed to read.
+Raises StorageError: a folder or file cannot be read.
 """
 
 import os
@@ -24,7 +24,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class EntryKind(StrEnum):
-    """What an entry of a folder is, in the words of a message."""
+    """The kinds of entries in a folder, as messages name them."""
 
     FILE = "a file"
     FOLDER = "a folder"
@@ -43,7 +43,7 @@ class DatasetFolder:
     """The folder of a dataset, which is not trusted.
 
     Args:
-        path: where it is. A link in this path is followed, since the caller chose it.
+        path: the path of the folder. Links in it are followed, because the caller chose the path.
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,11 +53,11 @@ class DatasetFolder:
         """List what the folder and its subfolders contain.
 
         Args:
-            names: paths from the folder. Only subfolders that lead to one of these are listed;
-                any other subfolder is one entry.
+            names: paths relative to the folder. The contents of a subfolder are listed only if it
+                leads to one of these paths; any other subfolder is one entry.
 
         Returns:
-            Path from the folder -> kind of the entry, sorted by path.
+            Path relative to the folder -> kind of the entry, sorted by path.
         """
         parents = {str(parent) for name in names for parent in Path(name).parents}
         found: dict[str, EntryKind] = {}
@@ -126,11 +126,11 @@ def check_digest(
     """Add a problem if a file is not the one that the manifest describes.
 
     Args:
-        report: gets the problem.
-        name: the file.
-        found: what the file is.
-        sha256: what the manifest says.
-        size: the same, in bytes; None where the manifest does not say it.
+        report: the problem is added to it.
+        name: the name of the file.
+        found: the digest of the file.
+        sha256: the SHA-256 in the manifest.
+        size: the size in the manifest, in bytes; None if the manifest has no size for this file.
     """
     if size is not None and found.bytes != size:
         report.add(name, f"has {found.bytes:,} bytes; the manifest says {size:,}")

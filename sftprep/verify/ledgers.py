@@ -1,7 +1,7 @@
 """Check the ledgers of a dataset: the lists of records that gave no row.
 
-In     ``rejects.jsonl`` and ``dropped.jsonl``; the counts of the manifest; for a rebuilt dataset,
-       the ledgers that the same inputs give now.
+In     ``rejects.jsonl`` and ``dropped.jsonl``; the counts of the manifest; if the dataset is
+       rebuilt, also the ledgers that the same inputs give now.
 Out    problems: lines that are not entries, counts that differ, the first entry that differs.
 Keeps  one line in memory at a time. Entries are compared by their record and the code of their
        reason only: the messages in a ledger may change from version to version.
@@ -41,10 +41,10 @@ def check_ledgers(
     """Check the ledgers of a dataset against its manifest: hashes, entries and counts.
 
     Args:
-        folder: the dataset's.
-        manifest: the dataset's.
+        folder: the folder of the dataset.
+        manifest: the manifest of the dataset.
         present: the files that exist; other ledgers are skipped.
-        report: gets the problems.
+        report: the problems are added to it.
     """
     for name in sorted(LEDGERS.keys() & manifest.ledgers.keys() & present):
         expected = manifest.ledgers[name]
@@ -90,13 +90,13 @@ def compare_ledger(
     """Compare a ledger with the one that the inputs give now, up to the first difference.
 
     Args:
-        folder: the dataset's.
-        name: of the ledger.
+        folder: the folder of the dataset.
+        name: the name of the ledger.
         rebuilt: the ledger that the inputs give now; the file may not exist.
-        report: gets the problem.
+        report: the problem is added to it.
         listed: True if the dataset has this ledger.
-        complete: True if all inputs were rebuilt. If not, entries that the rebuilt ledger
-            lacks at its end are ignored.
+        complete: True if all inputs were processed again. If not, the rebuilt ledger ends early,
+            and the entries after its end are not compared.
     """
     with ExitStack() as stack:
         old: Iterable[bytes] = stack.enter_context(folder.open(name)) if listed else ()

@@ -1,10 +1,10 @@
-"""Check a manifest by itself, before any other file of the dataset is looked at.
+"""Check a manifest by itself, before any other file of the dataset is opened.
 
-In     a ``Manifest`` as loaded: its top-level keys exist, and nothing else is known about it.
-Out    problems: values of another type than ``prepare`` writes; counts that do not add up; names
-       and hashes that do not follow from the rest of the manifest.
-Never  fails on any manifest, however hostile. ``content_problems`` may only be called once
-       ``structure_problems`` found none.
+In     a ``Manifest`` as loaded. Its top-level keys exist; nothing else about it is certain.
+Out    problems: values whose type is wrong; counts that do not add up; names and hashes that
+       contradict the rest of the manifest.
+Never  raises on any manifest, however hostile. ``content_problems`` may be called only if
+       ``structure_problems`` found no problem.
 """
 
 import hashlib
@@ -111,20 +111,21 @@ MANIFEST_STRUCTURE = {
     "libraries": ObjectOf(STRING),
     "fingerprint": SHA256,
 }
-"""The values that the checks rely on: a dict has at least these keys, a list any number of entries.
+"""The structure that the checks rely on.
 
-The other options of the recipe are checked by ``stored_recipe``, as those of any recipe are.
+A dict must have at least these keys; a list may have any number of entries. ``stored_recipe``
+checks the recipe's other options.
 """
 
 
 def structure_problems(manifest: Manifest) -> list[Problem]:
-    """Find values that are missing or have another type than they must have."""
+    """Find values that are missing or have the wrong type."""
     found = _structure_errors("", asdict(manifest), MANIFEST_STRUCTURE)
     return [Problem(MANIFEST, None, text) for text in found]
 
 
 def content_problems(manifest: Manifest) -> list[Problem]:
-    """Find counts, names, ids and hashes that do not follow from the rest of the manifest."""
+    """Find counts, names, ids and hashes that contradict the rest of the manifest."""
     found = [
         *_count_errors(manifest),
         *_name_errors(manifest),
@@ -142,8 +143,8 @@ def stored_recipe(manifest: Manifest) -> Recipe:
     """Return the options that a dataset was built with.
 
     Two options are not taken from the manifest. The backend is ``hf``, so that rebuilding checks
-    the fast backend against the reference. Decompression has no limit: the inputs did not exceed
-    theirs when the dataset was built.
+    the fast backend against the reference. Decompression has no limit: the inputs were within their
+    limit when the dataset was built.
 
     Raises:
         UsageError: the manifest holds a value that ``prepare`` would refuse.

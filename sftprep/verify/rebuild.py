@@ -1,10 +1,12 @@
 """Rebuild the rows of a dataset from its inputs and compare them, record by record.
 
-In     a dataset that has no problems by itself, and the inputs that it should have been built from.
-Out    problems: an input that is another one; the first row that differs, with the record that
-       gives it; the first difference between the lists of lost records; counts that differ.
-Keeps  to the dataset: its recipe, its template and its tokenizer are used, not those of the user.
-       Texts are encoded by HF tokenizers, whichever backend encoded them when it was built.
+In     a dataset in which no other problem was found, and the inputs that it should have been built
+       from.
+Out    problems: an input that differs from the one of the build; the first row that differs, with
+       the record that gives it; the first difference between the lists of lost records; counts that
+       differ.
+Keeps  to what the dataset itself holds: its recipe, its template and its tokenizer are used. HF
+       tokenizers encodes the texts, whichever backend encoded them when the dataset was built.
        Memory is bounded by the blocks in flight and one chunk of a shard.
 Raises everything that reading the inputs can raise; InternalError: a worker died.
 """
@@ -55,11 +57,11 @@ def rebuild_and_compare(
     """Rebuild the rows of a dataset and compare them with those that are stored.
 
     Args:
-        folder: the dataset's, whose files are all as the manifest says.
-        manifest: the dataset's.
+        folder: the folder of the dataset; its files all match the manifest.
+        manifest: the manifest of the dataset.
         inputs: files, globs, folders, or ``-``, as for ``prepare``.
-        workers: the most processes to use.
-        progress: is told how far the comparison is; it was told of the shards already.
+        workers: how many processes to use at most.
+        progress: receives reports on the comparison, in addition to those on the shards before.
     """
     report = Report(str(folder.path))
     sources = find_sources(inputs)
@@ -90,7 +92,7 @@ def rebuild_and_compare(
 
 
 class _Comparison:
-    """Reads all inputs once, and beside them the dataset."""
+    """Reads all inputs once, and the rows of the dataset in step with them."""
 
     def __init__(
         self,
@@ -101,7 +103,7 @@ class _Comparison:
     ) -> None:
         self._folder = folder
         self._manifest = manifest
-        # The ledgers and counts of the dataset name each input as it was called at the build.
+        # The ledgers and counts of the dataset use the names that the inputs had at the build.
         self._sources = [
             Source(source.path, entry["name"])
             for source, entry in zip(sources, manifest.inputs, strict=True)
@@ -142,7 +144,7 @@ class _Comparison:
                 )
 
     def _remembered(self, blocks: Iterator[Block]) -> Iterator[Block]:
-        """Pass blocks on, and keep each until its result comes: it knows its records' places."""
+        """Yield the blocks; keep each until its result arrives, to find the place of a record."""
         for block in blocks:
             self._in_flight.append(block)
             yield block
@@ -164,8 +166,8 @@ class _Comparison:
     def _finish_input(self, source: int, blocks: Iterator[Block], reader: BlockReader) -> None:
         """Read the rest of an input whose rows differ, and check its hash.
 
-        The hash of a stream is not known earlier, and another input is the likeliest reason for
-        other rows.
+        The hash of a stream is known only at its end, and a wrong input is the most likely reason
+        for a row that differs.
         """
         for block in blocks:
             if block.source > source:
@@ -174,7 +176,7 @@ class _Comparison:
         _check_input(self._manifest, source, self._sources[source], sha256, self._report)
 
     def _check_end(self, stored: StoredRows, reader: BlockReader, accounting: Accounting) -> None:
-        """Check what is only known after all inputs were read."""
+        """Check what is known only after all inputs were read."""
         for index, (source, facts) in enumerate(zip(self._sources, reader.digests, strict=True)):
             _check_input(self._manifest, index, source, facts.sha256, self._report)
         rest = stored.rest()
@@ -202,11 +204,11 @@ class _Comparison:
 
 
 def _stored_settings(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings]:
-    """Return what the dataset was built with, all of it as stored in the dataset.
+    """Return the recipe and the settings of the build, from what the dataset holds.
 
     Raises:
-        TokenizerError: the stored tokenizer cannot be loaded, or is another one when loaded with
-            the installed libraries.
+        TokenizerError: the stored tokenizer cannot be loaded, or the installed libraries load it
+            differently than those of the build.
         UsageError: the stored recipe or template cannot be used.
     """
     recipe = stored_recipe(manifest)
@@ -233,8 +235,8 @@ def _stored_template(recipe: Recipe, manifest: Manifest) -> Template | ChatTempl
         value = yaml.safe_load(source)
     except Exception:  # PyYAML may raise anything; then the text is not a YAML template
         value = None
-    # The name alone does not tell: a YAML file may be called tokenizer.yaml. No chat template is a
-    # YAML mapping with these keys.
+    # The name alone does not decide: a YAML file tokenizer.yaml gives a template called tokenizer.
+    # No chat template is a YAML mapping with these keys.
     is_yaml = isinstance(value, dict) and {"user", "assistant"} <= value.keys()
     if is_yaml or not is_chat_template(name):
         return parse_template(value, name=name, where="template.source", data=source.encode())
@@ -297,7 +299,7 @@ def _sha256(path: str) -> str:
 
 
 def _note_versions(manifest: Manifest, progress: Progress) -> None:
-    """Tell the user which libraries have other versions now: they may be why rows differ."""
+    """Tell the user which library versions changed since the build, because rows may differ."""
     then, now = manifest.libraries, library_versions()
     others = [
         f"{name} {then.get(name, 'unknown')} (now {version})"
@@ -309,7 +311,7 @@ def _note_versions(manifest: Manifest, progress: Progress) -> None:
 
 
 def _as_json(value: Any) -> str:
-    """Return a value as JSON that is safe to print, cut to 200 characters."""
+    """Return a value as JSON that is safe to print, shortened to 200 characters."""
     text = orjson.dumps(value).decode()
     return ascii_safe(text if len(text) <= 200 else text[:199] + "…")
 

@@ -1,6 +1,6 @@
 """The result of a check: a list of problems, and how it is printed.
 
-In     problems: the file, its row where there is one, what was found and what was expected.
+In     problems: the file, the row if the problem is in a row, what was found and what was expected.
 Out    a one-line summary, one JSON object, or a ``DataError`` that lists the problems.
 Never  lets a file's name or content act on the terminal: control characters are printed as escapes.
 """
@@ -14,7 +14,7 @@ from sftprep.errors import DataError
 from sftprep.text import ascii_safe, number
 
 MAX_LISTED = 20
-"""How many problems an error lists. It also says how many there are; JSON output has them all."""
+"""How many problems an error lists. It also gives the total; JSON output lists all problems."""
 
 
 class Problem(NamedTuple):
@@ -24,9 +24,9 @@ class Problem(NamedTuple):
     'train-00000-of-00001.parquet: row 3: holds no token'
     """
 
-    file: str  # path from the dataset's folder
-    row: int | None  # number in the file, from 0; None where the problem is not in one row
-    problem: str  # without a full stop at its end
+    file: str  # path relative to the dataset's folder
+    row: int | None  # number in the file, from 0; None if the problem is not in one row
+    problem: str  # without a full stop at the end
 
     def __str__(self) -> str:
         place = self.file if self.row is None else f"{self.file}: row {self.row}"
@@ -35,7 +35,7 @@ class Problem(NamedTuple):
 
 @dataclass
 class Report:
-    """What a check found, and how much it looked at."""
+    """What a check found, and how much it read."""
 
     dataset: str
     problems: list[Problem] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Report:
     tokens: int = 0
     shards: int = 0
     files: int = 0
-    compared_inputs: int | None = None  # inputs that were rebuilt and compared; None: not done
+    compared_inputs: int | None = None  # inputs that were rebuilt and compared; None if none were
     remark: str = ""  # a sentence about the check itself, printed after the problems
 
     @property
@@ -73,7 +73,7 @@ class Report:
         return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
 
     def summary(self) -> str:
-        """Return one line on a dataset that has no problems."""
+        """Return one line about a dataset that has no problems."""
         rebuilt = ""
         if self.compared_inputs is not None:
             inputs = number(self.compared_inputs, "input")
@@ -85,7 +85,7 @@ class Report:
         )
 
     def check(self) -> None:
-        """Do nothing if the dataset has no problems.
+        """Raise an error if the dataset has problems.
 
         Raises:
             DataError: the dataset has problems; the text lists the first ``MAX_LISTED``.

@@ -1,10 +1,10 @@
 """Check what must be true of every row of a shard, whatever the hashes in the manifest say.
 
-In     the ``Chunk``s of one shard, in order; the longest allowed row, the size of the vocabulary,
-       the ignore index.
+In     the ``Chunk``s of one shard, in order; the maximum length of a row, the size of the
+       vocabulary, and the ignore index.
 Out    the number of rows, tokens and trained tokens; for each broken rule, the first row that
        breaks it, what was found there, and how many other rows break it.
-Keeps  to numpy: no Python object is made for a token, or for a row that breaks no rule.
+Keeps  the work in numpy: no Python object is made for a token, or for a row that breaks no rule.
 """
 
 from collections.abc import Callable
@@ -107,8 +107,8 @@ class RowChecker:
         """Check the labels of rows that have one label per id.
 
         Args:
-            ids: of these rows.
-            labels: of these rows, with the same lengths.
+            ids: the ids of these rows.
+            labels: the labels of these rows, with the same lengths.
             rows: the number of each row in the chunk.
         """
         ignore_index = self.limits.ignore_index
@@ -140,9 +140,9 @@ class RowChecker:
         """Note the rows that break a rule.
 
         Args:
-            rule: its name.
+            rule: the name of the rule.
             wrong: bool[rows], True for a row that breaks the rule.
-            describe: gives the words for the row at an index of ``wrong``.
+            describe: says what is wrong with a row, given its index in ``wrong``.
             rows: the number of each row in the chunk; None if it is the index.
         """
         count = int(np.count_nonzero(wrong))
@@ -166,10 +166,11 @@ class RowChecker:
         """Note the rows with tokens that break a rule.
 
         Args:
-            rule: its name.
+            rule: the name of the rule.
             offsets: where the rows begin and end in ``wrong``.
             wrong: bool[tokens], True for a token that breaks the rule.
-            describe: gives the words for a token: its number in its row, its index in ``wrong``.
+            describe: says what is wrong with a token, given its number in its row and its index in
+                ``wrong``.
             rows: the number of each row in the chunk; None if it is the index.
         """
         if not wrong.any():
@@ -186,7 +187,7 @@ class RowChecker:
 
 def _uneven(chunk: Chunk, row: int) -> str:
     found = [f"{column.lengths[row]:,} {name}" for name, column in zip(COLUMNS, chunk, strict=True)]
-    return f"holds {', '.join(found)}; expected as many of each"
+    return f"holds {', '.join(found)}; expected the same number of each"
 
 
 def _and_more(count: int) -> str:

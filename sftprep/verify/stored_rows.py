@@ -3,7 +3,7 @@
 In     the shards of a dataset, read chunk by chunk; ``Batch``es in input order, each with the
        number of the shard that it belongs to.
 Out    the first token that differs, if there is one.
-Keeps  to numpy, and one chunk in memory.
+Keeps  the work in numpy, and only one chunk in memory.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class RowDifference(NamedTuple):
 
     file: str  # the shard
     row: int  # number of the stored row in the shard, from 0
-    batch_row: int | None  # number of the rebuilt row in its batch; None where there is none
+    batch_row: int | None  # number of the rebuilt row in its batch; None if there is none
     problem: str
 
 
@@ -37,16 +37,16 @@ class _OpenChunk(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Number of the row after its last."""
+        """The number of the row that follows its last row."""
         return self.first + len(self.chunk.labels.lengths)
 
 
 class StoredRows:
-    """Reads the rows of all shards once, in order, beside the rebuilt rows.
+    """Reads the rows of all shards once, in order, in step with the rebuilt rows.
 
     Args:
-        folder: the dataset's, whose shards have as many rows as the manifest says.
-        manifest: the dataset's.
+        folder: the folder of the dataset; its shards have as many rows as the manifest says.
+        manifest: the manifest of the dataset.
     """
 
     def __init__(self, folder: DatasetFolder, manifest: Manifest) -> None:
@@ -54,9 +54,9 @@ class StoredRows:
         self._format = manifest.recipe["format"]
         self._ignore_index = manifest.recipe["ignore_index"]
         self._shards = iter(manifest.shards)
-        self._shard = -1  # the current shard, as the batches number them
-        self._name = ""  # its file
-        self._size = 0  # the number of its rows
+        self._shard = -1  # the number of the current shard, from 0, as the caller counts shards
+        self._name = ""  # the name of its file
+        self._size = 0  # how many rows it has
         self._row = 0  # the number of its next row
         self._chunks: Iterator[_OpenChunk] = iter(())
         self._open: _OpenChunk | None = None
@@ -64,7 +64,7 @@ class StoredRows:
     def compare(self, shard: int, batch: Batch) -> RowDifference | None:
         """Compare the next stored rows with a batch.
 
-        After a difference this must not be called again.
+        Do not call this again after it returned a difference.
 
         Args:
             shard: the shard that the batch belongs to.
@@ -72,7 +72,7 @@ class StoredRows:
         """
         if shard != self._shard:
             if self._row < self._size:
-                problem = "the shard should end before this row; a new shard starts here"
+                problem = "the shard should end before this row: a new shard should start here"
                 return self._difference(0, problem)
             following = next(self._shards, None)
             if following is None:
@@ -94,7 +94,7 @@ class StoredRows:
         return None
 
     def rest(self) -> RowDifference | None:
-        """Return the first stored row that is left after all batches, if there is one."""
+        """Return the first stored row that is left after all batches; None if none is."""
         if self._row == self._size:
             following = next(self._shards, None)
             if following is None:
@@ -114,7 +114,7 @@ class StoredRows:
             except ShardError as error:
                 raise DataError(
                     f"{name}: {error.problem}. It could be read a moment ago, so something else "
-                    "writes to the dataset. Run verify again when nothing does."
+                    "is writing to the dataset. Run verify again when nothing does."
                 ) from error
 
     def _next_chunk(self) -> _OpenChunk | None:
@@ -128,7 +128,7 @@ class StoredRows:
     def _compare(
         self, batch: Batch, done: int, chunk: Chunk, start: int, count: int
     ) -> RowDifference | None:
-        """Compare ``count`` rows: of the batch from row ``done``, of the chunk from ``start``."""
+        """Compare ``count`` rows: the batch's from ``done`` on, the chunk's from ``start`` on."""
         expected = Ragged(batch.input_ids, batch.offsets[done : done + count + 1])
         stored = Ragged(chunk.input_ids.values, chunk.input_ids.offsets[start : start + count + 1])
         uneven = expected.lengths != stored.lengths
@@ -155,7 +155,7 @@ class StoredRows:
 def _first_difference(
     expected: Ragged, labels: Ids, stored: Ragged, stored_labels: Ids, row: int
 ) -> str:
-    """Describe the first token at which two rows differ."""
+    """Describe the first token in which two rows differ."""
     here, there = int(expected.offsets[row]), int(stored.offsets[row])
     size, stored_size = int(expected.lengths[row]), int(stored.lengths[row])
     common = min(size, stored_size)

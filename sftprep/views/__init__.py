@@ -1,1 +1,1 @@
-"""Read-only views for a terminal: of a dataset, of what a run would write, of a template."""
+"""Read-only views for a terminal: a dataset, what a run would write, a template, the manual."""

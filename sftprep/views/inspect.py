@@ -2,10 +2,10 @@
 
 In     the folder of a dataset; the number of the first row, counted from 0 over all shards; how
        many rows.
-Out    text: a line about the dataset, and its rows.
-Keeps  reading small: the manifest says which shard holds a row, and no other shard is opened.
-Never  changes anything, or shows a token as trained whose label is neither its id nor the ignore
-       index.
+Out    text: a line about the dataset, and the rows.
+Keeps  reading to what is needed: the manifest says which shards hold the rows, and no others are
+       opened.
+Never  changes anything. Never shows a row in which a label is neither the id nor the ignore index.
 Raises UsageError: there is no such row. NoInputError: there is no dataset. DataError, StorageError:
        the dataset is damaged.
 """
@@ -29,10 +29,10 @@ def inspect_dataset(folder: str, *, row: int, rows: int, colour: bool) -> str:
     """Return rows of a dataset as text.
 
     Args:
-        folder: the dataset's.
+        folder: the folder of the dataset.
         row: the number of the first row.
-        rows: how many rows; fewer are shown where the dataset ends.
-        colour: whether to use colours or, for a terminal without them, plain marks.
+        rows: how many rows; fewer are shown if the dataset ends before that.
+        colour: True to mark text with colours; False to mark it with plain characters.
     """
     dataset = Dataset(Path(folder))
     found = list(dataset.rows(row, rows))
@@ -45,7 +45,7 @@ class Dataset:
     """A finished dataset, whose rows can be read by their number.
 
     Args:
-        folder: the dataset's.
+        folder: the folder of the dataset.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -71,7 +71,7 @@ class Dataset:
         )
 
     def rows(self, first: int, count: int) -> Iterator[Row]:
-        """Yield ``count`` rows from row ``first`` on, or fewer where the dataset ends."""
+        """Yield ``count`` rows from row ``first`` on, or fewer if the dataset ends before that."""
         if count < 1:
             raise UsageError(f"--rows is {count}; expected 1 or more.")
         if not 0 <= first < self.size:
@@ -128,7 +128,7 @@ class Dataset:
 
 
 def _unreadable(path: Path, error: OSError | ShardError) -> StorageError | DataError:
-    """Return the error for a file that the system cannot read, or that is no valid shard."""
+    """Return the error for a file that the system cannot read, or that is not a valid shard."""
     if isinstance(error, OSError):
         return StorageError(f"{path}: cannot be read: {error.strerror}. {CURE}")
     return DataError(f"{path}: {error}. {CURE}")

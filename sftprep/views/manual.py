@@ -1,10 +1,10 @@
 """The manual: the pages in ``sftprep/docs``, one Markdown file per topic, shipped with the package.
 
-In     a topic's name, or none for the list of topics.
+In     the name of a topic, or None for the list of topics.
 Out    the page for a terminal, or the list: one line per topic.
-Keeps  one source for everything: ``index.md`` says which topics there are and in which order; the
-       first line of each page, ``# Title: description``, says what the topic is about.
-Raises UsageError: no such topic.
+Keeps  one source for each fact: ``index.md`` lists the topics and gives their order; the first
+       line of each page, ``# Title: description``, says what the topic is about.
+Raises UsageError: the manual has no such topic.
 """
 
 import io
@@ -17,7 +17,7 @@ from sftprep.text import did_you_mean, shown
 
 FOLDER = Path(__file__).parent.parent / "docs"
 MOST_COLUMNS = 100
-"""Text in wider lines is hard to read, however wide the terminal is."""
+"""Lines are not made longer than this on a wider terminal, because they would be hard to read."""
 
 COMMENT = re.compile(r"^<!--.*?-->\n", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[([^\]]+)\]\(([a-z-]+)\.md\)")
@@ -34,8 +34,8 @@ def manual_page(topic: str | None, *, colour: bool) -> str:
 
     Args:
         topic: a name from ``topics()``; None for the list.
-        colour: whether the text goes to a terminal that shows colours: then the page is laid out
-            for its width. Otherwise the text is the Markdown of the page.
+        colour: True if the text goes to a terminal that shows colours; the page is then laid out
+            for the terminal's width. If False, the text is the Markdown of the page.
 
     Raises:
         UsageError: the manual has no such topic.

@@ -1,9 +1,10 @@
-"""Show what ``prepare`` would train on: the real stages on the first records, nothing written.
+"""Show the first rows that ``prepare`` would write: run the real stages, but write nothing.
 
 In     a ``Recipe``, whose output is ignored; how many rows to show.
-Out    text: the rows, and one line on the records that were read, with those that gave no row.
-Keeps  reading small, whatever the size of the input: records go through the stages one at a time,
-       until there are enough rows or ``MAX_LOST`` records gave none.
+Out    text: the rows, and one line that counts the records that were read and those that gave no
+       row.
+Keeps  the work small, whatever the size of the input: records go through the stages one at a time,
+       until there are enough rows or ``MAX_LOST`` records gave no row.
 Never  writes a file or starts a process.
 Raises what ``prepare`` raises before it reads the first record. NoInputError: there are no records.
        DataError: no record gave a row.
@@ -28,14 +29,15 @@ from sftprep.views.vocabulary import Vocabulary
 BLOCK_BYTES = 64 << 10
 """How much input is read at a time: less than in a run, since few records are needed."""
 MAX_LOST = 1000
-"""After this many records without a row, a preview ends."""
+"""A preview ends after this many records that gave no row."""
 
 REMARKS = {
     "truncated": "cut to --max-length",
+    "truncated_trained": "the cut removed trained tokens",
     "shortened": "lost its oldest exchanges, to fit --max-length",
     "unclean_boundaries": "prompt and completion do not meet at a token boundary",
 }
-"""Key of a block's counts -> what it says about a row of the block."""
+"""Key of ``BlockResult.counts`` -> the remark on a row that it counts."""
 
 
 def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
@@ -44,7 +46,7 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
     Args:
         recipe: the options.
         rows: how many rows.
-        colour: whether to use colours or, for a terminal without them, plain marks.
+        colour: True to mark text with colours; False to mark it with plain characters.
     """
     if rows < 1:
         raise UsageError(f"--rows is {rows}; expected 1 or more.")
@@ -68,13 +70,13 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
 def _describe(settings: Settings) -> str:
     return ascii_safe(
         f"template {settings.template.name}, tokenizer {settings.tokenizer.name}, at most "
-        f"{settings.max_length:,} tokens a row; nothing is written"
+        f"{settings.max_length:,} tokens per row; nothing is written"
     )
 
 
 @dataclass
 class _Outcome:
-    """What became of the first records."""
+    """The results of the first records."""
 
     sources: Sequence[Source]
     read: int = 0
@@ -94,7 +96,7 @@ class _Outcome:
 
     def account(self) -> str:
         """Return one line: records read, rows shown, and records without a row by reason."""
-        text = f"{number(self.read, 'record')} looked at, {len(self.rows):,} shown"
+        text = f"{number(self.read, 'record')} read, {number(len(self.rows), 'row')} shown"
         for outcome, is_rejected in (("rejected", True), ("dropped", False)):
             places: dict[str, list[str]] = defaultdict(list)
             for lost in self.lost:
@@ -108,7 +110,7 @@ class _Outcome:
         return text
 
     def _rows(self, block: Block, result: BlockResult) -> list[Row]:
-        """Return the rows of a block with a single record; ``per_turn`` may give several."""
+        """Return the rows of a block that holds one record; ``per_turn`` may give several."""
         batch = result.batch
         if batch is None:
             return []
@@ -136,7 +138,7 @@ class _Outcome:
 
 
 def _single_records(block: Block) -> Iterator[Block]:
-    """Split a block into blocks of one record, so that each row is known by its record's place."""
+    """Divide a block into blocks of one record, so that the place of each row's record is known."""
     for index, data in enumerate(block.lines()):
         line, offset = block.place(index)
         elements = None

@@ -1,8 +1,8 @@
 """List the built-in templates, or show one: rendered, with the trained text marked.
 
-In     the name of a built-in template, or the path of a user's own.
-Out    text. Example conversations go through the real renderer. Signs such as ``‹eos›`` stand for
-       the tokenizer's own tokens, so no tokenizer is needed.
+In     the name of a built-in template, or the path of a user's own template file.
+Out    text. The real renderer renders example conversations. Signs such as ``‹eos›`` stand for the
+       tokenizer's own tokens, so no tokenizer is needed.
 Raises TemplateError: there is no such template, or the file is not a template.
 """
 
@@ -17,9 +17,9 @@ from sftprep.text import ascii_safe
 from sftprep.views.token_text import Unit, legend, paint
 
 SIGNS = {"bos": "‹bos›", "eos": "‹eos›", "separator": "‹separator›"}
-"""What stands for the texts that the tokenizer or the user gives."""
+"""Placeholder -> the sign that stands for the text that the tokenizer or the user gives."""
 BOS = {
-    "auto": "first, where the tokenizer itself adds one (not shown below)",
+    "auto": "first, if the tokenizer itself adds one (not shown below)",
     "always": "always first",
     "never": "none",
 }
@@ -53,15 +53,16 @@ def list_templates() -> str:
     found = [load_template(name) for name in builtin_names()]
     width = max(len(template.name) for template in found)
     lines = [f"{template.name:<{width}}  {template.description}" for template in found]
-    return "\n".join([*lines, "", "sftprep templates NAME shows one rendered; NAME may be a file."])
+    hint = "sftprep templates NAME shows one with an example; NAME may be a YAML file."
+    return "\n".join([*lines, "", hint])
 
 
 def describe_template(name: str, *, colour: bool) -> str:
     """Describe a template: what it is, what it needs, and an example conversation rendered.
 
     Args:
-        name: of a built-in template, or the path of a user's own.
-        colour: whether to use colours or, for a terminal without them, plain marks.
+        name: the name of a built-in template, or the path of a user's own.
+        colour: True to mark text with colours; False to mark it with plain characters.
     """
     template = load_template(name)
     parts = [
@@ -70,7 +71,7 @@ def describe_template(name: str, *, colour: bool) -> str:
     ]
     if template.user_with_input is not None:
         example = paint(_example(template, with_input=True), colour=colour, boundaries=False)
-        parts += ["where a record has an input:", example]
+        parts += ["if a record has an input:", example]
     return "\n\n".join(parts)
 
 
@@ -83,7 +84,7 @@ def _description(template: Template) -> str:
         "source": template.source,
         "needs": ", ".join(needs) or "no special token",
         "BOS": BOS[template.bos],
-        "separator": f"{SIGNS['separator']}: nothing, unless given" if "separator" in used else "",
+        "separator": f"{SIGNS['separator']}: empty, unless given" if "separator" in used else "",
     }
     width = max(len(key) for key, value in entries.items() if value)
     head = f"{template.name}: {template.description}" if template.description else template.name
@@ -92,7 +93,7 @@ def _description(template: Template) -> str:
 
 
 def _example(template: Template, *, with_input: bool) -> list[Unit]:
-    """Render an example conversation; return its text in units of one kind each."""
+    """Render an example conversation; return its text as units."""
     renderer = TemplateRenderer(
         template, bos=SIGNS["bos"], eos=SIGNS["eos"], separator=SIGNS["separator"]
     )
@@ -112,8 +113,8 @@ def _messages(template: Template, *, with_input: bool) -> tuple[Message, ...]:
     messages: tuple[Message, ...] = EXCHANGES_ZH if chinese else EXCHANGES
     if with_input:
         messages = WITH_INPUT_ZH if chinese else WITH_INPUT
-    elif not (template.tokens or template.header):  # nothing marks a turn: not made for chats
-        messages = messages[:2]
+    elif not (template.tokens or template.header):
+        messages = messages[:2]  # nothing marks the turns, so show only one exchange
     takes_system = template.system is not None or template.user_with_system is not None
     if takes_system and template.default_system is None:
         return (SYSTEM_ZH if chinese else SYSTEM, *messages)
@@ -121,7 +122,7 @@ def _messages(template: Template, *, with_input: bool) -> tuple[Message, ...]:
 
 
 def _split_at_tokens(text: str, trained: bool, tokens: Sequence[str]) -> list[Unit]:
-    """Split the text of a template at its tokens and at ``SIGNS``, which are shown as tokens."""
+    """Divide the text of a template at its tokens and at ``SIGNS``; show both as control tokens."""
     controls = sorted([*tokens, *SIGNS.values()], key=len, reverse=True)
     found = re.split(f"({'|'.join(map(re.escape, controls))})", text)
     return [Unit(part, trained, control=part in controls) for part in found]

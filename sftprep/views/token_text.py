@@ -3,12 +3,12 @@ r"""Show token ids as text for a terminal, with the trained tokens marked.
 In     rows: token ids, and which of them are trained; a ``Vocabulary``.
 Out    text with ANSI colours or with plain marks. ``legend`` explains them in one line.
 Keeps  every token and every boundary between tokens. A character that several tokens share is
-       shown whole, and bytes that never become a character as ``\xNN``.
+       shown whole, and bytes that are not part of any character are shown as ``\xNN``.
 Never  lets data act on the terminal: control characters are shown as escapes.
 
-In colour, trained tokens are green and all others dim; control tokens are in reverse video; of
-tokens that follow each other, every other one is underlined. Without colour, trained tokens are in
-brackets and a dot stands between tokens: ``<|user|>Hi· there⟦Hi·.<|end|>⟧``.
+In colour, trained tokens are green and all others dim; control tokens are in reverse video; every
+second token is underlined. Without colour, trained tokens are in brackets and a dot is between
+tokens: ``<|user|>Hi· there⟦Hi·.<|end|>⟧``.
 """
 
 import codecs
@@ -28,7 +28,7 @@ BOLD, DIM, UNDERLINED, REVERSE, GREEN = "1", "2", "4", "7", "32"
 
 
 class Unit(NamedTuple):
-    """A text that is shown as one: a token, or several tokens that share a character.
+    """A text that is shown as a whole: a token, or several tokens that share a character.
 
     The character 中 may be two tokens, one of two bytes and one of one byte. Neither can be shown
     alone, so both are one unit: ``Unit("中", trained=False)``. A control token is a unit of its
@@ -56,7 +56,7 @@ class Row:
 
 
 def show_row(row: Row, vocabulary: Vocabulary, *, colour: bool) -> str:
-    """Return a row as text: a heading, its control tokens, its remarks, and its tokens."""
+    """Return a row as text: a heading, a count of control tokens, the remarks, and the tokens."""
     heading = _styled(_heading(row), BOLD, colour=colour)
     details = [*_control_tokens(row, vocabulary), *row.remarks]
     lines = [f"  {ascii_safe(line)}" for line in details]
@@ -72,7 +72,7 @@ def legend(*, colour: bool, boundaries: bool = True) -> str:
         boundaries: as for ``paint``.
 
     >>> legend(colour=False)
-    '⟦trained⟧, the rest not; · between tokens, none inside a character; ↵ newline'
+    '⟦trained⟧, all else not trained; · between tokens, but not inside a character; ↵ newline'
     """
     if colour:
         trained, masked = _styled("trained", GREEN), _styled("not trained", DIM)
@@ -81,17 +81,17 @@ def legend(*, colour: bool, boundaries: bool = True) -> str:
         marked = [_styled(w, UNDERLINED) if w in words[1::2] else w for w in words]
         between = f"{''.join(marked)}, " if boundaries else ""
         return f"{trained}, {masked}, {', '.join(controls)}, {between}{NEWLINE} newline"
-    between = f"{BETWEEN} between tokens, none inside a character; " if boundaries else ""
-    return f"{OPEN}trained{CLOSE}, the rest not; {between}{NEWLINE} newline"
+    between = f"{BETWEEN} between tokens, but not inside a character; " if boundaries else ""
+    return f"{OPEN}trained{CLOSE}, all else not trained; {between}{NEWLINE} newline"
 
 
 def units(vocabulary: Vocabulary, ids: Iterable[int], trained: Iterable[bool]) -> list[Unit]:
     """Turn tokens into text; tokens that hold the bytes of one character become one unit.
 
     Args:
-        vocabulary: of the tokenizer.
-        ids: the tokens.
-        trained: whether each of them is trained.
+        vocabulary: the vocabulary of the tokenizer.
+        ids: the ids of the tokens.
+        trained: for each token, whether it is trained.
     """
     found: list[Unit] = []
     held, held_trained = b"", False  # bytes of tokens that end inside a character
@@ -121,9 +121,9 @@ def paint(shown: Sequence[Unit], *, colour: bool, boundaries: bool = True) -> st
 
     Args:
         shown: the units, in order.
-        colour: whether to use ANSI colours or plain marks.
-        boundaries: whether to mark where one unit ends and the next begins; False where the units
-            are not tokens.
+        colour: True to mark text with ANSI colours; False to mark it with plain characters.
+        boundaries: True to mark where one unit ends and the next begins; False if the units are not
+            tokens.
 
     >>> paint([Unit("Hi", False), Unit(" there", False), Unit("Oh", True)], colour=False)
     'Hi· there⟦Oh⟧'
@@ -145,8 +145,8 @@ def _coloured(shown: Sequence[Unit], boundaries: bool) -> str:
 
 
 def _marked(shown: Sequence[Unit], boundaries: bool) -> str:
-    # A mark after a newline belongs at the end of the line that the newline ends, so the line is
-    # broken only after that mark.
+    # If a unit ends with a newline, the mark after the unit is written at the end of the same line.
+    # Only then does a new line begin.
     text, line_break = "", ""
     for before, unit in zip([None, *shown], shown, strict=False):
         if before is not None and before.trained and not unit.trained:
@@ -168,7 +168,7 @@ def _marked(shown: Sequence[Unit], boundaries: bool) -> str:
 
 
 def _visible(text: str) -> str:
-    """Put a sign before each newline, and write all other control characters as escapes."""
+    """Put a visible sign before each newline, and write all other control characters as escapes."""
     return f"{NEWLINE}\n".join(map(ascii_safe, text.split("\n")))
 
 
@@ -181,7 +181,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _continues(data: bytes) -> bool:
-    """Return whether the first byte can only continue a character of UTF-8."""
+    """Return whether the first byte can only continue a UTF-8 character, not begin one."""
     return bool(data) and 0x80 <= data[0] < 0xC0
 
 
@@ -199,7 +199,7 @@ def _heading(row: Row) -> str:
 
 
 def _control_tokens(row: Row, vocabulary: Vocabulary) -> list[str]:
-    """Return a line that counts the control tokens of a row; none if there are none."""
+    """Return a line that counts the control tokens of a row, as a list; empty if there are none."""
     counts: Counter[int] = Counter()
     trained: Counter[int] = Counter()
     for token_id, is_trained in zip(row.ids, row.trained, strict=True):

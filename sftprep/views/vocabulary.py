@@ -2,15 +2,15 @@
 
 In     the text of a tokenizer.json.
 Out    for each id, its bytes, and whether it is a control token.
-Keeps  bytes: a token may hold part of a character, so no token is decoded by itself. A space that
-       the tokenizer adds in front of a text is shown, since the model sees it.
-Never  needs a tokenizer library: nothing is encoded here.
+Keeps  tokens as bytes, because a token may hold only part of a character. A space that the
+       tokenizer adds in front of a text is kept, because the model sees it.
+Never  needs a tokenizer library, because nothing is encoded here.
 Raises DataError: the text is not a tokenizer.json.
 
-The decoder in a tokenizer.json says how tokens are written, for two families. Byte-level tokenizers
-write each byte as one printable character. SentencePiece-style tokenizers write a space as ``▁``
-and a single byte as ``<0xNN>``. The tokens of all others, such as WordPiece's ``##ing``, are shown
-as they are written.
+The decoder in a tokenizer.json shows how its tokens are written. Two families are understood.
+Byte-level tokenizers write each byte as one printable character. SentencePiece-style tokenizers
+write a space as ``▁`` and a single byte as ``<0xNN>``. The tokens of all other tokenizers, such as
+WordPiece's ``##ing``, are shown as they are written.
 """
 
 import re
@@ -37,7 +37,7 @@ class Vocabulary:
 
     Args:
         tokenizer_json: the text of the file.
-        where: the name of the file, for errors.
+        where: the path of the file, for error messages.
     """
 
     def __init__(self, tokenizer_json: str | bytes, where: str = "tokenizer.json") -> None:
@@ -78,7 +78,7 @@ class Vocabulary:
 
 
 def _strings(vocab: Mapping[str, int] | Sequence[tuple[str, float]]) -> dict[int, str]:
-    """Map ids to tokens. A Unigram model has a list of (token, score), others map token to id."""
+    """Map ids to tokens. A Unigram model lists (token, score) pairs; others map tokens to ids."""
     if isinstance(vocab, Mapping):
         return {token_id: string for string, token_id in vocab.items()}
     return {token_id: entry[0] for token_id, entry in enumerate(vocab)}
@@ -96,7 +96,7 @@ def _steps(decoder: dict[str, Any] | None) -> Iterator[dict[str, Any]]:
 
 
 def _replacement(step: dict[str, Any]) -> tuple[str, str] | None:
-    """Return what a decoder's step replaces and by what; None if it replaces no fixed string."""
+    """Return the string that a decoder's step replaces, and the new one; None if it does not."""
     if step["type"] == "Metaspace":
         return step["replacement"], " "
     if step["type"] == "Replace" and "String" in step["pattern"]:

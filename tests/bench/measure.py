@@ -54,7 +54,7 @@ class Case:
     env: Mapping[str, str] = field(default_factory=dict)
     size: int = 0  # bytes of JSONL that the commands read
     fresh: tuple[Path, ...] = ()  # folders that must be empty at the start
-    output: Path | None = None  # the one of them that holds the result
+    output: Path | None = None  # the folder of ``fresh`` that holds the result
     report: Callable[[bytes], Report] | None = None
 
 

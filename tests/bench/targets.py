@@ -41,7 +41,7 @@ class Target:
         ratio: computes the ratio of the two, from the median or the best of their runs.
         limit: the smallest allowed ratio, or the largest.
         at_least: whether the limit is the smallest allowed ratio.
-        startup: whether the peer's start-up is left out; judged only if that is long.
+        startup: whether the peer's start-up is left out; then judged only if the start-up is long.
     """
 
     name: str
@@ -78,7 +78,7 @@ def speed(ours: Measured, theirs: Measured, pick: Pick) -> float:
 
 
 def speed_at_work(ours: Measured, theirs: Measured, pick: Pick) -> float:
-    """Compare bytes per second, without the start-up of the other one."""
+    """Compare bytes per second, without the start-up of the peer."""
     return rate(ours, pick) / rate(theirs, pick, "work")
 
 
@@ -88,7 +88,7 @@ def time(ours: Measured, theirs: Measured, pick: Pick) -> float:
 
 
 def same_texts(ours: Measured, theirs: Measured, pick: Pick) -> float:
-    """Compare records per second, where both have the same records."""
+    """Compare records per second of two cases with the same records."""
     return time(theirs, ours, pick)
 
 

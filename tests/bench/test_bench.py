@@ -80,7 +80,7 @@ def test_repeated_records_differ_by_their_numbers(tmp_path: Path) -> None:
 
 
 def test_the_shares_of_the_floor_are_all_lines_once(tmp_path: Path) -> None:
-    """Wherever a share begins and ends."""
+    """Each line is in exactly one share, wherever shares begin and end."""
     data = b"".join(b"%d\n" % 10**n for n in range(12))
     (tmp_path / "data").write_bytes(data)
     for shares in range(1, 40):

@@ -76,11 +76,11 @@ def test_summary(out: Path, two: Path, toy: Path) -> None:
     """A run summarizes what it read and wrote, and what the user should know."""
     expected = (
         f"{out}: 2 rows in 1 shard, 22 tokens, 27.3% of them trained\n"
-        "  read       2 records (prompt-completion), template plain, at most 2,048 tokens a row\n"
+        "  read       2 records (prompt-completion), template plain, at most 2,048 tokens per row\n"
         "  tokenizer  toy, vocabulary 258, nothing added\n"
         "  padding    the tokenizer has no pad token; rows are not padded\n"
-        "  control    1 record with a control token's text (<|im_end|> in 1), kept as text; if the "
-        "token is meant, pass --allow-control '<|im_end|>'\n"
+        "  control    1 record with a control token's text (<|im_end|> in 1), kept as text; if it "
+        "is meant as the token, pass --allow-control '<|im_end|>'\n"
     )
     assert Ran(0, expected, "") == run("prepare", two, "--output", out, "--tokenizer", toy)
 
@@ -113,17 +113,17 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
     )  # fmt: skip
     expected = (
         f"{out}: 3 rows in 1 shard, 27 tokens, 85.2% of them trained\n"
-        "  read       5 records (instruction), template plain, at most 20 tokens a row\n"
+        "  read       5 records (instruction), template plain, at most 20 tokens per row\n"
         "  dropped    1 cut_to_nothing; listed in dropped.jsonl\n"
         "  rejected   1 missing_field; kept in rejects.jsonl\n"
-        "  truncated  1 row by completion-end\n"
+        "  truncated  1 row by completion-end; 1 of them lost part of an answer\n"
         "  tokenizer  1 token added (<x>): call model.resize_token_embeddings(259), and load "
         "tokenizer/ from the output\n"
         "  padding    the pad token is EOS (</s>): labels are already set, so use a collator that "
         "does not mask by pad id\n"
         "  fields     read as output: answer in 1, response in 1\n"
-        "  boundary   1 row with other ids than if prompt and completion were encoded as one text; "
-        "end prompts without a space, and start completions with it\n"
+        "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
+        "end prompts without a space, and start completions with one\n"
     )
     assert Ran(0, expected, "") == ran
     dropped = [json.loads(line) for line in (out / "dropped.jsonl").read_text().splitlines()]
@@ -345,7 +345,7 @@ def test_no_row(out: Path, toy: Path, two: Path) -> None:
     """A run that leaves no row publishes nothing."""
     ran = run("prepare", two, "--output", out, "--tokenizer", toy, "--max-length", 1)
     expected = (
-        "error: none of 2 records gave a row (2 too_long); nothing was published. Check "
+        "error: none of 2 records produced a row (2 too_long); nothing was published. Check "
         "--max-length and --truncation.\n"
     )
     assert Ran(65, "", expected) == ran
@@ -388,11 +388,11 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
         ),
         (
             ("--schema", "message"),
-            "--schema is 'message', which it does not allow. Did you mean 'messages'?",
+            "--schema is 'message', which is not allowed. Did you mean 'messages'?",
         ),
         (
             ("--format", "csv"),
-            f"--format is 'csv', which it does not allow. Choose one of {', '.join(FORMAT_NAMES)}.",
+            f"--format is 'csv', which is not allowed. Choose one of {', '.join(FORMAT_NAMES)}.",
         ),
         (
             ("--max-rejects", "3"),
@@ -413,7 +413,7 @@ def test_empty_input(out: Path, write: Write, content: str) -> None:
 def test_usage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], message: str
 ) -> None:
-    """An option's value that is not allowed is exit code 2, before anything is read."""
+    """A value that an option does not allow gives exit code 2, before anything is read."""
     monkeypatch.chdir(tmp_path)
     assert Ran(2, "", f"error: {message}\n") == run("prepare", *args)
     assert list(tmp_path.iterdir()) == []
@@ -432,8 +432,8 @@ def test_usage(
         ),
         (
             ("--template", "chatml", "--separator", "\n"),
-            "--separator has no place in template 'chatml'. Use --template plain, or a template of "
-            "your own with {separator}.",
+            "--separator cannot be used: template 'chatml' does not contain {separator}. Use "
+            "--template plain, or a template of your own that contains it.",
         ),
         (
             ("--allow-control", "<|x|>"),
@@ -443,20 +443,20 @@ def test_usage(
     ],
 )
 def test_usage_that_needs_the_tokenizer(out: Path, options: Any, message: str) -> None:
-    """What does not fit the tokenizer or the template is refused with the flag that helps."""
+    """Options that do not fit the tokenizer or template are refused; the error names a remedy."""
     assert Ran(2, "", f"error: {message}\n") == prepare(GOOD, out, *options)
     assert not out.exists()
 
 
 def test_unknown_option() -> None:
-    """An option that does not exist is exit code 2."""
+    """An option that does not exist gives exit code 2."""
     ran = run("prepare", "--outptu", "x")
     assert (ran.code, ran.out) == (2, "")
     assert "--outptu" in ran.err
 
 
 def test_output_exists(out: Path) -> None:
-    """An existing dataset that differs is exit code 73, unless it may be replaced."""
+    """An existing dataset that differs gives exit code 73, unless it may be replaced."""
     assert prepare(GOOD, out, "--quiet").code == 0
     before = tree(out)
     expected = (

@@ -3,7 +3,7 @@
 There are three kinds of tests. First, each model's own Jinja chat template renders a table of
 conversations in the way transformers does. The built-in template must give the same text, byte for
 byte, and the text before the last trained span must be what inference feeds. Second, literal texts,
-with the trained part between ⟦ and ⟧, check templates that no model publishes as well. Third, all
+with the trained part between ⟦ and ⟧, also check templates that no model publishes. Third, all
 built-in templates are checked for what must be true of any template.
 
 The models' chat templates are in the folder ``shared`` next to the repository; without it, those

@@ -89,6 +89,7 @@ def test_totals(tmp_path: Path) -> None:
         "tokens": 9,
         "trained_tokens": 3,
         "truncated": 0,
+        "truncated_trained": 0,
         "unclean_boundaries": 1,
         "records_with_control_strings": 1,
         "control_strings": {"<s>": 1},

@@ -47,7 +47,7 @@ def test_the_file_is_on_disk_before_it_has_its_name(
 
 
 def test_a_folder_is_removed_and_links_are_not_followed(tmp_path: Path) -> None:
-    """A folder goes with all it holds; of a link only the link goes."""
+    """A folder is removed with everything in it; of a link, only the link itself is removed."""
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("mine")
     (tmp_path / "folder" / "inner").mkdir(parents=True)
@@ -62,7 +62,7 @@ def test_a_folder_is_removed_and_links_are_not_followed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("call", [remove, sync])
 def test_an_error_names_the_path(tmp_path: Path, call: Callable[[Path], None]) -> None:
-    """What is not there is an error with its name."""
+    """An error about a path that does not exist has its name."""
     with pytest.raises(FileNotFoundError) as caught:
         call(tmp_path / "nothing")
     assert str(caught.value.filename) == str(tmp_path / "nothing")

@@ -51,7 +51,7 @@ IDENTITY: dict[str, Any] = {
     ],
 )
 def test_difference(changed: dict[str, Any], expected: str) -> None:
-    """The first difference is named with both values, where they say something."""
+    """The first difference is named, with both values if they mean something to a reader."""
     assert expected == difference(IDENTITY, IDENTITY | changed)
     assert (expected == "") == (difference(IDENTITY | changed, IDENTITY) == "")
 

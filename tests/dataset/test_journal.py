@@ -120,13 +120,13 @@ class Run:
 
 
 def whole(folder: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Run undisturbed; give the shards and all files."""
+    """Run without an interruption; return the shards and all files."""
     shards = Run(folder).go(blocks())
     return shards, tree(folder)
 
 
 def refusal(run: Callable[[], object]) -> str:
-    """Give the message of the error."""
+    """Return the message of the error."""
     with pytest.raises(OutputError) as caught:
         run()
     assert caught.value.exit_code == 73
@@ -318,7 +318,7 @@ def test_torn_journal(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", [b"{\n", b"\x00\n", b"\n"])
 def test_nonsense_in_the_journal(tmp_path: Path, line: bytes) -> None:
-    """Lines after one that is no JSON are not trusted."""
+    """Lines after one that is not JSON are not trusted."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), 2)
     path = tmp_path / "cut" / "journal.jsonl"
@@ -474,7 +474,7 @@ def test_changed_input(tmp_path: Path, change: dict[int, str], expected: str) ->
 def test_input_changed_after_the_finished_shards(
     tmp_path: Path, later: list[tuple[int, int, str]]
 ) -> None:
-    """The input after the finished shards may change: the result is that of a run on the new."""
+    """The input after the finished shards may change: the result is that of a run on all of it."""
     changed = blocks([*PARTS[:5], *later])
     shards = Run(tmp_path / "whole").go(changed)
     Run(tmp_path / "cut").go(blocks(), 2)
@@ -488,7 +488,7 @@ def test_input_that_ends_early(tmp_path: Path, count: int, left: str) -> None:
     Run(tmp_path).go(blocks(), 2)
     second = Run(tmp_path, resume=True)
     assert refusal(lambda: second.go(blocks()[:count])) == (
-        f"the input is enough for {left}, and the interrupted run finished 3. The input has "
+        f"the input makes only {left}, but the interrupted run finished 3. The input has "
         "changed: restore it, or run without --resume to start over."
     )
 

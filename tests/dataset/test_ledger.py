@@ -1,4 +1,4 @@
-"""A ledger on disk is what is known of it, and is never written over another file."""
+"""What is known of a ledger is true of its file, and a ledger never overwrites another file."""
 
 import hashlib
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_resumed_without_a_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["file", "link", "dangling"])
 def test_never_over_a_file(tmp_path: Path, kind: str) -> None:
-    """A ledger is a new file: what has its name already is not written to, nor a link's target."""
+    """A ledger is a new file: neither a file of its name nor the target of a link is written to."""
     path = tmp_path / "a.jsonl"
     (tmp_path / "mine").write_text("mine")
     if kind == "file":

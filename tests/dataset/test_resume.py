@@ -69,7 +69,7 @@ class World(NamedTuple):
         return [json.loads(line) for line in lines]
 
     def recipe(self, **changed: Any) -> Recipe:
-        """Give the recipe of the run, with changes."""
+        """Return the recipe of the run, with changes."""
         inputs = tuple(str(self.folder / name) for name in ("a.jsonl", "b.jsonl"))
         fixed: dict[str, Any] = {"inputs": inputs, "output": str(self.out), "workers": 1}
         return Recipe(**fixed | {"tokenizer": str(self.folder / "toy")} | OPTIONS | changed)
@@ -117,7 +117,7 @@ class Ran(NamedTuple):
 
 
 def arguments(world: World, *more: object) -> list[str]:
-    """Give the command line of the run."""
+    """Return the command line of the run."""
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in OPTIONS.items()]
     inputs = [str(world.folder / name) for name in ("a.jsonl", "b.jsonl")]
     fixed = ["--output", str(world.out), "--tokenizer", str(world.folder / "toy")]
@@ -161,7 +161,7 @@ def interrupt(
 
 
 def fails(world: World, kind: type[BaseException], **changed: Any) -> str:
-    """Run, and give the message of the failure."""
+    """Run, and return the message of the failure."""
     with pytest.raises(kind) as caught:
         prepare(world.recipe(**changed))
     assert not world.out.exists()

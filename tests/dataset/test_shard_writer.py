@@ -1,4 +1,4 @@
-"""Shards are written beside the other work: in order, in bounded memory, and never over a file."""
+"""Shards are written while other work goes on: in order, in bounded memory, never over a file."""
 
 import hashlib
 import threading
@@ -26,7 +26,7 @@ def format_with(write: Any) -> Any:
 
 
 def written(writer: ShardWriter, path: Path, *batches: Batch | None) -> Any:
-    """Write a shard; give the future of its info, or None."""
+    """Write a shard; return the future of its info, or None."""
     shard = writer.new_shard(path)
     for batch in batches:
         shard.add(batch)

@@ -44,7 +44,7 @@ def dataset(folder: Path, content: str) -> Path:
 
 
 def checked(path: Path) -> OutputFolder:
-    """Give an output folder that was checked."""
+    """Return an output folder that was checked."""
     output = OutputFolder(str(path))
     output.check()
     return output

@@ -5,12 +5,12 @@ A fenced block is run by its language:
     bash     a script that must succeed; what it prints is not compared
     text     if its first line begins with ``$ ``: commands, each followed by all that it prints.
              A line ``...`` stands for any lines. A command must succeed, unless it prints a line
-             that begins with ``error: ``: then it must fail. (Its exit code is not looked at
-             where the command itself prints ``$?``.) Other text blocks are pictures
-    python   a script that must succeed. It prints what stands in the comments of the lines that
-             begin with ``print(``, one line each
+             that begins with ``error: ``: then it must fail. (Its exit code is not checked if
+             the command itself prints ``$?``.) Other text blocks are only illustrations
+    python   a script that must succeed. It must print the comments of the lines that begin with
+             ``print(``, one line each
     yaml, json, jinja    with ``<!-- file: NAME -->`` before it: the content of that file, which
-             later blocks may use. Without: a picture, which must at least be valid
+             later blocks may use. Without that comment: an illustration, which must be valid
 
 ``<!-- not run: REASON -->`` before a block says why it is not run. ``<!-- command: run -->`` and
 ``<!-- command: test -->`` mark the blocks that ``.ci/run`` runs in a fresh environment. Here, only
@@ -36,7 +36,7 @@ DOTS = re.compile(r"^\.\.\.\n", re.MULTILINE)
 ELSEWHERE = ("not run: ", "command: test")
 SECONDS = 300
 MAIN = 'import sys; from sftprep.cli.app import main; sys.argv[0] = "sftprep"; main()'
-"""What the script does that an installer makes for the command."""
+"""The script that an installer creates for the command."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Block:
     """A fenced block."""
 
     language: str
-    note: str  # the comment on the line before it; "" where there is none
+    note: str  # the comment on the line before it; "" if there is none
     body: str
     start: int  # where the body begins in the page
     line: int  # of the page, counted from 1
@@ -71,7 +71,7 @@ class Difference:
     where: str  # page:line
     problem: str
     span: tuple[int, int] | None = None  # the text of the page that is wrong
-    found: str = ""  # and what would be right there
+    found: str = ""  # the text that would be right in its place
 
 
 def blocks(page: str) -> Iterator[Block]:
@@ -83,19 +83,19 @@ def blocks(page: str) -> Iterator[Block]:
 
 
 def commands(block: Block) -> Iterator[Command]:
-    """Yield the commands of a session; a command goes on where its line ends with a backslash."""
+    """Yield the commands of a session; a line that ends with a backslash continues on the next."""
     for match in re.finditer(r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block.body, re.MULTILINE):
         yield Command(match[1], match[2], block.start + match.start(2))
 
 
 def matches(expected: str, found: str) -> bool:
-    """Tell whether a text is as expected, where a line ``...`` stands for any lines."""
+    """Tell whether a text is as expected; in it, a line ``...`` stands for any lines."""
     parts = DOTS.split(expected)
     return re.fullmatch("(?:.*\n)*".join(map(re.escape, parts)), found) is not None
 
 
 class Reader:
-    """Somebody who tries what a page says.
+    """Tries what a page says, as a reader would.
 
     Args:
         folder: where everything is run. It gets a link to the sample data, and a ``.venv``
@@ -122,10 +122,10 @@ class Reader:
             "HF_HOME": str(folder / "hf"),
             "LC_ALL": "C.UTF-8",
         }
-        self._environment.pop("COLUMNS", None)  # help is 80 columns wide where there is no terminal
+        self._environment.pop("COLUMNS", None)  # help is 80 columns wide without a terminal
 
     def differences(self, name: str, page: str) -> Iterator[Difference]:
-        """Run all examples of a page, and yield what is not as the page says."""
+        """Run all examples of a page, and yield each that does not do what the page says."""
         for block in blocks(page):
             where = f"{name}:{block.line}"
             if block.note.startswith(ELSEWHERE):
@@ -189,8 +189,8 @@ class Reader:
 def corrected(page: str, differences: list[Difference]) -> str:
     """Return the page with what the commands really print.
 
-    A difference that is not one of printed text, or where the page leaves out lines with ``...``,
-    stays as it is.
+    A difference in anything but printed text is not corrected, nor is text in which the page leaves
+    out lines with ``...``.
     """
     for difference in sorted(differences, key=lambda d: d.span or (0, 0), reverse=True):
         start, end = difference.span or (0, 0)

@@ -115,7 +115,7 @@ class Run:
 
 @contextmanager
 def reaped(run: Run) -> Iterator[Run]:
-    """Kill a run that is still there when the test ends, in whatever way."""
+    """Kill a run that still exists when the test ends, however the test ends."""
     try:
         yield run
     finally:

@@ -39,7 +39,7 @@ def python(case: Case) -> list[str]:
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_environment(case: Case, name: str) -> None:
-    """Neither language and time zone, hash seed nor numbers of threads change a byte."""
+    """Language, time zone, hash seed and numbers of threads change no byte."""
     case.workers = 2
     assert_same(case, python(case), ENVIRONMENTS[name], case.folder)
 

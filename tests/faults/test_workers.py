@@ -17,8 +17,8 @@ from faults.processes import Ran, Run, reaped, workers_of
 
 pytestmark = pytest.mark.faults
 DEATH_NOTE = re.compile(
-    r"(in\.jsonl: the worker process for lines [\d,]+ to [\d,]+ died twice"
-    r"|a worker process died twice before it was given a block): it was killed by signal 9"
+    r"(in\.jsonl: two worker processes died on lines [\d,]+ to [\d,]+"
+    r"|two worker processes died before they were given a block); the second was killed by signal 9"
 )
 
 

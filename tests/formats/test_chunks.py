@@ -1,4 +1,4 @@
-"""The error of a file that is no shard."""
+"""The error about a file that is not a shard."""
 
 from sftprep.formats.chunks import ShardError
 

@@ -35,7 +35,10 @@ def test_a_row_is_a_line(tmp_path: Path) -> None:
         (GOOD.replace(b"-100", b"1.5"), "labels is a list of 1 item; expected a list of integers"),
         (GOOD.replace(b"-100", b"true"), "labels is a list of 1 item; expected a list of integers"),
         (GOOD.replace(b"[-100]", b"null"), "labels is null; expected a list of integers"),
-        (GOOD.replace(b"-100", b"2147483648"), "labels holds a number beyond 32 bits"),
+        (
+            GOOD.replace(b"-100", b"2147483648"),
+            "labels holds an integer that does not fit in 32 bits",
+        ),
     ],
 )
 def test_a_bad_line_is_refused(line: bytes, message: str) -> None:

@@ -73,7 +73,7 @@ def test_same_rows_give_the_same_bytes(tmp_path: Path, name: str) -> None:
 
 @each_format
 def test_damage_is_a_shard_error(tmp_path: Path, name: str) -> None:
-    """Of a file that is cut off, or is something else, only a ``ShardError`` comes."""
+    """A file that is cut off, or is something else, raises only a ``ShardError``."""
     path = tmp_path / "shard"
     save(path, name, many_rows(100))
     data = path.read_bytes()
@@ -111,7 +111,7 @@ def test_rows_need_as_many_labels_as_ids(tmp_path: Path) -> None:
     )
     with pytest.raises(ShardError) as caught:
         read_shard(path, "jsonl")
-    assert str(caught.value) == "row 1: has another number of labels than of input_ids"
+    assert str(caught.value) == "row 1: has different numbers of input_ids and labels"
 
 
 def test_shard_name() -> None:

@@ -179,7 +179,7 @@ def test_utf8tests() -> None:
 
 
 def test_kuhn() -> None:
-    """Of Markus Kuhn's stress test, exactly the lines that are not UTF-8 are refused."""
+    """In Markus Kuhn's stress test, exactly the lines that are not UTF-8 are refused."""
     path = CORPORA / "nlohmann_json_test_data" / "markus_kuhn" / "UTF-8-test.txt"
     refused = 0
     for text in path.read_bytes().split(b"\n"):

@@ -50,13 +50,13 @@ def test_several_compressed_streams(write: Write, ending: str) -> None:
 @pytest.mark.parametrize("ending", COMPRESS)
 @pytest.mark.parametrize("cut", [1, 5, 12, 0.5, 0.9])
 def test_truncated(write: Write, ending: str, cut: float) -> None:
-    """Compressed data that is cut off is an error, even after whole records."""
+    """Compressed data that is incomplete is an error, even after whole records."""
     whole = COMPRESS[ending](LINES)
     data = whole[:-cut] if isinstance(cut, int) else whole[: int(len(whole) * cut)]
     path = write("a.jsonl", data)
     with pytest.raises(DataError) as caught:
         read(path)
-    assert str(caught.value).startswith(f"{path}: the compressed data is damaged or cut off (")
+    assert str(caught.value).startswith(f"{path}: the compressed data is damaged or incomplete (")
     assert str(caught.value).endswith(f"), at or before byte {len(data):,}. Fetch the file again.")
 
 
@@ -64,7 +64,7 @@ def test_truncated(write: Write, ending: str, cut: float) -> None:
 def test_trailing_garbage(write: Write, ending: str) -> None:
     """Other bytes after the compressed data are an error."""
     path = write("a.jsonl", COMPRESS[ending](LINES) + b"garbage!")
-    with pytest.raises(DataError, match="the compressed data is damaged or cut off"):
+    with pytest.raises(DataError, match="the compressed data is damaged or incomplete"):
         read(path)
 
 
@@ -74,7 +74,7 @@ def test_damaged(write: Write, ending: str) -> None:
     data = bytearray(COMPRESS[ending](LINES))
     data[len(data) // 2] ^= 0xFF
     path = write("a.jsonl", bytes(data))
-    with pytest.raises(DataError, match="the compressed data is damaged or cut off"):
+    with pytest.raises(DataError, match="the compressed data is damaged or incomplete"):
         read(path)
 
 
@@ -111,10 +111,10 @@ def test_bomb(write: Write) -> None:
         list(BlockReader(find_sources([str(path)]), 1 << 30, limits=limits))
     text = str(caught.value)
     size = path.stat().st_size
-    start = f"{path}: {size:,} compressed bytes became more than "
+    start = f"{path}: {size:,} compressed bytes expanded to more than "
     assert text.startswith(start)
     assert text.endswith(
-        ", over 200 times as many: perhaps a decompression bomb. "
+        ", over 200 times as many: this may be a decompression bomb. "
         "If the data is right, raise --max-expansion."
     )
     assert int(text[len(start) :].split(", over", maxsplit=1)[0].replace(",", "")) < 3 << 20

@@ -1,4 +1,4 @@
-"""Which files an input stands for, and files that are not what they were."""
+"""Which files an input stands for, and files that change after they were found."""
 
 import gzip
 import lzma

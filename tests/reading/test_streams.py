@@ -39,7 +39,7 @@ def test_peek_returns_fewer_bytes_only_at_the_end() -> None:
 
 
 def test_hashing_can_be_turned_off() -> None:
-    """Where another object hashes the bytes, they are only counted."""
+    """If another object hashes the bytes, they are only counted."""
     stream = StoredStream(io.BytesIO(b"abcd"))
     stream.is_hashing = False
     assert stream.read() == b"abcd"

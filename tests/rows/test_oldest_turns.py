@@ -59,7 +59,7 @@ def render(dialogue: Dialogue) -> Rendered:
 
 
 def one_token_per_turn(rendered: Sequence[Rendered]) -> Offsets:
-    """The lengths, where each turn is one token."""
+    """The lengths of conversations if each turn is one token."""
     return np.array([len(record.contents) for record in rendered], np.int64)
 
 

@@ -1,4 +1,4 @@
-"""What the schemas' chat forms share: order of messages, tool calls and their results, tools."""
+"""Chats of all schemas: order of messages, tool calls and their results, tools."""
 
 from typing import Any
 
@@ -97,7 +97,7 @@ def test_any_other_order_is_left_to_the_template(messages: list[Record]) -> None
 
 
 def test_places_do_not_count_an_added_system_message() -> None:
-    """A place in an error is the place in the record, also where ``--system`` adds a message."""
+    """A place in an error is the place in the record, also if ``--system`` adds a message."""
     with pytest.raises(RecordError) as caught:
         chat("messages", {"messages": [USER, assistant("")]}, system="s")
     assert caught.value.problem.startswith("messages[1] is empty")
@@ -126,7 +126,7 @@ def test_places_use_the_name_of_the_field_in_the_data() -> None:
     ],
 )
 def test_tools(tools: object, expected: list[Any] | None) -> None:
-    """Tools may be a list or JSON text of one, and bare functions are wrapped."""
+    """Tools may be a list, or a list as JSON text, and bare functions are wrapped."""
     record = {"messages": [USER, ANSWER], "tools": tools}
     assert chat("messages", record).tools == expected
 
@@ -134,11 +134,11 @@ def test_tools(tools: object, expected: list[Any] | None) -> None:
 @pytest.mark.parametrize(
     ("tools", "reason", "problem"),
     [
-        (0, "wrong_type", "tools is 0; expected a list of objects, or JSON text of one"),
+        (0, "wrong_type", "tools is 0; expected a list of objects, or such a list as JSON text"),
         (
             ["f"],
             "wrong_type",
-            "tools is a list of 1 item; expected a list of objects, or JSON text of one",
+            "tools is a list of 1 item; expected a list of objects, or such a list as JSON text",
         ),
         (
             '[{"name": "f", "name": "g"}]',

@@ -37,7 +37,7 @@ def test_a_missing_field_in_a_part_of_a_record() -> None:
 
 
 def test_an_empty_completion() -> None:
-    """White space is a completion, nothing is not."""
+    """White space counts as a completion, an empty string does not."""
     require_completion(" ", "completion")
     with pytest.raises(RecordError, match="completion is empty: there is nothing to train on"):
         require_completion("", "completion")

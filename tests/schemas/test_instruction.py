@@ -123,13 +123,13 @@ def test_the_output_may_have_a_common_name(name: str) -> None:
 
 
 def test_output_wins_over_its_synonyms() -> None:
-    """Where a record has several of the names, ``output`` is read."""
+    """If a record has several of the names, ``output`` is read."""
     record = {"instruction": "a", "target": "x", "answer": "y", "output": "b"}
     assert normalize("instruction", record).messages[-1].content == "b"
 
 
 def test_a_renamed_output_has_no_synonyms() -> None:
-    """Where ``--field`` names the output, no other name is read."""
+    """If ``--field`` names the output, no other name is read."""
     fields = Fields({"output": "solution"})
     assert output_field({"instruction": "a", "response": "b"}, fields) == ""
     assert output_field({"instruction": "a", "solution": "b"}, fields) == "solution"

@@ -118,7 +118,7 @@ def test_a_developer_message_is_a_system_prompt() -> None:
 
 @pytest.mark.parametrize("as_chat", [False, True])
 def test_no_messages_and_a_system_prompt(as_chat: bool) -> None:
-    """An empty list of messages is refused, also where ``--system`` would add one."""
+    """An empty list of messages is refused, even if ``--system`` would add one."""
     with pytest.raises(RecordError) as caught:
         (chat if as_chat else normalize)("messages", {"messages": []}, system="run")
     assert caught.value.reason == "bad_turn_order"

@@ -32,7 +32,7 @@ def test_an_answer_that_is_not_trained_gives_no_example() -> None:
 
 
 def test_a_conversation_without_a_trained_answer_is_returned_unchanged() -> None:
-    """Where no answer may be trained, the conversation itself is the only example."""
+    """If no answer may be trained, the conversation itself is the only example."""
     whole = conversation(("user", "a"), ("assistant", "b", "", False))
     assert per_turn(whole) == [whole]
 

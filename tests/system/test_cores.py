@@ -25,7 +25,7 @@ def cores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cores:
 def test_without_control_groups_affinity_decides(
     cores: Cores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the system does not know affinity, the number of cores; at least one."""
+    """If the system does not know affinity, the number of cores counts; it is at least one."""
     assert cores() == 8
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
@@ -35,7 +35,7 @@ def test_without_control_groups_affinity_decides(
 
 
 def test_this_machine_has_a_core() -> None:
-    """The files are those of the kernel by default."""
+    """By default, the files of the kernel are read."""
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
 
 
@@ -62,7 +62,7 @@ def test_the_quota_of_a_container_is_rounded_up(
 
 
 def test_the_least_quota_of_all_groups_above_counts(cores: Cores, write: Write) -> None:
-    """A group has no more than those that it is in."""
+    """A group has no more cores than any group above it."""
     write("own", "0::/user/build/job\n")
     write("groups/user/build/job/cpu.max", "max 100000\n")
     write("groups/user/build/cpu.max", "300000 100000\n")
@@ -90,7 +90,7 @@ def test_groups_of_version_1_have_quotas_too(
 def test_a_list_of_groups_that_cannot_be_read_is_ignored(
     cores: Cores, write: Write, own: str
 ) -> None:
-    """The file may hold anything."""
+    """Any content of the file is accepted, and affinity decides."""
     write("own", own)
     write("groups/cpu.max", "100000 100000\n")
     assert cores() == 8

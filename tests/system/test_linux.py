@@ -30,7 +30,7 @@ def setting() -> int:
 @needs_linux
 @pytest.mark.parametrize("before", [0, 1])
 def test_the_setting_is_restored_by_the_last_of_its_users(before: int) -> None:
-    """It stays on as long as one needs it."""
+    """The setting stays on as long as one of them needs it."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, before, 0, 0, 0)
     subreaper = Subreaper()
     try:
@@ -41,7 +41,7 @@ def test_the_setting_is_restored_by_the_last_of_its_users(before: int) -> None:
         assert setting() == 1
         subreaper.release()
         assert setting() == before
-        assert subreaper.acquire()  # again
+        assert subreaper.acquire()  # it can be acquired again
         assert setting() == 1
         subreaper.release()
         assert setting() == before
@@ -90,7 +90,7 @@ time.sleep(60)
 
 @needs_linux
 def test_a_process_dies_with_its_parent_if_it_has_asked_for_that() -> None:
-    """By SIGKILL, within moments."""
+    """The kernel kills it with SIGKILL as soon as its parent has ended."""
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, CHILD], stdout=subprocess.PIPE, text=True
     ) as parent:

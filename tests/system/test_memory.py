@@ -4,6 +4,7 @@ import ctypes
 import resource
 import subprocess
 import sys
+from mmap import PAGESIZE, mmap
 
 import pytest
 
@@ -14,16 +15,17 @@ needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 @needs_linux
 def test_resident_memory_grows_with_what_the_process_holds() -> None:
-    """By the size of pages that were written to."""
+    """It grows by the size of the pages that were written to."""
     before = resident()
-    held = b"x" * (64 << 20)
-    assert before + (48 << 20) < resident() < before + (96 << 20)
-    del held
+    with mmap(-1, 64 << 20) as held:  # fresh pages: malloc might reuse freed ones
+        for start in range(0, len(held), PAGESIZE):
+            held[start] = 1
+        assert before + (48 << 20) < resident() < before + (96 << 20)
 
 
 @needs_linux
 def test_resident_memory_is_what_the_kernel_reports() -> None:
-    """In its file: ``VmRSS``, in KiB."""
+    """The value is ``VmRSS`` in the kernel's file, which has it in KiB."""
     with open("/proc/self/status", encoding="ascii") as file:  # noqa: PTH123 - no more memory
         [line] = [line for line in file if line.startswith("VmRSS:")]
     assert abs(resident() - int(line.split()[1]) * 1024) < 16 << 20
@@ -40,6 +42,7 @@ def test_without_the_file_the_peak_stands_in() -> None:
 
 FREE_LARGE_BUFFERS = """
 import sys
+from mmap import PAGESIZE, mmap
 from sftprep.system.memory import give_back, keep_freed, resident
 if sys.argv[1] == "keep":
     keep_freed()
@@ -60,7 +63,7 @@ def has_glibc() -> bool:
 @pytest.mark.skipif(not has_glibc(), reason="needs glibc")
 @pytest.mark.parametrize("mode", ["keep", "default"])
 def test_glibc_keeps_freed_buffers_only_if_told_to(mode: str) -> None:
-    """And gives them back when it is told to."""
+    """It also gives them back to the system when it is told to."""
     command = [sys.executable, "-c", FREE_LARGE_BUFFERS, mode]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     kept, left = map(int, done.stdout.split())
@@ -69,7 +72,7 @@ def test_glibc_keeps_freed_buffers_only_if_told_to(mode: str) -> None:
 
 
 def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And nothing fails."""
+    """Without glibc, the two functions do nothing, and nothing fails."""
 
     def no_library(name: None) -> object:
         raise OSError("no C library")

@@ -82,11 +82,11 @@ FAULTS: list[tuple[object, str]] = [
     ),
     (
         LEAST | {"assistant": {"header": ""}},
-        "own.yaml: body is missing. Add the text of such a turn.",
+        "own.yaml: body is missing. Add it: a template needs user and assistant.body.",
     ),
     (
         {"assistant": {"body": "{content}"}},
-        "own.yaml: user is missing. Add the text of such a turn.",
+        "own.yaml: user is missing. Add it: a template needs user and assistant.body.",
     ),
     (LEAST | {"users": "x"}, "own.yaml: unknown key 'users'. Did you mean 'user'?"),
     (
@@ -126,12 +126,12 @@ FAULTS: list[tuple[object, str]] = [
     ),
     (
         LEAST | {"user": "{content}{input}"},
-        "own.yaml: user has the placeholder {input}; it can have {bos}, {content}, {eos}, "
+        "own.yaml: user has the placeholder {input}; expected only {bos}, {content}, {eos}, "
         "{separator}. Write a brace twice to get a literal brace.",
     ),
     (
         LEAST | {"end": "{}"},
-        "own.yaml: end has the placeholder {}; it can have {bos}, {eos}, {separator}. Write a "
+        "own.yaml: end has the placeholder {}; expected only {bos}, {eos}, {separator}. Write a "
         "brace twice to get a literal brace.",
     ),
     (

@@ -244,6 +244,50 @@ def test_a_single_exchange_keeps_its_role_tokens() -> None:
     assert expected == sections(template, talk((S, "s"), (U, "a"), (A, "b")))
 
 
+def test_the_system_prompt_of_a_record_is_kept() -> None:
+    """In a plain text, too; the template's own bare system prompt is cut like the rest of it."""
+    alpaca = load_template("alpaca")
+    own_prompt = sections(alpaca, talk((S, "s"), (U, "a"), (A, "b")))
+    assert own_prompt[:2] == [("s", "K"), ("\n\n### Instruction:\n", "P")]
+    default = sections(alpaca, talk((U, "a"), (A, "b")))
+    assert {"P", "C"} == {section for _, section in default}
+    framed = own(system="({content})", default_system="d")
+    assert sections(framed, talk((U, "a"), (A, "b")))[:3] == [("(", "K"), ("d", "K"), (")", "K")]
+
+
+def test_own_and_default_system_prompts_have_shapes_of_their_own() -> None:
+    """The two have the same turns, but only the record's own prompt is kept."""
+    renderer = TemplateRenderer(load_template("alpaca"))
+    shapes = [
+        renderer.render(conversation).shape
+        for conversation in (talk((S, "s"), (U, "a"), (A, "b")), talk((U, "a"), (A, "b")))
+    ]
+    assert len(set(shapes)) == 2
+
+
+@pytest.mark.parametrize("system_in", ["first-user", "last-user"])
+def test_a_system_prompt_inside_a_user_turn_is_kept(system_in: str) -> None:
+    """With the template's text before and after it, whichever user turn it is in."""
+    template = own(bos="always", user_with_system="({system}; {content})", system_in=system_in)
+    found = sections(template, talk((S, "s"), (U, "q"), (A, "b"), (U, "r"), (A, "c")))
+    assert "".join(text for text, section in found if section == "K") == "<s>(s; "
+    after = found[found.index(("; ", "K")) + 1]
+    assert after == ("q" if system_in == "first-user" else "r", "P")
+
+
+def test_a_system_prompt_after_the_text_of_a_user_turn_is_kept() -> None:
+    """Then it is kept with the text next to it."""
+    template = own(user_with_system="({content}; {system}.)")
+    found = sections(template, talk((S, "s"), (U, "q"), (A, "b"), (U, "r"), (A, "c")))
+    assert [text for text, section in found if section == "K"] == ["; ", "s", ".)"]
+
+
+def test_a_bos_in_front_of_other_text_is_kept() -> None:
+    """A template that writes the BOS itself may have text right after it."""
+    found = sections(own(bos="never", user="<s>U{content}"), talk((U, "a"), (A, "b")))
+    assert found[:3] == [("<s>", "K"), ("U", "P"), ("a", "P")]
+
+
 def test_without_role_tokens_the_whole_prompt_may_be_cut() -> None:
     """In a template without role tokens, the prompt is one text."""
     expected = [("a", "P"), ("b", "C"), ("</s>", "C")]

@@ -45,7 +45,7 @@ def test_many_texts(backend: Any) -> None:
 
 
 def test_spans() -> None:
-    """HF gives the characters that each token covers; those of one character share its place."""
+    """HF gives the characters that each token covers; the tokens of one character all cover it."""
     ids, spans = HfBackend(JSON).spans("a b价")
     assert ids.tolist() == [97, 256, *"价".encode()]
     assert spans.tolist() == [[0, 1], [1, 3], [3, 4], [3, 4], [3, 4]]
@@ -58,7 +58,7 @@ def test_gigatoken_refuses_what_it_cannot_read() -> None:
 
 
 def test_signals_wait_until_the_library_has_returned() -> None:
-    """A handler that raises does so after the block, and is in place again then."""
+    """A signal handler that raises runs only after the call, and is installed again by then."""
     steps: list[str] = []
 
     def interrupt(*_: object) -> None:

@@ -87,7 +87,7 @@ def change_merges(folder: Path) -> None:
 def test_changed_files_are_another_tokenizer(
     tmp_path: Path, change: Callable[[Path], object]
 ) -> None:
-    """Every file that transformers may read decides; so does the folder's name: it is reported."""
+    """Another file that transformers may read, or another folder name, is another tokenizer."""
     folder = tmp_path / "own"
     shutil.copytree(SAMPLE_TOKENIZER, folder)
     loaded = resolve_tokenizer(str(folder))
@@ -102,7 +102,7 @@ def test_changed_files_are_another_tokenizer(
 
 @pytest.mark.usefixtures("cache")
 def test_other_files_do_not_matter(tmp_path: Path) -> None:
-    """Files that no tokenizer consists of, such as weights, do not decide."""
+    """Files that do not belong to a tokenizer, such as weights, make no difference."""
     folder = tmp_path / "own"
     shutil.copytree(SAMPLE_TOKENIZER, folder)
     loaded = resolve_tokenizer(str(folder))

@@ -18,7 +18,7 @@ from sftprep.tokenization.control_strings import ControlStrings
     ],
 )
 def test_control_strings(records: list[list[str]], expected: tuple[int, dict[str, int]]) -> None:
-    """Records are counted, not occurrences; a string across two contents is none."""
+    """Records are counted, not occurrences; a string across two contents does not count."""
     strings = ["<s>", "</s>", "<|im_end|>", "<｜User｜>", "[INST]", "[/INST]"]
     assert expected == ControlStrings(strings).find(records)
 
@@ -29,5 +29,5 @@ def test_among_many_strings() -> None:
     records = [[f"a {string} 价"] for string in strings]
     holders, found = ControlStrings(strings).find(records)
     assert holders == 1000
-    # <|reserved_1|> is no part of <|reserved_10|>
+    # <|reserved_10|> does not contain <|reserved_1|>
     assert found == dict.fromkeys(strings, 1)

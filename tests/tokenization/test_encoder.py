@@ -129,7 +129,7 @@ def test_continuation(scheme: str) -> None:
 
 
 def test_never() -> None:
-    """A tokenizer that puts no space in front encodes both in the same way."""
+    """A tokenizer that never puts a space in front encodes both kinds of text in the same way."""
     encoder = Encoder(piece_tokenizer("never"))
     assert encoded(encoder, ["ab"], [True]) == encoded(encoder, ["ab"], [False])
 
@@ -203,7 +203,7 @@ def test_whitespace_tokens_stay() -> None:
 
 
 def test_no_id_of_ordinary_text_is_forbidden() -> None:
-    """Texts without control strings hold no forbidden id, with byte fallback neither."""
+    """Texts without control strings give no forbidden id, even with byte fallback."""
     encoder = Encoder(piece_tokenizer("first"))
     assert not len(encoder.forbidden_in(encoder.encode(TEXTS).values))
 

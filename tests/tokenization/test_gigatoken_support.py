@@ -163,5 +163,5 @@ def test_byte_level(byte_level: State, change: Callable[[State], object], reason
     ],
 )
 def test_sentencepiece(pieces: State, change: Callable[[State], object], reason: str) -> None:
-    """For a SentencePiece-style tokenizer that was not compared there is one as well."""
+    """For a SentencePiece-style tokenizer that was not compared there is a reason as well."""
     assert reason == why_not_exact(changed(pieces, change))

@@ -209,13 +209,13 @@ CURE = ". Name a folder with a tokenizer, a tokenizer.json file, or a hub id."
 def test_empty_folder(tmp_path: Path) -> None:
     """An empty folder is refused."""
     assert (
-        f"{tmp_path}: the folder is empty. Name a folder with a tokenizer.json in --tokenizer."
+        f"{tmp_path}: the folder is empty. Pass --tokenizer a folder that holds a tokenizer.json."
     ) == refused(tmp_path)
 
 
 @pytest.mark.parametrize("path", ["./none", "/none/x", "~/none", "a/b/c"])
 def test_missing_path(path: str) -> None:
-    """What cannot be a hub id is a path, and the network is not asked for it."""
+    """A source that cannot be a hub id is a path, and the network is not used for it."""
     assert refused(path) == f"{path}: no such file or folder. Check --tokenizer."
 
 

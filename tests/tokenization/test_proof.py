@@ -95,26 +95,26 @@ def word_level() -> Tokenizer:
 
 
 def test_gigatoken_is_used_where_it_is_exact() -> None:
-    """With ``auto`` gigatoken is used, and nothing is said against it."""
+    """With ``auto`` gigatoken is used, and there is no reason against it."""
     encoding = prove_content_encoding(byte_tokenizer())
     assert (encoding.is_fast, encoding.why_not_fast) == (True, "")
 
 
 def test_hf_was_asked_for() -> None:
-    """With ``hf`` gigatoken is not used, which needs no reason."""
+    """With ``hf`` gigatoken is not used, and no reason is given."""
     encoding = prove_content_encoding(byte_tokenizer(), backend="hf")
     assert (encoding.is_fast, encoding.why_not_fast) == (False, "")
 
 
 def test_fallback() -> None:
-    """With ``auto`` HF is used where gigatoken cannot be, with the reason."""
+    """With ``auto`` HF is used if gigatoken cannot be used, and the reason is given."""
     encoding = prove_content_encoding(word_level())
     assert not encoding.is_fast
     assert encoding.why_not_fast == "the tokenizer's model is WordLevel, not BPE"
 
 
 def test_gigatoken_was_asked_for() -> None:
-    """``gigatoken`` is refused where it cannot be used, rather than replaced by HF."""
+    """``gigatoken`` is refused if it cannot be used, rather than replaced by HF."""
     with pytest.raises(TokenizerError) as caught:
         prove_content_encoding(word_level(), backend="gigatoken")
     assert str(caught.value) == (
@@ -170,7 +170,7 @@ def test_byte_level_prefix() -> None:
 
 
 def test_forbidden() -> None:
-    """The ids that text must never become are those of all control tokens but the allowed."""
+    """The ids that text must never become are those of all control tokens except the allowed."""
     tokenizer = byte_tokenizer(["<s>", "</s>", Token("<u>", special=False), Token("\n\n"), "  "])
     encoding: ContentEncoding = prove_content_encoding(tokenizer, ["</s>"])
     assert set(encoding.forbidden) == {tokenizer.ids["<s>"], tokenizer.ids["<u>"]}

@@ -6,7 +6,7 @@ from toys import Token, byte_tokenizer, piece_tokenizer
 
 
 def test_controls() -> None:
-    """Control tokens are all added tokens but those of white space, flagged special or not."""
+    """All added tokens except those of white space are control tokens, flagged special or not."""
     tokens: list[Token | str] = [
         "</s>",
         Token("<u>", special=False),
@@ -19,7 +19,7 @@ def test_controls() -> None:
 
 
 def test_stripped() -> None:
-    """Without its control tokens a tokenizer keeps white space and the allowed, with their ids."""
+    """Of the added tokens, those of white space and the allowed ones stay, with their ids."""
     tokenizer = byte_tokenizer(["<s>", Token("  ", special=False), "</s>", "<u>"])
     state = json.loads(tokenizer.stripped_json(["<u>"]))
     assert [(t["content"], t["id"]) for t in state["added_tokens"]] == [("  ", 257), ("<u>", 259)]

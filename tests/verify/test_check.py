@@ -305,7 +305,7 @@ GOOD_LINE = b'{"input_ids":[1,2],"attention_mask":[1,1],"labels":[-100,2]}\n'
         ),
         (
             b'{"input_ids":[1,2147483648],"attention_mask":[1,1],"labels":[1,2]}\n',
-            "input_ids holds a number beyond 32 bits",
+            "input_ids holds an integer that does not fit in 32 bits",
         ),
         (b'{"input_ids":[1,2],"at', "is not valid JSON at column 23: unexpected end of data"),
         (b"[" * 5000, "is not valid JSON at column 1026: depth limit exceeded"),
@@ -324,7 +324,7 @@ def test_a_line_that_is_not_a_row_is_reported(
 
 
 def test_missing_and_extra_files_are_reported(dataset: MakeDataset) -> None:
-    """Every file that the manifest names must exist, and no other; extra folders are one entry."""
+    """Missing and extra files are reported; an extra folder is one entry, whatever it holds."""
     folder = dataset()
     (folder / f"{SECOND}.parquet").unlink()
     (folder / "tokenizer/tokenizer_config.json").unlink()
@@ -485,7 +485,7 @@ def test_inputs_must_follow_one_against(dataset: MakeDataset) -> None:
     said = run("out", "data.jsonl")
     assert (said.exit_code, said.stderr) == (
         2,
-        "error: 'data.jsonl': only one dataset at a time. Put inputs after --against.\n",
+        "error: 'data.jsonl': verify checks one dataset at a time. Put inputs after --against.\n",
     )
     said = run("out", "--against", "a", "b", "--against", "c")
     assert (said.exit_code, said.stderr) == (

@@ -86,7 +86,7 @@ def test_a_line_that_is_not_an_entry_is_reported(dataset: MakeDataset, line: byt
 
 
 def test_another_lost_record_is_found_with_the_inputs(dataset: MakeDataset) -> None:
-    """A ledger that names another record is found by rebuilding, where the counts agree."""
+    """A ledger that names another record is found by rebuilding, even if the counts agree."""
     folder = dataset(LOSSY_RECORDS, **LOSSY_OPTIONS)
     path = folder / "dropped.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"line":2', b'"line":4'))

@@ -183,22 +183,22 @@ def test_a_dataset_without_shards_is_reported(dataset: MakeDataset) -> None:
         (
             "truncation",
             "dro",
-            "--truncation is 'dro', which it does not allow. Did you mean 'drop'?",
+            "--truncation is 'dro', which is not allowed. Did you mean 'drop'?",
         ),
         ("per_turn", [[]], "--per-turn is a list of 1 item; expected true or false"),
         (
             "template_arg",
             ["x=2001-99-99"],
             "--template-arg 'x=2001-99-99': '2001-99-99' is not a YAML value. "
-            "Quote it if it is a text",
+            "Quote it if it is a string",
         ),
         (
             "template_arg",
             ["x=!!int ''"],
             """--template-arg "x=!!int ''": "!!int ''" is not a YAML value. """
-            "Quote it if it is a text",
+            "Quote it if it is a string",
         ),
-        ("field", 7, "--field is 7; expected a list of texts"),
+        ("field", 7, "--field is 7; expected a list of strings"),
     ],
 )
 def test_an_option_that_prepare_would_refuse_is_reported(

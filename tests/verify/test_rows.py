@@ -57,7 +57,7 @@ FAULTS: dict[str, tuple[Callable[[Table], object], list[str]]] = {
     "untrained": (untrain, ["row 0: holds no trained token (and 1 more row)"]),
     "uneven": (
         lambda table: table["labels"][1].pop(),
-        ["row 1: holds 5 input_ids, 5 attention_mask, 4 labels; expected as many of each"],
+        ["row 1: holds 5 input_ids, 5 attention_mask, 4 labels; expected the same number of each"],
     ),
     "several": (
         break_two_rules,
@@ -121,7 +121,7 @@ def test_labels_beside_an_uneven_row_are_still_checked() -> None:
     checker = RowChecker(RowLimits(max_length=4, vocabulary_size=10, ignore_index=-1))
     checker.add(chunk([[1, 2], [3, 4], [5, 6]], [[-1], [-1, 4], [-1, 7]]))
     assert list(map(str, checker.problems("f"))) == [
-        "f: row 0: holds 2 input_ids, 2 attention_mask, 1 labels; expected as many of each",
+        "f: row 0: holds 2 input_ids, 2 attention_mask, 1 labels; expected the same number of each",
         "f: row 2: token 1 has the label 7; expected 6, its id, or -1",
     ]
 

@@ -75,7 +75,7 @@ def test_a_row_in_the_wrong_shard_is_a_difference(stored: StoredRows) -> None:
         f"{FIRST}.parquet",
         1,
         0,
-        "the shard should end before this row; a new shard starts here",
+        "the shard should end before this row: a new shard should start here",
     )
 
 
@@ -101,7 +101,7 @@ def test_a_row_that_is_left_over_is_a_difference(
 
 
 def test_a_shard_that_is_damaged_meanwhile_is_an_error(dataset: MakeDataset) -> None:
-    """A shard that was sound when it was checked and is not now means that something writes."""
+    """A shard that was sound when it was checked and is damaged now is being written to."""
     folder = dataset(format="jsonl")
     stored = StoredRows(DatasetFolder(folder), load_manifest(folder))
     (folder / f"{FIRST}.jsonl").write_text("{}\n")
@@ -109,7 +109,7 @@ def test_a_shard_that_is_damaged_meanwhile_is_an_error(dataset: MakeDataset) -> 
         stored.compare(0, batch(ROWS[0]))
     assert str(error.value) == (
         f"{FIRST}.jsonl: has no keys; expected input_ids, attention_mask, labels. It could be "
-        "read a moment ago, so something else writes to the dataset. Run verify again when "
+        "read a moment ago, so something else is writing to the dataset. Run verify again when "
         "nothing does."
     )
 
@@ -162,7 +162,7 @@ def repeat(table: Table) -> None:
         (
             repeat,
             FIRST,
-            "row 2: the shard should end before this row; a new shard starts here (record "
+            "row 2: the shard should end before this row: a new shard should start here (record "
             "data.jsonl:3)",
         ),
         (repeat, SECOND, "row 2: no record of the inputs gives this row"),

@@ -6,7 +6,9 @@ from typer.testing import CliRunner, Result
 
 from sftprep.cli.app import app
 
-LEGEND = "⟦trained⟧, the rest not; · between tokens, none inside a character; ↵ newline\n"
+LEGEND = (
+    "⟦trained⟧, all else not trained; · between tokens, but not inside a character; ↵ newline\n"
+)
 """The line that explains the marks of output without colour."""
 
 

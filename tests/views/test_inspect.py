@@ -102,7 +102,7 @@ def test_chinese_rows_are_readable(datasets: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_only_the_shard_that_holds_the_row_is_opened(own: Path) -> None:
-    """The rows of the third shard can be shown where all other shards are gone."""
+    """The rows of the third shard can be shown even if all other shards are gone."""
     for index in (0, 1, 3, 4):
         (own / f"train-0000{index}-of-00005.jsonl").unlink()
 

@@ -36,12 +36,12 @@ def test_the_first_rows_are_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "template chatml, tokenizer tokenizer, at most 2,048 tokens a row; nothing is written\n"
+        "template chatml, tokenizer tokenizer, at most 2,048 tokens per row; nothing is written\n"
         f"{LEGEND}\n"
         "row 0: 23 tokens, 5 trained (21.7%), messages.jsonl:1\n"
         "  control tokens: 2 <|im_start|> (id 2), 2 <|im_end|> (id 3, 1 trained)\n"
         f"{OX}\n"
-        "1 record looked at, 1 shown\n"
+        "1 record read, 1 row shown\n"
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -52,7 +52,7 @@ def test_records_without_a_row_are_counted_by_reason() -> None:
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "template chatml, tokenizer tokenizer, at most 43 tokens a row; nothing is written\n"
+        "template chatml, tokenizer tokenizer, at most 43 tokens per row; nothing is written\n"
         f"{LEGEND}\n"
         "row 0: 42 tokens, 16 trained (38.1%), bad.jsonl:1\n"
         "  control tokens: 2 <|im_start|> (id 2), 2 <|im_end|> (id 3, 1 trained)\n"
@@ -70,7 +70,7 @@ def test_records_without_a_row_are_counted_by_reason() -> None:
         "<|im_start|>assistant·↵\n"
         "⟦一百·年·。<|im_end|>⟧↵\n"
         "\n"
-        "15 records looked at, 2 shown; rejected: 1 invalid_json (bad.jsonl:2), "
+        "15 records read, 2 rows shown; rejected: 1 invalid_json (bad.jsonl:2), "
         "1 not_an_object (bad.jsonl:3), 1 missing_field (bad.jsonl:5), "
         "2 wrong_type (first at bad.jsonl:6), 1 unknown_role (bad.jsonl:7), "
         "2 bad_turn_order (first at bad.jsonl:8), 1 empty_completion (bad.jsonl:9), "
@@ -90,10 +90,11 @@ def test_records_of_a_json_array_are_shown_with_their_line() -> None:
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "template alpaca_zh, tokenizer tokenizer, at most 70 tokens a row; nothing is written\n"
+        "template alpaca_zh, tokenizer tokenizer, at most 70 tokens per row; nothing is written\n"
         f"{LEGEND}\n"
         "row 0: 70 tokens, 4 trained (5.7%), instruction_zh.json:2\n"
         "  cut to --max-length\n"
+        "  the cut removed trained tokens\n"
         "以·下·是·一条·描·述·任·务·的·指·令·。·请给·出·恰·当·的·回答·，·完·成·其·中·的·要·求·。·↵·\n"
         "↵·\n"
         "#·#·#· ·指·令·：·↵·\n"
@@ -102,7 +103,7 @@ def test_records_of_a_json_array_are_shown_with_their_line() -> None:
         "#·#·#· ·回答·：·↵\n"
         "⟦100· ·摄⟧\n"
         "\n"
-        "1 record looked at, 1 shown\n"
+        "1 record read, 1 row shown\n"
     )
 
 
@@ -114,7 +115,7 @@ def test_a_row_says_what_is_remarkable_about_it() -> None:
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        "template plain, tokenizer tokenizer, at most 2,048 tokens a row; nothing is written\n"
+        "template plain, tokenizer tokenizer, at most 2,048 tokens per row; nothing is written\n"
         f"{LEGEND}\n"
         "row 0: 10 tokens, 3 trained (30.0%), stdin:1\n"
         "  control tokens: 1 <|endoftext|> (id 0, 1 trained)\n"
@@ -122,7 +123,7 @@ def test_a_row_says_what_is_remarkable_about_it() -> None:
         "  its text holds <|im_end|>, which stays text (see --allow-control)\n"
         "Say· <|·im·_·end·|>· ⟦d·one<|endoftext|>⟧\n"
         "\n"
-        "2 records looked at, 1 shown; rejected: 1 wrong_type (stdin:3)\n"
+        "2 records read, 1 row shown; rejected: 1 wrong_type (stdin:3)\n"
     )
 
 
@@ -138,7 +139,7 @@ def test_a_preview_shows_what_prepare_writes(datasets: Path) -> None:
         return [row.split("\n")[1:] for row in text.split("\n\nrow ")[1:]]
 
     previewed = preview(chosen, rows=30, colour=True).removesuffix(
-        "\n\n30 records looked at, 30 shown"
+        "\n\n30 records read, 30 rows shown"
     )
     written = inspect_dataset(str(datasets / "parquet"), row=0, rows=30, colour=True)
 
@@ -171,11 +172,11 @@ def test_each_row_of_a_record_is_shown_apart(tmp_path: Path) -> None:
     assert headings(previewed) == [
         f"{first}, chats.jsonl:1", f"{second}, chats.jsonl:1", f"{third}, chats.jsonl:2"
     ]  # fmt: skip
-    assert previewed.endswith("\n\n2 records looked at, 3 shown")
+    assert previewed.endswith("\n\n2 records read, 3 rows shown")
 
 
 def test_a_remark_says_how_many_rows_of_a_record_it_holds_for(tmp_path: Path) -> None:
-    """Where one of a record's two rows was cut, both rows say so."""
+    """If one of a record's two rows was cut, both rows say so."""
     source = write_jsonl(tmp_path / "chats.jsonl", [TWO_ANSWERS])
     options: dict[str, Any] = {"per_turn": True, "max_length": 18, "truncation": "keep-end"}
     chosen = recipe(source, tmp_path / "out", template="chatml", **options)
@@ -205,7 +206,7 @@ def test_an_endless_input_can_be_previewed(monkeypatch: pytest.MonkeyPatch) -> N
 
     text = preview(chosen, rows=3, colour=False)
 
-    assert text.endswith("\n\n3 records looked at, 3 shown")
+    assert text.endswith("\n\n3 records read, 3 rows shown")
 
 
 def test_a_preview_ends_where_no_record_gives_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,7 +219,7 @@ def test_a_preview_ends_where_no_record_gives_a_row(monkeypatch: pytest.MonkeyPa
         preview(chosen, rows=3, colour=False)
 
     assert str(caught.value) == (
-        "no row to show: 1,000 records looked at, 0 shown; rejected: 1,000 empty_completion "
+        "no row to show: 1,000 records read, 0 rows shown; rejected: 1,000 empty_completion "
         "(first at stdin:1). Fix the data, or change the options."
     )
 

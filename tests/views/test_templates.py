@@ -24,7 +24,10 @@ def test_all_templates_are_listed() -> None:
     assert listed["alpaca"] == "Stanford Alpaca's instruction prompt, with and without an input"
     assert listed["chatml"] == "ChatML, the format of Qwen and many others"
     assert len({line.index(text) for line, text in zip(lines, listed.values(), strict=False)}) == 1
-    assert lines[-2:] == ["", "sftprep templates NAME shows one rendered; NAME may be a file."]
+    assert lines[-2:] == [
+        "",
+        "sftprep templates NAME shows one with an example; NAME may be a YAML file.",
+    ]
 
 
 def test_a_chat_template_is_shown_with_two_exchanges() -> None:
@@ -36,8 +39,8 @@ def test_a_chat_template_is_shown_with_two_exchanges() -> None:
 chatml: ChatML, the format of Qwen and many others
   source  Qwen2.5 and Qwen3 chat templates (without Qwen2.5's own default system prompt)
   needs   <|im_start|>, <|im_end|>
-  BOS     first, where the tokenizer itself adds one (not shown below)
-⟦trained⟧, the rest not; ↵ newline
+  BOS     first, if the tokenizer itself adds one (not shown below)
+⟦trained⟧, all else not trained; ↵ newline
 
 <|im_start|>system↵
 Answer in one sentence.<|im_end|>↵
@@ -60,7 +63,7 @@ mistral: Mistral Instruct, v3 format with SentencePiece (Mistral-7B-Instruct-v0.
   source  mistralai/Mistral-7B-Instruct-v0.3, chat template; mistral-common, InstructTokenizerV3
   needs   [INST], [/INST], the tokenizer's ‹bos› and ‹eos›
   BOS     always first
-⟦trained⟧, the rest not; ↵ newline
+⟦trained⟧, all else not trained; ↵ newline
 
 ‹bos›[INST] Which planet is the largest?[/INST]⟦ Jupiter is the largest planet.‹eos›⟧[INST] \
 Answer in one sentence.↵
@@ -75,9 +78,9 @@ def test_the_place_of_the_separator_is_marked() -> None:
 plain: the prompt, the separator (none unless given), the completion, EOS
   source     sftprep
   needs      the tokenizer's ‹eos›
-  BOS        first, where the tokenizer itself adds one (not shown below)
-  separator  ‹separator›: nothing, unless given
-⟦trained⟧, the rest not; ↵ newline
+  BOS        first, if the tokenizer itself adds one (not shown below)
+  separator  ‹separator›: empty, unless given
+⟦trained⟧, all else not trained; ↵ newline
 
 Which planet is the largest?‹separator›⟦Jupiter is the largest planet.‹eos›⟧"""
     assert describe_template("plain", colour=False) == expected
@@ -89,8 +92,8 @@ def test_a_template_with_an_input_is_shown_both_ways() -> None:
 alpaca_zh: an instruction prompt in Chinese, built like alpaca, with and without an input
   source  sftprep
   needs   the tokenizer's ‹eos›
-  BOS     first, where the tokenizer itself adds one (not shown below)
-⟦trained⟧, the rest not; ↵ newline
+  BOS     first, if the tokenizer itself adds one (not shown below)
+⟦trained⟧, all else not trained; ↵ newline
 
 以下是一条描述任务的指令。请给出恰当的回答，完成其中的要求。↵
 ↵
@@ -100,7 +103,7 @@ alpaca_zh: an instruction prompt in Chinese, built like alpaca, with and without
 ### 回答：↵
 ⟦木星是最大的行星。‹eos›⟧
 
-where a record has an input:
+if a record has an input:
 
 以下是一条描述任务的指令，并附有提供背景信息的输入。请给出恰当的回答，完成其中的要求。↵
 ↵
@@ -148,7 +151,7 @@ def test_a_users_own_template_is_shown_like_a_built_in_one(tmp_path: Path) -> No
 tickets: tickets\\x1b[2J
   needs  <|q|>, the tokenizer's ‹eos›
   BOS    none
-⟦trained⟧, the rest not; ↵ newline
+⟦trained⟧, all else not trained; ↵ newline
 
 <|q|>Which planet is the largest?↵
 ⟦Jupiter is the largest planet.‹eos›⟧<|q|>And the smallest?↵

@@ -18,7 +18,7 @@ def coloured(vocabulary: Vocabulary, ids: list[int], trained: str) -> str:
 
 
 def test_trained_tokens_are_in_brackets() -> None:
-    """Without colour, brackets hold the trained tokens; dots part all tokens but control tokens."""
+    """Without colour, brackets hold trained tokens; dots separate tokens, except control tokens."""
     assert plain(BYTE_LEVEL, [20, 0, 1, 0, 10, 21], "---xxx") == (
         "<|user|>Hi· there⟦Hi·.<|end|>⟧"
     )  # fmt: skip
@@ -57,7 +57,7 @@ def test_a_character_of_several_tokens_is_shown_whole() -> None:
 
 
 def test_bytes_that_are_no_character_are_escapes() -> None:
-    """Bytes that never become a character are escapes; the tokens after them are not affected."""
+    """Bytes that form no character are shown as escapes; the tokens after them are not affected."""
     assert plain(BYTE_LEVEL, [3, 0], "--") == r"\xe4\xb8·Hi"
     assert plain(BYTE_LEVEL, [3, 21], "--") == r"\xe4\xb8<|end|>"
     assert plain(BYTE_LEVEL, [4, 4], "--") == r"\xad·\xad"
@@ -72,7 +72,7 @@ def test_a_character_that_is_trained_in_part_is_shown_as_bytes() -> None:
 
 
 def test_units_without_boundaries_have_no_dots() -> None:
-    """Where units are not tokens, neither a dot nor an underline parts them."""
+    """If units are not tokens, neither a dot nor an underline separates them."""
     shown = [Unit("Hi", False), Unit(" there", False), Unit("Oh", True)]
     assert paint(shown, colour=False, boundaries=False) == "Hi there⟦Oh⟧"
     assert "\x1b[2;4m" not in paint(shown, colour=True, boundaries=False)
@@ -130,9 +130,9 @@ def test_a_heading_is_bold_in_colour() -> None:
 def test_a_legend_explains_each_way_of_showing() -> None:
     """Colours and marks are explained, with token boundaries and, for templates, without."""
     assert legend(colour=False) == (
-        "⟦trained⟧, the rest not; · between tokens, none inside a character; ↵ newline"
+        "⟦trained⟧, all else not trained; · between tokens, but not inside a character; ↵ newline"
     )
-    assert legend(colour=False, boundaries=False) == "⟦trained⟧, the rest not; ↵ newline"
+    assert legend(colour=False, boundaries=False) == "⟦trained⟧, all else not trained; ↵ newline"
     assert legend(colour=True) == (
         "\x1b[32mtrained\x1b[0m, \x1b[2mnot trained\x1b[0m, \x1b[2;7mcontrol token\x1b[0m, "
         "\x1b[32;7mtrained one\x1b[0m, every\x1b[4m other\x1b[0m token\x1b[4m underlined\x1b[0m, "

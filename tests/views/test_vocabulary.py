@@ -1,4 +1,4 @@
-"""vocabulary: the bytes of a token are told from a tokenizer.json."""
+"""vocabulary: the bytes of each token are read from a tokenizer.json."""
 
 import pytest
 from tokenizers import Tokenizer

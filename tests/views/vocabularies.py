@@ -9,7 +9,7 @@ from sftprep.views.vocabulary import Vocabulary
 def tokenizer_json(
     vocab: Any, decoder: dict[str, Any] | None, added: dict[str, int] | None = None, **model: Any
 ) -> str:
-    """Return a tokenizer.json with no more than what tells the bytes of a token."""
+    """Return a tokenizer.json with only the parts that determine the bytes of tokens."""
     tokens = [{"id": number, "content": content} for content, number in (added or {}).items()]
     return json.dumps(
         {"added_tokens": tokens, "decoder": decoder, "model": {"vocab": vocab, **model}}

@@ -1,6 +1,6 @@
-r"""The local engine: blocks are worked on in worker processes of this machine.
+r"""The local engine: worker processes on this machine process the blocks.
 
-Who starts whom (in brackets: the modules that run there)::
+How the processes start each other (the modules that run in each are in brackets)::
 
     parent process   [engine, scheduler, pool, fork_server; early, before numpy is loaded]
      |
@@ -10,33 +10,33 @@ Who starts whom (in brackets: the modules that run there)::
     fork server      [main, then worker]
      |
      |  (2) loads the libraries, receives the settings and builds the Pipeline
-     |  (3) forks once per pipe, so that the workers share what is loaded; then exits
+     |  (3) forks once per pipe, so that the workers share the loaded libraries; then exits
      |      (the parent is a subreaper: the kernel gives it the workers as its own children)
      |
      +---------------+---------------+
      v               v               v
     worker 1        worker 2        worker n        [worker]
 
-What travels on the pipes, each between the parent and one worker::
+The messages on each pipe, which connects the parent with one worker::
 
     parent                                                     worker
        |  Settings           once, through the first pipe  ->    |
-       |  <-                        when it has loaded  Ready    |
-       |  Block              at most two ahead           ->      |
-       |  <-                  in the order of blocks  BlockResult|
-       |  <-                  last: the run cannot go on  Failed |
+       |  <-     once the worker has loaded everything  Ready    |
+       |  Block              at most two unanswered      ->      |
+       |  <-             in the order of the blocks  BlockResult |
+       |  <-         last, if the run cannot continue  Failed    |
 
-With one worker, or where the kernel offers no subreaper, the fork server does not fork: it is the
-worker, and several workers are several such programs.
+With a single worker, the fork server does not fork but becomes the worker itself. If the kernel
+offers no subreaper, each worker is started as such a separate program.
 
 What happens when a process ends too soon:
 
-- A worker dies: its pipe ends. The scheduler gives its blocks to another worker. If that one dies
-  of the same block, the run ends with an ``InternalError`` that names the block's lines. A worker
-  that dies before it was given a block is replaced once.
-- The fork server dies before it has forked: all of its pipes end. All of its workers are replaced,
-  once.
-- The parent dies: each worker exits when it reads the end of its pipe. On Linux the kernel also
-  kills it, so that it does not finish a long block first.
+- A worker dies: its pipe is closed. The scheduler gives its blocks to another worker. If that
+  worker dies on the same block, the run ends with an ``InternalError`` that names the block's
+  lines. A worker that dies before it was given a block is replaced once.
+- The fork server dies before it has forked: all of its pipes are closed. All of its workers are
+  replaced, once.
+- The parent dies: each worker exits when it notices that its pipe is closed. On Linux the kernel
+  also kills it, so that it does not finish a long block first.
 - The run ends with an error or a signal: the parent kills the process group.
 """

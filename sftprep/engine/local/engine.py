@@ -1,10 +1,10 @@
-"""The local engine: blocks in, results out, in this process or in worker processes.
+"""The local engine: turn blocks into results, in this process or in worker processes.
 
-In     Blocks in input order, and the settings from which a ``Pipeline`` is built.
-Out    One result per block, in the same order, whatever the number of workers.
-Never  Runs a chat template in this process: it is a program that a model or a user provides, and
-       may never finish or take all memory.
-Raises See ``scheduler``, and whatever ``Pipeline`` raises.
+In     blocks in input order, and the settings from which a ``Pipeline`` is built.
+Out    one result per block, in the same order, whatever the number of workers.
+Never  runs a chat template in this process: a template is a program that a model or a user
+       provides, and it may never finish or may take all memory.
+Raises the errors of ``scheduler`` and of ``Pipeline``.
 """
 
 import gc
@@ -19,7 +19,7 @@ from sftprep.engine.local.scheduler import BYTES_IN_FLIGHT, Scheduler
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.memory import keep_freed
 
-FEW_BLOCKS = 6  # this process is done with fewer before a worker has started
+FEW_BLOCKS = 6  # with fewer blocks, this process finishes before a worker could have started
 
 
 def run_blocks(
@@ -29,18 +29,18 @@ def run_blocks(
     names: Sequence[str] = (),
     early: WorkerPool | None = None,
 ) -> Iterator[BlockResult]:
-    """Take every block through the stages.
+    """Run every block through the stages of the pipeline.
 
     With fewer than ``FEW_BLOCKS`` blocks, or with a single worker, this process does the work
-    itself. With a chat template it never does. With a slow encoder, two blocks are enough to start
-    workers.
+    itself. With a slow encoder, two blocks are enough to start workers. With a chat template,
+    workers always do the work.
 
     Args:
         blocks: in input order.
-        settings: what the pipeline is built from, here or in the workers.
-        workers: the largest number of worker processes.
+        settings: the settings of the pipeline, which is built here or in the workers.
+        workers: the maximum number of worker processes.
         names: the paths of the sources, for messages.
-        early: workers that were started already; they end with the last result.
+        early: workers that were started already; they are ended after the last result.
 
     Yields:
         One result per block, in the order of the blocks.
@@ -63,7 +63,7 @@ def run_blocks(
 
 
 def _read_ahead(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
-    """Read the first few blocks; return them, and whether there are no more."""
+    """Read the first few blocks; return them, and True if these are all blocks."""
     first: list[Block] = []
     for block in blocks:
         first.append(block)
@@ -74,7 +74,7 @@ def _read_ahead(blocks: Iterator[Block]) -> tuple[list[Block], bool]:
 
 @contextmanager
 def _without_cyclic_gc() -> Iterator[None]:
-    """Turn the garbage collector off: reference counting frees records, which hold no cycles."""
+    """Turn off the cyclic garbage collector: records hold no cycles, so it would find none."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

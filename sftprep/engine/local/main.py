@@ -1,8 +1,8 @@
-"""The first code of a worker program: listen for the settings, then load the libraries.
+"""The entry point of a worker program: listen for the settings, then load the libraries.
 
-In     The parent's process id, and the descriptors of the workers' ends of the pipes.
-Never  Imports anything heavy before it listens: the parent sends the settings without waiting for
-       the libraries.
+In     the parent's process id, and the descriptors of the workers' ends of the pipes.
+Never  imports anything heavy before it listens, so that the parent can send the settings without
+       waiting until the libraries are loaded.
 """
 
 import os
@@ -18,11 +18,11 @@ def main(parent: int, descriptors: Sequence[int]) -> None:
     """Become one worker for each pipe, and work until the parent closes the pipe.
 
     Args:
-        parent: the process id of the parent that started this program. If the actual parent is
-            another process, the one that started this program has ended.
+        parent: the process id of the parent that started this program. If ``os.getppid`` returns
+            another id, that parent has ended.
         descriptors: one for each worker.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides how to react to Ctrl-C
     die_with_parent()
     if is_orphan(parent):
         os._exit(0)

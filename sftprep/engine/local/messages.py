@@ -1,9 +1,9 @@
-"""Messages between the parent and its workers: an object, and large buffers beside it.
+"""Messages between the parent and its workers: an object, followed by large buffers.
 
-In     An object, and the buffers that belong to it (a block's bytes, the columns of a result).
-Out    The same object and buffers at the other end of the pipe.
-Keeps  Buffers as raw bytes: they are not pickled, and not copied but by the pipe itself.
-Never  Imports anything heavy: a worker receives messages before it has loaded its libraries, so
+In     an object, and the buffers that belong to it (a block's bytes, the columns of a result).
+Out    the same object and buffers at the other end of the pipe.
+Keeps  buffers as raw bytes: they are not pickled, and only the pipe itself copies them.
+Never  imports anything heavy: a worker receives messages before it has loaded its libraries, so
        that the parent does not wait for it.
 Raises EOFError: the other end was closed, perhaps in the middle of a message.
 """
@@ -21,7 +21,7 @@ BYTES_PER_WRITE = 1 << 20
 
 
 class Ready(NamedTuple):
-    """The first message of a worker: it has loaded what it needs."""
+    """The first message of a worker: it has loaded everything that it needs."""
 
     pid: int
 
@@ -52,7 +52,7 @@ def send(pipe: Connection, content: Any, buffers: Sequence[Any] = ()) -> None:
         buffers: contiguous bytes-like objects, numpy arrays too; they arrive as bytes.
     """
     pipe.send(content)
-    # memoryview.cast refuses a view that is empty.
+    # memoryview.cast does not accept an empty view.
     views = [memoryview(buffer).cast("B") if len(buffer) else memoryview(b"") for buffer in buffers]
     pipe.send([len(view) for view in views])
     for view in views:
@@ -80,14 +80,14 @@ def receive(pipe: Connection, allocate: Callable[[int], Any] = bytearray) -> Mes
 
 
 class Inbox:
-    """Receives messages in a thread, so that the sender never waits until this process has time.
+    """Receives messages in a thread, so that the sender never waits while this process is busy.
 
     If the other end is closed while more messages are expected, this process exits at once, with
     code 0: nobody needs its results.
 
     Args:
         pipe: the receiver's end.
-        limit: the number of messages to receive; all that come, unless given.
+        limit: the number of messages to receive; None for no limit.
     """
 
     def __init__(self, pipe: Connection, limit: int | None = None) -> None:
@@ -96,11 +96,11 @@ class Inbox:
         self._thread.start()
 
     def take(self) -> Message:
-        """Return the next message; wait for it if need be."""
+        """Return the next message; wait for it if it has not arrived yet."""
         return self._messages.get()
 
     def is_empty(self) -> bool:
-        """Tell whether no message is waiting to be taken."""
+        """Return True if no received message is waiting to be taken."""
         return self._messages.empty()
 
     def join(self) -> None:

@@ -1,4 +1,4 @@
-"""Blocks and results as messages: the object is pickled, its large parts travel as buffers."""
+"""Send blocks and results as messages: a pickled object, with its large fields as buffers."""
 
 from multiprocessing.connection import Connection
 
@@ -30,7 +30,7 @@ def send_result(pipe: Connection, result: BlockResult) -> None:
 
 
 def receive_answer(pipe: Connection) -> BlockResult | Ready | Failed:
-    """Wait for a worker's next message and return what it holds.
+    """Wait for a worker's next message and return its content.
 
     Raises:
         EOFError: the worker has ended, perhaps in the middle of a message.

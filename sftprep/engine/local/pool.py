@@ -1,6 +1,6 @@
-"""The worker processes of one run: those at work, and those that wait for work.
+"""The worker processes of one run, busy or idle.
 
-Never  Imports anything heavy: see ``early``.
+Never  imports anything heavy; ``early`` says why.
 """
 
 from sftprep.engine.local.fork_server import ForkServer, WorkerProcess
@@ -15,7 +15,7 @@ class WorkerPool:
         self._idle: list[WorkerProcess] = []
 
     def start(self, count: int) -> None:
-        """Start ``count`` idle workers, from a single fork server where that is possible."""
+        """Start ``count`` idle workers, from a single fork server if that is possible."""
         if count > 1 and subreaper.acquire():
             self._start_server(count)
         else:
@@ -27,13 +27,13 @@ class WorkerPool:
         self._idle += self._servers[-1].workers
 
     def take(self, count: int) -> list[WorkerProcess]:
-        """Return ``count`` workers: idle ones first, and new ones if those are too few."""
+        """Return ``count`` workers: the idle ones first, then newly started ones if needed."""
         self.start(max(0, count - len(self._idle)))
         taken, self._idle = self._idle[:count], self._idle[count:]
         return taken
 
     def close(self) -> None:
-        """End all workers, at work or idle."""
+        """End all workers, busy or idle."""
         self._idle.clear()
         while self._servers:
             self._servers[-1].close()

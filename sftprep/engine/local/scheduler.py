@@ -1,16 +1,17 @@
-"""Which worker gets which block, and what is done when a worker dies.
+"""Give blocks to workers, put the results in order, and replace workers that die.
 
-In     Blocks in input order.
-Out    Their results in the same order.
-Keeps  A bounded number of blocks in flight, so that memory does not grow with the input. If the
-       worker of a block dies, which may be by chance, the block is tried once more in another one.
-Never  Waits for a worker that has died, or, with a chat template, for one that does not finish its
+In     blocks in input order.
+Out    their results in the same order.
+Keeps  a bounded number of blocks in flight, so that memory does not grow with the input. If a
+       worker dies, its block may not be the cause, so another worker tries the block once more.
+Never  waits for a worker that has died. With a chat template, there is also a time limit for each
        block: such a template is a program, and may never finish.
-Raises InternalError: two workers died of the same block, whose lines the message names; or a worker
-       and the one that replaced it died before they were given a block.
+Raises InternalError: two workers died on the same block (the message names its lines); or a worker
+       and the worker that replaced it died before they were given a block.
        TemplateError: a block took too long.
 
-The pools of the standard library do not tell which block a dead worker had.
+The pools of the standard library are not used, because they do not report which block a dead worker
+was working on.
 """
 
 import contextlib
@@ -29,21 +30,21 @@ from sftprep.errors import InternalError, TemplateError
 from sftprep.pipeline import Settings
 from sftprep.text import ascii_safe
 
-BLOCKS_PER_WORKER = 2  # that a worker has at a time: one to work on, and the next one
-IN_FLIGHT_PER_WORKER = 4  # blocks that were read and whose results were not yielded
-BYTES_IN_FLIGHT = 48 << 20  # of blocks; a block of one long record may have 64 MiB
-ATTEMPTS = 2  # to start a worker that dies before it was given a block
-BLOCK_SECONDS = 300.0  # that a block with a chat template may take
+BLOCKS_PER_WORKER = 2  # a worker has at most the block that it works on, and the next one
+IN_FLIGHT_PER_WORKER = 4  # limit of blocks that have been read, but whose results are not yielded
+BYTES_IN_FLIGHT = 48 << 20  # limit of their total size; a single block may be larger
+ATTEMPTS = 2  # how often to start a worker that dies before it was given a block
+BLOCK_SECONDS = 300.0  # the time that a worker may take for a block with a chat template
 
 
 class WorkerHandle:
-    """A worker process, and the blocks that it was given and has not answered, in order.
+    """A worker process, and the blocks that it was given and has not answered yet, in order.
 
     Args:
         process: the worker; it may still be loading.
-        settings: what the pipeline is built from. They are sent only if this is the first worker of
-            its fork server, which receives them for all.
-        number: how many workers the scheduler had taken on before this one.
+        settings: the settings of the pipeline. They are sent only if this is the first worker of
+            its fork server, which receives them for all of its workers.
+        number: how many workers the scheduler had taken from the pool before this one.
         attempt: 1, or 2 if it replaces a worker that died before it was given a block.
     """
 
@@ -56,12 +57,12 @@ class WorkerHandle:
         self.is_ready = False
         self.attempt = attempt
         self.blocks: deque[int] = deque()
-        self.since = time.monotonic()  # when it began to work on the first of these blocks
+        self.since = time.monotonic()  # when the worker began to work on the first of these blocks
         if process.is_first:
             self._send(lambda: send(self.pipe, settings))
 
     def note_ready(self, pid: int) -> None:
-        """Note that the worker has loaded what it needs, and its process id."""
+        """Record that the worker has loaded everything that it needs, and its process id."""
         self.process.note_ready(pid)
         self.is_ready = True
 
@@ -69,7 +70,7 @@ class WorkerHandle:
         """Send a block to the worker.
 
         Args:
-            index: which block of the input it is, counted from 0.
+            index: the number of the block in the input, from 0.
             block: the block itself.
         """
         if not self.blocks:
@@ -78,7 +79,7 @@ class WorkerHandle:
         self._send(lambda: send_block(self.pipe, block))
 
     def _send(self, send_it: Callable[[], None]) -> None:
-        """Send a message; if the worker has died, that is noticed when its answer is awaited."""
+        """Send a message; a dead worker is noticed later, when its answer is received."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             send_it()
 
@@ -87,10 +88,10 @@ class Scheduler:
     """Distributes blocks over workers, and puts their results in order.
 
     Args:
-        settings: what each worker builds its pipeline from.
+        settings: the settings from which each worker builds its pipeline.
         names: the paths of the sources, for messages.
-        pool: where the workers come from.
-        block_seconds: how long a block with a chat template may take.
+        pool: starts the workers.
+        block_seconds: the time that a worker may take for a block with a chat template.
     """
 
     def __init__(
@@ -106,18 +107,19 @@ class Scheduler:
         self._pool = pool
         self._block_seconds = block_seconds
         self._workers: list[WorkerHandle] = []
-        self._taken_on = 0  # workers, dead ones included
+        self._taken = 0  # how many workers came from the pool so far, dead ones included
         self._blocks: dict[int, Block] = {}  # in flight; kept for a second attempt
-        self._queue: deque[int] = deque()  # in flight, and not given to a worker
-        self._suspects: dict[int, int] = {}  # block -> workers taken on until its first one died
+        self._queue: deque[int] = deque()  # in flight, but not given to a worker
+        # Block whose worker died -> how many workers had been taken from the pool until then.
+        self._suspects: dict[int, int] = {}
         self._done: dict[int, BlockResult] = {}
-        self._bytes = 0  # of all blocks whose results were not yielded yet
+        self._bytes = 0  # total size of the blocks whose results are not yielded yet
 
     def add_workers(self, count: int, attempt: int = 1) -> None:
-        """Take on more workers from the pool."""
+        """Take more workers from the pool."""
         for process in self._pool.take(count):
-            self._workers.append(WorkerHandle(process, self._settings, self._taken_on, attempt))
-            self._taken_on += 1
+            self._workers.append(WorkerHandle(process, self._settings, self._taken, attempt))
+            self._taken += 1
 
     def run(self, blocks: Iterator[Block]) -> Iterator[BlockResult]:
         """Yield the results in the order of the blocks."""
@@ -146,7 +148,7 @@ class Scheduler:
                 yield result
 
     def _has_room(self, in_flight: int) -> bool:
-        """Tell whether another block may be read; one block is always allowed."""
+        """Return True if another block may be read. One block in flight is always allowed."""
         few = in_flight < len(self._workers) * IN_FLIGHT_PER_WORKER
         return not in_flight or (few and self._bytes < BYTES_IN_FLIGHT)
 
@@ -164,7 +166,7 @@ class Scheduler:
         """Receive all answers that have arrived, and give the workers new blocks.
 
         Args:
-            timeout: how many seconds to wait for a first answer; None for as long as it takes.
+            timeout: how many seconds to wait for the first answer; None to wait without limit.
         """
         if timeout is None and self._settings.untrusted:
             timeout = 1.0  # check the time at least once a second
@@ -172,8 +174,9 @@ class Scheduler:
         for pipe in wait(list(workers), timeout):
             assert isinstance(pipe, Connection)
             self._receive_answer(workers[pipe])
-            # Receive everything: if the worker has died, this must be known before it is given
-            # another block, which would be blamed for the death.
+            # Receive everything that has arrived: if the worker has died, only the end of the pipe
+            # shows it. Otherwise the dead worker might be given another block, which would then be
+            # blamed for its death.
             while not pipe.closed and pipe.poll():
                 self._receive_answer(workers[pipe])
         if self._settings.untrusted:
@@ -184,7 +187,7 @@ class Scheduler:
         """Receive one worker's next answer."""
         try:
             answer = receive_answer(worker.pipe)
-        except (EOFError, OSError):  # perhaps in the middle of the answer
+        except (EOFError, OSError):  # the worker died, perhaps in the middle of the answer
             self._replace(worker)
             return
         if isinstance(answer, Failed):
@@ -198,31 +201,31 @@ class Scheduler:
         self._done[index] = answer
 
     def _replace(self, worker: WorkerHandle) -> None:
-        """Put a dead worker's blocks back at the front of the queue, and take on another worker."""
+        """Put a dead worker's blocks back at the front of the queue, and take a new worker."""
         code = worker.process.exit_code()
-        if worker not in self._workers:  # it was replaced with the others of its fork server
+        if worker not in self._workers:  # replaced already, together with its whole fork server
             return
         if not worker.blocks:
             self._replace_without_blocks(worker, code)
             return
-        index = worker.blocks[0]  # the one it was working on: it answers in order
-        # The block is blamed if its second worker was taken on after the first one's death. A
-        # worker taken on earlier may have been killed together with the first one.
-        if worker.number >= self._suspects.setdefault(index, self._taken_on):
-            raise InternalError(_died_twice(self._describe(self._blocks[index]), code))
+        index = worker.blocks[0]  # it was working on this block, because it answers in order
+        # The block is blamed only if its second worker was started after the first one had died. A
+        # worker that was started earlier may have been killed together with the first one.
+        if worker.number >= self._suspects.setdefault(index, self._taken):
+            raise InternalError(_two_died(self._describe(self._blocks[index]), code))
         self._queue.extendleft(reversed(worker.blocks))
         self._workers.remove(worker)
         self.add_workers(1)
 
     def _replace_without_blocks(self, worker: WorkerHandle, code: int) -> None:
-        """Replace a worker that died without a block.
+        """Replace a worker that had no block when it died.
 
-        If it was not ready, its fork server may have died before it forked: then no other worker of
-        that server will be ready, and all of them are replaced.
+        If the worker was not ready yet, its fork server may have died before it forked. Then no
+        other worker of that server will become ready, so all of them are replaced.
         """
         if worker.attempt == ATTEMPTS:
             raise InternalError(
-                _died_twice("a worker process died twice before it was given a block", code)
+                _two_died("two worker processes died before they were given a block", code)
             )
         server = worker.process.server
         lost = [worker]
@@ -235,7 +238,7 @@ class Scheduler:
         records = len(block.lines())
         first, last = block.place(0)[0], block.place(records - 1)[0]
         path = self._names[block.source] if self._names else f"input {block.source}"
-        return f"{ascii_safe(path)}: the worker process for lines {first:,} to {last:,} died twice"
+        return f"{ascii_safe(path)}: two worker processes died on lines {first:,} to {last:,}"
 
     def _check_time(self) -> None:
         late = time.monotonic() - self._block_seconds
@@ -247,15 +250,15 @@ class Scheduler:
             )
 
 
-def _died_twice(what: str, code: int) -> str:
-    """Return the message for workers that died.
+def _two_died(what: str, code: int) -> str:
+    """Return the message for two workers that died.
 
     Args:
-        what: which workers died.
-        code: how the last one ended: its exit code, or minus a signal.
+        what: says which workers died.
+        code: the exit code of the second one, see ``ForkServer.exit_code_of``.
     """
     how = f"was killed by signal {-code}" if code < 0 else f"exited with code {code}"
     return (
-        f"{what}: it {how}. Nothing was published. If memory is short, run again with fewer "
-        "--workers; --resume continues where this run stopped."
+        f"{what}; the second {how}. Nothing was published. If memory is short, run again with "
+        "fewer --workers; --resume continues where this run stopped."
     )

@@ -1,11 +1,11 @@
-"""What a worker process does: it receives blocks and sends back their results.
+"""The work of a worker process: receive blocks, and send back their results.
 
-In     Messages from the parent: the settings, then blocks.
-Out    ``Ready`` once everything is loaded; for each block, in order, its ``BlockResult``; or
+In     messages from the parent: the settings, then blocks.
+Out    ``Ready`` once everything is loaded; then one ``BlockResult`` per block, in order; or
        ``Failed`` with the error that ends the run.
-Keeps  The next block in work while a thread sends the last result.
-Never  Outlives its parent: it exits when the pipe ends, and on Linux the kernel kills it when the
-       parent dies.
+Keeps  working on the next block while a thread sends the last result.
+Never  outlives its parent: it exits when the parent closes the pipe, and on Linux the kernel kills
+       it when the parent dies.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from sftprep.pipeline import Pipeline, Settings
 from sftprep.system.linux import die_with_parent, is_orphan
 from sftprep.tokenization.backends import preload
 
-MEMORY_BYTES = 8 << 30  # address space of a worker that runs a chat template
+MEMORY_BYTES = 8 << 30  # limit of the address space of a worker that runs a chat template
 
 
 def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
@@ -36,7 +36,7 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
     Args:
         parent: the process id of the parent.
         pipes: the workers' ends.
-        first: receives the settings, which are for all workers, through the first pipe.
+        first: receives, through the first pipe, the settings for all workers.
     """
     gc.disable()  # records hold no reference cycles: reference counting frees them
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers already use all cores
@@ -55,7 +55,8 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
     try:
         while True:
             message = inbox.take()
-            # A forked worker can ask for this only when the parent has become its parent.
+            # A forked worker can ask for this only after it has become a child of the parent, which
+            # is when the fork server has exited.
             if not (dies_with_parent or is_orphan(parent)):
                 dies_with_parent = die_with_parent()
             results.put(pipeline.process(block_of(message)))
@@ -67,7 +68,7 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
 
 def _build_pipeline(first: Inbox) -> Pipeline:
     """Load everything that the workers share; no other thread is running afterwards."""
-    if first.is_empty():  # started early: use the time until the settings come
+    if first.is_empty():  # started early: use the time until the settings arrive
         preload()
     settings: Settings = first.take().content()
     first.join()
@@ -82,13 +83,13 @@ def _build_pipeline(first: Inbox) -> Pipeline:
 def _fork_per_pipe(pipes: Sequence[Connection]) -> Connection:
     """Fork into one process for each pipe, and return the pipe of this one.
 
-    The forks share the memory of what is loaded. The process that forked them exits. With a single
-    pipe nothing is forked.
+    The workers share the memory of the loaded libraries. The process that forked them exits. With a
+    single pipe, this process does not fork.
     """
     if len(pipes) == 1:
         return pipes[0]
-    # The only other threads are those of Arrow's allocator, which handles forks. If a fork fails,
-    # the parent notices that a pipe ends without a message.
+    # The only other threads are those of Arrow's allocator, which can handle forks. If a fork
+    # fails, the parent notices that a pipe is closed without a message.
     with warnings.catch_warnings(), contextlib.suppress(OSError):
         warnings.simplefilter("ignore", DeprecationWarning)
         for pipe in pipes:

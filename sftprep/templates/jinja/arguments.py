@@ -39,7 +39,7 @@ def arguments_as_text(value: Any) -> str:
 
 
 def arguments_as_object(value: Any) -> Any:
-    """Return the value of arguments given as JSON text; others are returned unchanged."""
+    """Return the parsed value of arguments that are JSON text; others are returned unchanged."""
     if not isinstance(value, str):
         return value
     return parse_json_text(value, "a tool call's arguments field")

@@ -1,9 +1,10 @@
-"""Refuse records whose texts could become a control token in a place where they have no marks.
+"""Refuse records with a text that is rendered without marks and could become a control token.
 
 A text with tracing marks becomes a content, and a content never becomes a control token. Some texts
 cannot be marked: the keys of objects, and values that a template compares with its own words. If
-the template writes such a text, it stands among the template's own text, where control tokens are
-recognized. So a record is refused if such a text looks like a control token, or could complete one.
+the template writes such a text, it becomes part of the template's own text, in which control tokens
+are recognized. So a record is refused if such a text contains a control token, or could become one
+together with the template text around it.
 
 Raises RecordError: ``control_in_unmarked_text``.
 """
@@ -27,7 +28,7 @@ class ForgeryCheck:
     def __init__(self, controls: Collection[str]) -> None:
         self._controls = tuple(controls)
         self._first_characters = {control[:1] for control in controls}
-        # A template may write "<|" and "|>" itself, around a text such as "user".
+        # A template may itself write "<|" and "|>" around a text such as "user".
         self._words = {control.strip("<>|[]｜/ ") for control in controls}
 
     def check_texts(self, chat: Chat, tracer: Tracer) -> None:
@@ -37,7 +38,8 @@ class ForgeryCheck:
             chat: the chat.
             tracer: the tracer of its rendering, after it was rendered.
         """
-        # If the template writes JSON, the keys are in there; ``check_keys`` looks for others.
+        # If the template writes tool calls as JSON, their keys are inside marks; ``check_keys``
+        # finds the keys that are not.
         unmarked = list(tracer.texts_without_marks)
         if not tracer.json_options:
             unmarked += [text for call in _calls(chat) for text in texts_of(call)]
@@ -46,7 +48,7 @@ class ForgeryCheck:
                 raise _forgery()
 
     def check_keys(self, chat: Chat, pieces: Sequence[Piece]) -> None:
-        """Check that no key with a control token in it stands in the template's own text."""
+        """Check that the template's own text has no key that contains a control token."""
         literal = "".join(piece.text for piece in pieces)
         for key in keys_of([_calls(chat), chat.tools or []]):
             if self._has_control(key) and key in literal:

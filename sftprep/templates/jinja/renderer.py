@@ -1,11 +1,11 @@
-"""Chat + a model's own Jinja template -> pieces, as ``templates.renderer`` does for YAML templates.
+"""Render a chat with a model's own Jinja template, as ``templates.renderer`` does with YAML ones.
 
 In     a ``Chat``: messages and tools as a chat template takes them.
 Out    ``Rendered``: the number of a *skeleton* and the contents that fill it. A skeleton is the
-       rendered text without the record's texts, together with what of it is trained. Each skeleton
-       is one shape.
+       rendered text without the record's texts; it also says which parts are trained. Each
+       skeleton is one shape.
 Keeps  the text that ``apply_chat_template`` gives, byte for byte: that text is encoded. Every text
-       of the record is a content, so that none can become a control token, in whatever field.
+       of the record, whichever field it is in, is a content and can never become a control token.
 Raises RecordError: ``span_not_derivable``, ``control_in_unmarked_text``, and the sandbox's errors.
 
 No skeleton depends on what other records hold. Records with the same neutral form (see ``neutral``)
@@ -29,6 +29,7 @@ from sftprep.templates.jinja.arguments import (
     map_arguments,
 )
 from sftprep.templates.jinja.forgery import ForgeryCheck
+from sftprep.templates.jinja.kept import NOTHING_KEPT, KeptText
 from sftprep.templates.jinja.neutral import (
     PRIVATE,
     TRACING_KEY,
@@ -83,8 +84,9 @@ class ChatRenderer:
         template: the chat template.
         variables: the tokenizer's special tokens by name, for the template.
         controls: the tokenizer's control tokens, by text.
-        bos: the BOS token, "" if there is none.
+        bos: the BOS token; "" if there is none.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
+        with_sections: whether truncation will need the section of each piece.
         most_shapes: how many skeletons to remember before ``forget`` drops them.
     """
 
@@ -96,6 +98,7 @@ class ChatRenderer:
         controls: Mapping[str, AddedToken],
         bos: str,
         train_on: str,
+        with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
     ) -> None:
         variables = {**variables, **template.arguments}
@@ -113,8 +116,9 @@ class ChatRenderer:
         self._may_reuse = not PRIVATE.search(f"{template.source}{variables}")
         self._controls = ControlTokens(list(controls.values()))
         self._forgery = ForgeryCheck(controls)
-        self._bos = bos
         self._eos = variables.get("eos_token")
+        self._kept = KeptText(self._sandbox, self._controls, bos, self._eos)
+        self._with_sections = with_sections
         self._train_on = train_on
         self._most_shapes = most_shapes
         self._skeletons: list[Skeleton] = []  # indexed by shape
@@ -134,7 +138,7 @@ class ChatRenderer:
         skeleton = self._derive(self._sandbox, key, chat, text)
         contents = skeleton.contents(record)
         if filled(skeleton.pieces, contents) != text:
-            raise not_derivable("its text cannot be put together again from the record's texts")
+            raise not_derivable("its text cannot be rebuilt from the record's texts")
         return Rendered(self._shape(skeleton), contents)
 
     def pieces(self, shape: int) -> tuple[Piece, ...]:
@@ -142,10 +146,10 @@ class ChatRenderer:
         return self._skeletons[shape].pieces
 
     def rewrites(self, shape: int) -> bool:
-        """Tell whether a trained turn of this shape follows other text than inference would feed.
+        """Return whether inference would feed a different text before a trained turn of this shape.
 
-        This is so if the template writes earlier turns, or its own prompt, differently once they
-        are history.
+        It would if the template writes earlier turns, or the generation prompt, differently once
+        another message follows them.
         """
         return not self._skeletons[shape].parity
 
@@ -195,7 +199,7 @@ class ChatRenderer:
         return _Remembered(tuple(self._watch.questions.items()), shape)
 
     def _rendered(self, chat: Chat) -> tuple[Chat, str]:
-        """Render a chat; return it with its tool calls' arguments as the template takes them.
+        """Render a chat; return it with its tool calls' arguments in the form the template needs.
 
         Some templates write arguments with ``tojson``, others write them as text. So arguments that
         are JSON text are parsed if the template does not write this text unchanged, and arguments
@@ -244,7 +248,7 @@ class ChatRenderer:
     def _traced(
         self, sandbox: Sandbox, key: str, chat: Chat, text: str
     ) -> tuple[TracedChat, Rendering, Tracer]:
-        """Render a chat with as many marks as leave its text unchanged."""
+        """Render a chat with as many marks as possible without changing its text."""
         for wanted in MARKINGS:
             traced = TracedChat(sandbox, chat, key, wanted)
             try:
@@ -276,7 +280,7 @@ class ChatRenderer:
         stretches: Sequence[Stretch],
         extractors: Sequence[Extractor],
     ) -> tuple[Piece, ...]:
-        """Turn each stretch into a piece: decide whether it is trained, and its section.
+        """Turn each stretch into a piece: decide its section, and whether it is trained.
 
         Args:
             chat: the chat.
@@ -286,11 +290,14 @@ class ChatRenderer:
             stretches: the stretches of the rendered text.
             extractors: the extractors of its contents.
         """
-        completion = spans[-1].start if spans else len(rendering.text)
-        kept_until = self._kept_until(chat, rendering)
+        completion = _last_answer(spans, len(rendering.text))
+        kept = NOTHING_KEPT
+        if self._with_sections:
+            paths = [extractor.origin.path for extractor in extractors]
+            kept = self._kept.find(chat, rendering.text, stretches, paths)
         is_single_exchange = chat.roles.count("assistant") == 1
         pieces = []
-        for stretch in stretches:
+        for stretch in kept.divided(stretches):
             start, end, slot = stretch
             is_literal = slot == LITERAL
             trained = _is_inside(stretch, spans)
@@ -300,7 +307,7 @@ class ChatRenderer:
                 trained = _with_flag(chat, extractors[slot].origin.path, trained)
             if start >= completion:
                 section = Section.COMPLETION
-            elif end <= kept_until or (is_single_exchange and is_literal):
+            elif kept.holds(start, end) or (is_single_exchange and is_literal):
                 section = Section.KEPT
             else:
                 section = Section.PROMPT
@@ -308,17 +315,11 @@ class ChatRenderer:
             pieces.append(Piece(text, slot, trained, section))
         return tuple(pieces)
 
-    def _kept_until(self, chat: Chat, rendering: Rendering) -> int:
-        """Return the end of the system turn and of the tools, or else of the BOS."""
-        system = {i for i, role in enumerate(chat.roles) if role in ("system", "developer")}
-        ends = [
-            mark.position
-            for mark, origin in rendering.text_marks()
-            if origin.path[0] == "tools" or origin.path[1] in system
-        ]
-        if ends:
-            return max(ends)
-        return len(self._bos) if self._bos and rendering.text.startswith(self._bos) else 0
+
+def _last_answer(spans: Sequence[Span], end: int) -> int:
+    """Return where the last trained answer begins; ``end`` if none is trained."""
+    last = spans[-1].message if spans else None
+    return min((span.start for span in spans if span.message == last), default=end)
 
 
 def _untrained(chat: Chat) -> list[int]:
@@ -338,12 +339,12 @@ def _with_flag(chat: Chat, path: Path, trained: bool) -> bool:
 
 
 def _is_tool_result(chat: Chat, path: Path) -> bool:
-    """Tell whether a text is in a tool's result, which the model does not write."""
+    """Return whether a text is in a tool's result, which the model does not write."""
     return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
 
 
 def _is_paired(marks: Sequence[Mark]) -> bool:
-    """Tell whether every opening mark of a text is followed by its own closing mark."""
+    """Return whether every opening mark of a text is followed by its own closing mark."""
     open_origin: int | None = None
     for mark in marks:
         if mark.origin == GENERATION:

@@ -1,13 +1,14 @@
-"""Render a chat template where it can do nothing else.
+"""Render a chat template in a sandbox, where it can do nothing but write text.
 
 In     the source of a Jinja template as models ship it: untrusted code.
 Out    ``Sandbox``: renders messages as ``transformers.apply_chat_template`` does.
-Keeps  the environment of transformers: trimmed blocks, loop controls, the ``generation`` tag,
-       ``tojson`` without HTML escapes, ``raise_exception``, ``strftime_now``.
+Keeps  the environment that transformers gives: trimmed blocks, loop controls, the ``generation``
+       tag, ``tojson`` without HTML escapes, ``raise_exception``, ``strftime_now``.
 Never  runs Python code of the template, reads files, or gives varying results: ``random`` and
        ``lipsum`` are removed, and ``strftime_now`` formats one given date. Time, output, and the
        size of what ``*`` and ``**`` build are limited.
-Raises TemplateError: the source is not a template, or it needs something that is missing.
+Raises TemplateError: the source is not a template, it needs a date and none was given, or it
+       exceeds the time limit for too many records.
        RecordError: the template refuses this record, fails on it, or exceeds a limit.
 """
 
@@ -36,17 +37,17 @@ from sftprep.text import ascii_safe, number
 SECONDS = 5.0
 """How long a template may take for one record, by default."""
 PATIENCE = 3
-"""With how many records a template may exceed the time limit before the run ends, by default."""
+"""The run ends when this many records have exceeded the time limit, by default."""
 OUTPUT_FACTOR = 64
 OUTPUT_SPARE = 1 << 20
 """A template may write ``OUTPUT_FACTOR`` times the record's size plus this many characters."""
-LONGEST_PRODUCT = 1 << 20  # length of a text or list times a number
+LONGEST_PRODUCT = 1 << 20  # of a text or list that is multiplied by a number
 LARGEST_BASE, LARGEST_EXPONENT = 1 << 16, 64
 LARGEST_ARGUMENT = 1 << 16  # a number given to a filter or to a method of a text: a width, a count
 SEQUENCES = (str, bytes, list, tuple)
 
 WIDE_FORMAT = re.compile(r"\d{6}|%[^a-zA-Z]*\*|\{[^{}]*\{")
-"""A format string whose width is large, or is itself an argument."""
+"""Matches a format string with a large width, or with a width that is itself an argument."""
 
 FILTERS_WITH_NUMBERS = ("batch", "center", "indent", "round", "slice", "truncate", "wordwrap")
 
@@ -56,7 +57,7 @@ class _Refused(jinja2.TemplateError):
 
 
 class _TimeLimitReached(BaseException):
-    """Rendering took too long. It is no ``Exception``, so that nothing in between handles it."""
+    """Rendering took too long. It is not an ``Exception``, so Jinja's handlers do not catch it."""
 
 
 class _Generation(jinja2.ext.Extension):
@@ -79,7 +80,7 @@ class _Generation(jinja2.ext.Extension):
 
 
 class Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox with further restrictions."""
+    """Jinja's sandbox, with more restrictions."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -134,7 +135,7 @@ class Environment(ImmutableSandboxedEnvironment):
     def compiled(self, source: str) -> jinja2.Template:
         """Compile a template without evaluating any of its filters.
 
-        Jinja's compiler evaluates filters of constants, before any time limit applies.
+        Jinja's compiler would apply filters to constants, and the time limit does not cover it.
         """
         filters = self.filters
         self.filters = {name: _never_evaluated(function) for name, function in filters.items()}
@@ -227,12 +228,12 @@ class Sandbox:
 
     Args:
         source: the template's text.
-        name: what errors call the template.
-        today: the date that ``strftime_now`` formats; None: a template that calls it fails.
+        name: the template's name in error messages.
+        today: the date that ``strftime_now`` formats; if None, a template that calls it fails.
         variables: special tokens and template arguments, by name.
         seconds: the time limit for one record.
-        patience: how many records may exceed the time limit; with the last of them, the template
-            itself is refused.
+        patience: when this many records have exceeded the time limit, the template itself is
+            refused.
         environment: makes another environment than ``Environment``, for the date ``today``.
     """
 
@@ -293,8 +294,8 @@ class Sandbox:
         Args:
             messages: the messages.
             tools: the tools, None if there are none.
-            size: about how many characters the messages and tools have; limits the output.
-            add_generation_prompt: whether to end with what asks the model for an answer.
+            size: about how many characters the messages and tools have; it limits the output.
+            add_generation_prompt: whether to end with the text that asks the model to answer.
         """
         values = {
             **self._variables,
@@ -311,7 +312,7 @@ class Sandbox:
         except _TimeLimitReached as error:
             raise self._too_slow() from error
         except _Refused as error:
-            raise _error("template_refused", f"{self._name} refuses it: {error}") from error
+            raise _error("template_refused", f"{self._name} refuses the record: {error}") from error
         except MemoryError as error:
             raise _error("template_limit", f"{self._name} asks for too much memory") from error
         except Exception as error:
@@ -351,10 +352,10 @@ def _error(reason: str, what: str) -> RecordError:
 
 
 class _TimeLimit:
-    """A context that raises ``_TimeLimitReached`` in the code inside after this many seconds.
+    """A context manager that raises ``_TimeLimitReached`` in its body after a number of seconds.
 
-    Only a process's main thread receives signals, so there is no limit in other threads. It is a
-    class because every record enters it, and a generator would take longer.
+    Only a process's main thread receives signals, so there is no limit in other threads. This
+    is a class because every record enters it, and a generator-based context would be slower.
     """
 
     def __init__(self, seconds: float) -> None:

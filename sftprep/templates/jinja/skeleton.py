@@ -1,10 +1,10 @@
 """Turn a rendered conversation into a skeleton that other records of the same structure can fill.
 
-In     the rendered text, where the record's texts stand in it, and the spans that are trained.
-Out    the text as a sequence of stretches, each of them template text or one content, none of them
+In     the rendered text, the positions of the record's texts in it, and the spans that are trained.
+Out    the text as a sequence of stretches. Each is template text or one content, and none lies
        across the start or end of a span. For each content, an ``Extractor`` that takes it from any
        record of the same structure.
-Keeps  every character: the stretches, filled with the contents, are the text again.
+Keeps  every character: filling the stretches with the contents gives the text again.
 """
 
 import json
@@ -27,9 +27,9 @@ class Extractor(NamedTuple):
     """How one content is taken from a record."""
 
     origin: Origin
-    keep_lead: bool  # with the leading white space, because the template kept it
-    keep_tail: bool  # with the trailing white space
-    json_options: Mapping[str, Any] | None  # of ``json.dumps``; None: the content is a text
+    keep_lead: bool  # whether to keep the leading white space, as the template did
+    keep_tail: bool  # the same for the trailing white space
+    json_options: Mapping[str, Any] | None  # of ``json.dumps``; None if it is a plain text
 
     def extract(self, record: dict[str, Any]) -> str:
         """Return the content of this record.
@@ -47,7 +47,7 @@ class Extractor(NamedTuple):
 
 
 class Skeleton(NamedTuple):
-    """A rendered conversation without the record's texts; each is one shape of the renderer."""
+    """A rendered conversation without the record's texts: one shape of the renderer."""
 
     pieces: tuple[Piece, ...]
     extractors: tuple[Extractor, ...]  # indexed by slot
@@ -114,22 +114,22 @@ def _text_content(
     free_from: int,
     borders: Sequence[int],
 ) -> tuple[Stretch, Extractor]:
-    """Extend a text's stretch to all that the template wrote of the text.
+    """Extend a content's stretch to everything that the template wrote of the record's text.
 
     Args:
         original: the record's whole text.
-        origin: which segment of it stands here.
+        origin: which segment of that text was found here.
         text: the rendered text.
         content: the stretch between the marks.
-        free_from: the end of the contents before.
-        borders: the stretch may not be extended across these positions.
+        free_from: where the previous content ends; the stretch must not start before it.
+        borders: the stretch must not be extended across these positions.
     """
     start, end = content.start, content.end
     if origin.segment == 0 and origin.segments > 1:
         _, core, _ = trimmed(original)
         if text.startswith(core, start):
             # The template wrote the text unchanged, so the think tags are part of the content.
-            # Had it taken the text apart, the tags in the rendered text would be the template's.
+            # Otherwise, the template took the text apart and wrote the tags itself.
             origin, end = Origin(origin.path, segments=WHOLE), start + len(core)
     lead, _, tail = trimmed(origin.of(original))
     lowest = max([free_from, *(b for b in borders if b <= start)])

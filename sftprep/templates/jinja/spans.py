@@ -1,7 +1,7 @@
 """Find the spans of a rendered conversation that are trained, and prove them, or refuse the record.
 
-In     the rendered conversation, and where the record's texts stand in it; a way to render only a
-       part of the conversation.
+In     the rendered conversation, and the positions of the record's texts in it; a way to render
+       only a part of the conversation.
 Out    for each assistant turn that is to be trained, its span: the characters from the end of the
        generation prompt to the end of the terminator.
 Never  guesses.
@@ -9,7 +9,7 @@ Raises RecordError ``span_not_derivable``: the rules below do not determine a sp
 
 A template with ``{% generation %}`` markers says itself what is trained. For all other templates,
 these rules determine the span of a turn. "The turn's texts" are the texts that the record gives for
-this turn, in whatever field.
+this turn, whichever fields they are in.
 
 1.  Start. The span starts where the inference prompt ends. The inference prompt is the rendering of
     the messages before the turn, with ``add_generation_prompt``.
@@ -29,19 +29,20 @@ this turn, in whatever field.
     plain text does not count in this comparison. If the template accepts no message after this
     turn, there is only the first text.
     a.  The terminator is the EOS token, if the common start contains it.
-    b.  Otherwise it is the last control token of the common start, if the first text has nothing
-        more than the common start; or else the last control token of the common start that also
-        ends the message before. Without a second text, the first half of this rule holds only if
-        the first text has a single control token.
+    b.  Otherwise, if the first text has nothing more than the common start, the terminator is the
+        last control token of the common start. If there is no second text, this holds only if the
+        first text has a single control token. In all other cases, the terminator is the last
+        control token of the common start that also ends the previous message.
     c.  If the common start contains no control token, the template ends a turn in one way at the
-        end of a conversation and in another way within it. At the end, the terminator is the only
-        control token after the turn's last text. Within, it is the first control token there, if
-        it also ends the message before, if the text in front of it is the same as at the end of a
-        conversation, and if only white space separates it from the next control token.
+        end of a conversation and in another way within it. At the end of the conversation, the
+        terminator is the only control token after the turn's last text. Within the conversation,
+        it is the first control token after that text, if three conditions hold: this token also
+        ends the previous message, the text in front of it is the same as at the end of a
+        conversation, and only white space separates it from the next control token.
     d.  If the first text contains no control token, its plain text is the terminator, without
         trailing white space. The whole conversation must continue with it in that place.
-3.  A span contains only the turn's texts and text of the template. A text of another message in it
-    refuses the record.
+3.  A span contains only the turn's texts and text of the template. If it contains a text of another
+    message, the record is refused.
 """
 
 from collections.abc import Sequence
@@ -58,7 +59,7 @@ TextAndTokens = Sequence[str | AddedToken]
 
 
 class Span(NamedTuple):
-    """The characters from ``start`` to ``end`` are what a message trains."""
+    """A range of trained characters, from ``start`` to ``end``, and the message it belongs to."""
 
     start: int
     end: int
@@ -110,7 +111,7 @@ def derived_spans(
     controls: ControlTokens,
     eos: str | None,
 ) -> Spans:
-    """Return the spans by the rules above.
+    """Return the spans that the rules at the top of this module determine.
 
     Args:
         rendering: the whole conversation.
@@ -154,7 +155,7 @@ def _start(
         controls: finds control tokens.
 
     Returns:
-        The start, None if it is unknown; and whether the text before it is what inference feeds.
+        The start, or None if it is unknown; and whether the text before it is what inference feeds.
     """
     before, first = gap
     if text.startswith(prompt) and before <= len(prompt) <= first:
@@ -168,10 +169,10 @@ def _start(
 
 
 def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
-    """Find where a turn's header ends that starts like the generation prompt (rule 1c).
+    """Find the end of a turn's header that starts like the generation prompt (rule 1c).
 
     Args:
-        between: what stands between the texts of the earlier messages and the turn's texts.
+        between: the text between the texts of the earlier messages and the turn's texts.
         added: the generation prompt.
 
     Returns:
@@ -196,7 +197,7 @@ def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
 def _terminator_end(
     rendering: Rendering, chat: TracedChat, message: int, controls: ControlTokens, eos: str | None
 ) -> int:
-    """Find how many characters after a turn's last text its terminator ends (rule 2)."""
+    """Return how many characters after the turn's last text the terminator ends (rule 2)."""
     tail = controls.split(rendering.tail(message))
     at_end = controls.split(chat.until(message).tail(message))
     if not _tokens(at_end):  # rule 2d
@@ -231,9 +232,9 @@ def _differing_terminator(
     """Find the terminator where it differs at the end of a conversation and within it (rule 2c).
 
     Args:
-        tail: what stands after the turn's last text.
+        tail: the text after the turn's last text.
         at_end: the same when the conversation ends with this turn.
-        previous: what ends the message before; None for the last turn.
+        previous: the control token that ends the previous message; None for the last turn.
 
     Returns:
         The index of the terminator in ``tail``, as a list; empty if it is unknown.
@@ -249,7 +250,7 @@ def _differing_terminator(
 
 
 def _previous_terminators(chat: TracedChat, message: int, controls: ControlTokens) -> set[str]:
-    """Return the control token that ends the message before, as a set; empty if there is none."""
+    """Return the control token that ends the previous message, as a set; empty if none does."""
     if not message:
         return set()
     try:
@@ -260,7 +261,7 @@ def _previous_terminators(chat: TracedChat, message: int, controls: ControlToken
 
 
 def _common_length(ours: TextAndTokens, theirs: TextAndTokens) -> int:
-    """Return how many characters of their start two texts share; never a part of a control token.
+    """Return the length of the common start of two texts; it never ends inside a control token.
 
     >>> _common_length(["ab"], ["ac"])
     1

@@ -2,7 +2,7 @@
 
 In     a ``Chat`` and the sandbox of its template.
 Out    renderings with tracing marks: of the whole chat, of the chat up to a message, and of the
-       chat up to a message with another message after it. Prompts, without marks.
+       chat up to a message with another message after it. Also prompts, without marks.
 Raises RecordError: the template refuses this part of the chat, or fails on it or on the marks.
 """
 
@@ -56,8 +56,8 @@ class TracedChat:
     def tail_when_followed(self, message: int) -> str | None:
         """Return the text after a message's last text when another message follows.
 
-        The message that follows is a made-up one: of the user, or else a tool's result. None: the
-        template accepts neither.
+        The message that follows is invented: a user message or, if the template refuses that, a
+        tool's result. Return None if the template accepts neither.
         """
         for role in ("user", "tool"):
             messages = [*self._chat.messages[: message + 1], {"role": role, "content": "-"}]

@@ -1,13 +1,13 @@
-"""Tracing marks: find a record's texts again in what a template made of them.
+"""Put marks around a record's texts, to find them in the text that a template renders.
 
 In     a record's messages and tools.
 Out    ``Tracer.marked``: a copy with a mark before and after each text. ``Tracer.dump``, to be used
        as the template's ``tojson``: puts marks around the JSON of a whole object or list.
-       ``Tracer.unmarked``: the rendered text without marks, and where each mark stood.
+       ``Tracer.unmarked``: the rendered text without marks, and where each mark was.
 Keeps  the outer white space of a text outside its marks, so that a template that trims texts trims
        a marked text in the same way.
 Never  uses a mark that data could contain: marks have a key of 64 bits, the hash of the record.
-       The text that is encoded in the end is always rendered without marks.
+       The text that is finally encoded is always rendered without marks.
 
 The tags ``<think>`` and ``</think>`` in a text stay without marks, because templates look for them.
 The *segments* of the text before, between and after the tags are marked one by one.
@@ -41,7 +41,7 @@ class Origin(NamedTuple):
         """Return this segment of a text.
 
         Raises:
-            LookupError: the text has another number of think tags.
+            LookupError: the text has a different number of think tags.
         """
         if self.segments == WHOLE:
             return text
@@ -60,7 +60,7 @@ class Mark(NamedTuple):
 
 
 class Rendering(NamedTuple):
-    """A rendered conversation, and where the record's texts stand in it."""
+    """A rendered conversation, and the positions of the record's texts in it."""
 
     text: str  # without marks
     marks: Sequence[Mark]
@@ -89,7 +89,7 @@ class Rendering(NamedTuple):
         return self.text[last : min(later, default=len(self.text))]
 
     def is_followed(self, message: int) -> bool:
-        """Tell whether texts of other messages stand after this message's texts."""
+        """Return whether texts of other messages come after this message's texts."""
         last = max(self.positions(message), default=len(self.text))
         return any(position >= last for position in self.other_positions(message))
 
@@ -199,9 +199,9 @@ class Tracer:
 
     def _marked_text(self, text: str, path: Path) -> str:
         if not text.strip():
-            return text  # templates ask whether a text is empty, and a marked one never is
+            return text  # templates test if a text is empty, and a marked text never is
         if path[-1] == "role":
-            return text  # templates compare it, and it can only be one of a few words
+            return text  # templates compare roles, and a role can only be one of a few words
         if path[-1] == "type" or not self._wanted(path):
             self.texts_without_marks.append(text)
             return text
@@ -236,10 +236,10 @@ def tracing_key(messages: list[Any], tools: list[Any] | None) -> str:
 
 
 def trimmed(text: str) -> tuple[str, str, str]:
-    r"""Return a text in three: its leading white space, the text in between, the trailing one.
+    r"""Divide a text: leading white space, the text in between, trailing white space.
 
-    >>> trimmed(" a b\\n")
-    (' ', 'a b', '\\n')
+    >>> trimmed(" a b\n")
+    (' ', 'a b', '\n')
     """
     core = text.strip()
     if len(core) == len(text):
@@ -249,7 +249,7 @@ def trimmed(text: str) -> tuple[str, str, str]:
 
 
 def value_at(record: dict[str, Any], path: Path) -> Any:
-    """Return what a path leads to.
+    """Return the value in a record to which a path leads.
 
     Raises:
         LookupError, TypeError: the record has another structure.

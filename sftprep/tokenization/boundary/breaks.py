@@ -1,6 +1,6 @@
 """Find token breaks: places in a text that no token can lie across.
 
-In     what ``known_breaks`` tells of a tokenizer.
+In     what ``known_breaks`` found out about a tokenizer.
 Out    ``TokenBreaks``, which looks for token breaks; None if none can be recognized.
 Never  calls a place a token break if a token might lie across it, or if the text before it changes
        how the text after it is encoded. A token break that is not found only costs time.
@@ -17,7 +17,7 @@ from sftprep.tokenization.boundary.known_breaks import KnownBreaks
 from sftprep.tokenization.tokenizer_json import SPACE
 
 NEAR = 64
-"""How far from the end or the start of a text a token break is looked for, in characters."""
+"""How many characters at the end or the start of a text are searched for a token break."""
 
 
 class TokenBreaks(Protocol):
@@ -32,7 +32,7 @@ class TokenBreaks(Protocol):
         ...
 
     def first(self, text: str) -> int:
-        """Return the position of a token break near the start; the text's length if none is."""
+        """Return where a token break near the start is; the text's length if none is found."""
         ...
 
 
@@ -49,14 +49,14 @@ def breaks_of(known: KnownBreaks) -> TokenBreaks | None:
 BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
 FIRST = re.compile(BREAK)
 LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
-# Some of the characters that are not white space and attract none.
+# Some characters that are not white space, and that never join a space or tab after them.
 SEEN = "!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f"
-OPENS = "!-.0-~\u4e00-\u9fa5"  # no slash: o200k joins it to the line end before it
+OPENS = "!-.0-~\u4e00-\u9fa5"  # after a line end; no slash, which o200k joins to the line end
 MEET = "\ud800"  # marks where two texts meet; no text holds a lone surrogate
 WORDS = re.compile(rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n{MEET}[{OPENS}])")
 LINES = re.compile(rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n+{MEET}(?:[{OPENS}]|[ \t]+[{SEEN}]))")
 BEFORE, AFTER = 4, 32
-"""How many characters before and after the place where two texts meet are looked at."""
+"""How many characters are looked at before and after the place where two texts meet."""
 
 
 class PatternBreaks:
@@ -69,9 +69,9 @@ class PatternBreaks:
     Args:
         ends_lines: whether the pattern ends a piece of white space after its last line end (rule
             ``lines``). Then several line ends may come before the token break, and an indentation
-            after it. GPT-2's pattern takes these as one piece.
+            after it. GPT-2's pattern puts all of these into one piece.
 
-    >>> PatternBreaks(ends_lines=True).between(["a:\\n", "a"], ["  b", "b"]).tolist()
+    >>> PatternBreaks(ends_lines=True).between(["a:\n", "a"], ["  b", "b"]).tolist()
     [True, False]
     >>> PatternBreaks(ends_lines=True).last("one two three ")
     7
@@ -94,19 +94,20 @@ class PatternBreaks:
         return found.end() if found else 0
 
     def first(self, text: str) -> int:
-        """Return the position of a token break near the start; the text's length if none is."""
+        """Return where a token break near the start is; the text's length if none is found."""
         found = FIRST.search(text, 0, NEAR)
         return found.end() if found else len(text)
 
 
 class PairBreaks:
-    r"""Token breaks of BPE that merges characters: between two characters that no merge joins.
+    r"""Token breaks of BPE on characters: between two characters that no merge joins.
 
     A merge joins two neighbours. If no merge joins the last character of one side with
     the first character of the other, no token ever lies across that place.
 
     Args:
-        merged_pairs: the last character of the left and the first of the right side of each merge.
+        merged_pairs: for each merge, the last character of its left side and the first character
+            of its right side.
 
     >>> breaks = PairBreaks({"ab", "\u2581a"})
     >>> breaks.between(["a", "b", " ", ""], ["b", "a", "a", "a"]).tolist()
@@ -137,7 +138,7 @@ class PairBreaks:
         return 0
 
     def first(self, text: str) -> int:
-        """Return the position of a token break near the start; the text's length if none is."""
+        """Return where a token break near the start is; the text's length if none is found."""
         start = text[:NEAR].replace(" ", SPACE)
         for place in range(1, len(start)):
             if start[place - 1 : place + 1] not in self._merged_pairs:

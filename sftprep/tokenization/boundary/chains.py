@@ -1,7 +1,7 @@
-"""Find the chains that have other ids when they are encoded whole, and encode them so.
+"""Find the chains whose ids change when they are encoded as one text, and encode them as one.
 
 In     the runs of a block, and their ids as encoded one by one.
-Out    ``unclean_chains``: the chains whose whole text has other ids.
+Out    ``unclean_chains``: the chains whose whole text gets other ids than its separate runs.
        ``join_chains``: the ids with these chains encoded as one text, for ``--boundary joint``.
 Keeps  the number of runs in each chain and their order. A token that lies across a boundary goes to
        the side that is not trained.
@@ -32,15 +32,15 @@ class TextEncoder(Protocol):
 def unclean_chains(
     encoder: TextEncoder, runs: TextRuns, ids: Ragged, breaks: TokenBreaks | None = None
 ) -> Mask:
-    """Return for each chain whether its text has other ids when it is encoded whole.
+    """Return for each chain whether its ids change when it is encoded as one text.
 
     Args:
         encoder: the encoder that encoded the runs.
         runs: the runs of a block.
         ids: their ids, one row per run.
-        breaks: finds the tokenizer's token breaks. Without it every chain is encoded again. With
-            it, a chain whose boundary is a token break is not, and for the others only the text
-            around the boundaries is.
+        breaks: finds the tokenizer's token breaks. Without it, every chain is encoded again. With
+            it, a chain whose only boundary is a token break is not encoded again; for any other
+            chain, only the text around its boundaries is encoded again.
 
     Returns:
         bool[chains].
@@ -58,15 +58,16 @@ def unclean_chains(
     start_inside = np.array([window.starts_inside for window in windows], np.bool_)
     continued = runs.continued[firsts] | start_inside
     wholes = encoder.encode([window.text for window in windows], continued)
-    # Where the ids of the separate runs reach the window: at the start of the chain, or as many
-    # tokens before the end of the first run as the window's share of that run has.
+    # Find where each window starts among the ids of the separate runs. Usually that is at the start
+    # of the chain. If the window starts inside the first run, count back from the end of that run
+    # by the number of tokens in the window's part of it.
     starts = ids.offsets[firsts]
     if start_inside.any():
         lefts = encoder.encode([window.left for window in windows], continued)
         starts = ids.offsets[firsts + 1] - lefts.lengths
     lengths = ids.offsets[lasts + 1] - starts
-    # A window that ends before its chain is compared with as many tokens as it has: both begin with
-    # the same text, and equal ids stand for equally much of it.
+    # If a window ends before its chain does, only as many tokens are compared as the window has.
+    # Both sides begin with the same text, and equal ids cover the same amount of it.
     end_inside = [window.ends_inside for window in windows]
     lengths = np.where(end_inside, np.minimum(wholes.lengths, lengths), lengths)
     separate = Ragged(ids.values[ragged_index(starts, lengths)], lengths_to_offsets(lengths))
@@ -75,7 +76,7 @@ def unclean_chains(
 
 
 def _clean_for_certain(runs: TextRuns, breaks: TokenBreaks | None) -> Mask:
-    """Return for each chain whether it has a single boundary, and that is a token break."""
+    """Return for each chain whether it has only one boundary, and this is a token break."""
     first, last = runs.chains
     if breaks is None:
         return np.zeros(len(first), np.bool_)
@@ -94,10 +95,10 @@ class _Window(NamedTuple):
 
 
 def _window(texts: Sequence[str], breaks: TokenBreaks | None) -> _Window:
-    """Return a chain's text from the last token break before its boundaries to the first after."""
+    """Return a chain's text from the token break before its boundaries to the one after them."""
     first, last = texts[0], texts[-1]
-    # If the first run is empty, the tokenizer may add a space in front of the whole text that no
-    # run has. Only the whole chain shows that.
+    # If the first run is empty, the tokenizer may add a space in front of the whole text, but not
+    # in front of any separate run. Only encoding the whole chain shows that.
     if breaks is None or not first:
         return _Window("".join(texts), first, starts_inside=False, ends_inside=False)
     start, end = breaks.last(first), breaks.first(last)
@@ -106,7 +107,7 @@ def _window(texts: Sequence[str], breaks: TokenBreaks | None) -> _Window:
 
 
 def differing(first: Ragged, second: Ragged) -> Mask:
-    """Return which rows of two arrays with equally many rows are not the same.
+    """Return which rows differ between two arrays that have the same number of rows.
 
     >>> differing(Ragged.of([[1], [2, 3], []]), Ragged.of([[1], [2, 4], [5]])).tolist()
     [False, True, True]
@@ -147,7 +148,7 @@ def _shares(texts: Sequence[str], trained: Mask, spans: Offsets) -> Offsets:
     """Return int64[runs]: how many of a chain's tokens belong to each of its runs.
 
     A token belongs to the run in which it starts. One exception: if that run is trained and the
-    token reaches into the next run, which is not, the token belongs to the next run.
+    token reaches into the next run, which is not trained, it belongs to the next run.
     """
     ends = np.cumsum([len(text) for text in texts])
     last = len(texts) - 1

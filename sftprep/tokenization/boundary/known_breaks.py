@@ -1,7 +1,7 @@
 r"""Find out from a ``tokenizer.json`` how the token breaks of a tokenizer can be recognized.
 
 In     a ``tokenizer.json`` without its control tokens.
-Out    ``KnownBreaks``: plain data, which is stored with what else is known of a tokenizer.
+Out    ``KnownBreaks``: plain data, stored with everything else that is known about a tokenizer.
 Never  guesses: a tokenizer that fits none of the rules has no known token breaks. That costs time
        and never changes an id.
 """
@@ -53,10 +53,10 @@ KNOWN_PATTERNS = (
 )
 """The patterns of pre-tokenizers for which the rule ``lines`` was checked.
 
-None of them looks back at earlier text. In each (of several in a sequence: in the last), a piece of
-letters ends before a space, and a piece of Chinese characters before a full-width comma or stop. A
-piece that holds anything but white space takes in no space or tab after it, and after a line end
-nothing but line ends and slashes.
+None of them looks back at earlier text. In each pattern (in a sequence of patterns: in the last), a
+piece of letters ends before a space, and a piece of Chinese characters ends before a full-width
+comma or stop. If a piece holds anything but white space, it includes no space or tab after that,
+and after a line end it includes only line ends and slashes.
 """
 BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
@@ -90,7 +90,7 @@ def _rule_of_pattern(state: State) -> str:
 
 
 def _merges_join_characters(state: State) -> bool:
-    """Return whether merges join characters and no bytes, with a space written as ``SPACE``."""
+    """Return whether merges join characters, not bytes, and a space is written as ``SPACE``."""
     normalizers = normalizer_steps(state)
     written = [step["content"] for step in normalizers if step["type"] == "Replace"]
     written += [step["replacement"] for step in pre_tokenizer_steps(state)]
@@ -103,7 +103,7 @@ def _merges_join_characters(state: State) -> bool:
 
 
 def merged_pairs(state: State) -> str:
-    """Return the last character of the left and the first of the right side of each merge.
+    """Return for each merge the last character of its left and the first of its right side.
 
     The pairs are sorted, without duplicates, and written one after the other.
 

@@ -1,4 +1,4 @@
-"""early: workers are started before the run is planned, where the input is certainly large."""
+"""early: workers are started before the run is planned, if the input is certainly large."""
 
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -42,7 +42,7 @@ def recipe(data: Path, output: str = "out", **options: Any) -> Recipe:
 def test_workers_that_were_started_early_do_all_the_work(
     started: Started, large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They change no byte of the dataset."""
+    """Workers that were started early change no byte of the dataset."""
     alone = prepare(recipe(large, workers=1))
     assert started == []
     sent: list[Block] = []
@@ -63,7 +63,7 @@ def test_workers_that_were_started_early_do_all_the_work(
 
 @pytest.mark.parametrize("name", ["-", ".", "nothing\0", "*.jsonl", "missing.jsonl"])
 def test_only_plain_files_tell_their_size(started: Started, data: Path, name: str) -> None:
-    """Nothing is started for what may be little, and nothing fails."""
+    """For input that may be small no worker is started, and nothing fails."""
     with started_early([name], 2, enough_bytes=1):
         assert started == []
     with started_early([name, str(data)], 2, enough_bytes=data.stat().st_size):
@@ -71,7 +71,7 @@ def test_only_plain_files_tell_their_size(started: Started, data: Path, name: st
 
 
 def test_small_files_need_no_workers(started: Started, data: Path) -> None:
-    """What counts is the sum of their sizes."""
+    """The sum of the files' sizes decides whether workers are started."""
     size = data.stat().st_size
     for inputs, limit in (([], 1), ([data], size + 1), ([data, data], 2 * size + 1)):
         with started_early(list(map(str, inputs)), 2, enough_bytes=limit):
@@ -81,7 +81,7 @@ def test_small_files_need_no_workers(started: Started, data: Path) -> None:
 
 
 def test_the_default_number_of_workers_is_that_of_the_cores(started: Started, data: Path) -> None:
-    """A single worker is not started: this process does its work."""
+    """A single worker is not started early: this process does the work itself."""
     with started_early([str(data)], 1, enough_bytes=1):
         assert started == []
     with started_early([str(data)], None, enough_bytes=1) as pool:
@@ -89,11 +89,11 @@ def test_the_default_number_of_workers_is_that_of_the_cores(started: Started, da
         assert len(started) == (0 if cores == 1 else 1)
         if cores > 1:
             pool.take(cores)
-            assert len(started) == 1  # they were all there
+            assert len(started) == 1  # no further worker had to be started
 
 
 def test_workers_end_with_a_run_that_is_refused(started: Started, data: Path) -> None:
-    """They do not wait for work that will not come."""
+    """Workers do not wait for work that will never come."""
     with (
         pytest.raises(UsageError),
         started_early([str(data)], 2, enough_bytes=1) as early,
@@ -105,7 +105,7 @@ def test_workers_end_with_a_run_that_is_refused(started: Started, data: Path) ->
 def test_the_command_starts_workers_only_for_large_input(
     started: Started, data: Path, large: Path
 ) -> None:
-    """It does so before it knows whether the recipe can work."""
+    """The command starts them before it knows whether the recipe can work."""
     assert command(data) == 0
     assert started == []
     assert command(large, "--allow-control", "<nothing>") == 2

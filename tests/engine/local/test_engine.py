@@ -32,7 +32,7 @@ from sftprep.tokenization.proof import prove_content_encoding
 def test_results_come_in_the_order_of_their_blocks(
     started: Started, count: int, workers: int
 ) -> None:
-    """With any number of workers."""
+    """Results come in the order of their blocks, with any number of workers."""
     assert rows(count) == rows_of(run_blocks(map(block, range(count)), SETTINGS, workers))
     assert is_one_server(started, workers if count > FEW_BLOCKS and workers > 1 else 0)
 
@@ -51,13 +51,13 @@ def test_workers_are_started_only_where_that_saves_time(
 
 
 def test_no_blocks_need_no_worker(started: Started) -> None:
-    """Whatever the template is, it is not even read."""
+    """Without blocks, no worker is started, and the template is not even read."""
     assert list(run_blocks([], BROKEN_TEMPLATE, 2)) == []
     assert started == []
 
 
 def test_a_worker_gives_the_same_result_as_this_process(started: Started) -> None:
-    """Rows, rejected records and counts."""
+    """Rows, rejected records and counts are the same."""
     bad = b'{"prompt": 1}\n\n[]\n\xff\n{"prompt": "a", "completion": "</s>"}\n'
     given = [Block(0, n, 1, 7, bad, None, "prompt-completion") for n in range(FEW_BLOCKS)]
     ours = [Pipeline(SETTINGS).process(one) for one in given]
@@ -83,7 +83,7 @@ def test_a_worker_gives_the_same_result_as_this_process(started: Started) -> Non
 
 
 def test_blocks_are_read_only_as_results_are_taken(started: Started) -> None:
-    """So memory does not grow with the input."""
+    """A block is read only when a result is taken, so memory does not grow with the input."""
     read: list[int] = []
 
     def counted() -> Iterator[Block]:
@@ -100,7 +100,7 @@ def test_blocks_are_read_only_as_results_are_taken(started: Started) -> None:
 
 
 def test_blocks_and_results_larger_than_a_pipe_do_not_deadlock(started: Started) -> None:
-    """They go both ways at once."""
+    """Large blocks and large results travel in opposite directions at the same time."""
     text = "x" * 3_000_000
     data = json.dumps({"prompt": text, "completion": "y"}).encode()
     given = [Block(0, 0, n + 1, 0, data, None, "prompt-completion") for n in range(9)]
@@ -120,7 +120,7 @@ def test_a_result_of_rejected_records_alone_may_be_large_too(started: Started) -
 
 
 def test_an_error_of_the_reader_ends_the_run_and_its_workers(started: Started) -> None:
-    """The error is raised as it is."""
+    """The error is raised unchanged."""
 
     def damaged() -> Iterator[Block]:
         yield from map(block, range(50))
@@ -134,7 +134,7 @@ def test_an_error_of_the_reader_ends_the_run_and_its_workers(started: Started) -
 def test_workers_that_were_started_early_and_are_not_needed_end_with_the_rest(
     started: Started,
 ) -> None:
-    """A run takes as many as it has blocks."""
+    """A run uses only as many workers as it has blocks, and ends the others too."""
     with closing(WorkerPool()) as pool:
         pool.start(4)
         results = run_blocks([block(n) for n in range(2)], CONSTANT_TEMPLATE, 4, NAMES, pool)

@@ -52,11 +52,11 @@ def test_forked_workers_become_children_of_this_process(started: Started) -> Non
         assert program.returncode == 0
         for pid in pids:
             assert os.getpgid(pid) == program.pid
-            assert os.waitpid(pid, os.WNOHANG) == (0, 0)  # an error for what is not a child
+            assert os.waitpid(pid, os.WNOHANG) == (0, 0)  # raises if it is not a child
 
 
 def test_a_single_worker_is_the_program_itself(started: Started) -> None:
-    """Nothing is forked."""
+    """A fork server for a single worker forks nothing."""
     with closing(WorkerPool()) as pool:
         assert become_ready(pool.take(1)) == [started[0].pid]
 
@@ -64,7 +64,7 @@ def test_a_single_worker_is_the_program_itself(started: Started) -> None:
 @needs_linux
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_each_forked_worker_tells_how_it_ended(started: Started, number: int) -> None:
-    """As minus the signal that killed it; the others go on."""
+    """The exit code is minus the signal that killed a worker; the other workers continue."""
     with closing(WorkerPool()) as pool:
         first, second = pool.take(2)
         pids = become_ready([first, second])
@@ -76,7 +76,7 @@ def test_each_forked_worker_tells_how_it_ended(started: Started, number: int) ->
 
 @needs_linux
 def test_a_worker_that_closed_its_pipe_but_does_not_exit_is_killed(started: Started) -> None:
-    """After a second."""
+    """A worker that closed its pipe has a second to exit."""
     started.change = lambda _, command: fake_worker(command, FORK_AND_CLOSE)
     with closing(WorkerPool()) as pool:
         worker, other = pool.take(2)
@@ -86,7 +86,7 @@ def test_a_worker_that_closed_its_pipe_but_does_not_exit_is_killed(started: Star
         began = time.monotonic()
         assert worker.exit_code() == -signal.SIGKILL
         assert 0.5 < time.monotonic() - began < 10
-        assert other.exit_code() == 0  # the exit code of the program: it never was a process
+        assert other.exit_code() == 0  # it was never forked, so it has the exit code of the program
 
 
 FORK_AND_CLOSE = """
@@ -105,7 +105,7 @@ os._exit(0)
 def test_a_program_that_ends_before_it_forks_tells_how(
     started: Started, code: str, expected: int
 ) -> None:
-    """Each of its workers has ended in the same way."""
+    """Each of its workers gets the exit code of the program."""
     started.change = lambda _, command: fake_worker(command, code)
     with closing(WorkerPool()) as pool:
         workers = pool.take(2)
@@ -125,7 +125,7 @@ def test_the_subreaper_setting_is_restored_when_all_are_forked(started: Started)
 def test_the_subreaper_setting_is_restored_if_the_program_cannot_be_started(
     started: Started,
 ) -> None:
-    """The constructor releases what its caller has acquired."""
+    """The constructor releases the setting that its caller has acquired."""
     before = subreaper_setting()
     started.change = lambda _, command: ["/nonexistent"]
     assert subreaper.acquire()

@@ -25,7 +25,7 @@ def test_objects_and_buffers_of_any_size_arrive(buffers: list[bytes]) -> None:
 
 
 def test_arrays_arrive_as_bytes_in_buffers_of_the_receiver() -> None:
-    """The receiver decides what a buffer is."""
+    """The receiver decides which object holds the bytes of a buffer."""
     ours, theirs = Pipe()
     array = np.arange(5, dtype=np.int64)
     send(ours, None, [array])
@@ -35,7 +35,7 @@ def test_arrays_arrive_as_bytes_in_buffers_of_the_receiver() -> None:
 
 @pytest.mark.parametrize("sent", ["nothing", "the object", "part of a buffer"])
 def test_a_message_that_ends_early_is_an_end_of_file(sent: str) -> None:
-    """However much of it was sent before the other end was closed."""
+    """Receiving raises an end of file, however much was sent before the other end was closed."""
     ours, theirs = Pipe()
     if sent != "nothing":
         ours.send({})
@@ -70,7 +70,7 @@ time.sleep(60)
 
 
 def test_a_process_exits_when_its_inbox_is_closed_too_early() -> None:
-    """It exits with code 0, without a word: nobody needs its results."""
+    """It exits with code 0 and prints nothing, because nobody needs its results."""
     ours, theirs = Pipe()
     command = [sys.executable, "-c", EXPECT_TWO_MESSAGES, str(theirs.fileno())]
     with subprocess.Popen(

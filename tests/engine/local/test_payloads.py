@@ -47,7 +47,7 @@ def test_the_columns_of_a_result_keep_their_types() -> None:
 
 
 def test_a_result_may_have_no_rows() -> None:
-    """Then it has no columns."""
+    """A result without rows has no columns."""
     ours, theirs = Pipe()
     send_result(ours, BlockResult(0, 0, "messages", 7))
     answer = receive_answer(theirs)
@@ -56,7 +56,7 @@ def test_a_result_may_have_no_rows() -> None:
 
 
 def test_other_answers_arrive_too() -> None:
-    """That a worker is ready, or has failed."""
+    """A worker's answers that it is ready, or that it has failed, arrive as they were sent."""
     ours, theirs = Pipe()
     send(ours, Ready(7))
     send(ours, Failed(DataError("a.jsonl: bad")))

@@ -23,7 +23,7 @@ def test_idle_workers_are_taken_before_new_ones_are_started(started: Started) ->
 
 
 def test_a_pool_without_workers_can_be_closed(started: Started) -> None:
-    """Also a second time."""
+    """Closing such a pool, even a second time, does nothing."""
     pool = WorkerPool()
     pool.start(0)
     pool.close()
@@ -34,7 +34,7 @@ def test_a_pool_without_workers_can_be_closed(started: Started) -> None:
 def test_without_a_subreaper_each_worker_is_a_program(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Other systems than Linux have none."""
+    """Systems other than Linux have no subreaper, so each worker is a program of its own."""
     monkeypatch.setattr(sys, "platform", "darwin")
     with closing(WorkerPool()) as pool:
         pool.start(3)
@@ -46,7 +46,7 @@ def test_without_a_subreaper_each_worker_is_a_program(
 def test_workers_end_if_another_cannot_be_started(
     started: Started, monkeypatch: pytest.MonkeyPatch, fails: int
 ) -> None:
-    """The error is the system's."""
+    """The system's error is raised, and the workers that were started end."""
     monkeypatch.setattr(sys, "platform", "darwin")
     started.change = lambda number, command: ["/nonexistent"] if number == fails else command
     with closing(WorkerPool()) as pool, pytest.raises(FileNotFoundError):

@@ -30,8 +30,8 @@ END = (
     " Nothing was published. If memory is short, run again with fewer --workers; --resume "
     "continues where this run stopped."
 )
-BLAMED = "in/a\\x1b.jsonl: the worker process for lines 1 to 3 died twice: it {}." + END
-NOT_READY = "a worker process died twice before it was given a block: it {}." + END
+BLAMED = "in/a\\x1b.jsonl: two worker processes died on lines 1 to 3; the second {}." + END
+NOT_READY = "two worker processes died before they were given a block; the second {}." + END
 DEATHS = pytest.mark.parametrize(
     ("code", "how"),
     [
@@ -44,7 +44,7 @@ DEATHS = pytest.mark.parametrize(
 
 
 def test_the_blocks_of_a_killed_worker_are_done_by_another(started: Started) -> None:
-    """Nothing is lost, done twice or out of order."""
+    """No result is lost, given twice or out of order."""
     results = run_blocks(map(block, range(100)), SETTINGS, 2)
     found = rows_of(islice(results, 3))
     for pid in list(started.workers):
@@ -68,14 +68,16 @@ def test_a_block_of_which_two_workers_die_ends_the_run(
 
 
 def test_without_names_the_number_of_the_input_is_named(started: Started) -> None:
-    """The caller need not know the paths."""
+    """If the caller gives no names, the message has the number of the input."""
     started.change = lambda _, command: fake_worker(command, "receive_block()")
-    with pytest.raises(InternalError, match=r"^input 0: the worker process for lines 1 to 1 died"):
+    with pytest.raises(
+        InternalError, match=r"^input 0: two worker processes died on lines 1 to 1;"
+    ):
         next(run_blocks([block(0)], CONSTANT_TEMPLATE, 1))
 
 
 @pytest.mark.parametrize("blamed", [False, True])
-def test_only_a_worker_taken_on_after_the_first_death_can_blame_a_block(
+def test_only_a_worker_taken_after_the_first_death_can_blame_a_block(
     started: Started, monkeypatch: pytest.MonkeyPatch, blamed: bool
 ) -> None:
     """Two workers that were there from the start may have been killed together, by chance."""
@@ -118,7 +120,7 @@ def test_workers_killed_whenever_they_are_ready_end_the_run(started: Started) ->
     started.on_ready = lambda pid: os.kill(pid, signal.SIGTERM)
     with pytest.raises(InternalError) as caught:
         list(run_blocks(map(block, range(100)), SETTINGS, 2, NAMES))
-    assert str(caught.value).endswith(" died twice: it was killed by signal 15." + END)
+    assert str(caught.value).endswith("; the second was killed by signal 15." + END)
 
 
 def test_no_block_is_blamed_for_a_worker_that_was_dead_before(started: Started) -> None:
@@ -167,7 +169,7 @@ def test_a_block_with_half_an_answer_is_done_again(
 
 
 def test_a_block_that_takes_too_long_ends_the_run(started: Started) -> None:
-    """If it has a chat template, which may never finish."""
+    """There is a time limit for a block with a chat template, which may never finish."""
     started.change = lambda _, command: fake_worker(command, "receive_block()\ntime.sleep(60)")
     with closing(WorkerPool()) as pool:
         scheduler = Scheduler(CONSTANT_TEMPLATE, NAMES, pool, block_seconds=0.5)
@@ -207,7 +209,7 @@ def test_a_block_without_a_chat_template_may_take_any_time(started: Started) -> 
 def test_workers_that_are_programs_of_their_own_work_too(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on systems other than Linux."""
+    """Workers that are not forked, as on systems other than Linux, give the same results."""
     monkeypatch.setattr(sys, "platform", "darwin")
     assert rows(100) == rows_of(run_blocks(map(block, range(100)), SETTINGS, 3))
     assert len(started) == 3

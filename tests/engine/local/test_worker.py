@@ -81,7 +81,7 @@ worker.work(os.getppid(), pipes, Inbox(pipes[0], limit=1))
 
 
 def test_workers_that_cannot_be_forked_are_started_again(started: Started) -> None:
-    """By another program."""
+    """Another program starts workers in place of those that could not be forked."""
     code = FORK_FAILS_THE_SECOND_TIME
     started.change = lambda number, command: command if number else fake_worker(command, code)
     assert rows(100) == rows_of(run_blocks(map(block, range(100)), SETTINGS, 3))
@@ -216,9 +216,9 @@ with command():
 
 @pytest.mark.parametrize("before", [True, False])
 def test_a_signal_while_workers_become_ready_ends_all_processes(before: bool) -> None:
-    """Before or after the parent has noted the process id; ``communicate`` waits for all of them.
+    """All processes end, whether the parent has noted the worker's process id yet or not.
 
-    Each process holds the standard error that is read here.
+    Each of them holds the standard error that ``communicate`` reads, so it waits for all of them.
     """
     code = SIGNAL_WHEN_READY.format(before=before)
     with running(code, stderr=subprocess.PIPE) as process:
@@ -275,9 +275,9 @@ def test_workers_that_die_at_their_start_end_the_run(tmp_path: Path) -> None:
     run = prepare_with_changed_workers(tmp_path, "import os; os._exit(1)")
     assert (run.returncode, run.stdout) == (70, "")
     assert run.stderr == (
-        "error: a worker process died twice before it was given a block: it exited with code 1. "
-        "Nothing was published. If memory is short, run again with fewer --workers; --resume "
-        "continues where this run stopped.\n"
+        "error: two worker processes died before they were given a block; the second exited with "
+        "code 1. Nothing was published. If memory is short, run again with fewer --workers; "
+        "--resume continues where this run stopped.\n"
     )
     assert time.monotonic() - began < 30
     assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "site"]

@@ -1,4 +1,4 @@
-"""Texts without marks: refused where they could become a control token."""
+"""Texts without marks: refused if they could become a control token."""
 
 from typing import Any
 

@@ -382,11 +382,11 @@ def test_a_single_exchange_keeps_all_template_text_of_the_prompt() -> None:
 
 
 def test_the_system_turn_is_kept() -> None:
-    """With several exchanges, the text up to the end of the system prompt may not be cut."""
+    """With several exchanges, the system turn with its terminator may not be cut."""
     record = turns({"role": "system", "content": "s"}, *turns("a", "b", "c", "d")["messages"])
     assert sections(CHATML, record) == [
-        ("<im>system\ns", "K"),
-        ("</im>\n<im>user\na</im>\n<im>assistant\nb</im>\n<im>user\nc</im>\n<im>assistant\n", "P"),
+        ("<im>system\ns</im>\n", "K"),
+        ("<im>user\na</im>\n<im>assistant\nb</im>\n<im>user\nc</im>\n<im>assistant\n", "P"),
         ("d</im>\n", "C"),
     ]  # fmt: skip
 

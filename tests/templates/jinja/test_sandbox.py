@@ -128,7 +128,7 @@ def test_tracing_ends_with_its_context() -> None:
 
 
 def test_filters_of_constants_are_not_evaluated_by_the_compiler() -> None:
-    """They are evaluated while rendering, where the limits apply."""
+    """They are evaluated during rendering, when the limits apply."""
     source = "{{ 'x'|replace('x', '" + "x" * 900 + "')|length }}"
     sandbox = Sandbox(source, name="t.jinja", today=None, variables={})
     assert sandbox.render(MESSAGES, None, size=10) == "900"
@@ -163,7 +163,7 @@ ESCAPES = [
 
 @pytest.mark.parametrize("source", ESCAPES)
 def test_a_template_reaches_nothing_outside(source: str) -> None:
-    """It gets at no Python attribute and no file, and cannot change the messages."""
+    """It can reach no Python attribute and no file, and cannot change the messages."""
     before = orjson.dumps(MESSAGES)
     try:
         text = rendered(source)
@@ -194,7 +194,7 @@ def test_templates_render_as_in_transformers() -> None:
         rendered("{{ raise_exception('no \x1b[31m') }}")
     assert (caught.value.reason, caught.value.problem) == (
         "template_refused",
-        "chat template t.jinja refuses it: no \\x1b[31m",
+        "chat template t.jinja refuses the record: no \\x1b[31m",
     )
 
 

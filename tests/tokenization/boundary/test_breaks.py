@@ -12,7 +12,7 @@ from sftprep.tokenization.boundary.known_breaks import KnownBreaks, known_breaks
 
 
 def test_rules() -> None:
-    """Each rule has its finder; where nothing is known, nothing is found."""
+    """Each rule has its finder; if no rule is known, there is no finder."""
     assert breaks_of(KnownBreaks()) is None
     words, lines = breaks_of(KnownBreaks("words")), breaks_of(KnownBreaks("lines"))
     assert isinstance(words, PatternBreaks)

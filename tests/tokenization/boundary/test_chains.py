@@ -1,4 +1,4 @@
-"""Chains that have other ids when they are encoded whole are found, and joined for ``joint``."""
+"""Chains whose ids change when they are encoded as one text are found, and joined."""
 
 import json
 from collections.abc import Sequence

@@ -1,0 +1,72 @@
+"""options: every option of a recipe is a flag, with its help and its default."""
+
+import re
+from dataclasses import fields
+from typing import Any
+
+import typer
+from typer.testing import CliRunner
+
+from sftprep import Recipe
+from sftprep.cli.app import app
+from sftprep.recipe import GROUPS, options
+
+VALUES = {option.name: option.values for option in options() if option.values}
+"""The options that allow only some values, and these values."""
+
+
+def flags_of(command: str) -> dict[str, Any]:
+    """The parameters of a command, by name."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    return {parameter.name: parameter for parameter in group.commands[command].params}
+
+
+def test_flags_are_the_options() -> None:
+    """``prepare`` has a flag for each option, of the same name, and a few of its own."""
+    flags = flags_of("prepare")
+    own = {"recipe", "print_recipe", "json", "quiet"}
+    assert {f.name for f in fields(Recipe)} | own == set(flags)
+    for option in options():
+        if option.name != "inputs":
+            assert [option.flag] == flags[option.name].opts
+
+
+def test_preview_takes_what_decides_rows() -> None:
+    """``preview`` has no flags for what only matters once a dataset is written."""
+    missing = {f.name for f in fields(Recipe)} - set(flags_of("preview"))
+    assert missing == {
+        "output", "format", "shard_size", "max_rejects", "workers", "overwrite", "resume"
+    }  # fmt: skip
+
+
+def test_flags_have_no_defaults_of_their_own() -> None:
+    """A flag that is not given says nothing: the defaults are the recipe's."""
+    flags = flags_of("prepare")
+    assert {flags[f.name].default for f in fields(Recipe)} == {None, False}
+
+
+def test_help_names_every_allowed_value() -> None:
+    """The help of an option names each value that it allows."""
+    flags = flags_of("prepare")
+    missing = {
+        name: [value for value in values if value not in flags[name].help]
+        for name, values in VALUES.items()
+    }
+    assert {name: [] for name in VALUES} == missing
+
+
+def test_help_names_every_default() -> None:
+    """The help of an option names its default, unless it has none or is off."""
+    flags = flags_of("prepare")
+    for option in options():
+        if option.default not in (None, False, ()):
+            assert flags[option.name].help.endswith(f"[default: {option.default}]")
+
+
+def test_help_lists_options_by_group() -> None:
+    """The help has a heading for each group, in order, and every option is in one."""
+    text = CliRunner().invoke(app, ["prepare", "--help"]).stdout
+    headings = [line.removesuffix(":") for line in text.splitlines() if re.match(r"\w.*:$", line)]
+    assert headings == ["Arguments", *GROUPS, "Other options"]
+    assert {option.group for option in options()} == set(GROUPS)
