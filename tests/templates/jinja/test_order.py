@@ -132,7 +132,7 @@ def result(made: ChatRenderer, record: dict[str, Any]) -> Any:
     )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(sources(), st.lists(CONVERSATIONS, min_size=2, max_size=6), st.randoms())
 def test_a_record_gives_what_it_gives_alone(
     source: str, records: list[dict[str, Any]], shuffle: random.Random
@@ -147,7 +147,7 @@ def test_a_record_gives_what_it_gives_alone(
             assert result(made, records[index]) == alone[index]
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(sources(), CONVERSATIONS)
 def test_a_shared_skeleton_trains_what_the_record_itself_trains(
     source: str, record: dict[str, Any]
@@ -293,5 +293,5 @@ def test_every_number_of_workers_and_size_of_blocks_gives_the_same_rows(
     for workers, block in ((1, 150), (2, 400), (3, 150), (7, 200)):
         other = built(f"{workers}-{block}", records, workers, block)
         assert tree(other) == tree(first)
-    alone = [row for number in range(6) for row in rows_alone(number)]
+    alone = [row for number in range(3) for row in rows_alone(number)]
     assert alone == rows(first)[: len(alone)]
