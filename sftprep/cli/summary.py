@@ -58,7 +58,8 @@ def _cuts(manifest: Manifest) -> list[str]:
     if counts["truncated"]:
         how = manifest.recipe["truncation"]
         lost = counts["truncated_trained"]
-        what = "trained tokens" if manifest.recipe.get("train_on") == "all" else "part of an answer"
+        is_all = manifest.recipe.get("train_on") == "all"
+        what = "trained tokens" if is_all else "all or part of an answer"
         rest = f"; {lost:,} of them lost {what}" if lost else ""
         lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}{rest}")
     if counts["shortened"]:

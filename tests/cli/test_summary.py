@@ -47,7 +47,7 @@ def test_summary() -> None:
         "  read       8 records (instruction, messages), template qa, at most 2,048 tokens per row",
         "  dropped    1 too_long; listed in dropped.jsonl",
         "  rejected   1 invalid_utf8, 2 wrong_type; kept in rejects.jsonl",
-        "  truncated  5 rows by balanced; 2 of them lost part of an answer",
+        "  truncated  5 rows by balanced; 2 of them lost all or part of an answer",
         "  tokenizer  t, vocabulary 50,257, nothing added",
         "  padding    the pad token is <pad>; rows are not padded",
         "  fields     read as output: response in 2",
@@ -62,7 +62,7 @@ def test_summary() -> None:
     ("lost", "train_on", "expected"),
     [
         (0, "completion", "5 rows by keep-end"),
-        (1, "last", "5 rows by keep-end; 1 of them lost part of an answer"),
+        (1, "last", "5 rows by keep-end; 1 of them lost all or part of an answer"),
         (5, "all", "5 rows by keep-end; 5 of them lost trained tokens"),
     ],
 )
