@@ -183,7 +183,10 @@ class Pipeline:
     def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
         """Return one example for each answer that is trained."""
         examples = per_turn(dialogue)
-        return examples[-1:] if self.settings.train_on == "last" else examples
+        if self.settings.train_on != "last":
+            return examples
+        *earlier, last = examples
+        return [*(example for example in earlier if example.train[-1]), last]
 
     def _render_checked(self, dialogue: Dialogue) -> Rendered:
         """Render one record, and refuse it if it holds a control token's text."""

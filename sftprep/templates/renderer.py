@@ -9,14 +9,22 @@ Keeps  contents unchanged, except for the white space around those that the temp
 Raises RecordError: the template has no place for a text, or trims an answer to nothing.
 
 The ``body`` of an assistant turn is trained; it ends with the turn's terminator. All other text
-(system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``.
+(system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``. A
+flag of a turn wins over ``train_on``: it decides about the body of an assistant turn, and about the
+contents of any other turn.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sftprep.data.conversation import Conversation, Turn, content_slot, input_slot
+from sftprep.data.conversation import (
+    Conversation,
+    Turn,
+    content_slot,
+    input_slot,
+    turn_of_slot,
+)
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, MOST_SHAPES, Piece, Rendered, Section
 from sftprep.errors import RecordError
 from sftprep.templates.template import Template, split_placeholders
@@ -132,17 +140,14 @@ class TemplateRenderer:
         return _Outline(shape, tuple(edits))
 
     def _with_train(self, turns: Turns) -> Turns:
-        """Decide for each turn whether it is trained.
-
-        A turn's own flag can exclude it from training, but cannot include a turn that
-        ``--train-on`` excludes.
-        """
+        """Decide for each turn whether it is trained: its own flag, or else ``--train-on``."""
         last = len(turns) - 1
         return tuple(
-            turn._replace(
-                train=turn.role == "assistant"
-                and turn.train is not False
-                and (self._train_on != "last" or i == last)
+            turn
+            if turn.train is not None
+            else turn._replace(
+                train=self._train_on == "all"
+                or (turn.role == "assistant" and (self._train_on != "last" or i == last))
             )
             for i, turn in enumerate(turns)
         )
@@ -203,7 +208,7 @@ class TemplateRenderer:
             default_system: whether the first turn is the template's own system prompt.
         """
         template = self.template
-        writer = _PieceWriter(self._run_texts, trains_all=self._train_on == "all")
+        writer = _PieceWriter(self._run_texts, turns, trains_all=self._train_on == "all")
         answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
         completion = max((i for i in answers if turns[i].train), default=answers[-1])
         self._compose_bos(writer)
@@ -272,8 +277,9 @@ class TemplateRenderer:
 class _PieceWriter:
     """Turns a template's texts into pieces, and collects them."""
 
-    def __init__(self, run_texts: dict[str, str], *, trains_all: bool) -> None:
+    def __init__(self, run_texts: dict[str, str], turns: Turns, *, trains_all: bool) -> None:
         self.run_texts = run_texts
+        self.turns = turns
         self.trains_all = trains_all
         self.keeps_template_text = False  # whether truncation must keep the prompt's template text
         self.in_completion = False  # whether the section COMPLETION has begun
@@ -284,23 +290,26 @@ class _PieceWriter:
         text: str,
         slots: dict[str, int],
         *,
-        trained: bool = False,
+        trained: bool | None = None,
         kept: bool | Collection[int] = False,
     ) -> None:
         """Add the pieces of a template's text.
 
         Args:
             text: the text, with placeholders.
-            slots: the slot of each placeholder that stands for a text of the record.
-            trained: whether the text is trained.
+            slots: the slot of each placeholder that stands for a text of the record. Such a text is
+                trained if its turn is.
+            trained: whether the template's own text is trained; None: only with ``trains_all``.
             kept: whether truncation must keep all of it; or the indexes of the parts to keep, where
                 each placeholder and each text between two placeholders is a part.
         """
-        trained = trained or self.trains_all
+        trained = self.trains_all if trained is None else trained
         for index, (is_slot, value) in enumerate(split_placeholders(text)):
             keeps = kept if isinstance(kept, bool) else index in kept
             if is_slot and value in slots:
-                self.pieces.append(Piece("", slots[value], trained, self._section(keeps)))
+                turn = self.turns[turn_of_slot(slots[value])]
+                piece = Piece("", slots[value], bool(turn.train), self._section(keeps))
+                self.pieces.append(piece)
             elif literal := self.run_texts[value] if is_slot else value:
                 section = self._section(keeps or self.keeps_template_text)
                 self.pieces.append(Piece(literal, LITERAL, trained, section))

@@ -89,11 +89,13 @@ class Turn:
 def turns_of(record: Mapping[str, Any], train_on: TrainOn) -> list[Turn]:
     """Read a record of one of the three schemas, and decide which turns are trained."""
     turns: list[Turn] = []
+    flags: list[bool | None] = []  # the messages' own, which win over --train-on
     if "messages" in record:
         for message in record["messages"]:
-            wanted = message.get("train", True) and message.get("weight", 1) != 0
+            flag = message.get("train", message.get("weight"))
+            flags.append(None if flag is None else bool(flag))
             answer = message["role"] == "assistant"
-            turns.append(Turn(message["role"], message["content"], trained=answer and wanted))
+            turns.append(Turn(message["role"], message["content"], trained=answer))
     elif "instruction" in record:
         if record.get("system"):
             turns.append(Turn("system", record["system"]))
@@ -108,6 +110,11 @@ def turns_of(record: Mapping[str, Any], train_on: TrainOn) -> list[Turn]:
         turns = [replace(turn, trained=turn.trained and turn is turns[-1]) for turn in turns]
     if train_on == "all":
         turns = [replace(turn, trained=True) for turn in turns]
+    if flags:
+        turns = [
+            turn if flag is None else replace(turn, trained=flag)
+            for turn, flag in zip(turns, flags, strict=True)
+        ]
     return turns
 
 

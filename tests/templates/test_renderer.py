@@ -50,21 +50,36 @@ def test_train_on_decides_what_is_trained(train_on: str, expected: str) -> None:
         ("completion", False, False, "Ua;Ab.|Uc;Ad.|"),
         ("completion", True, True, "Ua;A⟦b.⟧|Uc;A⟦d.⟧|"),
         ("last", None, False, "Ua;Ab.|Uc;Ad.|"),
-        ("last", True, None, "Ua;Ab.|Uc;A⟦d.⟧|"),
+        ("last", True, None, "Ua;A⟦b.⟧|Uc;A⟦d.⟧|"),
+        ("last", True, False, "Ua;A⟦b.⟧|Uc;Ad.|"),
+        ("all", False, None, "⟦Ua;A⟧b.⟦|Uc;Ad.|⟧"),
+        ("all", None, False, "⟦Ua;Ab.|Uc;A⟧d.⟦|⟧"),
+        ("all", True, True, "⟦Ua;Ab.|Uc;Ad.|⟧"),
     ],
 )
-def test_a_train_flag_can_only_take_an_answer_out(
+def test_a_train_flag_wins_over_the_policy(
     train_on: str, first: bool | None, second: bool | None, expected: str
 ) -> None:
-    """A flag of False takes an answer out; True does not bring in what --train-on leaves out."""
+    """A flag says whether the body of its answer is trained, whatever --train-on says."""
     conversation = talk((U, "a"), (A, "b", "", first), (U, "c"), (A, "d", "", second))
     assert expected == marked(own(), conversation, train_on=train_on)
 
 
-def test_a_user_turn_is_not_trained() -> None:
-    """A train flag on a user turn has no effect, because a user turn is not an answer."""
-    conversation = talk((U, "a", "", True), (A, "b"))
-    assert marked(own(), conversation) == "Ua;A⟦b.⟧|"
+@pytest.mark.parametrize(
+    ("train_on", "flag", "expected"),
+    [
+        ("completion", True, "U⟦a⟧;A⟦b.⟧|"),
+        ("last", True, "U⟦a⟧;A⟦b.⟧|"),
+        ("completion", False, "Ua;A⟦b.⟧|"),
+        ("all", False, "⟦U⟧a⟦;Ab.|⟧"),
+    ],
+)
+def test_a_flag_of_a_user_turn_decides_about_its_content(
+    train_on: str, flag: bool, expected: str
+) -> None:
+    """The template's text around the content follows --train-on."""
+    conversation = talk((U, "a", "", flag), (A, "b"))
+    assert expected == marked(own(), conversation, train_on=train_on)
 
 
 # --- BOS, separator, input, system --------------------------------------------------------------

@@ -23,7 +23,7 @@ from sftprep.data.pieces import LITERAL
 from sftprep.errors import RecordError
 from sftprep.templates.jinja.sandbox import Sandbox
 from sftprep.templates.jinja.skeleton import Stretch
-from sftprep.templates.jinja.tracing import Path, Rendering, Tracer
+from sftprep.templates.jinja.tracing import Path, Rendering, Tracer, tracing_key
 
 SYSTEM_ROLES = ("system", "developer")
 
@@ -179,7 +179,7 @@ class KeptText:
         self, messages: list[dict[str, str]], *, prompt: bool = False
     ) -> Rendering | None:
         """Render made-up messages with marks; None: the template does not accept them."""
-        tracer = Tracer()
+        tracer = Tracer(tracing_key(messages, None))
         marked = [
             {key: tracer.marked(value, ("messages", i, key)) for key, value in message.items()}
             for i, message in enumerate(messages)

@@ -74,12 +74,12 @@ class _Generation(jinja2.ext.Extension):
 
     def _marked(self, caller: Callable[[], str]) -> str:
         environment = self.environment
-        assert isinstance(environment, _Environment)
+        assert isinstance(environment, Environment)
         before, after = environment.generation_marks
         return f"{before}{caller()}{after}"
 
 
-class _Environment(ImmutableSandboxedEnvironment):
+class Environment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, with more restrictions."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
@@ -234,6 +234,7 @@ class Sandbox:
         seconds: the time limit for one record.
         patience: when this many records have exceeded the time limit, the template itself is
             refused.
+        environment: makes another environment than ``Environment``, for the date ``today``.
     """
 
     def __init__(
@@ -245,13 +246,14 @@ class Sandbox:
         variables: Mapping[str, Any],
         seconds: float = SECONDS,
         patience: int = PATIENCE,
+        environment: "Callable[[date | None], Environment] | None" = None,
     ) -> None:
         self._name = name
         self._variables = dict(variables)
         self._time_limit = _TimeLimit(seconds)
         self._patience = patience
         self._timed_out = 0  # records that exceeded the time limit
-        self._environment = _Environment(today)
+        self._environment = (environment or Environment)(today)
         try:
             self._template = self._environment.compiled(source)
         except (jinja2.TemplateError, RecursionError) as error:
