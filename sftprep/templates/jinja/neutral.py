@@ -82,8 +82,13 @@ def _item_key(value: Any, texts: list[str]) -> Key | str:
 def _dict_key(value: dict[str, Any], texts: list[str]) -> Key:
     key: list[Any] = ["dict"]
     for name, entry in value.items():
-        is_unchanged = name in UNCHANGED and isinstance(entry, str)
-        key += (name, entry if is_unchanged else _key(name, entry, texts))
+        key.append(name)
+        if not isinstance(entry, str):
+            key.append(_key(name, entry, texts))
+        elif name in UNCHANGED:
+            key.append(entry)
+        else:
+            key.append(_text_key(entry, texts))
     return tuple(key)
 
 
@@ -109,12 +114,15 @@ def _text_key(text: str, texts: list[str]) -> str:
 
 
 def _segment_key(text: str, texts: list[str]) -> str:
-    lead, core, tail = trimmed(text)
+    core = text.strip()
     if not core:
         return text
     placeholder = chr(FIRST_PLACEHOLDER + min(len(texts), MOST_TEXTS))
     texts.append(core)
-    return f"{lead}{placeholder}{tail}" if lead or tail else placeholder
+    if len(core) == len(text):
+        return placeholder
+    lead, _, tail = trimmed(text)
+    return f"{lead}{placeholder}{tail}"
 
 
 def _value(key: Key | str) -> Any:

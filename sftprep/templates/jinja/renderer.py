@@ -179,7 +179,7 @@ class ChatRenderer:
         form = neutral_form(chat)
         remembered = self._remembered.setdefault(form.key, [])
         for one in remembered:
-            if one.suits(form):
+            if not one.answers or one.suits(form):
                 return one.shape
         remembered.append(self._derive_from_form(form))
         return remembered[-1].shape
