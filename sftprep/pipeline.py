@@ -94,7 +94,7 @@ class Pipeline:
             self._renderer.pieces,
             tokenizer.controls,
             joint=settings.boundary == "joint",
-            with_sections=settings.truncation in NEEDS_SECTIONS,
+            sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
         )
         self._fields = Fields(settings.fields)
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
@@ -183,7 +183,10 @@ class Pipeline:
     def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
         """Return one example for each answer that is trained."""
         examples = per_turn(dialogue)
-        return examples[-1:] if self.settings.train_on == "last" else examples
+        if self.settings.train_on != "last":
+            return examples
+        *earlier, last = examples
+        return [*(example for example in earlier if example.train[-1]), last]
 
     def _render_checked(self, dialogue: Dialogue) -> Rendered:
         """Render one record, and refuse it if it holds a control token's text."""
@@ -212,7 +215,7 @@ class Pipeline:
             shorter, gone, refused = shorten(
                 {index: dialogues[index] for index in long},
                 self._renderer.render,
-                lambda records: self._builder.build(records).batch.lengths,
+                lambda records: self._builder.build(records, with_sections=False).batch.lengths,
                 limit,
             )
             for index, record in shorter.items():
@@ -235,12 +238,13 @@ class Pipeline:
     ) -> None:
         """Cut the rows to ``max_length``, and list each record that has no row."""
         settings, built = self.settings, rows.built
-        cut = truncate(built.batch, settings.max_length, settings.truncation)
+        batch = built.batch
+        if rows.refused:
+            batch = batch.keep_rows(~np.isin(batch.record, list(rows.refused)))
+        cut = truncate(batch, settings.max_length, settings.truncation)
         lengths = built.batch.lengths
         lost: dict[int, RecordError | str] = dict(rows.refused)
         for row, reason in cut.dropped.items():
-            if row in lost:
-                continue
             lost[row] = reason.value
             if reason is DropReason.TOO_LONG and settings.truncation == "error":
                 lost[row] = _too_long(int(lengths[row]), settings.max_length)
@@ -257,9 +261,8 @@ class Pipeline:
                 result.rejected.append(gone._replace(tokens=tokens))
         result.rejected.sort(key=lambda record: record.offset)
         batch = cut.batch
-        if rows.refused:
-            batch = batch.keep_rows(~np.isin(batch.record, list(rows.refused)))
         result.counts["truncated"] += cut.truncated
+        result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
@@ -331,6 +334,7 @@ def renderer_for(settings: Settings) -> Renderer:
             controls=tokenizer.controls,
             bos=bos,
             train_on=settings.train_on,
+            with_sections=settings.truncation in NEEDS_SECTIONS,
         )
     return TemplateRenderer(
         template,

@@ -21,7 +21,7 @@ from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
 from sftprep.system.cores import usable_cores
 from sftprep.templates.loading import load_template
 from sftprep.templates.template import ChatTemplate, Template, run_texts
-from sftprep.text import shown
+from sftprep.text import did_you_mean, shown
 from sftprep.tokenization.cached import resolve_content_encoding, resolve_tokenizer, versions
 from sftprep.tokenization.loading import ROLES, split_role
 from sftprep.tokenization.proof import ContentEncoding
@@ -103,8 +103,8 @@ def plan(recipe: Recipe) -> Plan:
     )
     if plain is not None:
         check_tokens(plain, tokenizer)
-        _check_separator(recipe, plain)
     template = plain or load_chat_template(recipe, tokenizer)
+    check_template_options(recipe, template, tokenizer)
     _check_allowed(recipe, tokenizer)
     encoding = resolve_content_encoding(tokenizer, recipe.allow_control, recipe.backend)
     settings = settings_of(recipe, tokenizer, template, encoding)
@@ -212,11 +212,96 @@ def _separator(recipe: Recipe, tokenizer: Tokenizer) -> str:
     return tokenizer.special["sep"] if named else ""
 
 
-def _check_separator(recipe: Recipe, template: Template) -> None:
-    if recipe.separator and "{separator}" not in template.user + template.header + template.body:
+def check_template_options(
+    recipe: Recipe, template: Template | ChatTemplate, tokenizer: Tokenizer
+) -> None:
+    """Refuse options for the template that it would ignore.
+
+    Args:
+        recipe: the options.
+        template: the template that the recipe names.
+        tokenizer: the tokenizer, whose special tokens a chat template can read.
+
+    Raises:
+        UsageError: the template has no use for ``template_arg``, ``date``, ``system`` or
+            ``separator``.
+    """
+    name = f"template {shown(template.name)}"
+    if isinstance(template, ChatTemplate):
+        if recipe.separator:
+            raise UsageError(
+                f"--separator cannot be used: {name} is a chat template, which writes its own "
+                "separators. Remove the option, or use --template plain."
+            )
+        if recipe.template_arg or recipe.date is not None or recipe.system is not None:
+            _check_chat_options(recipe, template, tokenizer)
+        return
+    if recipe.separator and "separator" not in run_texts(template):
         raise UsageError(
-            f"--separator cannot be used: template {template.name!r} does not contain "
+            f"--separator cannot be used: {name} does not contain "
             "{separator}. Use --template plain, or a template of your own that contains it."
+        )
+    if recipe.template_arg:
+        raise UsageError(
+            f"--template-arg {shown(recipe.template_arg[0])} cannot be used: {name} takes no "
+            "arguments; only Jinja chat templates do. Remove the option, or choose another "
+            "--template."
+        )
+    if recipe.date is not None:
+        raise UsageError(
+            f"--date cannot be used: {name} does not write the date; only Jinja chat templates "
+            f"can. "
+            "Remove the option, or choose another --template."
+        )
+    if recipe.system is not None and template.system is None and template.user_with_system is None:
+        raise UsageError(
+            f"--system cannot be used: {name} has no place for a system prompt. Remove the option, "
+            f"or "
+            "choose another --template."
+        )
+
+
+SET_BY_US = ("messages", "tools", "documents", "add_generation_prompt")
+"""The variables of a chat template that are set for each record."""
+
+
+def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Tokenizer) -> None:
+    """Refuse options that a chat template would ignore."""
+    from sftprep.templates.jinja.sandbox import Sandbox
+    from sftprep.templates.jinja.system_prompt import why_no_system_prompt
+
+    name = f"template {shown(template.name)}"
+    sandbox = Sandbox(
+        template.source,
+        name=template.name,
+        today=template.today,
+        variables={**tokenizer.variables, **template.arguments},
+        seconds=1.0,
+    )
+    read = sandbox.names_read()
+    known = [key for key in sandbox.arguments() if key not in SET_BY_US]
+    for entry in recipe.template_arg:
+        key = entry.partition("=")[0]
+        if key in SET_BY_US:
+            raise UsageError(
+                f"--template-arg {shown(entry)} cannot be used: sftprep sets {key} for each "
+                f"record. "
+                "Remove the option."
+            )
+        if key not in read:
+            others = f"It reads {', '.join(known)}." if known else "It takes no arguments."
+            raise UsageError(
+                f"--template-arg {shown(entry)} cannot be used: {name} never reads {key}. "
+                f"{did_you_mean(key, known, others)}"
+            )
+    if recipe.date is not None and "strftime_now" not in read:
+        dates = [key for key in known if "date" in key]
+        cure = f"It reads {dates[0]}: pass --template-arg {dates[0]}=TEXT" if dates else "Remove it"
+        raise UsageError(f"--date cannot be used: {name} does not ask for the date. {cure}.")
+    if recipe.system is not None and (why := why_no_system_prompt(sandbox)):
+        raise UsageError(
+            f"--system cannot be used: {name} {why}. Remove the option, or choose another "
+            "--template."
         )
 
 

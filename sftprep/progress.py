@@ -10,6 +10,10 @@ class Progress(Protocol):
         """Show something that the user should know before the work begins."""
         ...
 
+    def warn(self, text: str) -> None:
+        """Show something that the user must know, even one who asked for silence."""
+        ...
+
     def start(self, total: int | None) -> None:
         """Begin; ``total`` is the size of the input in bytes as stored, or None if unknown."""
         ...
@@ -30,6 +34,9 @@ class Silent:
 
     def note(self, text: str) -> None:
         """Ignore the note."""
+
+    def warn(self, text: str) -> None:
+        """Ignore the warning."""
 
     def start(self, total: int | None) -> None:
         """Ignore the start."""

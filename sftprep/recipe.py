@@ -14,6 +14,9 @@ This module imports nothing heavy, so that a wrong recipe is refused before nump
 """
 
 import datetime
+import json
+import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -26,9 +29,14 @@ from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
 from sftprep.reading.limits import MAX_EXPANSION, Limits
 from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
+from sftprep.strict_yaml import parse_yaml
 from sftprep.text import alternatives, did_you_mean, shown
 
 DEFAULT_MAX_LENGTH = 2048
+MOST_TOKENS = 2**64 - 1  # the largest number that JSON parsers agree on
+LEAST_LABEL = -(2**31)  # labels are written as 32-bit integers
+MOST_BYTES = 2**63 - 1
+MOST_WORKERS = 4096
 GROUPS = ("Input", "Template", "Tokenizer", "Length and loss", "Output", "Bad records", "Run")
 """The headings under which ``--help`` lists the options, in this order."""
 
@@ -43,6 +51,9 @@ class Option(NamedTuple):
     group: str  # one of ``GROUPS``
     values: tuple[str, ...]  # the values it allows; () if it allows any value of its type
     least: int | None  # the smallest number it allows
+    most: int | None  # the largest number it allows
+    form: str  # what a text may hold; see ``_check_text``
+    takes_number: bool  # whether a whole number may stand for its text, as in ``max_rejects: 100``
     metavar: str  # what ``--help`` calls its value
     decides_bytes: bool  # whether the dataset's bytes depend on it
 
@@ -52,21 +63,24 @@ class Option(NamedTuple):
         return flag(self.name)
 
 
-def _option(
+def _option(  # noqa: PLR0913 - an argument for each fact about an option
     default: Any,
     group: str,
     help: str,  # noqa: A002 - the name that typer and argparse use
     *,
     values: tuple[str, ...] = (),
     least: int | None = None,
+    most: int | None = None,
+    form: str = "text",
+    takes_number: bool = False,
     metavar: str = "TEXT",
     decides_bytes: bool = True,
 ) -> Any:
     """Declare an option: make a dataclass field whose metadata has the values of ``Option``."""
     text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
-        "group": group, "help": text, "values": values, "least": least, "metavar": metavar,
-        "decides_bytes": decides_bytes,
+        "group": group, "help": text, "values": values, "least": least, "most": most, "form": form,
+        "takes_number": takes_number, "metavar": metavar, "decides_bytes": decides_bytes,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -81,6 +95,7 @@ class Recipe:
         "Files, globs, folders, or - for standard input.",
         decides_bytes=False,
         metavar="INPUT",
+        form="path",
     )
     output: str | None = _option(
         None,
@@ -88,6 +103,7 @@ class Recipe:
         "The folder to write the dataset to.",
         decides_bytes=False,
         metavar="DIR",
+        form="path",
     )
     tokenizer: str | None = _option(
         None,
@@ -95,6 +111,7 @@ class Recipe:
         "A folder, a tokenizer.json, or a Hugging Face hub id.",
         decides_bytes=False,
         metavar="NAME",
+        form="name",
     )
     revision: str | None = _option(
         None,
@@ -102,6 +119,7 @@ class Recipe:
         "Branch, tag or commit of a hub id.",
         decides_bytes=False,
         metavar="NAME",
+        form="name",
     )
     schema: str = _option(
         "auto",
@@ -123,6 +141,7 @@ class Recipe:
         "A built-in template's name, a YAML or .jinja file of your own, or tokenizer for the "
         "tokenizer's own chat template (tokenizer:NAME for a named one).",
         metavar="NAME",
+        form="name",
     )
     template_arg: tuple[str, ...] = _option(
         (),
@@ -162,6 +181,7 @@ class Recipe:
         "is less]",
         least=1,
         metavar="N",
+        most=MOST_TOKENS,
     )
     truncation: str = _option(
         "drop",
@@ -197,6 +217,7 @@ class Recipe:
         "Length and loss",
         "The label of tokens without loss.",
         metavar="N",
+        least=LEAST_LABEL,
     )
     boundary: str = _option(
         "split",
@@ -226,12 +247,14 @@ class Recipe:
         "Output",
         "How much input, uncompressed, goes into one shard, e.g. 500KB or 1GiB.",
         metavar="SIZE",
+        takes_number=True,
     )
     max_line_bytes: str = _option(
         "64MiB",
         "Input",
         "The maximum size of a record, in bytes; a larger one is a bad record.",
         metavar="SIZE",
+        takes_number=True,
     )
     max_expansion: int = _option(
         MAX_EXPANSION,
@@ -240,6 +263,7 @@ class Recipe:
         least=1,
         decides_bytes=False,
         metavar="N",
+        most=MOST_BYTES,
     )
     on_injection: str = _option(
         "encode",
@@ -261,6 +285,7 @@ class Recipe:
         "With --on-error quarantine: how many bad records are allowed, as a number or a "
         "percentage.",
         metavar="N|P%",
+        takes_number=True,
     )
     workers: int | None = _option(
         None,
@@ -269,6 +294,7 @@ class Recipe:
         least=1,
         decides_bytes=False,
         metavar="N",
+        most=MOST_WORKERS,
     )
     overwrite: bool = _option(
         False,
@@ -288,10 +314,12 @@ class Recipe:
         for option in options():
             value = _typed(option, getattr(self, option.name))
             object.__setattr__(self, option.name, value)
+            for text in value if isinstance(value, tuple) else (value,):
+                _check_text(option, text)
             if option.values and value not in option.values:
                 raise UsageError(_not_allowed(option, value))
-            if option.least is not None and value is not None and value < option.least:
-                raise UsageError(f"{option.flag} is {value}; expected {option.least} or more.")
+            if isinstance(value, int):
+                check_range(option.flag, value, option.least, option.most)
         _check_together(self)
 
     @classmethod
@@ -334,12 +362,8 @@ class Recipe:
 
     @property
     def template_arguments(self) -> dict[str, Any]:
-        """The chat template's arguments, parsed as YAML: ``true`` and ``3`` are not strings."""
-        if not self.template_arg:
-            return {}
-        import yaml
-
-        return {k: yaml.safe_load(v) for k, v in (a.split("=", 1) for a in self.template_arg)}
+        """The chat template's arguments: each is a JSON value, or else a text."""
+        return {k: _json_or_text(v) for k, v in (a.split("=", 1) for a in self.template_arg)}
 
     @property
     def shard_bytes(self) -> int:
@@ -383,13 +407,19 @@ def parse_size(text: str, name: str = "shard_size") -> int:
     >>> parse_size("64MiB"), parse_size("500 kB")
     (67108864, 500000)
     """
-    match = re.fullmatch(r"(\d+)\s*([a-zA-Z]*)", text.strip())
-    if not match or match[2].upper() not in UNITS or not (size := int(match[1])):
+    match = re.fullmatch(r"0*([0-9]+)\s*([a-zA-Z]*)", text.strip())
+    if not match or match[2].upper() not in UNITS or match[1] == "0":
         raise UsageError(
             f"{flag(name)} is {shown(text)}; expected a number above 0 with B, KB, MB, GB, KiB, "
             "MiB or GiB, e.g. 64MiB."
         )
-    return size * UNITS[match[2].upper()]
+    # Python refuses to convert thousands of digits, and 20 digits are too many already.
+    size = int(match[1][:20]) * UNITS[match[2].upper()]
+    if size > MOST_BYTES or len(match[1]) > 20:
+        raise UsageError(
+            f"{flag(name)} is {shown(text)}; expected less than 2^63 bytes. Use a smaller number."
+        )
+    return size
 
 
 def flag(name: str) -> str:
@@ -401,16 +431,28 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def _load_file(path: str) -> dict[str, Any]:
-    import yaml
+def check_range(name: str, value: int, least: int | None, most: int | None = None) -> None:
+    """Raise a ``UsageError`` if a number is not in its range.
 
+    Args:
+        name: the flag, for the message.
+        value: the number.
+        least: the smallest number allowed; None if there is none.
+        most: the largest number allowed; None if there is none.
+    """
+    if least is not None and value < least:
+        raise UsageError(f"{name} is {shown(value)}; expected {least:,} or more.")
+    if most is not None and value > most:
+        raise UsageError(f"{name} is {shown(value)}; expected {most:,} or less.")
+
+
+def _load_file(path: str) -> dict[str, Any]:
     try:
-        value = yaml.safe_load(Path(path).read_bytes())
+        value = parse_yaml(Path(path).read_bytes())
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}. Check the path.") from error
-    except Exception as error:  # PyYAML raises more than YAMLError: ValueError for 2001-99-99
-        first = " ".join(str(error).split())
-        raise UsageError(f"{path}: not valid YAML: {first}. Correct the file.") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not valid YAML: {error}. Correct the file.") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
@@ -425,6 +467,10 @@ def _load_file(path: str) -> dict[str, Any]:
         if name not in known:
             hint = did_you_mean(name, known, f"Known: {', '.join(known)}.")
             raise UsageError(f"{path}: unknown option {shown(key)}. {hint}")
+        if name in values:
+            raise UsageError(
+                f"{path}: {name} is given twice, with a hyphen and with an underscore. Keep one."
+            )
         values[name] = entry
     return values
 
@@ -445,11 +491,39 @@ def _typed(option: Option, value: Any) -> Any:
         if value is None:
             return None
         kind = get_args(kind)[0]
+    if option.takes_number and type(value) is int:
+        value = str(value) if abs(value) <= MOST_BYTES else value
+    if isinstance(value, datetime.date):  # YAML reads an unquoted date as one
+        is_day = option.name == "date" and not isinstance(value, datetime.datetime)
+        if not is_day:
+            raise UsageError(f"{option.flag} is the date {value}; expected {KINDS[kind][1]}.")
+        value = value.isoformat()
     types, words = KINDS[kind]
+    if option.takes_number:
+        words = "a string or a whole number below 2^63"
     wrong = not isinstance(value, types) or (isinstance(value, bool) and bool not in types)
     if wrong or (isinstance(value, list | tuple) and not all(isinstance(x, str) for x in value)):
         raise UsageError(f"{option.flag} is {shown(value)}; expected {words}.")
     return tuple(value) if isinstance(value, list) else value
+
+
+def _check_text(option: Option, value: Any) -> None:
+    """Raise an error if a text cannot be used because of its characters.
+
+    An argument or a file name that is not valid UTF-8 reaches Python with surrogates in it. A
+    ``path`` may have these; a ``text`` and a ``name`` may not, as they are written to the manifest.
+    A ``path`` and a ``name`` may not have the character NUL, which the system takes for their end.
+    """
+    if not isinstance(value, str):
+        return
+    try:
+        data = os.fsencode(value) if option.form == "path" else value.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"{option.flag} is {shown(value)}, which is not valid UTF-8. Correct it."
+        ) from error
+    if option.form != "text" and b"\0" in data:
+        raise UsageError(f"{option.flag} is {shown(value)}; a name cannot have the character NUL.")
 
 
 def _plain(value: Any) -> Any:
@@ -467,6 +541,7 @@ def _check_together(recipe: Recipe) -> None:
             f"--ignore-index is {recipe.ignore_index}, which can be a token's id. Use a number "
             "below 0."
         )
+    canonical_names = [entry.partition("=")[0] for entry in recipe.field]
     for entry in recipe.field:
         canonical, equals, actual = entry.partition("=")
         if not (equals and actual) or canonical not in FIELDS:
@@ -474,11 +549,13 @@ def _check_together(recipe: Recipe) -> None:
                 f"--field {shown(entry)}: expected CANONICAL=ACTUAL, with CANONICAL one of "
                 f"{', '.join(FIELDS)}."
             )
+        if canonical_names.count(canonical) > 1:
+            raise UsageError(f"--field gives the name of {canonical} twice. Keep one.")
     _check_template_options(recipe)
     parse_size(recipe.shard_size)
     parse_size(recipe.max_line_bytes, "max_line_bytes")
     if recipe.max_rejects is not None:
-        if not re.fullmatch(r"\d+|\d+(\.\d+)?%", recipe.max_rejects):
+        if not re.fullmatch(r"[0-9]{1,18}|[0-9]{1,3}(\.[0-9]{1,18})?%", recipe.max_rejects):
             raise UsageError(
                 f"--max-rejects is {shown(recipe.max_rejects)}; expected a number or a percentage, "
                 "e.g. 100 or 0.1%."
@@ -489,19 +566,69 @@ def _check_together(recipe: Recipe) -> None:
             )
 
 
+def _json_or_text(text: str) -> Any:
+    """Return the value of a JSON text, and any other text as it is.
+
+    Raises:
+        ValueError: the text is JSON that has no exact value: a number that is too large, a key that
+            occurs twice, nesting that is too deep, or half of a surrogate pair.
+
+    >>> [_json_or_text(text) for text in ("false", "no", "12", "012", '"12"', "a: b")]
+    [False, 'no', 12, '012', '12', 'a: b']
+    """
+
+    def number(digits: str) -> float:
+        if math.isinf(value := float(digits)):
+            raise ArithmeticError(f"{shown(digits)} does not fit a 64-bit float")
+        return value
+
+    def integer(digits: str) -> int:
+        if len(digits) > 20 or not -(2**63) <= int(digits) < 2**64:
+            raise ArithmeticError(f"{shown(digits)} does not fit 64 bits")
+        return int(digits)
+
+    def not_json(name: str) -> None:
+        raise json.JSONDecodeError("not JSON", name, 0)  # NaN and Infinity
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len(found := dict(pairs)) < len(pairs):
+            raise ArithmeticError("a key occurs twice in one object")
+        return found
+
+    try:
+        value = json.loads(
+            text,
+            parse_int=integer,
+            parse_float=number,
+            parse_constant=not_json,
+            object_pairs_hook=unique,
+        )
+        json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError:
+        return text
+    except UnicodeEncodeError as error:
+        raise ValueError("half of a surrogate pair is not a character") from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    except ArithmeticError as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
 def _check_template_options(recipe: Recipe) -> None:
+    keys: set[str] = set()
     for entry in recipe.template_arg:
         key, equals, value = entry.partition("=")
         if not (equals and key.isidentifier()):
             raise UsageError(f"--template-arg {shown(entry)}: expected KEY=VALUE.")
+        if key in keys:
+            raise UsageError(f"--template-arg gives {key} twice. Keep one.")
+        keys.add(key)
         try:
-            import yaml
-
-            yaml.safe_load(value)
-        except Exception as error:  # as in _load_file
+            _json_or_text(value)
+        except ValueError as error:
             raise UsageError(
-                f"--template-arg {shown(entry)}: {shown(value)} is not a YAML value. Quote it if "
-                "it is a string."
+                f"--template-arg {shown(entry)}: {error}. Correct the value."
             ) from error
     if recipe.date is not None:
         try:

@@ -29,6 +29,7 @@ from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
+from sftprep.text import number
 
 
 def prepare(
@@ -54,7 +55,7 @@ def prepare(
             dataset that was in the output folder before is still there.
     """
     progress = progress or Silent()
-    if recipe.output is None:
+    if not recipe.output:
         raise UsageError("no output folder. Pass --output DIR.")
     output = OutputFolder(recipe.output)
     output.check()
@@ -64,7 +65,12 @@ def prepare(
         output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
     )
     if existing is not None:
-        output.remove_leftovers()
+        if left := output.remove_leftovers(existing):
+            progress.note(
+                f"{output.staging}: an interrupted run of another dataset has finished "
+                f"{number(left, 'shard')}, which are kept. With its options, --overwrite and "
+                "--resume that run continues; to give it up, remove the folder."
+            )
         return Prepared(existing, "unchanged")
     _say_notes(job, progress)
     quarantine = recipe.on_error == "quarantine"
@@ -73,6 +79,7 @@ def prepare(
         Accounting(job.sources, output.dataset, quarantine=quarantine) as accounting,
     ):
         journal = Journal(staging, job.sources)
+        _say_what_is_discarded(output, recipe, progress)
         resumed = _begin(output, journal, accounting, job)
         reader = BlockReader(job.sources, recipe.shard_bytes, block_bytes, limits=recipe.limits)
         progress.start(reader.total_bytes)
@@ -111,8 +118,25 @@ def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: 
     return True
 
 
+def _say_what_is_discarded(output: OutputFolder, recipe: Recipe, progress: Progress) -> None:
+    """Warn that finished shards are removed if the run does not resume."""
+    if not recipe.resume and (left := output.finished_shards()):
+        progress.warn(
+            f"{output.path}: an interrupted run has finished {number(left, 'shard')}. They are "
+            "removed, and this run starts over; --resume would have continued after them."
+        )
+
+
 def _say_notes(job: Plan, progress: Progress) -> None:
     """Tell the user what they should know before the work begins."""
+    for entry in job.recipe.template_arg:
+        key, _, value = entry.partition("=")
+        if value in ("True", "False", "None"):
+            cure = {"None": "null"}.get(value, value.lower())
+            progress.note(
+                f"--template-arg {key}={value} is the text {value!r}. For the value, pass "
+                f"{key}={cure}."
+            )
     limit = job.settings.tokenizer.model_max_length
     if limit is not None and job.settings.max_length > limit:
         progress.note(

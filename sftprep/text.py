@@ -22,7 +22,10 @@ def shown(value: object, limit: int = 80) -> str:
         return f"an object with {number(len(value), 'field')}"
     if isinstance(value, list):
         return f"a list of {number(len(value), 'item')}"
-    text = ascii_safe(repr(value))
+    try:
+        text = ascii_safe(repr(value))
+    except ValueError:  # Python refuses to write an integer of more than 4,300 digits
+        text = "a very large number"
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -15,6 +15,7 @@ from sftprep.data.block import Block, Element
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline, Settings
 from sftprep.templates.loading import load_template, parse_template
+from sftprep.templates.template import ChatTemplate
 
 CHAT = parse_template(
     {
@@ -193,3 +194,41 @@ def test_single_word_tokens() -> None:
     assert [*b"xab c", 256, 46, 257, *b" c", 256, 257, *b" c", 256] == (
         result.batch.input_ids.tolist()
     )
+
+
+@pytest.mark.parametrize("kind", ["built-in", "Jinja"])
+@pytest.mark.parametrize(
+    ("train_on", "flags", "expected"),
+    [
+        ("completion", {}, ["b</s>", "d</s>"]),
+        ("completion", {"t1": False}, ["d</s>"]),
+        ("last", {}, ["d</s>"]),
+        ("last", {"t3": False}, ["b</s>"]),
+        ("last", {"t1": True}, ["b</s>", "d</s>"]),
+        ("last", {"t1": True, "t3": False}, ["b</s>"]),
+        ("all", {}, ["a:b</s>", "a:c:d</s>"]),
+        ("all", {"t1": False}, ["a:c:d</s>"]),
+    ],
+)
+def test_each_trained_answer_gives_one_example(
+    kind: str, train_on: str, flags: dict[str, bool], expected: list[str]
+) -> None:
+    """With ``per_turn``, flags win over the policy, and earlier answers are never trained."""
+    body = {"header": "", "body": "{content}{eos}"}
+    template: Any = parse_template({"user": "{content}:", "assistant": body}, name="t", where="t")
+    if kind == "Jinja":
+        source = (
+            "{% for m in messages %}{{ m.content }}{{ ':' if m.role == 'user' else '</s>' }}"
+            "{% endfor %}"
+        )
+        template = ChatTemplate("t.jinja", source, "", {}, None)
+    record = talk("u:a a:b u:c a:d", **flags)
+    result = run([record], template=template, per_turn=True, train_on=train_on)
+    assert result.batch is not None
+    ends = list(itertools.pairwise(result.batch.offsets.tolist()))
+    ids, mask = result.batch.input_ids, result.batch.loss_mask
+    texts = []
+    for start, end in ends:
+        trained = ids[start:end][mask[start:end]].tolist()
+        texts.append("".join("</s>" if id_ == 256 else chr(id_) for id_ in trained))
+    assert texts == expected

@@ -1,5 +1,6 @@
 """plan: a recipe is resolved, or refused before anything is written."""
 
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,22 @@ def test_the_separator(tmp_path: Path) -> None:
             {"template": "chatml", "separator": "x"},
             "--separator cannot be used: template 'chatml' does not contain {separator}",
         ),
+        (
+            {"template": "chatml", "template_arg": ("a=1",)},
+            "--template-arg 'a=1' cannot be used: template 'chatml' takes no arguments; only Jinja "
+            "chat templates do. Remove the option, or choose another --template.",
+        ),
+        (
+            {"template": "chatml", "date": "2024-01-01"},
+            "--date cannot be used: template 'chatml' does not write the date; only Jinja chat "
+            "templates can. Remove the option, or choose another --template.",
+        ),
+        (
+            {"template": "plain", "system": "s"},
+            "--system cannot be used: template 'plain' has no place for a system prompt. Remove "
+            "the "
+            "option, or choose another --template.",
+        ),
         ({"template": "tokenizer:other"}, "tokenizer 'tokenizer' has no chat template 'other'"),
         ({"template": "llama3"}, "template 'llama3' needs '<|start_header_id|>', "),
     ],
@@ -51,6 +68,123 @@ def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> N
     with pytest.raises(UsageError) as caught:
         planned(**options)
     assert str(caught.value).startswith(message)
+
+
+TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"
+READS = TURNS + "{% if enable_thinking is defined and enable_thinking %}think{% endif %}"
+NO_SYSTEM = (
+    "{% if messages[0].role == 'system' %}{{ raise_exception('No system here') }}{% endif %}"
+)
+LEAVES_OUT = (
+    "{% for m in messages if m.role != 'system' %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+)
+WITH_TOOLS = "{% if tools %}" + TURNS + "{% else %}" + LEAVES_OUT + "{% endif %}"
+DATED = "{% set day = strftime_now('%d') if strftime_now is defined else '1' %}{{ day }}" + TURNS
+DATE_STRING = "{% if not date_string is defined %}{% set date_string = '1' %}{% endif %}" + TURNS
+DATE_STRING += "{{ date_string }}"
+SYSTEM = {"system": "s"}
+A_DATE = {"date": "2024-01-01"}
+WITHOUT = "Remove the option, or choose another --template."
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        (
+            READS,
+            {"template_arg": ("enable_thinkin=true",)},
+            "--template-arg 'enable_thinkin=true' cannot be used: {} never reads enable_thinkin. "
+            "Did you mean "
+            "'enable_thinking'?",
+        ),
+        (
+            READS,
+            {"template_arg": ("language=no",)},
+            "--template-arg 'language=no' cannot be used: {} never reads language. It reads "
+            "enable_thinking.",
+        ),
+        (
+            TURNS,
+            {"template_arg": ("language=no",)},
+            "--template-arg 'language=no' cannot be used: {} never reads language. It takes no "
+            "arguments.",
+        ),
+        (
+            "{% set x = 1 %}{{ x }}" + TURNS,
+            {"template_arg": ("x=2",)},
+            "--template-arg 'x=2' cannot be used: {} never reads x. It takes no arguments.",
+        ),
+        (
+            TURNS,
+            {"template_arg": ("add_generation_prompt=true",)},
+            "--template-arg 'add_generation_prompt=true' cannot be used: sftprep sets "
+            "add_generation_prompt for each record. Remove the option.",
+        ),
+        (
+            TURNS,
+            {"separator": "x"},
+            "--separator cannot be used: {} is a chat template, which writes its own separators. "
+            "Remove the option, or use --template plain.",
+        ),
+        (TURNS, A_DATE, "--date cannot be used: {} does not ask for the date. Remove it."),
+        (
+            DATE_STRING,
+            A_DATE,
+            "--date cannot be used: {} does not ask for the date. It reads date_string: pass "
+            "--template-arg date_string=TEXT.",
+        ),
+        (
+            NO_SYSTEM + TURNS,
+            SYSTEM,
+            "--system cannot be used: {} refuses a system prompt: No system here. " + WITHOUT,
+        ),
+        (
+            LEAVES_OUT,
+            SYSTEM,
+            "--system cannot be used: {} does not write a system prompt. " + WITHOUT,
+        ),
+        (READS, {"template_arg": ("enable_thinking=false",)}, ""),
+        (DATE_STRING, {"template_arg": ("date_string=1 May",)}, ""),
+        ("{% set x = x or 'd' %}{{ x }}" + TURNS, {"template_arg": ("x=2",)}, ""),
+        ("{{ bos_token }}" + TURNS, {"template_arg": ("bos_token=<b>",)}, ""),
+        (DATED, A_DATE, ""),
+        (TURNS, SYSTEM, ""),
+        (WITH_TOOLS, SYSTEM, ""),
+        ("{{ messages[0].nothing.at.all }}", SYSTEM, ""),  # it fails without a system prompt too
+        (TURNS, {"separator": ""}, ""),
+    ],
+)
+def test_options_that_a_chat_template_ignores(
+    tmp_path: Path, source: str, options: dict[str, Any], message: str
+) -> None:
+    """An option that a chat template has no use for is refused before anything is read."""
+    path = tmp_path / "own.jinja"
+    path.write_text(source)
+    if not message:
+        planned(template=str(path), **options)
+        return
+    with pytest.raises(UsageError) as caught:
+        planned(template=str(path), **options)
+    assert str(caught.value) == message.format("template 'own.jinja'")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set n = namespace(x='a') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}"
+        "{% endfor %}",
+    ],
+    ids=["endless", "bomb"],
+)
+def test_a_hostile_template_does_no_harm_before_the_run(tmp_path: Path, body: str) -> None:
+    """What is tried with ``--system`` has limits on time and memory; the run then refuses it."""
+    path = tmp_path / "own.jinja"
+    path.write_text(body + TURNS)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    planned(template=str(path), system="s")
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # in KiB
 
 
 def test_missing_tokens_are_named_with_their_flags() -> None:

@@ -1,5 +1,6 @@
 """recipe: one options object for flags, files and Python, strict about every key and type."""
 
+import datetime
 import subprocess
 import sys
 from collections.abc import Callable
@@ -253,6 +254,141 @@ def test_no_file(tmp_path: Path) -> None:
 def test_refused(options: dict[str, Any], message: str) -> None:
     """Wrong types, values that are not allowed and options that conflict are refused."""
     assert message == refused(**options)[: len(message)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_length": 2**64}, f"--max-length is {2**64}; expected {2**64 - 1:,} or less."),
+        ({"workers": 10**26}, f"--workers is {10**26}; expected 4,096 or less."),
+        ({"max_expansion": 2**63}, f"--max-expansion is {2**63}; expected {2**63 - 1:,} or less."),
+        (
+            {"ignore_index": -(2**31) - 1},
+            "--ignore-index is -2147483649; expected -2,147,483,648 or more.",
+        ),
+        ({"max_length": 16**5000}, "--max-length is a very large number; expected 18,446,"),
+        (
+            {"shard_size": "9" * 5000},
+            f"--shard-size is '{'9' * 78}…; expected less than 2^63 bytes. Use a smaller number.",
+        ),
+        (
+            {"shard_size": "9999999999GiB"},
+            "--shard-size is '9999999999GiB'; expected less than 2^63 bytes. Use a smaller number.",
+        ),
+        (
+            {"max_line_bytes": 2**63},
+            f"--max-line-bytes is {2**63}; expected a string or a whole number below 2^63.",
+        ),
+        (
+            {"max_rejects": 1.5},
+            "--max-rejects is 1.5; expected a string or a whole number below 2^63.",
+        ),
+        ({"max_rejects": True}, "--max-rejects is true; expected a string or a whole number "),
+        (
+            {"max_rejects": "9" * 5000, "on_error": "quarantine"},
+            f"--max-rejects is '{'9' * 78}…; expected a number or a percentage, e.g. 100 or 0.1%.",
+        ),
+        ({"system": "a\udcff"}, r"--system is 'a\udcff', which is not valid UTF-8. Correct it."),
+        (
+            {"add_token": ("<a>", "\ud800")},
+            r"--add-token is '\ud800', which is not valid UTF-8. Correct it.",
+        ),
+        ({"inputs": ("\ud800",)}, r"--inputs is '\ud800', which is not valid UTF-8. Correct it."),
+        (
+            {"output": "a\0b"},
+            r"--output is 'a\x00b'; a name cannot have the character NUL.",
+        ),
+        (
+            {"system": datetime.date(2024, 2, 29)},
+            "--system is the date 2024-02-29; expected a string.",
+        ),
+        ({"field": ("prompt=a", "prompt=b")}, "--field gives the name of prompt twice. Keep one."),
+        ({"template_arg": ("a=1", "a=2")}, "--template-arg gives a twice. Keep one."),
+        (
+            {"template_arg": ("a=1e999",)},
+            "--template-arg 'a=1e999': '1e999' does not fit a 64-bit float. Correct the value.",
+        ),
+        (
+            {"template_arg": ("a=18446744073709551616",)},
+            "--template-arg 'a=18446744073709551616': '18446744073709551616' does not fit 64 bits. "
+            "Correct the value.",
+        ),
+        (
+            {"template_arg": ('a={"b": 1, "b": 2}',)},
+            '--template-arg \'a={"b": 1, "b": 2}\': a key occurs twice in one object. Correct the '
+            "value.",
+        ),
+    ],
+)
+def test_values_that_cannot_be_used(options: dict[str, Any], message: str) -> None:
+    """Numbers that nothing can hold, and texts that are not UTF-8, are refused by name."""
+    assert message == refused(**options)[: len(message)]
+
+
+@pytest.mark.parametrize("name", ["inputs", "output"])
+def test_a_path_that_is_not_utf8(name: str) -> None:
+    """A path may have bytes that are not UTF-8: they reach Python as surrogates."""
+    value: Any = ("a\udcff",) if name == "inputs" else "a\udcff"
+    assert getattr(Recipe(**{name: value}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("max_rejects: 100\non_error: quarantine", {"max_rejects": "100"}),
+        ("shard_size: 1000", {"shard_size": "1000"}),
+        ("max_line_bytes: 5000", {"max_line_bytes": "5000"}),
+        ("date: 2024-02-29", {"date": "2024-02-29"}),
+        ("date: '2024-02-29'", {"date": "2024-02-29"}),
+    ],
+)
+def test_values_as_yaml_users_write_them(write: Write, text: str, expected: dict[str, Any]) -> None:
+    """Whole numbers and dates need no quotes in a recipe."""
+    found = Recipe.from_sources(str(write("r.yaml", text)), {}).as_dict()
+    assert expected.items() <= found.items()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "max_length: 5\n\nmax_length: 6\n",
+            "not valid YAML: the key 'max_length' is given twice, in lines 1 and 3. Correct the "
+            "file.",
+        ),
+        (
+            "max_length: 5\nmax-length: 6\n",
+            "max_length is given twice, with a hyphen and with an underscore. Keep one.",
+        ),
+    ],
+)
+def test_a_key_given_twice(write: Write, text: str, message: str) -> None:
+    """Of two equal keys none is chosen: the error names the key and its lines."""
+    path = write("r.yaml", text)
+    with pytest.raises(UsageError) as caught:
+        Recipe.from_sources(str(path), {})
+    assert f"{path}: {message}" == str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("true", True), ("false", False), ("null", None), ("12", 12), ("-1.5", -1.5),
+        ('"12"', "12"),
+        ('["a", 1]', ["a", 1]), ('{"a": null}', {"a": None}), ('""', ""), ("", ""), ("no", "no"),
+        ("yes", "yes"), ("012", "012"), ("12:30", "12:30"), ("a: b", "a: b"), ("True", "True"),
+        ("0x10", "0x10"), ("1_000", "1_000"), ("~", "~"), ("2024-01-01", "2024-01-01"),
+        ("NaN", "NaN"), ("-Infinity", "-Infinity"), (".inf", ".inf"), ("[a]", "[a]"),
+        ("a=b", "a=b"),
+        ("'a'", "'a'"), ("*a", "*a"), ("# a", "# a"), ("+1", "+1"), ("1.", "1."), ("é", "é"),
+    ],
+)  # fmt: skip
+def test_template_arguments(text: str, expected: object) -> None:
+    """A template argument is a JSON value, or else the text as it was given."""
+    recipe = Recipe(template_arg=(f"a={text}",))
+    assert recipe.template_arguments == {"a": expected}
+    assert type(recipe.template_arguments["a"]) is type(expected)
+    assert recipe.as_dict()["template_arg"] == [f"a={text}"]
 
 
 @pytest.mark.parametrize("entry", ["a", "=b", "prompt=", "question=prompt", ""])

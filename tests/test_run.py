@@ -22,6 +22,10 @@ class Recorded:
         """Remember a note."""
         self.notes.append(text)
 
+    def warn(self, text: str) -> None:
+        """Remember a warning among the notes."""
+        self.notes.append(text)
+
     def start(self, total: int | None) -> None:
         """Remember the total."""
         self.total = total
@@ -37,6 +41,21 @@ def test_progress_is_told_of_all_input(tmp_path: Path) -> None:
     made = prepare(recipe(source, tmp_path / "out", template="chatml"), progress=progress)
     assert (progress.total, progress.stored) == (source.stat().st_size,) * 2
     assert progress.read == made.manifest.counts["read"] == 30
+
+
+def test_a_word_that_is_no_value(tmp_path: Path) -> None:
+    """Python's ``False`` is a text for a template, which a note says, and what to pass instead."""
+    template = tmp_path / "own.jinja"
+    template.write_text(
+        "{{ thinking }}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
+        "{% endfor %}"
+    )
+    source, progress = SAMPLE_DATA / "messages.jsonl", Recorded()
+    options: dict[str, Any] = {"template": str(template), "template_arg": ("thinking=False",)}
+    prepare(recipe(source, tmp_path / "out", **options), progress=progress)
+    assert progress.notes == [
+        "--template-arg thinking=False is the text 'False'. For the value, pass thinking=false."
+    ]
 
 
 def test_notes_come_before_the_work(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Show the progress of a run on stderr.
 
 In     notes before the work begins; then, after each block, how much was read and processed.
-Out    a bar with records, MB/s and time left if stderr is a terminal; notes in any case.
+Out    a bar with records, MB/s and time left if stderr is a terminal; notes and warnings in any
+       case. ``Quiet`` shows warnings only.
 Never  writes to stdout.
 """
 
@@ -10,7 +11,22 @@ import sys
 import time
 from typing import Any
 
+from sftprep.progress import Silent
 from sftprep.text import ascii_safe
+
+
+def _write(text: str) -> None:
+    """Write a line to stderr, if that is possible."""
+    with contextlib.suppress(OSError):
+        print(ascii_safe(text), file=sys.stderr)
+
+
+class Quiet(Silent):
+    """Shows warnings and nothing else."""
+
+    def warn(self, text: str) -> None:
+        """Write a warning to stderr."""
+        _write(f"warning: {text}")
 
 
 class Bar:
@@ -29,8 +45,11 @@ class Bar:
 
     def note(self, text: str) -> None:
         """Write a note to stderr."""
-        with contextlib.suppress(OSError):
-            print(f"note: {ascii_safe(text)}", file=sys.stderr)
+        _write(f"note: {text}")
+
+    def warn(self, text: str) -> None:
+        """Write a warning to stderr."""
+        _write(f"warning: {text}")
 
     def start(self, total: int | None) -> None:
         """Show the bar."""

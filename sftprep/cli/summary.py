@@ -57,7 +57,11 @@ def _cuts(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
     if counts["truncated"]:
         how = manifest.recipe["truncation"]
-        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}")
+        lost = counts["truncated_trained"]
+        is_all = manifest.recipe.get("train_on") == "all"
+        what = "trained tokens" if is_all else "all or part of an answer"
+        rest = f"; {lost:,} of them lost {what}" if lost else ""
+        lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}{rest}")
     if counts["shortened"]:
         lines.append(
             f"  shortened  {number(counts['shortened'], 'conversation')} by "

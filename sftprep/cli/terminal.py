@@ -192,12 +192,15 @@ def _lines_safe(text: str) -> str:
 
 @contextmanager
 def progress_bar(*, silent: bool) -> "Iterator[Progress]":
-    """Report progress: a bar if stderr is a terminal, and notes in any case; nothing if silent."""
-    from sftprep.cli.progress_bar import Bar
-    from sftprep.progress import Silent
+    """Report progress: a bar if stderr is a terminal, and notes in any case.
+
+    Args:
+        silent: whether to show nothing but warnings.
+    """
+    from sftprep.cli.progress_bar import Bar, Quiet
 
     if silent:
-        yield Silent()
+        yield Quiet()
         return
     bar = Bar(shown=sys.stderr.isatty())
     try:

@@ -69,6 +69,11 @@ def input_slot(turn: int) -> int:
     return 2 * turn + 1
 
 
+def turn_of_slot(slot: int) -> int:
+    """Return the turn that a content or input belongs to, by its index in the contents."""
+    return slot // 2
+
+
 class Conversation(NamedTuple):
     """An optional system turn, then user and assistant turns that alternate.
 

@@ -56,6 +56,14 @@ class RunEncoder(Protocol):
         """Return the number of tokens of a text that has no other text before it."""
         ...
 
+    def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:
+        """Encode one text.
+
+        Returns:
+            int32[tokens], and int64[tokens, 2]: the characters that each token covers.
+        """
+        ...
+
     def adds_space_after(self, token: AddedToken) -> bool:
         """Return True if the tokenizer adds a space before a text that follows this token."""
         ...

@@ -187,7 +187,8 @@ class Accounting:
             total.written += counts.written
             total.dropped += counts.dropped
             total.rejected += counts.rejected
-        names = ("truncated", "shortened", "exchanges_dropped", "tokens", "trained_tokens")
+        cuts = ("truncated", "truncated_trained", "shortened", "exchanges_dropped")
+        names = (*cuts, "tokens", "trained_tokens")
         return {
             **total.as_dict(),
             **{name: self.counts[name] for name in names},

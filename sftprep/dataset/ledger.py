@@ -3,7 +3,6 @@
 In     entries in input order, as plain objects.
 Out    a file with one JSON object per line, created with the first entry; and at any time its
        number of entries, its size in bytes and its SHA-256.
-Keeps  the file readable only by its owner (mode 0600), because it holds the data of records.
 Raises FileExistsError: a file of this name exists already.
 """
 
@@ -41,8 +40,7 @@ class Ledger:
     def add(self, entry: dict[str, Any]) -> None:
         """Append an entry."""
         if self._file is None:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            self._file = os.fdopen(os.open(self._path, flags, 0o600), "wb")
+            self._file = self._path.open("xb")
         line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         self._file.write(line)
         self._count(line)

@@ -5,8 +5,8 @@ Out    a private staging folder, which one run at a time can use; in the end the
        the output folder, which appears complete or not at all.
 Keeps  an old dataset complete and in place until the new one takes its name. Keeps the staging
        folder after an interruption, for ``--resume``.
-Never  touches an output folder that holds anything but a dataset written by sftprep, follows a
-       symbolic link, or waits for another run.
+Never  touches an output folder that holds, at any depth, anything but a dataset written by sftprep;
+       follows a symbolic link that is the output or lies in it; waits for another run.
 Raises OutputError: the output folder cannot be created, or holds something else.
        LockedError: another run is writing it.
        UsageError: an input lies in the output folder, or the output folder in an input folder.
@@ -37,7 +37,8 @@ What is left after a crash:
 - before step 2 is done: nothing that can be resumed. The next run starts over.
 - in step 3: every shard with a complete journal line. ``--resume`` continues after these.
 - in step 4: all shards. ``--resume`` checks them and repeats only step 4.
-- after step 5: the complete new dataset. The next run removes the staging folder.
+- after step 5: the complete new dataset. The next run removes the staging folder. A run that finds
+  nothing to do removes only that: it keeps what an interrupted run of another dataset has left.
 
 Until step 5 the output folder does not change. Step 5 is one system call, unless the system cannot
 exchange two names: then it is two renames, and for a moment there is no output folder.
@@ -57,9 +58,12 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import orjson
 
 from sftprep.dataset.durable import remove, sync
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.manifest import MANIFEST, Manifest
 from sftprep.errors import (
     DataError,
     LockedError,
@@ -75,8 +79,15 @@ DATASET = "dataset"
 HOLDER = "holder"
 IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
+TOKENIZER = "tokenizer"
 OURS = re.compile(r"train-\d+-of-\d+\.\w+|tokenizer|rejects\.jsonl|dropped\.jsonl|manifest\.json")
 """Matches the names of the files and folders of a dataset."""
+TOKENIZER_FILES = re.compile(
+    r"tokenizer/(tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json"
+    r"|chat_template\.jinja|additional_chat_templates/[^/]+\.jinja|vocab\.json|vocab\.txt|merges\.txt"
+    r"|tokenizer\.model|spiece\.model)"
+)
+"""Matches what a tokenizer is saved as. It decides only if the manifest cannot be read."""
 MANIFEST_START = b'{\n  "format_version": '
 """The first bytes of every manifest that sftprep writes."""
 NOT_RESUMABLE = (DataError, NoInputError, UsageError)
@@ -92,27 +103,49 @@ class OutputFolder:
 
     def __init__(self, path: str) -> None:
         self.path = Path(path)
-        self._absolute = self.path.absolute()
+        absolute = self.path.absolute()
+        if absolute.name in ("", ".."):
+            self._absolute = Path(os.path.realpath(absolute))
+        else:
+            # Links on the way to the folder are followed here, once. A link that is the folder
+            # itself is not followed: ``check`` refuses it.
+            self._absolute = Path(os.path.realpath(absolute.parent)) / absolute.name
         self.staging = self._absolute.parent / f".{self._absolute.name}.sftprep-staging"
         self.dataset = self.staging / DATASET
         self._had_dataset = False  # True if ``check`` found a dataset
+        self._published = False
 
     def check(self) -> None:
         """Raise an error if the output folder cannot be written. Call this before reading input.
 
         Raises:
-            OutputError: it is not a folder, is a mount point, or holds files of other programs.
+            OutputError: it is not a folder, is a mount point or the current folder, or holds files
+                of other programs.
         """
         path = self.path
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise OutputError(f"{path}: is not a folder. Choose another --output.")
-        if path.is_mount():
+        if self._absolute.is_mount():
             raise OutputError(
                 f"{path}: is a mount point, which cannot be replaced in one step. Name a folder "
                 "inside it."
             )
+        if self._holds_current_folder():
+            raise OutputError(
+                f"{path}: is the current folder, or holds it. The new dataset takes the place of "
+                "this folder, which is then removed. Change to another folder first, or choose "
+                "another --output."
+            )
         self._refuse_foreign_files()
         self._had_dataset = self.is_dataset()
+
+    def _holds_current_folder(self) -> bool:
+        """Return True if the output folder is the current folder, or one that it lies in."""
+        try:
+            current = Path(os.path.realpath(Path.cwd()))
+        except OSError:  # it was removed
+            return False
+        return current.is_relative_to(self._absolute)
 
     def _refuse_foreign_files(self) -> None:
         """Raise an error if the output folder holds anything but a dataset."""
@@ -123,7 +156,7 @@ class OutputFolder:
             )
 
     def _foreign_file(self) -> str:
-        """Return the name of a file that sftprep did not write; "" if there is none."""
+        """Return the path of a file that sftprep did not write; "" if there is none."""
         names = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
         if not names:
             return ""
@@ -133,8 +166,37 @@ class OutputFolder:
         if not self.is_dataset():
             return names[0]
         # A manifest that ends too early is a damaged manifest of sftprep, not a foreign file.
-        start = (self.path / MANIFEST).read_bytes()[: len(MANIFEST_START)]
-        return "" if MANIFEST_START.startswith(start) else MANIFEST
+        data = (self.path / MANIFEST).read_bytes()
+        if not MANIFEST_START.startswith(data[: len(MANIFEST_START)]):
+            return MANIFEST
+        return next(self._foreign_below(names, _tokenizer_files(data)), "")
+
+    def _foreign_below(self, names: list[str], tokenizer_files: set[str]) -> Iterator[str]:
+        """Yield the paths in a dataset that sftprep does not write.
+
+        A symbolic link with the name of a file of the dataset counts as a damaged file: removing it
+        leaves its target as it is.
+
+        Args:
+            names: the names in the output folder.
+            tokenizer_files: the tokenizer's files by their path from the output folder, as the
+                manifest names them; empty if it names none.
+        """
+        for name in names:
+            if name != TOKENIZER and _is_real_folder(self.path / name):
+                yield name
+        folders = {str(parent) for file in tokenizer_files for parent in Path(file).parents}
+        folders |= {f"{TOKENIZER}/additional_chat_templates"} if not tokenizer_files else set()
+        for path in sorted((self.path / TOKENIZER).rglob("*")):
+            name = str(path.relative_to(self.path))
+            if _is_real_folder(path):
+                is_ours = name in folders
+            elif tokenizer_files:
+                is_ours = name in tokenizer_files
+            else:
+                is_ours = bool(TOKENIZER_FILES.fullmatch(name))
+            if not is_ours:
+                yield name
 
     def check_inputs(self, paths: Iterable[str]) -> None:
         """Raise an error if an input lies in the output folder, or the output folder in an input.
@@ -147,12 +209,13 @@ class OutputFolder:
         Raises:
             UsageError: an input lies in the output folder, or the output in an input folder.
         """
-        output = self._absolute.resolve()
+        output = Path(os.path.realpath(self._absolute))
+        staging = Path(os.path.realpath(self.staging))
         for path in paths:
-            real = Path(path).resolve()
             if path == "-":
                 continue
-            if real.is_relative_to(output) or real.is_relative_to(self.staging.resolve()):
+            real = Path(os.path.realpath(path))
+            if real.is_relative_to(output) or real.is_relative_to(staging):
                 raise UsageError(
                     f"{path}: lies in the output folder. Move it, or choose another --output."
                 )
@@ -189,9 +252,18 @@ class OutputFolder:
             self._clear()
             raise
         except BaseException as error:
-            self._clear_unless_resumable()
+            if self._published:
+                self._clear()
+            else:
+                self._clear_unless_resumable()
             if not isinstance(error, OSError):
                 raise
+            if self._published:
+                raise StorageError(
+                    f"{self.path}: the dataset is there and complete, but it may be lost if the "
+                    f"machine crashes now: {error.filename or 'the system'}: {error.strerror}. Run "
+                    "sftprep verify on it later, or build it again on another disk."
+                ) from error
             raise StorageError(
                 f"{error.filename or self.path}: cannot be written: {error.strerror}. Nothing was "
                 "published. Free disk space or correct the permissions, and run again with "
@@ -287,13 +359,56 @@ class OutputFolder:
             "another --output."
         )
 
-    def remove_leftovers(self) -> None:
-        """Remove the staging folder of a run that was killed after it had published its dataset."""
-        if self.staging.is_dir():
-            with contextlib.suppress(LockedError, OutputError):
-                handle = self._claim()
+    def remove_leftovers(self, manifest: Manifest) -> int:
+        """Remove the staging folder of a run that was killed after it had published its dataset.
+
+        What a run has left that was interrupted earlier stays, because it can be resumed.
+
+        Args:
+            manifest: of the dataset in the output folder.
+
+        Returns:
+            The number of finished shards that stay.
+        """
+        if not self.staging.is_dir():
+            return 0
+        with contextlib.suppress(LockedError, OutputError):
+            handle = self._claim()
+            try:
+                if not self._is_published(manifest):
+                    return self.finished_shards()
                 self._clear()
+            finally:
                 os.close(handle)
+        return 0
+
+    def _is_published(self, manifest: Manifest) -> bool:
+        """Return True if the run that left the staging folder has published its dataset.
+
+        Publishing takes the folder ``dataset`` away, or puts the old dataset in its place.
+
+        Args:
+            manifest: of the dataset in the output folder.
+        """
+        if not self.dataset.is_dir():
+            return True
+        journal = _read_json_lines(self.staging / JOURNAL)
+        if not journal:
+            return True  # nothing was finished, so there is nothing to resume
+        identity_file = self.staging / IDENTITY
+        if not (self.dataset / MANIFEST).is_file() or not identity_file.is_file():
+            return False
+        published = manifest.identity() | {"inputs": [entry["name"] for entry in manifest.inputs]}
+        written = [entry.get("shard") for entry in journal]
+        return _read_json(identity_file.read_bytes()) == published and [
+            shard["sha256"] for shard in written if isinstance(shard, dict)
+        ] == [shard["sha256"] for shard in manifest.shards]
+
+    def finished_shards(self) -> int:
+        """Return how many finished shards an interrupted run has left in the staging folder."""
+        if not (self.staging / IDENTITY).is_file():
+            return 0
+        return len(_read_json_lines(self.staging / JOURNAL))
 
     def begin(self) -> None:
         """Start over: remove what an interrupted run may have left in the staging folder."""
@@ -322,6 +437,7 @@ class OutputFolder:
             _replace(self.dataset, self._absolute)
         else:
             self._take_free_name()
+        self._published = True
         sync(self._absolute.parent)
 
     def _take_free_name(self) -> None:
@@ -345,6 +461,34 @@ class OutputFolder:
     def _clear(self) -> None:
         """Remove the staging folder. If something cannot be removed, a later run tries again."""
         shutil.rmtree(self.staging, ignore_errors=True)
+
+
+def _is_real_folder(path: Path) -> bool:
+    """Return True for a folder, False for a symbolic link to one."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _tokenizer_files(manifest: bytes) -> set[str]:
+    """Return the tokenizer's files that a manifest names; empty if it is damaged."""
+    tokenizer = _read_json(manifest).get("tokenizer")
+    files = tokenizer.get("files") if isinstance(tokenizer, dict) else None
+    return set(files) if isinstance(files, dict) else set()
+
+
+def _read_json(data: bytes) -> dict[str, Any]:
+    """Return a JSON object; an empty one if the data is damaged."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a journal, up to the first line that is incomplete or damaged."""
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    values = list(map(_read_json, lines))
+    return values[: values.index({})] if {} in values else values
 
 
 def _umask() -> int:

@@ -176,7 +176,16 @@ def _short_names(paths: list[str]) -> list[str]:
     depth = 1
     while len({p[-depth:] for p in parts}) < len(parts):
         depth += 1
-    return ["/".join(p[-depth:]) for p in parts]
+    return [_as_utf8("/".join(p[-depth:])) for p in parts]
+
+
+def _as_utf8(name: str) -> str:
+    r"""Return a name as text for the manifest; a byte that is not UTF-8 is written as an escape.
+
+    >>> _as_utf8("caf\udce9.jsonl")
+    'caf\\xe9.jsonl'
+    """
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _real_parts(path: str, folders: dict[str, tuple[str, ...]]) -> tuple[str, ...]:

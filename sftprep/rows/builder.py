@@ -37,7 +37,8 @@ class RowBuilder:
         pieces: returns the pieces of a shape.
         controls: the tokenizer's control tokens, by text.
         joint: True if the texts on both sides of a loss boundary may be encoded as one text.
-        with_sections: True if truncation will need ``Batch.section``.
+        sections_over: the row length over which truncation needs ``Batch.section``; None if it
+            never does.
     """
 
     def __init__(
@@ -47,12 +48,12 @@ class RowBuilder:
         controls: dict[str, AddedToken],
         *,
         joint: bool,
-        with_sections: bool,
+        sections_over: int | None,
     ) -> None:
         self._encoder = encoder
         self._pieces = pieces
         self._joint = joint
-        self._with_sections = with_sections
+        self._sections_over = sections_over
         self._compiler = LayoutCompiler(
             controls,
             joint=joint,
@@ -63,8 +64,13 @@ class RowBuilder:
         self._layouts: list[Layout] = []
         self._table: LayoutTable | None = None  # None if a layout was added since it was built
 
-    def build(self, rendered: Sequence[Rendered]) -> Built:
-        """Build one row per record."""
+    def build(self, rendered: Sequence[Rendered], *, with_sections: bool = True) -> Built:
+        """Build one row per record.
+
+        Args:
+            rendered: the records.
+            with_sections: False: leave out ``Batch.section``, even where truncation needs it.
+        """
         layouts = self._layouts_of(rendered)
         table = self._current_table()
         run_offsets = lengths_to_offsets(table.runs.sizes[layouts])
@@ -73,7 +79,10 @@ class RowBuilder:
         encoded = self._encoder.encode_runs(runs, joint=self._joint)
         unclean = np.zeros(len(layouts), np.bool_)
         unclean[chain_owners[encoded.unclean]] = True
-        batch = assemble(table, layouts, encoded.ids, with_sections=self._with_sections)
+        with_sections &= self._sections_over is not None
+        batch = assemble(table, layouts, encoded.ids, with_sections=with_sections)
+        if with_sections:
+            self._divide_mixed_runs(batch, rendered, layouts, runs, encoded.ids, run_offsets)
         return Built(batch, unclean, self._leaks(encoded.ids, run_offsets))
 
     def forget(self) -> None:
@@ -147,6 +156,39 @@ class RowBuilder:
             places.append((run_offsets[rows][:, None] + np.arange(len(layout.runs))).ravel())
         order: list[int] = np.argsort(np.concatenate(places)).tolist()
         return [texts[index] for index in order]
+
+    def _divide_mixed_runs(
+        self,
+        batch: Batch,
+        rendered: Sequence[Rendered],
+        layouts: Offsets,
+        runs: TextRuns,
+        ids: Ragged,
+        run_offsets: Offsets,
+    ) -> None:
+        """Set the sections inside the mixed runs of the rows that truncation will cut.
+
+        A token belongs to the section of its first character.
+        """
+        assert batch.section is not None
+        for row in np.flatnonzero(batch.lengths > (self._sections_over or 0)).tolist():
+            layout = self._layouts[layouts[row]]
+            for mixed in layout.mixed:
+                run = int(run_offsets[row]) + mixed.run
+                tokens = int(ids.lengths[run])
+                if not tokens:
+                    continue
+                controls = int(np.count_nonzero(layout.control[: mixed.element] >= 0))
+                runs_before = int(ids.offsets[run] - ids.offsets[run_offsets[row]])
+                start = int(batch.offsets[row]) + controls + runs_before
+                text = runs.texts[run]
+                of_characters = mixed.sections(rendered[row].contents, text)
+                _, spans = self._encoder.spans(text, bool(runs.continued[run]))
+                # A run that was encoded as one text with the next one may have other tokens.
+                at = np.resize(spans[:, 0], tokens)
+                at[len(spans) :] = len(text) - 1
+                sections = of_characters[np.minimum(at, len(text) - 1)]
+                batch.section[start : start + tokens] = sections
 
     def _leaks(self, ids: Ragged, run_offsets: Offsets) -> frozenset[int]:
         """Return the rows in which text became a control token; check every id."""

@@ -63,6 +63,29 @@ class SingleWord(NamedTuple):
     right: tuple[Fragment, ...]  # everything after it, the nearest first
 
 
+class MixedRun(NamedTuple):
+    """A run whose sections follow from the contents of each record."""
+
+    element: int  # its index among the elements of the layout
+    run: int  # its index among the runs of the layout
+    fragments: tuple[tuple[Fragment, Section], ...]
+    strip_left: bool
+
+    def sections(self, contents: Sequence[str], text: str) -> npt.NDArray[np.uint8]:
+        """Return uint8[characters]: the section of each character of the run.
+
+        Args:
+            contents: the contents of the record.
+            text: the text of the run as it is encoded.
+        """
+        texts = [contents[f] if isinstance(f, int) else f for f, _ in self.fragments]
+        own = [section for _, section in self.fragments]
+        sections = np.repeat(np.array(own, np.uint8), [len(each) for each in texts])
+        whole = "".join(texts)
+        swallowed = len(whole) - len(whole.lstrip(WHITE_SPACE)) if self.strip_left else 0
+        return sections[swallowed : swallowed + len(text)]
+
+
 @dataclass(frozen=True)
 class Layout:
     """The layout of a shape: its elements in columns of equal length, and its runs in order."""
@@ -76,6 +99,7 @@ class Layout:
     chains: tuple[tuple[int, int], ...]  # the first and the last run of each chain
     single_words: tuple[SingleWord, ...]
     joint: bool  # True if the runs of a chain may be encoded as one text
+    mixed: tuple[MixedRun, ...] = ()
 
     def texts(self, contents: Sequence[tuple[str, ...]]) -> list[str]:
         """Return the texts of all runs, record by record.
@@ -302,6 +326,7 @@ class LayoutCompiler:
             chains=_chains([run.chained for run in runs]),
             single_words=single_words,
             joint=self._joint,
+            mixed=_mixed_runs(elements),
         )
 
     def _kept(self, element: _Element, *, from_left: bool) -> int:
@@ -314,6 +339,28 @@ class LayoutCompiler:
                 break
             text = text + fragment if from_left else fragment + text
         return self._count_tokens(text) if text else 0
+
+
+def _mixed_runs(elements: Sequence[_Element]) -> tuple[MixedRun, ...]:
+    """Return the runs whose sections do not follow from the template's text alone.
+
+    These are the runs in which a content is kept and other text is cut, and those in which the
+    completion starts.
+    """
+    mixed: list[MixedRun] = []
+    run = -1
+    for index, element in enumerate(elements):
+        if element.fragments is None:
+            continue
+        run += 1
+        found = {section for _, section in element.fragments}
+        keeps_content = any(
+            section == Section.KEPT and isinstance(fragment, int)
+            for fragment, section in element.fragments
+        )
+        if len(found) > 1 and (keeps_content or Section.COMPLETION in found):
+            mixed.append(MixedRun(index, run, tuple(element.fragments), element.strip_left))
+    return tuple(mixed)
 
 
 def _merged(fragments: Sequence[tuple[Fragment, Section]]) -> tuple[Fragment, ...]:

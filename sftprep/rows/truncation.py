@@ -11,7 +11,8 @@ Strategies (N is ``max_length``):
     drop              the row is dropped
     keep-start        the first N tokens stay
     keep-end          the last N tokens stay
-    completion-end    the prompt stays whole, and the completion is cut at its end
+    completion-end    the prompt stays whole, and the completion is cut at its end; a row whose
+                      prompt leaves no room for the completion is dropped
     prompt-start      the prompt is cut at its start, after its kept section; the completion is cut
                       at its end only if it does not fit next to the kept section
     balanced          prompt and completion share N as in LLaMA-Factory's ``infer_seqlen``; the
@@ -20,8 +21,8 @@ Strategies (N is ``max_length``):
                       prompt-start
 
 The completion starts with the last trained turn; the prompt is everything before it. The *kept
-section* of the prompt is never cut: the BOS, the system turn and, in a single exchange with role
-tokens, the template's own text.
+section* of the prompt is never cut: the BOS, the system turn with its terminator and, in a single
+exchange with role tokens, the template's own text.
 """
 
 from collections.abc import Callable
@@ -31,9 +32,9 @@ import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.pieces import Section
-from sftprep.data.ragged import Mask, Offsets, ragged_index
+from sftprep.data.ragged import Mask, Offsets, lengths_to_offsets, ragged_index
 
-NEEDS_SECTIONS = frozenset({"prompt-start", "balanced", "oldest-turns"})
+NEEDS_SECTIONS = frozenset({"prompt-start", "completion-end", "balanced", "oldest-turns"})
 """The strategies that need ``Batch.section``."""
 
 
@@ -44,6 +45,7 @@ class Truncated:
     batch: Batch
     dropped: dict[int, DropReason]  # number of the record -> why it has no row
     truncated: int  # the number of rows in ``batch`` that were cut
+    truncated_trained: int = 0  # how many of these lost trained tokens
 
 
 def truncate(batch: Batch, max_length: int, strategy: str) -> Truncated:
@@ -68,13 +70,31 @@ def truncate(batch: Batch, max_length: int, strategy: str) -> Truncated:
     if strategy in ("drop", "error"):
         drop(long, DropReason.TOO_LONG)
         return Truncated(batch.keep_rows(~long), dropped, 0)
-    batch = batch.keep_tokens(_kept_tokens(batch, long, max_length, strategy))
+    if strategy == "completion-end":
+        assert batch.section is not None
+        no_room = long & (_count(batch, batch.section != Section.COMPLETION) >= max_length)
+        drop(no_room, DropReason.CUT_TO_NOTHING)
+        batch, long = batch.keep_rows(~no_room), long[~no_room]
+    keep = _kept_tokens(batch, long, max_length, strategy)
+    lost_trained = _count(batch, ~keep & batch.loss_mask) > 0
+    batch = batch.keep_tokens(keep)
     still_long = batch.lengths > max_length
     untrained = ~still_long & (batch.trained() == 0)
     drop(still_long, DropReason.TOO_LONG)
     drop(untrained, DropReason.CUT_TO_NOTHING)
     stays = ~(still_long | untrained)
-    return Truncated(batch.keep_rows(stays), dropped, int((long & stays).sum()))
+    return Truncated(
+        batch.keep_rows(stays),
+        dropped,
+        truncated=int((long & stays).sum()),
+        truncated_trained=int((lost_trained & stays).sum()),
+    )
+
+
+def _count(batch: Batch, tokens: Mask) -> Offsets:
+    """Return int64[rows]: how many of each row's tokens are in ``tokens``, bool[tokens]."""
+    counts: Offsets = np.diff(lengths_to_offsets(tokens.astype(np.int64))[batch.offsets])
+    return counts
 
 
 def _kept_tokens(batch: Batch, long: Mask, max_length: int, strategy: str) -> Mask:

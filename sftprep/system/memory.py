@@ -8,6 +8,8 @@ import contextlib
 import ctypes
 import resource
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 STATM = "/proc/self/statm"
 PAGE_BYTES = resource.getpagesize()
@@ -28,6 +30,32 @@ def resident(statm: str = STATM) -> int:
     except OSError:
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024
+
+
+@contextlib.contextmanager
+def limited(spare: int, statm: str = STATM) -> Iterator[None]:
+    """Let this process take only ``spare`` more bytes of memory in the ``with`` block.
+
+    Beyond that, Python raises ``MemoryError``. There is no limit where the system does not report
+    how much the process has.
+
+    Args:
+        spare: the number of bytes.
+        statm: the file in which Linux reports the size.
+    """
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    try:
+        size = int(Path(statm).read_bytes().split()[0]) * PAGE_BYTES
+    except OSError:
+        yield
+        return
+    soft, hard = before
+    most = min(limit for limit in (size + spare, soft, hard) if limit != resource.RLIM_INFINITY)
+    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def keep_freed() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from sftprep.errors import TemplateError
+from sftprep.strict_yaml import parse_yaml
 from sftprep.templates.template import RUN_TEXTS, Template, split_placeholders
 from sftprep.text import did_you_mean, shown
 
@@ -54,12 +55,9 @@ def load_template(name: str) -> Template:
             raise TemplateError(f"no template {shown(name)}, and no such file. {hint}")
     data = path.read_bytes()
     try:
-        import yaml  # late: worker processes receive parsed templates and never need it
-
-        value = yaml.safe_load(data.decode())
-    except Exception as error:  # safe_load lets the exceptions of constructors through
-        reason = " ".join(str(error).split())
-        raise TemplateError(f"{path}: not valid YAML: {reason}. Correct the file.") from error
+        value = parse_yaml(data.decode())
+    except ValueError as error:
+        raise TemplateError(f"{path}: not valid YAML: {error}. Correct the file.") from error
     return parse_template(value, name=path.stem, where=str(path), data=data)
 
 

@@ -9,14 +9,22 @@ Keeps  contents unchanged, except for the white space around those that the temp
 Raises RecordError: the template has no place for a text, or trims an answer to nothing.
 
 The ``body`` of an assistant turn is trained; it ends with the turn's terminator. All other text
-(system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``.
+(system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``. A
+flag of a turn wins over ``train_on``: it decides about the body of an assistant turn, and about the
+contents of any other turn.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from sftprep.data.conversation import Conversation, Turn, content_slot, input_slot
+from sftprep.data.conversation import (
+    Conversation,
+    Turn,
+    content_slot,
+    input_slot,
+    turn_of_slot,
+)
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, MOST_SHAPES, Piece, Rendered, Section
 from sftprep.errors import RecordError
 from sftprep.templates.template import Template, split_placeholders
@@ -63,7 +71,8 @@ class TemplateRenderer:
         self._train_on = train_on
         self._most_shapes = most_shapes
         self._outlines: dict[Turns, _Outline] = {}
-        self._shapes: dict[Turns, int] = {}  # turns after all edits -> shape
+        # Turns after all edits, and whether the first is the template's own system prompt -> shape.
+        self._shapes: dict[tuple[Turns, bool], int] = {}
         self._pieces: list[tuple[Piece, ...]] = []  # indexed by shape
         self._writes_bos = template.bos == "always"
         self._implicit_bos = template.bos == "auto" and implicit_bos
@@ -127,30 +136,29 @@ class TemplateRenderer:
             trimmed = _content_slots(turns, template.trim)
             answers = answers if "assistant" in template.trim else []
             edits.append(partial(self._trim, trimmed, answers))
-        return _Outline(self._shape(self._with_train(turns)), tuple(edits))
+        shape = self._shape(self._with_train(turns), default_system=system is not None)
+        return _Outline(shape, tuple(edits))
 
     def _with_train(self, turns: Turns) -> Turns:
-        """Decide for each turn whether it is trained.
-
-        A turn's own flag can exclude it from training, but cannot include a turn that
-        ``--train-on`` excludes.
-        """
+        """Decide for each turn whether it is trained: its own flag, or else ``--train-on``."""
         last = len(turns) - 1
         return tuple(
-            turn._replace(
-                train=turn.role == "assistant"
-                and turn.train is not False
-                and (self._train_on != "last" or i == last)
+            turn
+            if turn.train is not None
+            else turn._replace(
+                train=self._train_on == "all"
+                or (turn.role == "assistant" and (self._train_on != "last" or i == last))
             )
             for i, turn in enumerate(turns)
         )
 
-    def _shape(self, turns: Turns) -> int:
+    def _shape(self, turns: Turns, *, default_system: bool) -> int:
         """Return the number of a shape; compose its pieces if it is new."""
-        if turns not in self._shapes:
-            self._pieces.append(tuple(self._compose(turns)))
-            self._shapes[turns] = len(self._pieces) - 1
-        return self._shapes[turns]
+        key = (turns, default_system)
+        if key not in self._shapes:
+            self._pieces.append(tuple(self._compose(turns, default_system=default_system)))
+            self._shapes[key] = len(self._pieces) - 1
+        return self._shapes[key]
 
     def _default_system(self, turns: Turns) -> str | None:
         """Return the system prompt to add to a record that has none; None to add nothing."""
@@ -192,16 +200,24 @@ class TemplateRenderer:
                 f"an answer consists only of the terminator {self._repeatable_end}",
             )
 
-    def _compose(self, turns: Turns) -> list[Piece]:
-        """Compose the pieces of a shape, turn by turn."""
+    def _compose(self, turns: Turns, *, default_system: bool) -> list[Piece]:
+        """Compose the pieces of a shape, turn by turn.
+
+        Args:
+            turns: the turns.
+            default_system: whether the first turn is the template's own system prompt.
+        """
         template = self.template
-        writer = _PieceWriter(self._run_texts, trains_all=self._train_on == "all")
+        writer = _PieceWriter(self._run_texts, turns, trains_all=self._train_on == "all")
         answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
         completion = max((i for i in answers if turns[i].train), default=answers[-1])
         self._compose_bos(writer)
         has_system = turns[0].role == "system"
         if has_system and template.system is not None:
-            writer.write(template.system, {"content": content_slot(0)}, kept=True)
+            # A bare default system prompt in a plain text is cut like the template's other text.
+            is_turn = bool(template.tokens) or template.system.strip() != "{content}"
+            kept = is_turn or not default_system
+            writer.write(template.system, {"content": content_slot(0)}, kept=kept)
         # In a single exchange, truncation shortens the contents and keeps the role tokens.
         writer.keeps_template_text = len(answers) == 1 and bool(template.tokens)
         takes_system = self._user_with_system(turns) if has_system else None
@@ -216,7 +232,19 @@ class TemplateRenderer:
                 )
                 writer.write(template.after, {})
         writer.write(template.end, {})
-        return writer.pieces
+        return self._with_kept_bos(writer.pieces)
+
+    def _with_kept_bos(self, pieces: list[Piece]) -> list[Piece]:
+        """Return the pieces; if the first is template text that starts with the BOS, that is kept.
+
+        A template may write the BOS itself, in front of other text.
+        """
+        bos, first = self._run_texts["bos"], pieces[0]
+        if not bos or first.section != Section.PROMPT or not first.text.startswith(bos):
+            return pieces
+        rest = first.text.removeprefix(bos)
+        others = [first._replace(text=rest), *pieces[1:]] if rest else pieces[1:]
+        return [first._replace(text=bos, section=Section.KEPT), *others]
 
     def _compose_bos(self, writer: "_PieceWriter") -> None:
         if self._writes_bos:
@@ -238,7 +266,8 @@ class TemplateRenderer:
         template = self.template
         slots = {"content": content_slot(index), "input": input_slot(index)}
         if takes_system and template.user_with_system is not None:
-            writer.write(template.user_with_system, slots | {"system": content_slot(0)})
+            text = template.user_with_system
+            writer.write(text, slots | {"system": content_slot(0)}, kept=_text_of_system(text))
         elif turn.has_input and template.user_with_input is not None:
             writer.write(template.user_with_input, slots)
         else:
@@ -248,37 +277,64 @@ class TemplateRenderer:
 class _PieceWriter:
     """Turns a template's texts into pieces, and collects them."""
 
-    def __init__(self, run_texts: dict[str, str], *, trains_all: bool) -> None:
+    def __init__(self, run_texts: dict[str, str], turns: Turns, *, trains_all: bool) -> None:
         self.run_texts = run_texts
+        self.turns = turns
         self.trains_all = trains_all
         self.keeps_template_text = False  # whether truncation must keep the prompt's template text
         self.in_completion = False  # whether the section COMPLETION has begun
         self.pieces: list[Piece] = []
 
     def write(
-        self, text: str, slots: dict[str, int], *, trained: bool = False, kept: bool = False
+        self,
+        text: str,
+        slots: dict[str, int],
+        *,
+        trained: bool | None = None,
+        kept: bool | Collection[int] = False,
     ) -> None:
         """Add the pieces of a template's text.
 
         Args:
             text: the text, with placeholders.
-            slots: the slot of each placeholder that stands for a text of the record.
-            trained: whether the text is trained.
-            kept: whether truncation must keep all of it.
+            slots: the slot of each placeholder that stands for a text of the record. Such a text is
+                trained if its turn is.
+            trained: whether the template's own text is trained; None: only with ``trains_all``.
+            kept: whether truncation must keep all of it; or the indexes of the parts to keep, where
+                each placeholder and each text between two placeholders is a part.
         """
-        trained = trained or self.trains_all
-        for is_slot, value in split_placeholders(text):
+        trained = self.trains_all if trained is None else trained
+        for index, (is_slot, value) in enumerate(split_placeholders(text)):
+            keeps = kept if isinstance(kept, bool) else index in kept
             if is_slot and value in slots:
-                keeps = kept or (value == "system" and self.keeps_template_text)
-                self.pieces.append(Piece("", slots[value], trained, self._section(keeps)))
+                turn = self.turns[turn_of_slot(slots[value])]
+                piece = Piece("", slots[value], bool(turn.train), self._section(keeps))
+                self.pieces.append(piece)
             elif literal := self.run_texts[value] if is_slot else value:
-                section = self._section(kept or self.keeps_template_text)
+                section = self._section(keeps or self.keeps_template_text)
                 self.pieces.append(Piece(literal, LITERAL, trained, section))
 
     def _section(self, keeps: bool) -> Section:
         if self.in_completion:
             return Section.COMPLETION
         return Section.KEPT if keeps else Section.PROMPT
+
+
+def _text_of_system(text: str) -> list[int]:
+    """Return which parts of a user turn's text belong to the system prompt that it takes in.
+
+    These are the system prompt with the text next to it and, if it comes before the user's text,
+    everything before that.
+
+    >>> _text_of_system("[INST] {system}, {content}"), _text_of_system("{content}{bos}, {system}")
+    ([0, 1, 2], [2, 3])
+    """
+    parts = list(split_placeholders(text))
+    system, content = (parts.index((True, name)) for name in ("system", "content"))
+    if system < content:
+        return list(range(content))
+    neighbours = range(system - 1, min(system + 2, len(parts)))
+    return [i for i in neighbours if i == system or not parts[i][0]]
 
 
 def _text_around_content(body: str, run_texts: dict[str, str]) -> str:

@@ -8,7 +8,8 @@ Keeps  memory bounded by a few thousand rows per worker. Rows are checked even i
 Never  trusts the dataset: it opens nothing outside the folder, follows no symbolic link and
        unpickles nothing. A damaged or hostile dataset gives problems, never a crash.
 Raises NoInputError: there is no dataset, or an input does not exist. UsageError: the template file
-       cannot be read. StorageError: a file of the dataset or an input cannot be read.
+       cannot be read, or the number of workers is out of range. StorageError: a file of the
+       dataset or an input cannot be read.
 """
 
 import hashlib
@@ -23,6 +24,7 @@ from sftprep.errors import DataError, UsageError
 from sftprep.formats.chunks import ShardError
 from sftprep.formats.table import shard_chunks
 from sftprep.progress import Progress, Silent
+from sftprep.recipe import MOST_WORKERS, check_range
 from sftprep.system.cores import usable_cores
 from sftprep.text import number, shown
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
@@ -52,6 +54,8 @@ def verify(
             per core.
         progress: receives reports on the progress of the check; None for no reports.
     """
+    if workers is not None:
+        check_range("--workers", workers, 1, MOST_WORKERS)
     progress, workers = progress or Silent(), workers or usable_cores()
     report = Report(folder)
     manifest = _load_manifest(Path(folder), report)

@@ -33,6 +33,7 @@ MAX_LOST = 1000
 
 REMARKS = {
     "truncated": "cut to --max-length",
+    "truncated_trained": "the cut removed trained tokens",
     "shortened": "lost its oldest exchanges, to fit --max-length",
     "unclean_boundaries": "prompt and completion do not meet at a token boundary",
 }

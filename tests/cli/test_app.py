@@ -116,7 +116,7 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
         "  read       5 records (instruction), template plain, at most 20 tokens per row\n"
         "  dropped    1 cut_to_nothing; listed in dropped.jsonl\n"
         "  rejected   1 missing_field; kept in rejects.jsonl\n"
-        "  truncated  1 row by completion-end\n"
+        "  truncated  1 row by completion-end; 1 of them lost all or part of an answer\n"
         "  tokenizer  1 token added (<x>): call model.resize_token_embeddings(259), and load "
         "tokenizer/ from the output\n"
         "  padding    the pad token is EOS (</s>): labels are already set, so use a collator that "

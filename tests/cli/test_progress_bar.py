@@ -17,6 +17,15 @@ def test_notes_are_written_without_a_terminal(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr() == ("", "note: look\\x1b here\n")
 
 
+def test_warnings_are_written_in_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--quiet`` hides notes, and shows warnings."""
+    for silent in (True, False):
+        with progress_bar(silent=silent) as progress:
+            progress.note("a")
+            progress.warn("b\x1b")
+    assert capsys.readouterr() == ("", "warning: b\\x1b\nnote: a\nwarning: b\\x1b\n")
+
+
 def test_the_bar_shows_records_and_speed(capsys: pytest.CaptureFixture[str]) -> None:
     """On a terminal, the bar shows how much of the input was read, the records and the speed."""
     bar = Bar(shown=True)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from sftprep.cli.summary import summarize
 from sftprep.dataset.manifest import Manifest
 
@@ -21,8 +23,8 @@ def test_summary() -> None:
     counts = {
         "read": 8, "extra_examples": 0, "blank_lines": 1, "written": 4,
         "dropped": {"too_long": 1}, "rejected": {"invalid_utf8": 1, "wrong_type": 2},
-        "truncated": 1, "shortened": 0, "exchanges_dropped": 0, "tokens": 12345,
-        "trained_tokens": 1, "rewritten_histories": 0, "unclean_boundaries": 1,
+        "truncated": 5, "truncated_trained": 2, "shortened": 0, "exchanges_dropped": 0,
+        "tokens": 12345, "trained_tokens": 1, "rewritten_histories": 0, "unclean_boundaries": 1,
         "records_with_control_strings": 1, "control_strings": {"<s>": 1},
         "output_fields": {"response": 2},
     }  # fmt: skip
@@ -45,7 +47,7 @@ def test_summary() -> None:
         "  read       8 records (instruction, messages), template qa, at most 2,048 tokens per row",
         "  dropped    1 too_long; listed in dropped.jsonl",
         "  rejected   1 invalid_utf8, 2 wrong_type; kept in rejects.jsonl",
-        "  truncated  1 row by balanced",
+        "  truncated  5 rows by balanced; 2 of them lost all or part of an answer",
         "  tokenizer  t, vocabulary 50,257, nothing added",
         "  padding    the pad token is <pad>; rows are not padded",
         "  fields     read as output: response in 2",
@@ -54,3 +56,23 @@ def test_summary() -> None:
         "  control    1 record with a control token's text (<s> in 1), kept as text; if it is "
         "meant as the token, pass --allow-control '<s>'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("lost", "train_on", "expected"),
+    [
+        (0, "completion", "5 rows by keep-end"),
+        (1, "last", "5 rows by keep-end; 1 of them lost all or part of an answer"),
+        (5, "all", "5 rows by keep-end; 5 of them lost trained tokens"),
+    ],
+)
+def test_rows_that_lost_trained_tokens(lost: int, train_on: str, expected: str) -> None:
+    """Rows that lost trained tokens are counted apart; with ``all``, they need not be answers."""
+    counts = dict.fromkeys(
+        ["read", "extra_examples", "written", "dropped", "rejected", "shortened",
+         "rewritten_histories", "unclean_boundaries", "records_with_control_strings"], 0,
+    ) | {"tokens": 9, "trained_tokens": 1, "truncated": 5, "truncated_trained": lost}  # fmt: skip
+    tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {}}
+    recipe = {"max_length": 9, "truncation": "keep-end", "train_on": train_on}
+    made = manifest(counts=counts | {"output_fields": {}}, recipe=recipe, tokenizer=tokenizer)
+    assert f"  truncated  {expected}" in summarize(made, "out").split("\n")

@@ -16,8 +16,9 @@ it judges. Where the design leaves a choice, the choice is one of these:
 * An empty text is not one side of a boundary: a completion after an empty prompt starts the text.
 * A token belongs to the part of the row that contains the token's first character.
 * Truncation of the prompt always leaves its frame, and a completion must fit next to the frame: the
-  leading control tokens, and in `chatml` everything that the template itself writes around the only
-  content of the prompt.
+  BOS and the whole system turn of the record, and in a single exchange of `chatml` everything that
+  the template itself writes around the user's text.
+* `completion-end` leaves the prompt whole. A prompt without room for the completion drops the row.
 * `balanced` divides exactly. LLaMA-Factory rounds `target / (source + target)` first, and so it
   sometimes gives one token less.
 """
@@ -28,14 +29,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from itertools import groupby
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from tokenizers import AddedToken, Tokenizer
 
 IGNORE = -100
 
 Boundary = Literal["split", "joint"]
-Part = Literal["lead", "header", "content", "prompt", "completion"]
+Part = Literal["lead", "content", "frame", "completion"]  # lead and frame are never cut
 Strategy = Literal["drop", "keep-start", "keep-end", "prompt-start", "completion-end", "balanced"]
 Template = Literal["plain", "alpaca", "chatml"]
 TrainOn = Literal["completion", "last", "all"]
@@ -88,11 +89,13 @@ class Turn:
 def turns_of(record: Mapping[str, Any], train_on: TrainOn) -> list[Turn]:
     """Read a record of one of the three schemas, and decide which turns are trained."""
     turns: list[Turn] = []
+    flags: list[bool | None] = []  # the messages' own, which win over --train-on
     if "messages" in record:
         for message in record["messages"]:
-            wanted = message.get("train", True) and message.get("weight", 1) != 0
+            flag = message.get("train", message.get("weight"))
+            flags.append(None if flag is None else bool(flag))
             answer = message["role"] == "assistant"
-            turns.append(Turn(message["role"], message["content"], trained=answer and wanted))
+            turns.append(Turn(message["role"], message["content"], trained=answer))
     elif "instruction" in record:
         if record.get("system"):
             turns.append(Turn("system", record["system"]))
@@ -107,6 +110,11 @@ def turns_of(record: Mapping[str, Any], train_on: TrainOn) -> list[Turn]:
         turns = [replace(turn, trained=turn.trained and turn is turns[-1]) for turn in turns]
     if train_on == "all":
         turns = [replace(turn, trained=True) for turn in turns]
+    if flags:
+        turns = [
+            turn if flag is None else replace(turn, trained=flag)
+            for turn, flag in zip(turns, flags, strict=True)
+        ]
     return turns
 
 
@@ -130,7 +138,7 @@ def plain(turns: Sequence[Turn], bos: int | None, eos: int, everything: bool) ->
     prompt, answer = turns
     if bos is not None:
         yield Piece(bos, everything, "lead", implied=True)
-    yield Piece(prompt.whole, everything, "prompt")
+    yield Piece(prompt.whole, everything, "content")
     yield Piece(answer.content, answer.trained, "completion")
     yield Piece(eos, answer.trained, "completion")
 
@@ -144,39 +152,47 @@ def alpaca(turns: Sequence[Turn], bos: int | None, eos: int, everything: bool) -
         raise NoRuleError("which preamble has a history with an input?")
     if bos is not None:
         yield Piece(bos, everything, "lead", implied=True)
+    if system is not None:
+        yield Piece(system, everything, "lead")
     for place, (user, answer) in enumerate(exchanges):
-        if place > 0:
-            text = "\n\n"
-        elif system is not None:
-            text = f"{system}\n\n"
-        else:
+        text = "\n\n"
+        if place == 0 and system is None:
             text = f"{ALPACA_WITH_INPUT if user.extra else ALPACA_NO_INPUT}\n\n"
         text += f"### Instruction:\n{user.content}\n\n"
         if user.extra:
             text += f"### Input:\n{user.extra}\n\n"
         text += "### Response:\n"
         last = place == len(exchanges) - 1
-        yield Piece(text, everything, "prompt")
-        yield Piece(answer.content, answer.trained, "completion" if last else "prompt")
-        yield Piece(eos, answer.trained, "completion" if last else "prompt")
+        yield Piece(text, everything, "content")
+        yield Piece(answer.content, answer.trained, "completion" if last else "content")
+        yield Piece(eos, answer.trained, "completion" if last else "content")
 
 
 def chatml(turns: Sequence[Turn], start: int, end: int, everything: bool) -> Iterator[Piece]:
     r"""`<|im_start|>role\ncontent<|im_end|>\n` for each turn; an answer and its end are trained."""
+    answers = [place for place, turn in enumerate(turns) if turn.role == "assistant"]
+    trained = [place for place in answers if turns[place].trained]
+    completion = (trained or answers)[-1]
+    header: Part
+    content: Part
+    around: Part
     for place, turn in enumerate(turns):
-        if place == len(turns) - 1 and turn.role == "assistant":
-            yield Piece(start, everything, "prompt")
-            yield Piece(f"{turn.role}\n", everything, "prompt")
-            yield Piece(turn.content, turn.trained, "completion")
-            yield Piece(end, turn.trained, "completion")
-            yield Piece("\n", everything, "completion")
+        if place > completion:
+            header = content = around = "completion"
+        elif place == 0 and turn.role == "system":
+            header = content = around = "lead"
+        elif place == completion:
+            header = "frame" if len(answers) == 1 else "content"
+            content = around = "completion"
+        elif len(answers) == 1:
+            header, content, around = "lead", "content", "frame"
         else:
-            first = place == 0 and turn.role == "user"
-            yield Piece(start, everything, "lead" if first else "prompt")
-            yield Piece(f"{turn.role}\n", everything, "header" if first else "prompt")
-            yield Piece(turn.whole, turn.trained, "content" if first else "prompt")
-            yield Piece(end, turn.trained, "prompt")
-            yield Piece("\n", everything, "prompt")
+            header = content = around = "content"
+        yield Piece(start, everything, header)
+        yield Piece(f"{turn.role}\n", everything, header)
+        yield Piece(turn.whole, turn.trained, content)
+        yield Piece(end, turn.trained, around)
+        yield Piece("\n", everything, around)
 
 
 # --- encoding -----------------------------------------------------------------------------------
@@ -355,16 +371,13 @@ def infer_seqlen(source: int, target: int, cutoff: int) -> tuple[int, int]:
 
 def cut_both(row: list[Token], source: int, target: int, max_length: int) -> list[Token]:
     """Keep the frame and the end of the prompt, and the start of the completion."""
-    prompt = [token for token in row if token.part != "completion"]
-    completion = row[len(prompt) :]
-    start = sum(token.part in ("lead", "header") for token in prompt)
-    chat = any(token.part == "header" for token in prompt)
-    frame = start + (sum(token.part == "prompt" for token in prompt) if chat else 0)
-    completion = completion[: max(min(target, max_length - frame), 0)]
-    tail = max(source, frame) - start
-    if tail < len(prompt) - start:
-        prompt = prompt[:start] + prompt[len(prompt) - tail :]
-    return prompt + completion
+    lead, content, frame, completion = (
+        [token for token in row if token.part == part] for part in get_args(Part)
+    )
+    fixed = len(lead) + len(frame)
+    completion = completion[: max(min(target, max_length - fixed), 0)]
+    tail = max(source - fixed, 0)
+    return lead + content[len(content) - min(tail, len(content)) :] + frame + completion
 
 
 def cut(row: list[Token], max_length: int, strategy: Strategy) -> list[Token] | None:
@@ -374,8 +387,10 @@ def cut(row: list[Token], max_length: int, strategy: Strategy) -> list[Token] | 
     completion = sum(token.part == "completion" for token in row)
     result: list[Token] | None = None
     match strategy:
-        case "keep-start" | "completion-end":
+        case "keep-start":
             result = row[:max_length]
+        case "completion-end":
+            result = row[:max_length] if len(row) - completion < max_length else None
         case "keep-end":
             result = row[-max_length:]
         case "prompt-start":

@@ -537,6 +537,17 @@ TRUNCATED = [
     or (strategy in ("prompt-start", "balanced") and template != "alpaca")
 ]
 
+TALK_LENGTHS: tuple[tuple[int, TrainOn], ...] = (
+    (30, "completion"),
+    (30, "all"),
+    (44, "completion"),
+)
+TRUNCATED += [
+    Job("talks", "gpt2", "chatml", "split", length, strategy, train_on, ONE_VARIANT)
+    for length, train_on in TALK_LENGTHS
+    for strategy in STRATEGIES
+]
+
 TRAINED = [
     Job("talks", "gpt2", "chatml", boundary, train_on=train_on, variants=ONE_VARIANT)
     for boundary in BOUNDARIES

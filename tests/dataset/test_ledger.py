@@ -1,6 +1,7 @@
 """What is known of a ledger is true of its file, and a ledger never overwrites another file."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,19 @@ def test_info_is_true_of_the_file(tmp_path: Path) -> None:
         assert path.read_bytes() == data
     ledger.close()
     assert ledger.info() == expected
-    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_mode(tmp_path: Path, umask: int) -> None:
+    """A ledger has the mode that the umask gives any new file, as the shards have."""
+    before = os.umask(umask)
+    try:
+        ledger = Ledger(tmp_path / "a.jsonl")
+        ledger.add({"n": 1})
+    finally:
+        os.umask(before)
+    ledger.close()
+    assert (tmp_path / "a.jsonl").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
 def test_resumed_ledger(tmp_path: Path) -> None:

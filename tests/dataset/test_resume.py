@@ -270,12 +270,68 @@ def test_interrupted_again(world: World) -> None:
     assert_resumes(world)
 
 
-def test_without_resume_a_run_starts_over(world: World) -> None:
-    """Without ``--resume`` finished shards are removed, and the result is the same."""
+@pytest.mark.parametrize("quiet", [False, True])
+def test_without_resume_a_run_starts_over(world: World, quiet: bool) -> None:
+    """Without ``--resume`` finished shards are removed, and a warning says so."""
     cut_off(world)
+    count = len(world.entries())
     (world.staging / "dataset" / "shard-00000").write_bytes(b"not to be seen again")
-    assert json.loads(run(world, "--json").out)["status"] == "written"
+    ran = run(world, "--json", *(["--quiet"] if quiet else []))
+    assert json.loads(ran.out)["status"] == "written"
+    assert ran.err == (
+        f"warning: {world.out}: an interrupted run has finished {count} shards. They are removed, "
+        "and this run starts over; --resume would have continued after them.\n"
+    )
     assert tree(world.out) == world.expected
+
+
+def test_nothing_to_discard(world: World) -> None:
+    """Where no shard was finished, a run that starts over has nothing to say."""
+    ran = run(world, "--json")
+    assert (ran.code, ran.err) == (0, "")
+
+
+def test_an_unchanged_run_keeps_what_can_be_resumed(world: World) -> None:
+    """A run that finds its dataset complete leaves the finished shards of another run alone."""
+    prepare(world.recipe(max_length=41))
+    before = tree(world.out)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OutputFolder, "publish", interrupted_now)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(world.recipe(overwrite=True))
+    staged, count = tree(world.staging), len(world.entries())
+    ran = run(world, "--max-length", 41)
+    assert (ran.code, ran.out) == (
+        0, f"{world.out}: already complete, from the same input and options; nothing was done\n"
+    )  # fmt: skip
+    assert ran.err == (
+        f"note: {world.staging}: an interrupted run of another dataset has finished {count} "
+        "shards, which are kept. With its options, --overwrite and --resume that run continues; "
+        "to give it up, remove the folder.\n"
+    )
+    assert (staged.keys(), before) == (tree(world.staging).keys(), tree(world.out))
+    assert_resumes(world, "--overwrite")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_an_unchanged_run_removes_what_a_finished_run_left(world: World, there: bool) -> None:
+    """A staging folder whose dataset was published is removed, with the old dataset in it."""
+    if there:
+        prepare(world.recipe(max_length=41))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(OutputFolder, "_clear", lambda _: None)  # as if killed after publishing
+        prepare(world.recipe(overwrite=there))
+    assert (world.staging / "dataset").exists() == there
+    ran = run(world)
+    assert (ran.code, ran.err) == (0, "")
+    assert "nothing was done" in ran.out
+    assert not world.staging.exists()
+    assert tree(world.out) == world.expected
+
+
+def interrupted_now(_: OutputFolder) -> None:
+    """Be interrupted."""
+    raise KeyboardInterrupt
 
 
 def test_resume_with_another_option(world: World) -> None:

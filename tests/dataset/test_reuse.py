@@ -18,7 +18,7 @@ from sftprep.dataset.manifest import MANIFEST
 from sftprep.errors import OutputError
 
 Build = Callable[..., str]
-TEMPLATE = "user: '{content}:'\nassistant: {body: '{content}{eos}'}\n"
+TEMPLATE = "system: '{content}|'\nuser: '{content}:'\nassistant: {body: '{content}{eos}'}\n"
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 import ctypes
 import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -54,7 +55,7 @@ def fill(output: OutputFolder, content: str) -> None:
     """Start over, and write a dataset of one file and a manifest into the staging folder."""
     output.begin()
     (output.dataset / "tokenizer").mkdir()
-    (output.dataset / "tokenizer" / "data").write_text(content)
+    (output.dataset / "tokenizer" / "tokenizer.json").write_text(content)
     (output.dataset / MANIFEST).write_text(manifest(content))
 
 
@@ -71,7 +72,7 @@ def beside(path: Path) -> list[str]:
     return sorted(entry.name for entry in path.parent.iterdir())
 
 
-WRITTEN = {MANIFEST: manifest("new").encode(), "tokenizer/data": b"new"}
+WRITTEN = {MANIFEST: manifest("new").encode(), "tokenizer/tokenizer.json": b"new"}
 
 
 # --- publishing ---------------------------------------------------------------------------------
@@ -182,6 +183,40 @@ def fail_while_writing(output: OutputFolder) -> None:
     with output.staged():
         fill(output, "new")
         raise FailureOfOursError
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_parent_is_a_link(tmp_path: Path, there: bool) -> None:
+    """An output whose parent folder is a symbolic link is published where the link leads."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    if there:
+        dataset(tmp_path / "real" / "out", "old")
+    publish(tmp_path / "link" / "out", "new")
+    assert tree(tmp_path / "real" / "out") == WRITTEN
+    assert beside(tmp_path / "real" / "out") == ["out"]
+
+
+def test_failure_after_publishing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the last ``fsync`` fails, the error says that the dataset is there, not the opposite."""
+    path = tmp_path / "out"
+    fsync = os.fsync
+
+    def failing(handle: int) -> None:
+        if os.fstat(handle).st_ino == tmp_path.stat().st_ino:
+            raise OSError(5, "Input/output error")
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", failing)
+    with pytest.raises(StorageError) as caught:
+        publish(path, "new")
+    assert str(caught.value) == (
+        f"{path}: the dataset is there and complete, but it may be lost if the machine crashes "
+        f"now: {tmp_path}: Input/output error. Run sftprep verify on it later, or build it again "
+        "on another disk."
+    )
+    assert tree(path) == WRITTEN
+    assert beside(path) == ["out"]
 
 
 @pytest.mark.parametrize("there", [False, True])
@@ -344,6 +379,98 @@ def test_mount_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         f"{path}: is a mount point, which cannot be replaced in one step. Name a folder inside it."
     )
     OutputFolder(str(path / "inside")).check()
+
+
+@pytest.mark.parametrize("output", [".", "..", "../tokenizer", "{}", "{}/tokenizer/.."])
+@pytest.mark.parametrize("there", ["dataset", "nothing"])
+def test_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str, there: str
+) -> None:
+    """The current folder, and a folder that it lies in, cannot be replaced; the error says why."""
+    path = tmp_path / "out"
+    if there == "dataset":
+        dataset(path, "old")
+    (path / "tokenizer").mkdir(parents=True)
+    monkeypatch.chdir(path / "tokenizer")
+    before = tree(tmp_path)
+    with pytest.raises(OutputError) as caught:
+        OutputFolder(output.format(path)).check()
+    assert str(caught.value) == (
+        f"{output.format(path)}: is the current folder, or holds it. The new dataset takes the "
+        "place of this folder, which is then removed. Change to another folder first, or choose "
+        "another --output."
+    )
+    assert before == tree(tmp_path)
+
+
+def with_tokenizer(path: Path, *names: str) -> Path:
+    """Make a dataset whose manifest names these files of the tokenizer."""
+    files = {f"tokenizer/{name}": "0" for name in names}
+    value = {"format_version": 2, "tokenizer": {"files": files}}
+    dataset(path, "old")
+    (path / MANIFEST).write_text(json.dumps(value, indent=2))
+    for name in files:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text("old")
+    return path
+
+
+FOREIGN = (
+    "tokenizer/thesis.txt",
+    "tokenizer/mine/thesis.txt",
+    "tokenizer/mine/",
+    "rejects.jsonl/x",
+)
+
+
+@pytest.mark.parametrize("foreign", FOREIGN)
+@pytest.mark.parametrize("torn", [False, True])
+def test_foreign_files_at_any_depth(tmp_path: Path, foreign: str, torn: bool) -> None:
+    """A dataset that holds a foreign file or folder, at any depth, is refused and not touched."""
+    path = with_tokenizer(tmp_path / "out", "tokenizer.json")
+    if torn:
+        (path / MANIFEST).write_text(manifest("old")[:20])
+    if foreign.endswith("/"):
+        (path / foreign).mkdir()
+    else:
+        (path / foreign).parent.mkdir(exist_ok=True)
+        (path / foreign).write_text("mine")
+    before = tree(tmp_path)
+    with pytest.raises(OutputError) as caught:
+        OutputFolder(str(path)).check()
+    first = {FOREIGN[1]: "tokenizer/mine", FOREIGN[3]: "rejects.jsonl"}.get(foreign, foreign)
+    assert str(caught.value) == (
+        f"{path}: holds files that sftprep did not write ({first.rstrip('/')}). Choose another "
+        "--output."
+    )
+    assert before == tree(tmp_path)
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_all_files_of_a_tokenizer_are_ours(tmp_path: Path, torn: bool) -> None:
+    """What a tokenizer is saved as is replaced, also where the manifest no longer names it."""
+    names = ("tokenizer.json", "chat_template.jinja", "additional_chat_templates/tool_use.jinja")
+    path = with_tokenizer(tmp_path / "out", *names)
+    if torn:
+        (path / MANIFEST).write_text(manifest("old")[:20])
+    publish(path, "new")
+    assert tree(path) == WRITTEN
+
+
+def test_a_foreign_file_that_appears_below_the_top(tmp_path: Path) -> None:
+    """A file that is put into the old dataset while the new one is staged is not deleted."""
+    path = with_tokenizer(tmp_path / "out", "tokenizer.json")
+    output = checked(path)
+
+    def run() -> None:
+        with output.staged():
+            fill(output, "new")
+            (path / "tokenizer" / "thesis.txt").write_text("mine")
+            output.publish()
+
+    with pytest.raises(OutputError, match=r"tokenizer/thesis\.txt"):
+        run()
+    assert (path / "tokenizer" / "thesis.txt").read_text() == "mine"
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ OTHER = {
     "--format": ("--format", "jsonl"),
     "--template": ("--template", "chatml"),
     "--shard-size": ("--shard-size", "50KB"),
-    "--system": ("--system", "Be brief."),
+    "--separator": ("--separator", "|"),
     "--on-error": ("--on-error", "quarantine"),
 }
 

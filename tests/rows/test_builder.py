@@ -62,6 +62,11 @@ class Characters:
         """One token per character."""
         return len(text)
 
+    def spans(self, text: str, continued: bool) -> tuple[Ids, Offsets]:
+        """One token per character."""
+        starts = np.arange(len(text))
+        return np.array(list(map(ord, text)), np.int32), np.stack([starts, starts + 1], axis=1)
+
     def adds_space_after(self, token: AddedToken) -> bool:
         """The tokenizer adds a space only after ``<s>``."""
         return token.content == "<s>"
@@ -81,7 +86,7 @@ PIECES = {
 
 def builder(encoder: Characters, *, joint: bool = False) -> RowBuilder:
     """A builder for the shapes above."""
-    return RowBuilder(encoder, PIECES.__getitem__, CONTROLS, joint=joint, with_sections=False)
+    return RowBuilder(encoder, PIECES.__getitem__, CONTROLS, joint=joint, sections_over=None)
 
 
 def ids(text: str) -> list[int]:
@@ -147,7 +152,7 @@ def test_shapes_are_compiled_once_until_they_are_forgotten() -> None:
         asked.append(shape)
         return pieces[shape]
 
-    made = RowBuilder(Characters(), note, CONTROLS, joint=False, with_sections=False)
+    made = RowBuilder(Characters(), note, CONTROLS, joint=False, sections_over=None)
     record = Rendered(0, ("q", "r"))
     made.build([record, record])
     made.build([record])
@@ -156,6 +161,91 @@ def test_shapes_are_compiled_once_until_they_are_forgotten() -> None:
     pieces[0] = PIECES[1]
     assert rows_of(made.build([Rendered(0, (".",))]).batch)[0][0] == [*ids("."), AB, END]
     assert asked == [0, 0]
+
+
+# --- sections -----------------------------------------------------------------------------------
+
+
+def sections_of(
+    pieces: list[Piece], *contents: str, tokenizer: Tokenizer, joint: bool = False, over: int = 0
+) -> list[tuple[str, str]]:
+    """The tokens of a row, each with the first letter of its section."""
+    encoder = Encoder(tokenizer, backend="hf")
+    made = RowBuilder(
+        encoder, lambda _: pieces, tokenizer.controls, joint=joint, sections_over=over
+    )
+    batch = made.build([Rendered(0, contents)]).batch
+    assert batch.section is not None
+    hf = HfTokenizer.from_str(tokenizer.json)
+    texts = [str(hf.id_to_token(i)).replace("Ġ", " ") for i in batch.input_ids.tolist()]
+    return [(t, Section(s).name[0]) for t, s in zip(texts, batch.section.tolist(), strict=True)]
+
+
+K, P, C = Section.KEPT, Section.PROMPT, Section.COMPLETION
+MERGING = byte_tokenizer(
+    ["<s>", Token("<r>", rstrip=True)], [(" ", "b"), ("a", "b"), ("c", "a")], special={}
+)
+
+
+def part(text_or_slot: str | int, section: Section, trained: bool = False) -> Piece:
+    """Template text or a place for a content, in a section."""
+    if isinstance(text_or_slot, int):
+        return Piece("", text_or_slot, trained, section)
+    return Piece(text_or_slot, LITERAL, trained, section)
+
+
+def test_a_kept_content_inside_a_run() -> None:
+    """A token belongs to the section of its first character, whatever the content's length."""
+    pieces = [part("<s>", K), part(0, K), part("; ", K), part(1, P), part("<s>", K)]
+    assert sections_of(pieces, "ab", "b", tokenizer=MERGING) == [
+        ("<s>", "K"), ("ab", "K"), (";", "K"), (" b", "K"), ("<s>", "K"),
+    ]  # fmt: skip
+    assert sections_of(pieces, "c", "c", tokenizer=MERGING) == [
+        ("<s>", "K"), ("c", "K"), (";", "K"), (" ", "K"), ("c", "P"), ("<s>", "K"),
+    ]  # fmt: skip
+    middle = [part(0, P), part(1, K), part(2, P)]
+    assert sections_of(middle, "c", "aa", "b", tokenizer=MERGING) == [("ca", "P"), ("ab", "K")]
+    assert sections_of(middle, "b", "c", "b", tokenizer=MERGING) == [
+        ("b", "P"), ("c", "K"), ("b", "P"),
+    ]  # fmt: skip
+
+
+def test_a_completion_inside_a_run() -> None:
+    """If all text is trained, prompt and completion are one run, but not one section."""
+    pieces = [part(0, P, TRAINED), part("c", K, TRAINED), part(1, C, TRAINED)]
+    for joint in (False, True):
+        assert sections_of(pieces, "c", "b", tokenizer=MERGING, joint=joint) == [
+            ("c", "P"), ("c", "K"), ("b", "C"),
+        ]  # fmt: skip
+
+
+def test_white_space_that_a_token_swallows_before_a_kept_content() -> None:
+    """The text that is encoded may be shorter than the contents."""
+    pieces = [part("<r>", K), part(0, K), part(1, P)]
+    assert sections_of(pieces, "  c", "a", tokenizer=MERGING) == [("<r>", "K"), ("ca", "K")]
+    assert sections_of(pieces, "  c", " a", tokenizer=MERGING) == [
+        ("<r>", "K"), ("c", "K"), (" ", "P"), ("a", "P"),
+    ]  # fmt: skip
+    assert sections_of(pieces, "  ", "", tokenizer=MERGING) == [("<r>", "K")]
+
+
+def test_an_unclean_boundary_after_a_kept_content() -> None:
+    """With ``joint``, a run may have other tokens than by itself; its sections still fit."""
+    pieces = [part(0, K), part(1, P), part(2, C, TRAINED)]
+    contents = ("c", "c", "aa")
+    assert sections_of(pieces, *contents, tokenizer=MERGING, joint=True) == [
+        ("c", "K"), ("ca", "P"), ("a", "C"),
+    ]  # fmt: skip
+    assert sections_of(pieces, *contents, tokenizer=MERGING) == [
+        ("c", "K"), ("c", "P"), ("a", "C"), ("a", "C"),
+    ]  # fmt: skip
+
+
+def test_rows_that_are_not_too_long_are_not_looked_at() -> None:
+    """The encoder is asked where tokens begin only for rows over the limit."""
+    pieces = [part(0, K), part(1, P)]
+    assert sections_of(pieces, "a", "c", tokenizer=MERGING, over=1) == [("a", "K"), ("c", "P")]
+    assert sections_of(pieces, "a", "c", tokenizer=MERGING, over=2) == [("a", "P"), ("c", "P")]
 
 
 # --- as HF tokenizers would ---------------------------------------------------------------------
@@ -201,7 +291,7 @@ def built(
         lambda _: pieces,
         tokenizer.controls,
         joint=joint,
-        with_sections=False,
+        sections_over=None,
     )
     return rows_of(made.build([Rendered(0, c) for c in contents]).batch)
 

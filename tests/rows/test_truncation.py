@@ -85,6 +85,10 @@ def test_short_rows_stay(strategy: str, row: str) -> None:
         ("error", LONG, 9, DropReason.TOO_LONG),
         ("keep-start", LONG, 6, DropReason.CUT_TO_NOTHING),
         ("completion-end", LONG, 6, DropReason.CUT_TO_NOTHING),
+        ("completion-end", LONG, 5, DropReason.CUT_TO_NOTHING),
+        ("completion-end", "pPPppCC", 5, DropReason.CUT_TO_NOTHING),
+        ("completion-end", "pPPppCC", 4, DropReason.CUT_TO_NOTHING),
+        ("completion-end", "ppcccC", 4, DropReason.CUT_TO_NOTHING),
         ("keep-end", "kCCpppp", 4, DropReason.CUT_TO_NOTHING),
         ("prompt-start", "kkkkpCCC", 4, DropReason.TOO_LONG),
         ("balanced", "kkkkpCCC", 4, DropReason.TOO_LONG),
@@ -100,6 +104,27 @@ def test_dropped(strategy: str, row: str, limit: int, reason: DropReason) -> Non
     cut = truncate(batch("pC", row, "pC"), limit, strategy)
     assert ({1: reason}, 0) == (cut.dropped, cut.truncated)
     assert (rows_of(cut.batch), cut.batch.record.tolist()) == ([[0, 1], [0, 1]], [0, 2])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "row", "limit", "lost"),
+    [
+        ("keep-start", LONG, 9, True),
+        ("keep-end", LONG, 4, False),
+        ("keep-end", LONG, 3, True),
+        ("completion-end", LONG, 9, True),
+        ("completion-end", "ppCCc", 4, False),
+        ("prompt-start", LONG, 6, False),
+        ("prompt-start", LONG, 5, True),
+        ("prompt-start", "ppPpCC", 4, False),
+        ("prompt-start", "ppPpCC", 3, True),
+        ("balanced", "ppppCC", 5, False),
+    ],
+)
+def test_rows_that_lost_trained_tokens(strategy: str, row: str, limit: int, lost: bool) -> None:
+    """Cut rows that lost trained tokens are counted apart."""
+    cut = truncate(batch("pC", row, row), limit, strategy)
+    assert (cut.truncated, cut.truncated_trained) == (2, 2 * lost)
 
 
 def test_many_rows() -> None:

@@ -5,10 +5,11 @@ import resource
 import subprocess
 import sys
 from mmap import PAGESIZE, mmap
+from pathlib import Path
 
 import pytest
 
-from sftprep.system.memory import PAGE_BYTES, give_back, keep_freed, resident
+from sftprep.system.memory import PAGE_BYTES, give_back, keep_freed, limited, resident
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -80,3 +81,14 @@ def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", no_library)
     keep_freed()
     give_back()
+
+
+@needs_linux
+def test_limited(tmp_path: Path) -> None:
+    """In the block only so much more memory can be taken; after it, the old limit holds again."""
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises(MemoryError), limited(64 << 20):
+        bytearray(1 << 30)
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+    with limited(64 << 20, str(tmp_path / "none")):  # the size is not known
+        assert resource.getrlimit(resource.RLIMIT_AS) == before

@@ -50,21 +50,36 @@ def test_train_on_decides_what_is_trained(train_on: str, expected: str) -> None:
         ("completion", False, False, "Ua;Ab.|Uc;Ad.|"),
         ("completion", True, True, "Ua;A⟦b.⟧|Uc;A⟦d.⟧|"),
         ("last", None, False, "Ua;Ab.|Uc;Ad.|"),
-        ("last", True, None, "Ua;Ab.|Uc;A⟦d.⟧|"),
+        ("last", True, None, "Ua;A⟦b.⟧|Uc;A⟦d.⟧|"),
+        ("last", True, False, "Ua;A⟦b.⟧|Uc;Ad.|"),
+        ("all", False, None, "⟦Ua;A⟧b.⟦|Uc;Ad.|⟧"),
+        ("all", None, False, "⟦Ua;Ab.|Uc;A⟧d.⟦|⟧"),
+        ("all", True, True, "⟦Ua;Ab.|Uc;Ad.|⟧"),
     ],
 )
-def test_a_train_flag_can_only_take_an_answer_out(
+def test_a_train_flag_wins_over_the_policy(
     train_on: str, first: bool | None, second: bool | None, expected: str
 ) -> None:
-    """A flag of False takes an answer out; True does not bring in what --train-on leaves out."""
+    """A flag says whether the body of its answer is trained, whatever --train-on says."""
     conversation = talk((U, "a"), (A, "b", "", first), (U, "c"), (A, "d", "", second))
     assert expected == marked(own(), conversation, train_on=train_on)
 
 
-def test_a_user_turn_is_not_trained() -> None:
-    """A train flag on a user turn has no effect, because a user turn is not an answer."""
-    conversation = talk((U, "a", "", True), (A, "b"))
-    assert marked(own(), conversation) == "Ua;A⟦b.⟧|"
+@pytest.mark.parametrize(
+    ("train_on", "flag", "expected"),
+    [
+        ("completion", True, "U⟦a⟧;A⟦b.⟧|"),
+        ("last", True, "U⟦a⟧;A⟦b.⟧|"),
+        ("completion", False, "Ua;A⟦b.⟧|"),
+        ("all", False, "⟦U⟧a⟦;Ab.|⟧"),
+    ],
+)
+def test_a_flag_of_a_user_turn_decides_about_its_content(
+    train_on: str, flag: bool, expected: str
+) -> None:
+    """The template's text around the content follows --train-on."""
+    conversation = talk((U, "a", "", flag), (A, "b"))
+    assert expected == marked(own(), conversation, train_on=train_on)
 
 
 # --- BOS, separator, input, system --------------------------------------------------------------
@@ -227,6 +242,50 @@ def test_a_single_exchange_keeps_its_role_tokens() -> None:
         ("A", "K"), ("b", "C"), (".", "C"), ("|", "C"),
     ]  # fmt: skip
     assert expected == sections(template, talk((S, "s"), (U, "a"), (A, "b")))
+
+
+def test_the_system_prompt_of_a_record_is_kept() -> None:
+    """In a plain text, too; the template's own bare system prompt is cut like the rest of it."""
+    alpaca = load_template("alpaca")
+    own_prompt = sections(alpaca, talk((S, "s"), (U, "a"), (A, "b")))
+    assert own_prompt[:2] == [("s", "K"), ("\n\n### Instruction:\n", "P")]
+    default = sections(alpaca, talk((U, "a"), (A, "b")))
+    assert {"P", "C"} == {section for _, section in default}
+    framed = own(system="({content})", default_system="d")
+    assert sections(framed, talk((U, "a"), (A, "b")))[:3] == [("(", "K"), ("d", "K"), (")", "K")]
+
+
+def test_own_and_default_system_prompts_have_shapes_of_their_own() -> None:
+    """The two have the same turns, but only the record's own prompt is kept."""
+    renderer = TemplateRenderer(load_template("alpaca"))
+    shapes = [
+        renderer.render(conversation).shape
+        for conversation in (talk((S, "s"), (U, "a"), (A, "b")), talk((U, "a"), (A, "b")))
+    ]
+    assert len(set(shapes)) == 2
+
+
+@pytest.mark.parametrize("system_in", ["first-user", "last-user"])
+def test_a_system_prompt_inside_a_user_turn_is_kept(system_in: str) -> None:
+    """With the template's text before and after it, whichever user turn it is in."""
+    template = own(bos="always", user_with_system="({system}; {content})", system_in=system_in)
+    found = sections(template, talk((S, "s"), (U, "q"), (A, "b"), (U, "r"), (A, "c")))
+    assert "".join(text for text, section in found if section == "K") == "<s>(s; "
+    after = found[found.index(("; ", "K")) + 1]
+    assert after == ("q" if system_in == "first-user" else "r", "P")
+
+
+def test_a_system_prompt_after_the_text_of_a_user_turn_is_kept() -> None:
+    """Then it is kept with the text next to it."""
+    template = own(user_with_system="({content}; {system}.)")
+    found = sections(template, talk((S, "s"), (U, "q"), (A, "b"), (U, "r"), (A, "c")))
+    assert [text for text, section in found if section == "K"] == ["; ", "s", ".)"]
+
+
+def test_a_bos_in_front_of_other_text_is_kept() -> None:
+    """A template that writes the BOS itself may have text right after it."""
+    found = sections(own(bos="never", user="<s>U{content}"), talk((U, "a"), (A, "b")))
+    assert found[:3] == [("<s>", "K"), ("U", "P"), ("a", "P")]
 
 
 def test_without_role_tokens_the_whole_prompt_may_be_cut() -> None:

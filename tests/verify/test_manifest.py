@@ -188,15 +188,14 @@ def test_a_dataset_without_shards_is_reported(dataset: MakeDataset) -> None:
         ("per_turn", [[]], "--per-turn is a list of 1 item; expected true or false"),
         (
             "template_arg",
-            ["x=2001-99-99"],
-            "--template-arg 'x=2001-99-99': '2001-99-99' is not a YAML value. "
-            "Quote it if it is a string",
+            ["x=1e999"],
+            "--template-arg 'x=1e999': '1e999' does not fit a 64-bit float. Correct the value",
         ),
         (
             "template_arg",
-            ["x=!!int ''"],
-            """--template-arg "x=!!int ''": "!!int ''" is not a YAML value. """
-            "Quote it if it is a string",
+            ['x={"a": 1, "a": 2}'],
+            """--template-arg 'x={"a": 1, "a": 2}': a key occurs twice in one object. """
+            "Correct the value",
         ),
         ("field", 7, "--field is 7; expected a list of strings"),
     ],

@@ -94,6 +94,7 @@ def test_records_of_a_json_array_are_shown_with_their_line() -> None:
         f"{LEGEND}\n"
         "row 0: 70 tokens, 4 trained (5.7%), instruction_zh.json:2\n"
         "  cut to --max-length\n"
+        "  the cut removed trained tokens\n"
         "以·下·是·一条·描·述·任·务·的·指·令·。·请给·出·恰·当·的·回答·，·完·成·其·中·的·要·求·。·↵·\n"
         "↵·\n"
         "#·#·#· ·指·令·：·↵·\n"

@@ -27,6 +27,7 @@ class ForgeryCheck:
 
     def __init__(self, controls: Collection[str]) -> None:
         self._controls = tuple(controls)
+        self._first_characters = {control[:1] for control in controls}
         # A template may itself write "<|" and "|>" around a text such as "user".
         self._words = {control.strip("<>|[]｜/ ") for control in controls}
 
@@ -52,6 +53,21 @@ class ForgeryCheck:
         for key in keys_of([_calls(chat), chat.tools or []]):
             if self._has_control(key) and key in literal:
                 raise _forgery()
+
+    def may_forge(self, chat: Chat) -> bool:
+        """Tell whether a text that may stand without marks could become a control token.
+
+        A skeleton that was derived from another record is not used for such a chat.
+        """
+        calls = _calls(chat)
+        if not calls and not chat.tools:
+            return False
+        unmarked = {*texts_of(calls), *keys_of(chat.tools or [])}
+        if any(text.strip() in self._words for text in unmarked):
+            return True
+        joined = "\0".join(unmarked)
+        has_first = any(character in joined for character in self._first_characters)
+        return has_first and any(map(self._has_control, unmarked))
 
     def _has_control(self, text: str) -> bool:
         return any(control in text for control in self._controls)

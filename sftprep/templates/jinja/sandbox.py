@@ -26,6 +26,7 @@ from typing import Any, NoReturn
 import jinja2
 import jinja2.ext
 import jinja2.filters
+import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 from jinja2.exceptions import SecurityError
@@ -74,12 +75,12 @@ class _Generation(jinja2.ext.Extension):
 
     def _marked(self, caller: Callable[[], str]) -> str:
         environment = self.environment
-        assert isinstance(environment, _Environment)
+        assert isinstance(environment, Environment)
         before, after = environment.generation_marks
         return f"{before}{caller()}{after}"
 
 
-class _Environment(ImmutableSandboxedEnvironment):
+class Environment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, with more restrictions."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
@@ -137,10 +138,23 @@ class _Environment(ImmutableSandboxedEnvironment):
 
         Jinja's compiler would apply filters to constants, and the time limit does not cover it.
         """
+        with self._filters_unevaluated():
+            return self.from_string(source)
+
+    def names_read(self, source: str) -> set[str]:
+        """Return the names that a template reads and does not set itself."""
+        with self._filters_unevaluated():
+            tree = self.parse(source)
+            names = jinja2.meta.find_undeclared_variables(tree)
+        used = {name.name for name in tree.find_all(jinja2.nodes.Name) if name.ctx == "load"}
+        return names | (used & self.globals.keys())
+
+    @contextmanager
+    def _filters_unevaluated(self) -> Iterator[None]:
         filters = self.filters
         self.filters = {name: _never_evaluated(function) for name, function in filters.items()}
         try:
-            return self.from_string(source)
+            yield
         finally:
             self.filters = filters
 
@@ -234,6 +248,7 @@ class Sandbox:
         seconds: the time limit for one record.
         patience: when this many records have exceeded the time limit, the template itself is
             refused.
+        environment: makes another environment than ``Environment``, for the date ``today``.
     """
 
     def __init__(
@@ -245,13 +260,15 @@ class Sandbox:
         variables: Mapping[str, Any],
         seconds: float = SECONDS,
         patience: int = PATIENCE,
+        environment: "Callable[[date | None], Environment] | None" = None,
     ) -> None:
         self._name = name
+        self._source = source
         self._variables = dict(variables)
         self._time_limit = _TimeLimit(seconds)
         self._patience = patience
         self._timed_out = 0  # records that exceeded the time limit
-        self._environment = _Environment(today)
+        self._environment = (environment or Environment)(today)
         try:
             self._template = self._environment.compiled(source)
         except (jinja2.TemplateError, RecursionError) as error:
@@ -261,6 +278,26 @@ class Sandbox:
             raise TemplateError(
                 f"chat template {place}: {reason}. Correct the template."
             ) from error
+
+    def names_read(self) -> set[str]:
+        """Return the names of the variables and functions that the template may read.
+
+        A name that the template sets before each use is not among them.
+        """
+        return self._environment.names_read(self._source)
+
+    def arguments(self) -> list[str]:
+        """Return the names that are most likely meant as arguments of the template.
+
+        These are the names that it reads, without functions, and without names that it sets itself
+        and never tests with ``is defined``.
+        """
+        names = self.names_read() - set(self._environment.globals)
+        tree = self._environment.parse(self._source)
+        written = {n.name for n in tree.find_all(jinja2.nodes.Name) if n.ctx == "store"}
+        tests = (t for t in tree.find_all(jinja2.nodes.Test) if t.name in ("defined", "undefined"))
+        tested = {t.node.name for t in tests if isinstance(t.node, jinja2.nodes.Name)}
+        return sorted(names - (written - tested))
 
     @contextmanager
     def tracing(

@@ -21,22 +21,26 @@ class TracedChat:
     Args:
         sandbox: the chat template.
         chat: the chat.
+        key: the key of the tracing marks.
         wanted: which texts to mark, by their paths.
     """
 
-    def __init__(self, sandbox: Sandbox, chat: Chat, wanted: Callable[[Path], bool]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, chat: Chat, key: str, wanted: Callable[[Path], bool]
+    ) -> None:
         self._sandbox = sandbox
         self._chat = chat
+        self._key = key
         self._wanted = wanted
 
     def whole(self) -> tuple[Rendering, Tracer]:
         """Render the whole chat; return with it the tracer that marked it."""
-        tracer = Tracer(self._wanted)
+        tracer = Tracer(self._key, self._wanted)
         return self._render(self._chat.messages, tracer), tracer
 
     def until(self, message: int) -> Rendering:
         """Render the chat up to and including a message."""
-        return self._render(self._chat.messages[: message + 1], Tracer(self._wanted))
+        return self._render(self._chat.messages[: message + 1], Tracer(self._key, self._wanted))
 
     def prompt(self, message: int, *, generation_prompt: bool) -> str:
         """Render the messages before a message, without marks."""
@@ -58,7 +62,7 @@ class TracedChat:
         for role in ("user", "tool"):
             messages = [*self._chat.messages[: message + 1], {"role": role, "content": "-"}]
             try:
-                rendering = self._render(messages, Tracer(self._wanted))
+                rendering = self._render(messages, Tracer(self._key, self._wanted))
             except RecordError:
                 continue
             if rendering.positions(message) and rendering.is_followed(message):

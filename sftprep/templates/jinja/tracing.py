@@ -6,16 +6,16 @@ Out    ``Tracer.marked``: a copy with a mark before and after each text. ``Trace
        ``Tracer.unmarked``: the rendered text without marks, and where each mark was.
 Keeps  the outer white space of a text outside its marks, so that a template that trims texts trims
        a marked text in the same way.
-Never  uses a mark that data could contain: each tracer has a new key of 64 random bits. The text
-       that is finally encoded is always rendered without marks.
+Never  uses a mark that data could contain: marks have a key of 64 bits, the hash of the record.
+       The text that is finally encoded is always rendered without marks.
 
 The tags ``<think>`` and ``</think>`` in a text stay without marks, because templates look for them.
 The *segments* of the text before, between and after the tags are marked one by one.
 """
 
+import hashlib
 import json
 import re
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -108,16 +108,25 @@ class TracedList(list[Any]):
     original: Any
 
 
+class OpaqueDict(TracedDict):
+    """An object of a neutral chat that stands for any object that is not empty."""
+
+
+class OpaqueList(TracedList):
+    """A list of a neutral chat that stands for any list that is not empty."""
+
+
 class Tracer:
     """Puts marks around texts, and finds them again. It is used for a single rendering.
 
     Args:
+        key: a text that the record does not contain; see ``tracing_key``.
         wanted: which texts to mark, by their paths.
     """
 
-    def __init__(self, wanted: Callable[[Path], bool] = lambda path: True) -> None:
+    def __init__(self, key: str, wanted: Callable[[Path], bool] = lambda path: True) -> None:
         self._wanted = wanted
-        self._key = secrets.token_hex(8)
+        self._key = key
         self._pattern = re.compile(rf"{self._key}(-?\d+)([oc])z")
         self._marked_texts: dict[str, tuple[Path, str]] = {}  # marked text -> path and text
         self.origins: list[Origin] = []
@@ -128,6 +137,10 @@ class Tracer:
         """Return a copy of a value of the record, with marks around the texts in it."""
         if isinstance(value, str):
             return self._marked_text(value, path)
+        if isinstance(value, OpaqueDict):
+            return self._traced(OpaqueDict(value), value, path)
+        if isinstance(value, OpaqueList):
+            return self._traced(OpaqueList(value), value, path)
         if isinstance(value, dict):
             entries = TracedDict()
             for key, entry in value.items():
@@ -210,6 +223,16 @@ class Tracer:
         if not core:  # white space before a think tag
             return f"{text}{opening}{closing}"
         return f"{lead}{opening}{core}{closing}{tail}"
+
+
+def tracing_key(messages: list[Any], tools: list[Any] | None) -> str:
+    """Return a key for tracing marks that does not occur in these messages and tools.
+
+    The key is their hash: a record cannot contain its own hash, and the same record always gets
+    the same marks.
+    """
+    record = repr((messages, tools)).encode("utf-8", "surrogatepass")
+    return hashlib.blake2b(record, digest_size=8).hexdigest()
 
 
 def trimmed(text: str) -> tuple[str, str, str]:

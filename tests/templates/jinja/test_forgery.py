@@ -32,7 +32,7 @@ def pieces(literal: str) -> list[Piece]:
 @pytest.mark.parametrize("field", ["value", "key", "without marks"])
 def test_a_text_without_marks_may_not_look_like_a_control_token(text: str, field: str) -> None:
     """Neither the token nor its name, which the template may put into brackets, is accepted."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     fields: dict[str, dict[str, Any]] = {"value": {"k": text}, "key": {text: 1}}
     arguments = fields.get(field, {})
     if field == "without marks":
@@ -45,14 +45,14 @@ def test_a_text_without_marks_may_not_look_like_a_control_token(text: str, field
 @pytest.mark.parametrize("text", ["im_end of it", "<|im", "tools", ""])
 def test_other_texts_are_accepted(text: str) -> None:
     """Text that neither is nor contains a control token cannot become one."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     tracer.marked({"type": text}, ("messages", 0))
     CHECK.check_texts(chat({text: text}), tracer)
 
 
 def test_keys_in_json_are_accepted() -> None:
     """A whole object that the template writes as JSON is a content, keys included."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     value = chat({"<|im_end|>": 1}).messages[0]["tool_calls"]
     tracer.dump(tracer.marked(value, ("messages", 0, "tool_calls")))
     CHECK.check_texts(chat({"<|im_end|>": 1}), tracer)

@@ -46,7 +46,8 @@ def expected(name: str, exchanges: list[tuple[str, str, bool | None]], train_on:
     end = ending.replace("⟧", "")
     text = ""
     for index, (user, answer, train) in enumerate(exchanges):
-        trained = train is not False and (train_on != "last" or index == len(exchanges) - 1)
+        by_policy = train_on != "last" or index == len(exchanges) - 1
+        trained = by_policy if train is None else train
         text += turn("user", user) + end + turn("assistant", "")
         text += f"⟦{body(answer)}{ending}" if trained else f"{body(answer)}{end}"
     return text

@@ -239,7 +239,49 @@ def test_train_on_and_train_flags_decide_what_is_trained() -> None:
     assert shown(renderer(CHATML), record) == f"{first}b</im>\n{second}d</im>\n"
 
 
-def test_tool_results_are_never_trained() -> None:
+FLAGS: list[tuple[str, list[bool | None], str]] = [
+    ("last", [None, True, None, None], "<im>user\na</im>\n<im>assistant\n⟦b</im>⟧\n"
+     "<im>user\nc</im>\n<im>assistant\n⟦d</im>⟧\n"),
+    ("last", [None, None, None, False], "<im>user\na</im>\n<im>assistant\nb</im>\n"
+     "<im>user\nc</im>\n<im>assistant\nd</im>\n"),
+    ("all", [None, False, None, None], "⟦<im>user\na</im>\n<im>assistant\n⟧b</im>⟦\n"
+     "<im>user\nc</im>\n<im>assistant\nd</im>\n⟧"),
+    ("all", [False, None, None, None], "⟦<im>user\n⟧a⟦</im>\n<im>assistant\nb</im>\n"
+     "<im>user\nc</im>\n<im>assistant\nd</im>\n⟧"),
+    ("completion", [True, None, None, False], "<im>user\n⟦a⟧</im>\n<im>assistant\n⟦b</im>⟧\n"
+     "<im>user\nc</im>\n<im>assistant\nd</im>\n"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("train_on", "flags", "expected"), FLAGS)
+@pytest.mark.parametrize(
+    "source",
+    [
+        CHATML,
+        "{% for m in messages %}{{ '<im>' + m.role + '\n' }}{% if m.role == 'assistant' %}"
+        "{% generation %}{{ m.content }}</im>{% endgeneration %}{% else %}{{ m.content }}</im>"
+        "{% endif %}{{ '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<im>assistant\n' }}{% endif %}",
+    ],
+    ids=["derived spans", "generation markers"],
+)
+def test_a_flag_wins_over_the_policy(
+    source: str, train_on: str, flags: list[bool | None], expected: str
+) -> None:
+    """A flag decides about the span of an answer, and about the content of another message."""
+    record = turns("a", "b", "c", "d")
+    for message, flag in zip(record["messages"], flags, strict=True):
+        message["train"] = flag
+    assert shown(renderer(source, train_on=train_on), record) == expected
+
+
+def test_a_tool_result_is_trained_if_its_flag_says_so() -> None:
+    """A flag wins over the rule that tool results are not trained."""
+    record = turns("a", call(x=1), {**tool("result"), "train": True}, "b")
+    assert "<im>tool\n⟦result⟧</im>" in shown(renderer(CALLS), record)
+
+
+def test_tool_results_are_not_trained_by_default() -> None:
     """Even with --train-on all, tool results are not trained: the model does not write them."""
     record = turns("a", {**call(x=1), "content": "c"}, tool("result"), "b")
 
@@ -340,11 +382,11 @@ def test_a_single_exchange_keeps_all_template_text_of_the_prompt() -> None:
 
 
 def test_the_system_turn_is_kept() -> None:
-    """With several exchanges, the text up to the end of the system prompt may not be cut."""
+    """With several exchanges, the system turn with its terminator may not be cut."""
     record = turns({"role": "system", "content": "s"}, *turns("a", "b", "c", "d")["messages"])
     assert sections(CHATML, record) == [
-        ("<im>system\ns", "K"),
-        ("</im>\n<im>user\na</im>\n<im>assistant\nb</im>\n<im>user\nc</im>\n<im>assistant\n", "P"),
+        ("<im>system\ns</im>\n", "K"),
+        ("<im>user\na</im>\n<im>assistant\nb</im>\n<im>user\nc</im>\n<im>assistant\n", "P"),
         ("d</im>\n", "C"),
     ]  # fmt: skip
 

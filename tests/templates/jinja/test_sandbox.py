@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from sftprep.cli.app import app
 from sftprep.errors import RecordError, TemplateError
-from sftprep.templates.jinja.sandbox import Sandbox, _Environment
+from sftprep.templates.jinja.sandbox import Environment, Sandbox
 
 CORPUS = Path(__file__).resolve().parents[4] / "shared/corpora/modelaudit_jinja2_samples"
 MESSAGES = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]
@@ -132,7 +132,7 @@ def test_filters_of_constants_are_not_evaluated_by_the_compiler() -> None:
     source = "{{ 'x'|replace('x', '" + "x" * 900 + "')|length }}"
     sandbox = Sandbox(source, name="t.jinja", today=None, variables={})
     assert sandbox.render(MESSAGES, None, size=10) == "900"
-    compiler = _Environment(None)
+    compiler = Environment(None)
     seen: list[str] = []
     compiler.filters["note"] = lambda text: [seen.append(text), text][1]  # type: ignore[func-returns-value]
     template = compiler.compiled("{{ 'a' | note }}")

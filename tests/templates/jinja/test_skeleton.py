@@ -29,7 +29,9 @@ def stretches(
         "{% set m = messages[0] %}" + source, name="t.jinja", today=None, variables={}
     )
     messages = [{"role": "assistant", "content": content}]
-    chat = TracedChat(sandbox, Chat(messages, None, (None,), 100), lambda path: True)
+    chat = TracedChat(
+        sandbox, Chat(messages, None, (None,), 100), "0123456789abcdef", lambda path: True
+    )
     rendering, tracer = chat.whole()
     found, extractors = stretches_of(
         {"messages": messages, "tools": None},

@@ -74,7 +74,7 @@ def spans_of(source: str, *contents: str, eos: str | None = None) -> str:
     messages = [{"role": roles[i % 2], "content": text} for i, text in enumerate(contents)]
     chat = Chat(messages, None, (None,) * len(messages), 100)
     sandbox = Sandbox(source, name="t.jinja", today=None, variables={})
-    traced = TracedChat(sandbox, chat, lambda path: True)
+    traced = TracedChat(sandbox, chat, "0123456789abcdef", lambda path: True)
     rendering, _ = traced.whole()
     answers = range(1, len(messages), 2)
     if "generation %}" in source:

@@ -13,7 +13,9 @@ def traced(source: str, *, wanted: Path | None = None) -> TracedChat:
     """Build a traced chat of two exchanges; ``wanted`` is the only path to mark."""
     sandbox = Sandbox(source, name="t.jinja", today=None, variables={})
     chat = chat_of(turns("a", "b", "c", "d"))
-    return TracedChat(sandbox, chat, lambda path: wanted is None or path == wanted)
+    return TracedChat(
+        sandbox, chat, "0123456789abcdef", lambda path: wanted is None or path == wanted
+    )
 
 
 def refusing(*roles: str) -> str:

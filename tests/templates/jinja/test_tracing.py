@@ -1,5 +1,7 @@
 """Tracing marks: put around texts, found again in rendered text, and taken out."""
 
+from typing import Any
+
 import pytest
 
 from sftprep.templates.jinja.tracing import (
@@ -11,6 +13,7 @@ from sftprep.templates.jinja.tracing import (
     Tracer,
     keys_of,
     texts_of,
+    tracing_key,
     trimmed,
     value_at,
 )
@@ -21,7 +24,7 @@ from sftprep.templates.jinja.tracing import (
 )
 def test_taking_marks_out_gives_the_text_back(text: str) -> None:
     """This holds for every text, and also after a template has trimmed the marked text."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     marked = tracer.marked(text, ("messages", 0, "content"))
     assert tracer.unmarked(marked).text == text
     assert tracer.unmarked(marked.strip()).text == text.strip()
@@ -29,7 +32,7 @@ def test_taking_marks_out_gives_the_text_back(text: str) -> None:
 
 def test_marks_are_found_with_their_positions_and_origins() -> None:
     """Positions are those in the text without marks; outer white space is outside the marks."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     marked = tracer.marked({"content": " ab ", "role": "user"}, ("messages", 0))
     rendering = tracer.unmarked(f"x{marked['content']}y{marked['role']}")
     assert rendering.text == "x ab yuser"
@@ -42,7 +45,7 @@ def test_marks_are_found_with_their_positions_and_origins() -> None:
 
 def test_an_object_in_json_has_one_pair_of_marks() -> None:
     """The JSON is that of the original object, without marks inside."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     value = {"a": ["é", {"b": 1}]}
     marked = tracer.marked(value, ("tools", 0))
     text, marks, _ = tracer.unmarked(tracer.dump(marked, ensure_ascii=False))
@@ -50,12 +53,15 @@ def test_an_object_in_json_has_one_pair_of_marks() -> None:
     assert [(e.position, e.opens) for e in marks] == [(0, True), (len(text), False)]
 
 
-def test_every_tracer_has_marks_of_its_own() -> None:
-    """Data cannot contain a mark, because nobody knows it in advance."""
+def test_each_record_has_marks_of_its_own() -> None:
+    """The key of the marks is the record's hash: data cannot contain it, and it never varies."""
+    record: list[Any] = [{"role": "user", "content": "a"}]
+    key = tracing_key(record, None)
+    assert key == tracing_key([dict(record[0])], None)
+    assert key != tracing_key([{"role": "user", "content": key}], None)
+    assert key != tracing_key(record, [])
     path = ("messages", 0, "content")
-    first, second = Tracer(), Tracer()
-    assert first.marked("a", path) != second.marked("a", path)
-    assert second.unmarked(first.marked("a", path)).marks == []
+    assert Tracer("other").unmarked(Tracer(key).marked("a", path)).marks == []
 
 
 @pytest.mark.parametrize(
@@ -72,7 +78,7 @@ def test_trimmed_gives_three_texts_that_are_the_text_together(
 
 def test_a_text_in_json_is_marked_too() -> None:
     """A template may write a single text with ``tojson``; the escaped text is one content."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     path = ("messages", 0, "content")
     marked = tracer.marked('say "hi"', path)
     rendering = tracer.unmarked("x" + tracer.dump(marked, sort_keys=True))
@@ -84,7 +90,7 @@ def test_a_text_in_json_is_marked_too() -> None:
 
 def test_other_values_in_json_have_no_marks() -> None:
     """What the template itself builds is template text."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     assert tracer.dump({"a": [1]}, indent=None) == '{"a": [1]}'
     assert tracer.json_options == {}
 
@@ -92,14 +98,14 @@ def test_other_values_in_json_have_no_marks() -> None:
 @pytest.mark.parametrize("text", ["", " ", "\n"])
 def test_empty_texts_have_no_marks(text: str) -> None:
     """Templates ask whether a text is empty, so an empty text must stay empty."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     assert tracer.marked(text, ("messages", 0, "content")) == text
     assert (tracer.origins, tracer.texts_without_marks) == ([], [])
 
 
 def test_roles_types_and_unwanted_texts_have_no_marks() -> None:
     """Templates compare them. Except for roles, the tracer lists them, so they can be checked."""
-    tracer = Tracer(lambda path: path[-1] != "id")
+    tracer = Tracer("0123456789abcdef", lambda path: path[-1] != "id")
     message = {"role": "user", "type": "text", "id": "7", "n": 1, "none": None}
     assert tracer.marked(message, ("messages", 0)) == message
     assert tracer.texts_without_marks == ["text", "7"]
@@ -107,7 +113,7 @@ def test_roles_types_and_unwanted_texts_have_no_marks() -> None:
 
 def test_the_segments_of_a_text_with_think_tags_are_marked_one_by_one() -> None:
     """The tags stay as they are, because templates look for them."""
-    tracer = Tracer()
+    tracer = Tracer("0123456789abcdef")
     path = ("messages", 0, "content")
     marked = tracer.marked("a<think> b </think> ", path)
     assert marked.count("<think>") == marked.count("</think>") == 1

@@ -1,0 +1,379 @@
+"""Render a neutral chat, and find out whether the template looks into its texts.
+
+In     the source of a chat template, and a chat whose texts are placeholders (see ``neutral``).
+Out    the same renderings that the sandbox gives; and what the template asked about the texts:
+       ``Watch.questions``, with the answers for the record at hand.
+Keeps  the proof that a skeleton may be reused. The template's decisions depend on the neutral chat
+       and on the answers only. So every record with the same neutral chat and the same answers is
+       rendered by the same steps.
+Never  lets the template look into a text in any other way: then ``Watch.inspected`` is set.
+
+A template may write a text, concatenate it, trim white space from it, pass it on, and ask whether
+it is empty. It may ask whether a text holds, starts with, ends with or equals a literal, and split
+a text at a literal. Any other operation on a text counts as looking into it.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Sequence
+from datetime import date
+from functools import wraps
+from typing import Any, NamedTuple, cast
+
+import jinja2
+import jinja2.environment
+import jinja2.ext
+import jinja2.nodes
+import jinja2.runtime
+import jinja2.utils
+import jinja2.visitor
+
+from sftprep.templates.jinja.neutral import HIDDEN, PLACEHOLDER, PRIVATE, TRACING_KEY, filled_in
+from sftprep.templates.jinja.sandbox import Environment
+from sftprep.templates.jinja.tracing import OpaqueDict, OpaqueList
+
+MARK = re.compile(rf"{TRACING_KEY}-?\d+[oc]z")
+
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
+    "eq": operator.eq,
+    "ne": operator.ne,
+    "gt": operator.gt,
+    "gteq": operator.ge,
+    "lt": operator.lt,
+    "lteq": operator.le,
+    "in": lambda left, right: left in right,
+    "notin": lambda left, right: left not in right,
+}
+TESTS_AS_COMPARISONS = {
+    "eq": "eq", "==": "eq", "equalto": "eq", "ne": "ne", "!=": "ne", "in": "in",
+}  # fmt: skip
+TYPE_TESTS = frozenset(
+    ("defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number",
+     "integer", "float", "boolean", "true", "false", "callable", "filter", "test")
+)  # fmt: skip
+TRIMS = ("strip", "lstrip", "rstrip")
+SPLITS = ("split", "rsplit", "partition", "rpartition")
+ITEM_FILTERS = frozenset(
+    ("length", "count", "first", "last", "list", "items", "select", "reject", "selectattr",
+     "rejectattr", "map")
+)  # fmt: skip
+"""Filters that take the items of a list as they are. They pass tests and filters on to the
+environment, which watches them too."""
+JINJA_ARGUMENTS = ("_loop_vars", "_block_vars")
+"""Arguments that Jinja adds to calls."""
+
+ANSWERS: dict[str, Callable[[str, str], bool | int]] = {
+    "in": lambda text, literal: literal in text,
+    "eq": lambda text, literal: text == literal,
+    "startswith": lambda text, literal: text.startswith(literal),
+    "endswith": lambda text, literal: text.endswith(literal),
+    "count": lambda text, literal: text.count(literal),
+}
+
+
+class Question(NamedTuple):
+    """What a template asked about a text."""
+
+    text: str  # with placeholders
+    about: str  # a key of ``ANSWERS``
+    literal: str
+
+    def answer(self, texts: Sequence[str]) -> bool | int | None:
+        """Return the answer for a record with these texts; None if the text is not known."""
+        text = filled_in(self.text, texts)
+        return None if text is None else ANSWERS[self.about](text, self.literal)
+
+
+class InspectedError(Exception):
+    """The template looks into a text."""
+
+
+class Watch:
+    """What a template asked about the texts of one record."""
+
+    def __init__(self) -> None:
+        self.begin([])
+
+    def begin(self, texts: Sequence[str]) -> None:
+        """Forget the record before.
+
+        Args:
+            texts: what the placeholders stand for.
+        """
+        self.inspected = False
+        self.questions: dict[Question, bool | int] = {}
+        self._texts = texts
+
+    def ask(self, text: str, about: str, literal: Any) -> bool | int:
+        """Answer a question about a text of the record, and remember it."""
+        if not isinstance(literal, str) or PRIVATE.search(literal):
+            raise self.inspection()
+        question = Question(MARK.sub("", text), about, str(literal))
+        answer = question.answer(self._texts)
+        if answer is None:
+            raise self.inspection()
+        if PRIVATE.search(question.text):
+            self.questions[question] = answer
+        return answer
+
+    def inspection(self) -> InspectedError:
+        """Note that the template looks into a text; return the error that stops it."""
+        self.inspected = True
+        return InspectedError()
+
+
+class _Hooks(jinja2.ext.Extension):
+    """The operations that Jinja compiles to plain Python; ``_Hooking`` compiles them to calls."""
+
+    def compared(self, left: Any, *operations: Any) -> Any:
+        """Compare: ``left < right``, ``left in right``, or a chain of them."""
+        result: Any = True
+        for name, right in zip(operations[::2], operations[1::2], strict=True):
+            result = self._watched.compared(name, left, right)
+            if not result:
+                break
+            left = right
+        return result
+
+    def sequence(self, value: Any) -> Any:
+        """Slice, iterate over or unpack a value."""
+        if _is_text(value) or isinstance(value, OpaqueDict | OpaqueList):
+            raise self._watched.watch.inspection()
+        return value
+
+    def joined(self, value: Any) -> Any:
+        """Concatenate a value with ``~``, or write it."""
+        if not isinstance(value, str) and _has_text(value):
+            raise self._watched.watch.inspection()
+        return value
+
+    @property
+    def _watched(self) -> "WatchedEnvironment":
+        environment = self.environment
+        assert isinstance(environment, WatchedEnvironment)
+        return environment
+
+
+class _Hooking(jinja2.visitor.NodeTransformer):
+    """Replaces operations in a parsed template by calls of ``_Hooks``."""
+
+    def __init__(self, hooks: _Hooks) -> None:
+        self._hooks = hooks
+
+    def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
+        """Replace the operations in a node."""
+        self.generic_visit(node)
+        if isinstance(node, jinja2.nodes.Compare):
+            arguments: list[Any] = [node.expr]
+            for operand in node.ops:
+                arguments += [jinja2.nodes.Const(operand.op), operand.expr]
+            return self._hooks.call_method("compared", arguments).set_lineno(node.lineno)
+        if isinstance(node, jinja2.nodes.Getitem) and isinstance(node.arg, jinja2.nodes.Slice):
+            node.node = self._call("sequence", node.node)
+        elif isinstance(node, jinja2.nodes.For):
+            node.iter = self._call("sequence", node.iter)
+        elif isinstance(node, jinja2.nodes.Assign):
+            if isinstance(node.target, jinja2.nodes.Tuple):
+                node.node = self._call("sequence", node.node)
+        elif isinstance(node, jinja2.nodes.Concat):
+            node.nodes = [self._call("joined", part) for part in node.nodes]
+        elif isinstance(node, jinja2.nodes.Output):
+            fixed = jinja2.nodes.TemplateData | jinja2.nodes.Const
+            node.nodes = [
+                part if isinstance(part, fixed) else self._call("joined", part)
+                for part in node.nodes
+            ]
+        return node
+
+    def _call(self, name: str, value: jinja2.nodes.Node) -> Any:
+        return self._hooks.call_method(name, [cast(jinja2.nodes.Expr, value)]).set_lineno(
+            value.lineno
+        )
+
+
+class WatchedEnvironment(Environment):
+    """The sandbox's environment, with every operation on texts of the record watched.
+
+    Args:
+        today: as for ``Environment``.
+        watch: receives the questions.
+    """
+
+    intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
+
+    def __init__(self, today: date | None, watch: Watch) -> None:
+        super().__init__(today)
+        self.watch = watch
+        self.add_extension(_Hooks)
+        self._trusted = (dict, self.globals["namespace"], self.globals["raise_exception"])
+        for name, function in self.filters.items():
+            self.filters[name] = self._watched_filter(name, function)
+        for name, function in self.tests.items():
+            if name not in TYPE_TESTS:
+                self.tests[name] = self._watched_test(name, cast(Callable[..., Any], function))
+
+    def _parse(self, *arguments: Any) -> jinja2.nodes.Template:
+        tree = super()._parse(*arguments)
+        hooks = self.extensions[_Hooks.identifier]
+        assert isinstance(hooks, _Hooks)
+        hooked: jinja2.nodes.Template = _Hooking(hooks).visit(tree)
+        hooked.set_environment(self)
+        return hooked
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return an attribute or item."""
+        if isinstance(obj, OpaqueDict | OpaqueList):
+            raise self.watch.inspection()
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return an item or attribute."""
+        is_opaque = isinstance(obj, OpaqueDict | OpaqueList)
+        if is_opaque or _has_text(argument) or (_is_text(obj) and not isinstance(argument, str)):
+            raise self.watch.inspection()
+        return super().getitem(obj, argument)
+
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Return Jinja's version of ``str.format``."""
+        wrapped = super().wrap_str_format(value)
+        if wrapped is not None and _is_text(value.__self__):
+            raise self.watch.inspection()
+        return wrapped
+
+    def call_binop(
+        self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
+    ) -> Any:
+        """Add; or calculate with what is not a text."""
+        if operator != "+" and (_has_text(left) or _has_text(right)):
+            raise self.watch.inspection()
+        if operator in ("*", "**", "%"):
+            return super().call_binop(context, operator, left, right)
+        return self.binop_table[operator](left, right)
+
+    def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
+        """Call a macro, a function or a method."""
+        owner = getattr(obj, "__self__", None)
+        given = {k: v for k, v in kwargs.items() if k not in JINJA_ARGUMENTS}
+        if isinstance(owner, str) and _is_text(owner):
+            return self._method(obj.__name__, owner, args, given)
+        is_own = isinstance(obj, jinja2.runtime.Macro) or isinstance(owner, jinja2.ext.Extension)
+        if not is_own and not any(obj is trusted for trusted in self._trusted):
+            values = (*args, *given.values())
+            if isinstance(owner, OpaqueDict | OpaqueList) or any(map(_has_text, values)):
+                raise self.watch.inspection()
+        return super().call(context, obj, *args, **kwargs)
+
+    def compared(self, name: str, left: Any, right: Any) -> Any:
+        """Compare two values."""
+        compare = COMPARISONS[name]
+        if not _has_text(left) and not _has_text(right):
+            return compare(left, right)
+        if name in ("eq", "ne"):
+            if not _is_text(left):
+                left, right = right, left
+            if _is_text(left):
+                # A text with a placeholder is not empty, and no text equals another kind of value.
+                if not isinstance(right, str) or not right:
+                    return compare(left, right)
+                equal = bool(self.watch.ask(left, "eq", right))
+                return equal if name == "eq" else not equal
+            if not left or not right:  # what contains a text is not empty
+                return compare(left, right)
+        if name in ("in", "notin") and not _has_text(left):
+            if _is_text(right):
+                found = bool(self.watch.ask(right, "in", left))
+                return found if name == "in" else not found
+            if isinstance(right, dict) and not isinstance(right, OpaqueDict):
+                return compare(left, right)
+        raise self.watch.inspection()
+
+    def _method(self, name: str, text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Call a method of a text."""
+        first = args[0] if args else None
+        if kwargs:
+            raise self.watch.inspection()
+        if name in TRIMS and len(args) < 2 and _is_white_space(first):
+            return getattr(text, name)(*args)
+        if name in ("startswith", "endswith", "count") and len(args) == 1:
+            return self.watch.ask(text, name, first)
+        if name in SPLITS and isinstance(first, str) and first:
+            plain = MARK.sub("", text)
+            times = self.watch.ask(text, "count", first)
+            if times == plain.count(first) == text.count(first):
+                return getattr(text, name)(*args)
+        if name == "replace" and len(args) == 2 and not self.watch.ask(text, "in", first):
+            return text
+        raise self.watch.inspection()
+
+    def _watched_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            # Jinja passes the context first to the filters that ask for it.
+            value, *others = [value for value in args if not _is_context(value)]
+            if not any(map(_has_text, (value, *others, *kwargs.values()))):
+                return function(*args, **kwargs)
+            if name in ("default", "d"):
+                return function(*args, **kwargs)
+            if any(map(_has_text, (*others, *kwargs.values()))):
+                raise self.watch.inspection()
+            if name == "tojson" and not kwargs.get("ensure_ascii") and not any(others[:1]):
+                return PLACEHOLDER.sub(HIDDEN, function(*args, **kwargs))
+            if isinstance(value, str) and not kwargs:
+                return self._text_filter(name, value, others)
+            if name in ITEM_FILTERS and not isinstance(value, str | OpaqueDict | OpaqueList):
+                return function(*args, **kwargs)
+            if name == "join" and len(others) < 2 and not kwargs:
+                items = [] if isinstance(value, OpaqueDict | OpaqueList) else list(value)
+                if items and all(isinstance(item, str) for item in items):
+                    return str(others[0] if others else "").join(items)
+            raise self.watch.inspection()
+
+        return watched
+
+    def _text_filter(self, name: str, text: str, others: Sequence[Any]) -> Any:
+        """Apply a filter to a text."""
+        methods = {"trim": "strip", "replace": "replace"}
+        if name in methods:
+            return self._method(methods[name], text, tuple(others), {})
+        if name == "string":
+            return text
+        raise self.watch.inspection()
+
+    def _watched_test(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            given = [value for value in args if not _is_context(value)]
+            if not any(map(_has_text, (*given, *kwargs.values()))):
+                return function(*args, **kwargs)
+            if name in TESTS_AS_COMPARISONS and len(given) == 2 and not kwargs:
+                return self.compared(TESTS_AS_COMPARISONS[name], *given)
+            raise self.watch.inspection()
+
+        return watched
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether a value is a text of the record, or contains one."""
+    return isinstance(value, str) and PRIVATE.search(value) is not None
+
+
+def _has_text(value: Any) -> bool:
+    """Tell whether a value could hold a text of the record."""
+    if isinstance(value, str):
+        return PRIVATE.search(value) is not None
+    if isinstance(value, OpaqueDict | OpaqueList):
+        return True
+    if isinstance(value, dict):
+        return any(map(_has_text, value)) or any(map(_has_text, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(_has_text, value))
+    plain = int | float | jinja2.Undefined | jinja2.runtime.Macro
+    return value is not None and not isinstance(value, plain)
+
+
+def _is_white_space(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _is_context(value: Any) -> bool:
+    return isinstance(value, jinja2.Environment | jinja2.runtime.Context | jinja2.nodes.EvalContext)

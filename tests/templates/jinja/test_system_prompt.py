@@ -1,0 +1,44 @@
+"""system_prompt: what a chat template does with a system prompt, told by rendering small chats."""
+
+import threading
+
+import pytest
+
+from sftprep.templates.jinja.sandbox import Sandbox
+from sftprep.templates.jinja.system_prompt import why_no_system_prompt
+
+TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+LEAVES_OUT = "{% for m in messages if m.role != 'system' %}{{ m.content }}{% endfor %}"
+
+
+def why(source: str) -> str:
+    """Return what is found of a template."""
+    return why_no_system_prompt(Sandbox(source, name="t", today=None, variables={}))
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (TURNS, ""),
+        (LEAVES_OUT, "does not write a system prompt"),
+        ("{% if tools %}" + TURNS + "{% else %}" + LEAVES_OUT + "{% endif %}", ""),
+        (
+            "{% if messages[0].role == 'system' %}{{ raise_exception('No') }}{% endif %}" + TURNS,
+            "refuses a system prompt: No",
+        ),
+        ("{{ messages[0].nothing.at.all }}", ""),  # it fails with and without a system prompt
+        ("{{ strftime_now('%d') }}" + LEAVES_OUT, ""),  # no date is given
+    ],
+)
+def test_what_a_template_does(source: str, expected: str) -> None:
+    """A template is told to have no place only if it renders the same chat without the prompt."""
+    assert why(source) == expected
+
+
+def test_without_a_time_limit_nothing_is_tried() -> None:
+    """In other threads, where templates have no time limit, none is rendered."""
+    found: list[str] = []
+    thread = threading.Thread(target=lambda: found.append(why(LEAVES_OUT)))
+    thread.start()
+    thread.join()
+    assert found == [""]
