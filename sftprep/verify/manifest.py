@@ -92,7 +92,9 @@ MANIFEST_STRUCTURE = {
     "template": {"name": STRING, "sha256": SHA256, "source": STRING},
     "counts": {
         **OUTCOMES,
-        **dict.fromkeys(("truncated", "shortened", "exchanges_dropped"), COUNT),
+        **dict.fromkeys(
+            ("truncated", "truncated_trained", "shortened", "exchanges_dropped"), COUNT
+        ),
         **dict.fromkeys(("tokens", "trained_tokens", "rewritten_histories"), COUNT),
         **dict.fromkeys(("unclean_boundaries", "records_with_control_strings"), COUNT),
         **dict.fromkeys(("control_strings", "output_fields"), ObjectOf(COUNT)),

@@ -44,7 +44,7 @@ def test_small_disk(world: World, tmp_path: Path, kib: int) -> None:
         ran = world.forks.ended(pid, tmp_path)
         if not finished(case, ran):
             assert_storage_error(ran, disk, "No space left on device")
-            assert "free space" in ran.err
+            assert "Free disk space" in ran.err
         remount(disk, "size=64m")
         case.settle(ran)
 
