@@ -238,8 +238,8 @@ def check_template_options(
         return
     if recipe.separator and "separator" not in run_texts(template):
         raise UsageError(
-            f"--separator cannot be used: {name} does not contain "
-            "{separator}. Use --template plain, or a template of your own that contains it."
+            f"--separator cannot be used: {name} does not contain {{separator}}. Use --template "
+            "plain, or a template of your own that contains it."
         )
     if recipe.template_arg:
         raise UsageError(
@@ -250,14 +250,12 @@ def check_template_options(
     if recipe.date is not None:
         raise UsageError(
             f"--date cannot be used: {name} does not write the date; only Jinja chat templates "
-            f"can. "
-            "Remove the option, or choose another --template."
+            "can. Remove the option, or choose another --template."
         )
     if recipe.system is not None and template.system is None and template.user_with_system is None:
         raise UsageError(
             f"--system cannot be used: {name} has no place for a system prompt. Remove the option, "
-            f"or "
-            "choose another --template."
+            "or choose another --template."
         )
 
 
@@ -285,8 +283,7 @@ def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Token
         if key in SET_BY_US:
             raise UsageError(
                 f"--template-arg {shown(entry)} cannot be used: sftprep sets {key} for each "
-                f"record. "
-                "Remove the option."
+                "record. Remove the option."
             )
         if key not in read:
             others = f"It reads {', '.join(known)}." if known else "It takes no arguments."

@@ -1,4 +1,4 @@
-"""Durable writes: they survive a crash of the machine.
+"""Durable writes, which survive a crash of the machine, and how to read what a crash has left.
 
 A write is durable once ``fsync`` has returned for the file and for the folder that contains it.
 """
@@ -6,6 +6,29 @@ A write is durable once ``fsync`` has returned for the file and for the folder t
 import os
 import shutil
 from pathlib import Path
+from typing import Any
+
+import orjson
+
+
+def read_object(data: bytes) -> dict[str, Any]:
+    """Return a JSON object; an empty one if the data is damaged."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def read_objects(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file of JSON Lines, such as a journal, that a run may have left.
+
+    Returns:
+        The objects up to the first line that is incomplete or damaged; none if there is no file.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
+    objects = list(map(read_object, lines))
+    return objects[: objects.index({})] if {} in objects else objects
 
 
 def write_durably(path: Path, data: bytes) -> None:

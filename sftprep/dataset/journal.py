@@ -35,12 +35,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import orjson
 
 from sftprep.data.block import Block, Source
-from sftprep.dataset.durable import remove, sync, write_durably
+from sftprep.dataset.durable import read_object, read_objects, remove, sync, write_durably
 from sftprep.dataset.identity import Identity, difference
 from sftprep.dataset.ledger import LedgerInfo
 from sftprep.dataset.manifest import ShardInfo
@@ -105,7 +105,7 @@ class Journal:
             OutputError: the interrupted run had another identity; the message names the first
                 difference.
         """
-        old = self._read_identity()
+        old = read_object((self._staging / IDENTITY).read_bytes())
         if old and (different := difference(old, identity)):
             raise OutputError(
                 f"{self._staging}: the interrupted run cannot be resumed: {different}. Run with "
@@ -115,7 +115,8 @@ class Journal:
         for path in self._dataset.glob("train-*"):  # the run stopped in or after ``finish``
             path.rename(self._dataset / _staged_name(int(path.name.split("-")[1])))
         # Without the identity it is unknown which run the shards belong to, so none is kept.
-        for entry in _complete_lines(self._staging / JOURNAL) if old else ():
+        lines = read_objects(self._staging / JOURNAL) if old else []
+        for entry in cast(list[JournalEntry], lines):
             if not self._has_next_shard(entry):
                 break
             self.finished.append(entry)
@@ -125,14 +126,6 @@ class Journal:
         kept = b"".join(orjson.dumps(entry) + b"\n" for entry in self.finished)
         self._write_identity(identity)
         write_durably(self._staging / JOURNAL, kept)
-
-    def _read_identity(self) -> Identity:
-        """Return the identity of the interrupted run; empty if the file is damaged."""
-        try:
-            value = orjson.loads((self._staging / IDENTITY).read_bytes())
-        except orjson.JSONDecodeError:
-            return {}
-        return value if isinstance(value, dict) else {}
 
     def _has_next_shard(self, entry: JournalEntry) -> bool:
         """Return True if the file of the next shard is as its entry describes it."""
@@ -267,18 +260,6 @@ def _input_changed(what: str) -> OutputError:
     return OutputError(
         f"{what}. The input has changed: restore it, or run without --resume to start over."
     )
-
-
-def _complete_lines(path: Path) -> list[JournalEntry]:
-    """Return a journal's entries, up to the first line that is incomplete or is not JSON."""
-    entries: list[JournalEntry] = []
-    lines = path.read_bytes().split(b"\n") if path.is_file() else []
-    for line in lines[:-1]:
-        try:
-            entries.append(orjson.loads(line))
-        except orjson.JSONDecodeError:
-            break
-    return entries
 
 
 def _starts_with(path: Path, info: ShardInfo | LedgerInfo) -> bool:

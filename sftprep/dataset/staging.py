@@ -58,11 +58,8 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-import orjson
-
-from sftprep.dataset.durable import remove, sync
+from sftprep.dataset.durable import read_object, read_objects, remove, sync
 from sftprep.dataset.manifest import MANIFEST, Manifest
 from sftprep.errors import (
     DataError,
@@ -392,7 +389,7 @@ class OutputFolder:
         """
         if not self.dataset.is_dir():
             return True
-        journal = _read_json_lines(self.staging / JOURNAL)
+        journal = read_objects(self.staging / JOURNAL)
         if not journal:
             return True  # nothing was finished, so there is nothing to resume
         identity_file = self.staging / IDENTITY
@@ -400,7 +397,7 @@ class OutputFolder:
             return False
         published = manifest.identity() | {"inputs": [entry["name"] for entry in manifest.inputs]}
         written = [entry.get("shard") for entry in journal]
-        return _read_json(identity_file.read_bytes()) == published and [
+        return read_object(identity_file.read_bytes()) == published and [
             shard["sha256"] for shard in written if isinstance(shard, dict)
         ] == [shard["sha256"] for shard in manifest.shards]
 
@@ -408,7 +405,7 @@ class OutputFolder:
         """Return how many finished shards an interrupted run has left in the staging folder."""
         if not (self.staging / IDENTITY).is_file():
             return 0
-        return len(_read_json_lines(self.staging / JOURNAL))
+        return len(read_objects(self.staging / JOURNAL))
 
     def begin(self) -> None:
         """Start over: remove what an interrupted run may have left in the staging folder."""
@@ -470,25 +467,9 @@ def _is_real_folder(path: Path) -> bool:
 
 def _tokenizer_files(manifest: bytes) -> set[str]:
     """Return the tokenizer's files that a manifest names; empty if it is damaged."""
-    tokenizer = _read_json(manifest).get("tokenizer")
+    tokenizer = read_object(manifest).get("tokenizer")
     files = tokenizer.get("files") if isinstance(tokenizer, dict) else None
     return set(files) if isinstance(files, dict) else set()
-
-
-def _read_json(data: bytes) -> dict[str, Any]:
-    """Return a JSON object; an empty one if the data is damaged."""
-    try:
-        value = orjson.loads(data)
-    except orjson.JSONDecodeError:
-        return {}
-    return value if isinstance(value, dict) else {}
-
-
-def _read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return the objects of a journal, up to the first line that is incomplete or damaged."""
-    lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
-    values = list(map(_read_json, lines))
-    return values[: values.index({})] if {} in values else values
 
 
 def _umask() -> int:

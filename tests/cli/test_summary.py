@@ -1,21 +1,9 @@
 """The summary of a run, as a person reads it."""
 
-from typing import Any
-
 import pytest
+from manifests import manifest
 
 from sftprep.cli.summary import summarize
-from sftprep.dataset.manifest import Manifest
-
-
-def manifest(**changed: Any) -> Manifest:
-    """Make a small manifest."""
-    values: dict[str, Any] = {
-        "format_version": 5, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
-        "template": {"name": "价"}, "counts": {}, "shards": [], "ledgers": {}, "libraries": {},
-        "fingerprint": "f",
-    }  # fmt: skip
-    return Manifest(**values | changed)
 
 
 def test_summary() -> None:

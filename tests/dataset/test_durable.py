@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from toys import tree
 
-from sftprep.dataset.durable import remove, sync, write_durably
+from sftprep.dataset.durable import read_object, read_objects, remove, sync, write_durably
 
 
 def test_a_file_is_replaced(tmp_path: Path) -> None:
@@ -84,3 +84,28 @@ def test_sync_names_the_path_and_follows_no_link(
     with pytest.raises(OSError, match="Input/output error") as caught:
         sync(tmp_path)
     assert caught.value.filename == str(tmp_path)
+
+
+@pytest.mark.parametrize("data", [b"", b"{", b'{"a": 1', b"[1]", b"null", b"\xff"])
+def test_a_damaged_object_is_empty(data: bytes) -> None:
+    """A file that a crash has cut, or that is not a JSON object, gives no values."""
+    assert read_object(data) == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", []),
+        (b'{"a":1}\n{"a":2}\n', [{"a": 1}, {"a": 2}]),
+        (b'{"a":1}\n{"a":2}', [{"a": 1}]),
+        (b'{"a":1}\n{"a"\n{"a":3}\n', [{"a": 1}]),
+        (b'{"a":1}\n7\n{"a":3}\n', [{"a": 1}]),
+    ],
+)
+def test_lines_are_read_up_to_the_first_damage(
+    tmp_path: Path, content: bytes, expected: list[dict[str, int]]
+) -> None:
+    """What comes after an incomplete or damaged line is not trusted."""
+    (tmp_path / "lines").write_bytes(content)
+    assert read_objects(tmp_path / "lines") == expected
+    assert read_objects(tmp_path / "missing") == []

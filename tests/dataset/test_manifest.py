@@ -2,22 +2,12 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
+from manifests import manifest
 
 from sftprep import DataError, NoInputError, load_manifest
-from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared
-
-
-def manifest(**changed: Any) -> Manifest:
-    """Make a small manifest."""
-    values: dict[str, Any] = {
-        "format_version": 5, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
-        "template": {"name": "价"}, "counts": {}, "shards": [], "ledgers": {}, "libraries": {},
-        "fingerprint": "f",
-    }  # fmt: skip
-    return Manifest(**values | changed)
+from sftprep.dataset.manifest import MANIFEST, Prepared
 
 
 def test_manifest_round_trip(tmp_path: Path) -> None:
