@@ -15,13 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from sftprep.data.block import Block, Element, Source
+from sftprep.data.block import Block, Source, place_in
 from sftprep.data.omitted import in_words
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.pipeline import Pipeline, Settings, with_schemas
 from sftprep.plan import plan
 from sftprep.reading.blocks import BlockReader
+from sftprep.reading.parsing import single_records
 from sftprep.recipe import Recipe
 from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Row, legend, show_row
@@ -52,7 +53,9 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
     if rows < 1:
         raise UsageError(f"--rows is {rows}; expected 1 or more.")
     job = plan(recipe)
-    reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits)
+    reader = BlockReader(
+        job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits, hints=recipe.hints
+    )
     outcome = _Outcome(job.sources)
     blocks = with_schemas(reader, recipe.schema, recipe.field_names)
     outcome.fill(blocks, Pipeline(job.settings), rows)
@@ -87,7 +90,7 @@ class _Outcome:
     def fill(self, blocks: Iterator[Block], pipeline: Pipeline, wanted: int) -> None:
         """Process one record at a time, until there are ``wanted`` rows."""
         for block in blocks:
-            for single in _single_records(block):
+            for single in single_records(block):
                 result = pipeline.process(single)
                 self.read += result.read
                 self.lost += result.rejected + result.dropped
@@ -102,7 +105,7 @@ class _Outcome:
             places: dict[str, list[str]] = defaultdict(list)
             for lost in self.lost:
                 if (lost.error is not None) == is_rejected:
-                    places[lost.reason].append(self._place(lost.source, lost.line))
+                    places[lost.reason].append(self._place(lost.source, lost.line, lost.offset))
             reasons = [
                 f"{len(found):,} {reason} ({'first at ' if len(found) > 1 else ''}{found[0]})"
                 for reason, found in places.items()
@@ -130,21 +133,11 @@ class _Outcome:
                 number=row,
                 ids=batch.input_ids[start:end].tolist(),
                 trained=batch.loss_mask[start:end].tolist(),
-                place=self._place(block.source, block.line),
+                place=self._place(block.source, *block.place(0)),
                 remarks=tuple(remarks),
             )
             for row, (start, end) in enumerate(pairwise(batch.offsets.tolist()), len(self.rows))
         ]
 
-    def _place(self, source: int, line: int) -> str:
-        return f"{ascii_safe(self.sources[source].name)}:{line}"
-
-
-def _single_records(block: Block) -> Iterator[Block]:
-    """Divide a block into blocks of one record, so that the place of each row's record is known."""
-    for index, data in enumerate(block.lines()):
-        line, offset = block.place(index)
-        elements = None
-        if block.elements is not None:
-            elements = (Element(0, len(data), line, block.elements[index].column),)
-        yield block._replace(line=line, offset=offset, data=data, elements=elements)
+    def _place(self, source: int, line: int, offset: int | None) -> str:
+        return place_in(ascii_safe(self.sources[source].name), line, offset)

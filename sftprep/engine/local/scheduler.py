@@ -235,10 +235,10 @@ class Scheduler:
         self.add_workers(len(lost), worker.attempt + 1)
 
     def _describe(self, block: Block) -> str:
-        records = len(block.lines())
-        first, last = block.place(0)[0], block.place(records - 1)[0]
+        (first, offset), (last, _) = block.place(0), block.place(block.records - 1)
+        what = "rows" if offset is None else "lines"
         path = self._names[block.source] if self._names else f"input {block.source}"
-        return f"{ascii_safe(path)}: two worker processes died on lines {first:,} to {last:,}"
+        return f"{ascii_safe(path)}: two worker processes died on {what} {first:,} to {last:,}"
 
     def _check_time(self) -> None:
         late = time.monotonic() - self._block_seconds
