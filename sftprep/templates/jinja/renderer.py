@@ -30,6 +30,7 @@ from sftprep.data.pieces import (
     trained_ends,
 )
 from sftprep.errors import RecordError, TemplateError
+from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.arguments import (
     arguments,
     arguments_as_object,
@@ -96,6 +97,8 @@ class ChatRenderer:
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
         with_sections: whether truncation will need the section of each piece.
         most_shapes: how many skeletons to remember before ``forget`` drops them.
+        limit: the limit on the CPU time of all renderings of a record together; by default, each
+            rendering has a limit of its own.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class ChatRenderer:
         train_on: str,
         with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
+        limit: CpuLimit | None = None,
     ) -> None:
         variables = {**variables, **template.arguments}
         make_sandbox = partial(
@@ -116,6 +120,7 @@ class ChatRenderer:
             name=template.name,
             today=template.today,
             variables=variables,
+            limit=limit,
         )
         self._sandbox = make_sandbox()
         self._watch = Watch()
