@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from file_forms import ALL, FLAT, NESTED, json_lines, read_all
@@ -24,7 +25,7 @@ RECORDS = [
     for n, text in enumerate(TEXTS * 3)
 ]
 """Records of texts only, some of which are hard to write as CSV."""
-OPTIONS = {"format": "jsonl", "max_length": 9999}
+OPTIONS: dict[str, Any] = {"format": "jsonl", "max_length": 9999}
 CHATS = [
     {
         "messages": [

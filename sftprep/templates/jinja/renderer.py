@@ -20,8 +20,17 @@ from typing import Any, NamedTuple
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.data.conversation import Chat
-from sftprep.data.pieces import LITERAL, MOST_SHAPES, Piece, Rendered, Section, filled
+from sftprep.data.pieces import (
+    LITERAL,
+    MOST_SHAPES,
+    Piece,
+    Rendered,
+    Section,
+    filled,
+    trained_ends,
+)
 from sftprep.errors import RecordError, TemplateError
+from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.arguments import (
     arguments,
     arguments_as_object,
@@ -88,6 +97,8 @@ class ChatRenderer:
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
         with_sections: whether truncation will need the section of each piece.
         most_shapes: how many skeletons to remember before ``forget`` drops them.
+        limit: the limit on the CPU time of all renderings of a record together; by default, each
+            rendering has a limit of its own.
     """
 
     def __init__(
@@ -100,6 +111,7 @@ class ChatRenderer:
         train_on: str,
         with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
+        limit: CpuLimit | None = None,
     ) -> None:
         variables = {**variables, **template.arguments}
         make_sandbox = partial(
@@ -108,6 +120,7 @@ class ChatRenderer:
             name=template.name,
             today=template.today,
             variables=variables,
+            limit=limit,
         )
         self._sandbox = make_sandbox()
         self._watch = Watch()
@@ -144,6 +157,10 @@ class ChatRenderer:
     def pieces(self, shape: int) -> tuple[Piece, ...]:
         """Return the pieces of a shape."""
         return self._skeletons[shape].pieces
+
+    def answers(self, shape: int) -> list[int]:
+        """Return, for each trained stretch of a shape, the number of pieces up to its end."""
+        return trained_ends(self.pieces(shape))
 
     def rewrites(self, shape: int) -> bool:
         """Return whether inference would feed a different text before a trained turn of this shape.
