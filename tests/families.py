@@ -4,17 +4,20 @@ A family's tokenizer is GPT-2's byte-level BPE, with the family's control tokens
 the first of GPT-2's merges, so that it loads in milliseconds.
 """
 
+import atexit
 import json
+import shutil
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import mkdtemp
 from typing import Any, NamedTuple
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 CASES = SHARED / "cases"
 OWN = Path(__file__).parent / "cases/templates"
 MERGES = 2000
-FOLDER = TemporaryDirectory(prefix="families-")  # removed when the tests end
+FOLDER = Path(mkdtemp(prefix="families-"))
+atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)
 
 
 class Family(NamedTuple):
@@ -102,7 +105,7 @@ def tokenizer_of(family: Family, single_words: tuple[str, ...] = ()) -> Path:
         for number, token in enumerate(family.tokens)
     ]  # fmt: skip
     model = {**state["model"], "vocab": vocabulary, "merges": merges, "unk_token": None}
-    folder = Path(mkdtemp(dir=FOLDER.name))
+    folder = Path(mkdtemp(dir=FOLDER))
     text = json.dumps({**state, "model": model, "added_tokens": added})
     (folder / "tokenizer.json").write_text(text, encoding="utf-8")
     named = {"eos_token": family.eos} | ({"bos_token": family.bos} if family.bos else {})
