@@ -137,6 +137,7 @@ class Chat(NamedTuple):
     tools: list[Any] | None
     train: tuple[bool | None, ...]  # for each message, as ``Message.train``
     size: int  # the record's approximate number of characters; it limits a template's output
+    arguments: tuple[tuple[str, Any], ...] = ()  # the record's own template arguments, by name
 
     @property
     def roles(self) -> tuple[str, ...]:

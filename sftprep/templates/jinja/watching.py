@@ -13,37 +13,20 @@ it is empty. It may ask whether a text holds, starts with, ends with or equals a
 a text at a literal. Any other operation on a text counts as looking into it.
 """
 
-import operator
-import re
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import wraps
 from typing import Any, NamedTuple, cast
 
 import jinja2
-import jinja2.environment
 import jinja2.ext
-import jinja2.nodes
 import jinja2.runtime
-import jinja2.utils
-import jinja2.visitor
 
-from sftprep.templates.jinja.neutral import HIDDEN, PLACEHOLDER, PRIVATE, TRACING_KEY, filled_in
-from sftprep.templates.jinja.sandbox import Environment
-from sftprep.templates.jinja.tracing import OpaqueDict, OpaqueList
+from sftprep.templates.jinja.neutral import PRIVATE, OpaqueDict, OpaqueList, filled_in
+from sftprep.templates.jinja.traced_environment import COMPARISONS, TracedEnvironment, is_context
+from sftprep.templates.jinja.traced_text import whole
+from sftprep.templates.jinja.tracing import traced_in
 
-MARK = re.compile(rf"{TRACING_KEY}-?\d+[oc]z")
-
-COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "in": lambda left, right: left in right,
-    "notin": lambda left, right: left not in right,
-}
 TESTS_AS_COMPARISONS = {
     "eq": "eq", "==": "eq", "equalto": "eq", "ne": "ne", "!=": "ne", "in": "in",
 }  # fmt: skip
@@ -108,7 +91,7 @@ class Watch:
         """Answer a question about a text of the record, and remember it."""
         if not isinstance(literal, str) or PRIVATE.search(literal):
             raise self.inspection()
-        question = Question(MARK.sub("", text), about, str(literal))
+        question = Question(str.__str__(text), about, str.__str__(literal))
         answer = question.answer(self._texts)
         if answer is None:
             raise self.inspection()
@@ -122,89 +105,17 @@ class Watch:
         return InspectedError()
 
 
-class _Hooks(jinja2.ext.Extension):
-    """The operations that Jinja compiles to plain Python; ``_Hooking`` compiles them to calls."""
-
-    def compared(self, left: Any, *operations: Any) -> Any:
-        """Compare: ``left < right``, ``left in right``, or a chain of them."""
-        result: Any = True
-        for name, right in zip(operations[::2], operations[1::2], strict=True):
-            result = self._watched.compared(name, left, right)
-            if not result:
-                break
-            left = right
-        return result
-
-    def sequence(self, value: Any) -> Any:
-        """Slice, iterate over or unpack a value."""
-        if _is_text(value) or isinstance(value, OpaqueDict | OpaqueList):
-            raise self._watched.watch.inspection()
-        return value
-
-    def joined(self, value: Any) -> Any:
-        """Concatenate a value with ``~``, or write it."""
-        if not isinstance(value, str) and _has_text(value):
-            raise self._watched.watch.inspection()
-        return value
-
-    @property
-    def _watched(self) -> "WatchedEnvironment":
-        environment = self.environment
-        assert isinstance(environment, WatchedEnvironment)
-        return environment
-
-
-class _Hooking(jinja2.visitor.NodeTransformer):
-    """Replaces operations in a parsed template by calls of ``_Hooks``."""
-
-    def __init__(self, hooks: _Hooks) -> None:
-        self._hooks = hooks
-
-    def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """Replace the operations in a node."""
-        self.generic_visit(node)
-        if isinstance(node, jinja2.nodes.Compare):
-            arguments: list[Any] = [node.expr]
-            for operand in node.ops:
-                arguments += [jinja2.nodes.Const(operand.op), operand.expr]
-            return self._hooks.call_method("compared", arguments).set_lineno(node.lineno)
-        if isinstance(node, jinja2.nodes.Getitem) and isinstance(node.arg, jinja2.nodes.Slice):
-            node.node = self._call("sequence", node.node)
-        elif isinstance(node, jinja2.nodes.For):
-            node.iter = self._call("sequence", node.iter)
-        elif isinstance(node, jinja2.nodes.Assign):
-            if isinstance(node.target, jinja2.nodes.Tuple):
-                node.node = self._call("sequence", node.node)
-        elif isinstance(node, jinja2.nodes.Concat):
-            node.nodes = [self._call("joined", part) for part in node.nodes]
-        elif isinstance(node, jinja2.nodes.Output):
-            fixed = jinja2.nodes.TemplateData | jinja2.nodes.Const
-            node.nodes = [
-                part if isinstance(part, fixed) else self._call("joined", part)
-                for part in node.nodes
-            ]
-        return node
-
-    def _call(self, name: str, value: jinja2.nodes.Node) -> Any:
-        return self._hooks.call_method(name, [cast(jinja2.nodes.Expr, value)]).set_lineno(
-            value.lineno
-        )
-
-
-class WatchedEnvironment(Environment):
-    """The sandbox's environment, with every operation on texts of the record watched.
+class WatchedEnvironment(TracedEnvironment):
+    """The traced environment, with every operation on texts of the record watched.
 
     Args:
         today: as for ``Environment``.
         watch: receives the questions.
     """
 
-    intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
-
     def __init__(self, today: date | None, watch: Watch) -> None:
         super().__init__(today)
         self.watch = watch
-        self.add_extension(_Hooks)
         self._trusted = (dict, self.globals["namespace"], self.globals["raise_exception"])
         for name, function in self.filters.items():
             self.filters[name] = self._watched_filter(name, function)
@@ -212,13 +123,27 @@ class WatchedEnvironment(Environment):
             if name not in TYPE_TESTS:
                 self.tests[name] = self._watched_test(name, cast(Callable[..., Any], function))
 
-    def _parse(self, *arguments: Any) -> jinja2.nodes.Template:
-        tree = super()._parse(*arguments)
-        hooks = self.extensions[_Hooks.identifier]
-        assert isinstance(hooks, _Hooks)
-        hooked: jinja2.nodes.Template = _Hooking(hooks).visit(tree)
-        hooked.set_environment(self)
-        return hooked
+    def sequence(self, value: Any) -> Any:
+        """Return what a template slices, iterates over or unpacks."""
+        if _is_text(value) or isinstance(value, OpaqueDict | OpaqueList):
+            raise self.watch.inspection()
+        return value
+
+    def written(self, value: Any) -> str:
+        """Return a value as the template writes it."""
+        if not isinstance(value, str) and _has_text(value):
+            raise self.watch.inspection()
+        return super().written(value)
+
+    def dump(self, value: Any, **options: Any) -> str:
+        """Return the JSON of a value, hidden if it contains texts of the record."""
+        parts = [text for text in traced_in(value) if _is_text(text)]
+        origins = [whole(part) for part in parts]
+        if any(origin is None or origin.options is not None for origin in origins):
+            raise self.watch.inspection()
+        if options.get("indent") is not None and parts and not self.tracer.holds(value):
+            raise self.watch.inspection()
+        return super().dump(value, **options)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return an attribute or item."""
@@ -246,9 +171,7 @@ class WatchedEnvironment(Environment):
         """Add; or calculate with what is not a text."""
         if operator != "+" and (_has_text(left) or _has_text(right)):
             raise self.watch.inspection()
-        if operator in ("*", "**", "%"):
-            return super().call_binop(context, operator, left, right)
-        return self.binop_table[operator](left, right)
+        return super().call_binop(context, operator, left, right)
 
     def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a function or a method."""
@@ -297,9 +220,7 @@ class WatchedEnvironment(Environment):
         if name in ("startswith", "endswith", "count") and len(args) == 1:
             return self.watch.ask(text, name, first)
         if name in SPLITS and isinstance(first, str) and first:
-            plain = MARK.sub("", text)
-            times = self.watch.ask(text, "count", first)
-            if times == plain.count(first) == text.count(first):
+            if self.watch.ask(text, "count", first) == text.count(first):
                 return getattr(text, name)(*args)
         if name == "replace" and len(args) == 2 and not self.watch.ask(text, "in", first):
             return text
@@ -309,7 +230,7 @@ class WatchedEnvironment(Environment):
         @wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
             # Jinja passes the context first to the filters that ask for it.
-            value, *others = [value for value in args if not _is_context(value)]
+            value, *others = [value for value in args if not is_context(value)]
             if not any(map(_has_text, (value, *others, *kwargs.values()))):
                 return function(*args, **kwargs)
             if name in ("default", "d"):
@@ -317,7 +238,7 @@ class WatchedEnvironment(Environment):
             if any(map(_has_text, (*others, *kwargs.values()))):
                 raise self.watch.inspection()
             if name == "tojson" and not kwargs.get("ensure_ascii") and not any(others[:1]):
-                return PLACEHOLDER.sub(HIDDEN, function(*args, **kwargs))
+                return function(*args, **kwargs)
             if isinstance(value, str) and not kwargs:
                 return self._text_filter(name, value, others)
             if name in ITEM_FILTERS and not isinstance(value, str | OpaqueDict | OpaqueList):
@@ -325,7 +246,7 @@ class WatchedEnvironment(Environment):
             if name == "join" and len(others) < 2 and not kwargs:
                 items = [] if isinstance(value, OpaqueDict | OpaqueList) else list(value)
                 if items and all(isinstance(item, str) for item in items):
-                    return str(others[0] if others else "").join(items)
+                    return function(*args, **kwargs)
             raise self.watch.inspection()
 
         return watched
@@ -342,7 +263,7 @@ class WatchedEnvironment(Environment):
     def _watched_test(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            given = [value for value in args if not _is_context(value)]
+            given = [value for value in args if not is_context(value)]
             if not any(map(_has_text, (*given, *kwargs.values()))):
                 return function(*args, **kwargs)
             if name in TESTS_AS_COMPARISONS and len(given) == 2 and not kwargs:
@@ -373,7 +294,3 @@ def _has_text(value: Any) -> bool:
 
 def _is_white_space(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _is_context(value: Any) -> bool:
-    return isinstance(value, jinja2.Environment | jinja2.runtime.Context | jinja2.nodes.EvalContext)
