@@ -68,7 +68,7 @@ def neutral_chat(key: Key) -> Chat:
         None if tools is None else _value(tools),
         train,
         0,
-        tuple((name, value) for name, value in json.loads(arguments or "[]")),
+        arguments=tuple((name, value) for name, value in json.loads(arguments or "[]")),
     )
 
 
