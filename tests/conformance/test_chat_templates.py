@@ -218,6 +218,7 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
         max_length=1_000_000,
         template=str(SHARED / "chat_templates" / f"{name}.jinja"),
         add_token=case.tokens,
+        on_omission="count",
         boundary="joint",
     )
     job = plan(recipe)

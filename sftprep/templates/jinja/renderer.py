@@ -15,11 +15,12 @@ their neutral chat. If a template looks into the texts in other ways, or if the 
 give exactly the record's text, then a skeleton is derived from the record itself.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from sftprep.data.control_tokens import AddedToken, ControlTokens
+from sftprep.data.control_tokens import AddedToken, ControlTokens, TurnEnd
 from sftprep.data.conversation import Chat
 from sftprep.data.pieces import LITERAL, MOST_SHAPES, Piece, Rendered, Section, filled
 from sftprep.errors import RecordError, TemplateError
@@ -41,7 +42,7 @@ from sftprep.templates.jinja.skeleton import (
     contents_of,
     stretches_of,
 )
-from sftprep.templates.jinja.spans import Span, SpanFinder, Spans, marked_spans, not_derivable
+from sftprep.templates.jinja.spans import Span, SpanFinder, Spans, marked_spans
 from sftprep.templates.jinja.traced_chat import TracedChat, TracedSandbox
 from sftprep.templates.jinja.traced_text import Path
 from sftprep.templates.jinja.tracing import Placed, Rendering
@@ -65,6 +66,7 @@ class _Remembered(NamedTuple):
         return all(question.answer(form.texts) == answer for question, answer in self.answers)
 
 
+EOS_ENDS = TurnEnd()
 NOT_WELL = "arguments_not_written"
 """The reason of a refusal that another form of the chat may cure."""
 NOT_REMEMBERED = _Remembered((), None)
@@ -91,9 +93,9 @@ class ChatRenderer:
         controls: the tokenizer's control tokens, by text.
         bos: the BOS token; "" if there is none.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
-        stops: the tokens that end a turn at inference; by default the EOS token.
-        end_of_turn: the token to add after a last answer that ends without a stop token; "": the
-            stop token with which the template would begin the next message, if there is one.
+        turn_end: the tokens that end a turn at inference, by default the EOS token; and the token
+            to add after a last answer that ends without one, by default the stop token with which
+            the template would begin the next message, if there is one.
         with_sections: whether truncation will need the section of each piece.
         most_shapes: how many skeletons to remember before ``forget`` drops them.
     """
@@ -106,8 +108,7 @@ class ChatRenderer:
         controls: Mapping[str, AddedToken],
         bos: str,
         train_on: str,
-        stops: Collection[str] = (),
-        end_of_turn: str = "",
+        turn_end: TurnEnd = EOS_ENDS,
         with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
     ) -> None:
@@ -131,8 +132,8 @@ class ChatRenderer:
         self._has_markers = self._plain.has_generation()
         self._controls = ControlTokens(list(controls.values()))
         eos = variables.get("eos_token")
-        self._stops = frozenset(stops) or frozenset([eos] if eos else [])
-        self._end_of_turn = end_of_turn
+        self._stops = turn_end.stops or frozenset([eos] if eos else [])
+        self._appended = turn_end.appended
         self._kept = KeptText(self._traced, self._controls, bos, eos)
         self._with_sections = with_sections
         self._train_on = train_on
@@ -219,10 +220,9 @@ class ChatRenderer:
         derived = None
         self._watch.begin(form.texts)
         if is_neutral(form):
-            try:
+            # If this fails, deriving one from the record itself tells more about the error.
+            with suppress(RecordError, TemplateError):
                 derived = self._derive(neutral_chat(form.key), self._watched)
-            except (RecordError, TemplateError):
-                pass  # deriving one from the record itself tells more about the error
         answers = tuple(self._watch.questions.items())
         if derived is None or self._watch.inspected:
             return _Remembered(answers, None)
@@ -288,9 +288,7 @@ class ChatRenderer:
                         "there is nothing to train on",
                     )
 
-    def _missing_stop(
-        self, rendering: Rendering, finder: SpanFinder, spans: Sequence[Span]
-    ) -> str:
+    def _missing_stop(self, rendering: Rendering, finder: SpanFinder, spans: Sequence[Span]) -> str:
         """Return the stop token to add after the last answer; "" if it ends with one."""
         if not spans or spans[-1].end != len(rendering.text):
             return ""
@@ -298,7 +296,7 @@ class ChatRenderer:
         items = self._controls.split(rendering.text[last.start : last.end])
         if items and isinstance(items[-1], AddedToken) and items[-1].content in self._stops:
             return ""
-        return self._end_of_turn or finder.stop_after(last.message)
+        return self._appended or finder.stop_after(last.message)
 
     def _trained(self, chat: Chat) -> list[int]:
         """Return the assistant messages that are to be trained: a message's own flag wins."""

@@ -80,9 +80,7 @@ class Stretch(NamedTuple):
     slot: int  # LITERAL, or the index of a content
 
 
-def stretches_of(
-    rendering: Rendering, spans: Sequence[Span]
-) -> tuple[list[Stretch], list[Placed]]:
+def stretches_of(rendering: Rendering, spans: Sequence[Span]) -> tuple[list[Stretch], list[Placed]]:
     """Return the text's stretches, and where the content of each slot comes from.
 
     Where a span starts inside a content, inference feeds the start of this content: the generation

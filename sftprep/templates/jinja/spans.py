@@ -241,9 +241,7 @@ class SpanFinder:
             other = self._chat.when_followed(message)
             there = None if other is None else other.turn(message)
             followed = (
-                None
-                if other is None or there is None
-                else self._controls.split(other.tail(there))
+                None if other is None or there is None else self._controls.split(other.tail(there))
             )
         common = _common_items(at_end, at_end if followed is None else followed)
         previous = self._previous_terminators(message)

@@ -26,6 +26,7 @@ from sftprep.templates.jinja.traced_text import (
     derived,
     formatted,
     is_traced,
+    traced_concat,
 )
 from sftprep.templates.jinja.tracing import CLOSE, OPEN, Tracer, traced_in
 
@@ -128,7 +129,7 @@ class _Hooking(jinja2.visitor.NodeTransformer):
 
     def _statement(
         self, name: str, value: jinja2.nodes.Expr | None, line: int
-    ) -> jinja2.nodes.ExprStmt:
+    ) -> jinja2.nodes.Node:
         arguments = [] if value is None else [value]
         call = self._hooks.call_method(name, arguments)
         return jinja2.nodes.ExprStmt(call).set_lineno(line)
@@ -219,36 +220,34 @@ class TracedEnvironment(Environment):
         """Call a macro, a function or a method."""
         owner = getattr(obj, "__self__", None)
         if isinstance(owner, str) and (is_traced(owner) or next(traced_in(args), None) is not None):
-            text = owner if isinstance(owner, TracedText) else concat((owner,), _nothing(args))
+            text = owner if isinstance(owner, TracedText) else traced_concat((owner,))
             method = getattr(text, obj.__name__)
             return self._as_traced(super().call(context, method, *args, **kwargs), (text, *args))
         return super().call(context, obj, *args, **kwargs)
 
     def _traced_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        if name == "tojson":
+            return function
+
         @wraps(function)
         def traced(*args: Any, **kwargs: Any) -> Any:
-            if name == "tojson":
-                return function(*args, **kwargs)
             # Jinja passes the context first to the filters that ask for it.
-            given = [value for value in args if not is_context(value)]
-            value, *others = given
-            texts = list(traced_in((*given, *kwargs.values())))
-            if not texts:
-                return function(*args, **kwargs)
-            if name == "join" and not isinstance(value, str):
-                return self._joined(list(value), *others, **kwargs)
-            if name == "replace":
-                text = concat((self.written(value),), texts[0])
-                return text.replace(*map(self.written, others[:2]), *others[2:])
+            value, *others = (value for value in args if not is_context(value))
+            if name == "join" and isinstance(value, list | tuple):
+                return self._joined(value, *others, **kwargs)
+            if name == "replace" and not kwargs and any(map(is_traced, (value, *others))):
+                text = traced_concat((self.written(value),))
+                old, new = map(self.written, others[:2])
+                return text.replace(old, new, *others[2:])
             if name == "format" and isinstance(value, str):
                 return formatted(
-                    lambda values: function(value, *values[0], **values[1]),
+                    lambda values: str(function(value, *values[0], **values[1])),
                     value,
                     (tuple(others), kwargs),
                 )
             if name == "string":
                 return self.written(value)
-            return self._as_traced(function(*args, **kwargs), texts)
+            return self._as_traced(function(*args, **kwargs), (value, *others, kwargs))
 
         return traced
 
@@ -257,19 +256,23 @@ class TracedEnvironment(Environment):
         if attribute is not None:
             names = str(attribute).split(".")
             for name in names:
-                items = [self.getitem(item, int(name) if name.isdigit() else name) for item in items]
+                items = [
+                    self.getitem(item, int(name) if name.isdigit() else name) for item in items
+                ]
         parts: list[str] = []
         for item in items:
             text = self.written(item)
             parts += [self.written(between), text] if parts else [text]
-        return concat(parts, next(traced_in((list(items), between)), ""))
+        return concat(parts)
 
-    def _as_traced(self, result: Any, sources: Sequence[Any]) -> Any:
+    def _as_traced(self, result: Any, sources: tuple[Any, ...]) -> Any:
         """Return the result of a computation as traced, if it is a text that is not."""
         if not isinstance(result, str) or is_traced(result):
             return result
-        texts = list(traced_in(list(sources)))
+        texts = list(traced_in(sources))
         same = [text for text in texts if text == result]
+        if not texts:
+            return result
         return same[0] if same else derived(plain(result), *texts)
 
 
@@ -281,11 +284,6 @@ def plain(text: str) -> str:
 def is_context(value: Any) -> bool:
     """Tell whether a value is what Jinja passes to filters that ask for their context."""
     return isinstance(value, jinja2.Environment | jinja2.runtime.Context | jinja2.nodes.EvalContext)
-
-
-def _nothing(values: Any) -> str:
-    """Return an empty part of the first traced text in some values."""
-    return next(traced_in(values))[:0]
 
 
 def _loaded(target: jinja2.nodes.Node) -> Any:

@@ -10,7 +10,7 @@ Keeps  the provenance through all operations of templates: concatenation, slices
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, SupportsIndex, cast
 
 Path = tuple[str | int, ...]
@@ -80,22 +80,22 @@ class TracedText(str):
     def __add__(self, other: str) -> "TracedText":
         if not isinstance(other, str):
             return NotImplemented
-        return concat((self, other))
+        return traced_concat((self, other))
 
     def __radd__(self, other: str) -> "TracedText":
         if not isinstance(other, str):
             return NotImplemented
-        return concat((other, self))
+        return traced_concat((other, self))
 
     def __mul__(self, times: SupportsIndex) -> "TracedText":
-        return concat([self] * times.__index__())
+        return traced_concat([self] * times.__index__())
 
     __rmul__ = __mul__
 
-    def __mod__(self, values: Any) -> "TracedText":
+    def __mod__(self, values: Any) -> str:
         return formatted(lambda values: str.__mod__(self, values), self, values)
 
-    def __rmod__(self, form: str) -> "TracedText":
+    def __rmod__(self, form: str) -> str:
         return formatted(lambda values: str.__mod__(form, values), form, self)
 
     def __getitem__(self, index: SupportsIndex | slice) -> "TracedText":
@@ -103,7 +103,7 @@ class TracedText(str):
             start, stop, step = index.indices(len(self))
             if step == 1:
                 return self.part(start, max(start, stop))
-            return concat([self.part(i, i + 1) for i in range(start, stop, step)], self)
+            return traced_concat([self.part(i, i + 1) for i in range(start, stop, step)])
         position = index.__index__()
         text = str.__getitem__(self, position)
         position += len(self) if position < 0 else 0
@@ -125,7 +125,8 @@ class TracedText(str):
             position = end
             if position > stop:
                 break
-        if not runs and (source := next((r for r in self.runs if r.origin and r.origin.path), None)):
+        source = next((run for run in self.runs if run.origin and run.origin.path), None)
+        if not runs and source is not None:
             runs = [Run(0, source.origin, DERIVED)]
         return TracedText.of(str.__getitem__(self, slice(start, stop)), runs)
 
@@ -207,16 +208,16 @@ class TracedText(str):
         parts: list[str] = []
         for end, place in zip(ends, [*places, len(self)], strict=True):
             parts += [new, self.part(end, place)] if parts else [self.part(end, place)]
-        return concat(parts, self)
+        return traced_concat(parts)
 
     def join(self, items: Iterable[str]) -> "TracedText":
         """As for ``str``."""
         parts: list[str] = []
         for item in items:
             if not isinstance(item, str):
-                raise TypeError(f"sequence item: expected str instance, {type(item).__name__} found")
+                raise TypeError(f"expected str instance, {type(item).__name__} found")
             parts += [self, item] if parts else [item]
-        return concat(parts, self)
+        return traced_concat(parts)
 
     def lower(self) -> "TracedText":
         """As for ``str``."""
@@ -260,18 +261,18 @@ class TracedText(str):
 
     def ljust(self, width: SupportsIndex, fillchar: str = " ") -> "TracedText":
         """As for ``str``."""
-        return concat((self, fillchar * (width.__index__() - len(self))), self)
+        return traced_concat((self, fillchar * (width.__index__() - len(self))))
 
     def rjust(self, width: SupportsIndex, fillchar: str = " ") -> "TracedText":
         """As for ``str``."""
-        return concat((fillchar * (width.__index__() - len(self)), self), self)
+        return traced_concat((fillchar * (width.__index__() - len(self)), self))
 
     def _padded(self, padded: str, fillchar: str) -> "TracedText":
         left = (len(padded) - len(self)) // 2
         if padded[left : left + len(self)] != self:
             left += 1
         right = len(padded) - len(self) - left
-        return concat((fillchar * left, self, fillchar * right), self)
+        return traced_concat((fillchar * left, self, fillchar * right))
 
 
 def is_traced(value: Any) -> bool:
@@ -284,28 +285,22 @@ def runs_of(text: str) -> tuple[Run, ...]:
     return text.runs if isinstance(text, TracedText) else (Run(len(text), None, 0),)
 
 
-def concat(parts: Iterable[str], among: str = "") -> Any:
-    """Return texts joined.
-
-    Args:
-        parts: the texts.
-        among: if this text is traced, the result is too, even where no part is.
-
-    Returns:
-        A plain ``str`` if no text is traced.
-    """
+def concat(parts: Iterable[str]) -> str:
+    """Return texts joined: a plain ``str`` if none of them is traced."""
     texts = list(parts)
-    text = "".join(texts)
-    if not any(map(is_traced, texts)) and not is_traced(among):
-        return text
+    return traced_concat(texts) if any(map(is_traced, texts)) else "".join(texts)
+
+
+def traced_concat(parts: Sequence[str]) -> TracedText:
+    """Return texts joined, as a traced text."""
     runs: list[Run] = []
-    for part in texts:
+    for part in parts:
         for run in runs_of(part):
             if runs and _continues(runs[-1], run):
                 runs[-1] = Run(runs[-1].length + run.length, run.origin, runs[-1].start)
             elif run.length or run.origin is not None:
                 runs.append(run)
-    return TracedText.of(text, runs)
+    return TracedText.of("".join(parts), runs)
 
 
 def derived(text: str, *sources: str) -> TracedText:
@@ -316,7 +311,7 @@ def derived(text: str, *sources: str) -> TracedText:
     return TracedText.of(text, [Run(len(text), origin, 0 if origin is None else DERIVED)])
 
 
-def formatted(make: Callable[[Any], str], form: str, values: Any) -> TracedText:
+def formatted(make: Callable[[Any], str], form: str, values: Any) -> str:
     """Format, and find the traced texts in the result.
 
     Args:
@@ -339,6 +334,8 @@ def formatted(make: Callable[[Any], str], form: str, values: Any) -> TracedText:
         return value
 
     with_slots = slotted(values)
+    if not slots and not is_traced(form):
+        return make(values)
     true = make(values)
     true = str.__str__(true)
     if SLOT not in true and not is_traced(form):
@@ -347,7 +344,7 @@ def formatted(make: Callable[[Any], str], form: str, values: Any) -> TracedText:
             slots[int(piece)] if index % 2 else piece for index, piece in enumerate(pieces)
         ]
         if "".join(parts) == true:
-            return cast(TracedText, concat(parts, slots[0] if slots else form))
+            return traced_concat(parts)
     return derived(true, *slots, form)
 
 

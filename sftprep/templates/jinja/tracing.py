@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from sftprep.templates.jinja.neutral import HIDDEN, PRIVATE, OpaqueDict, OpaqueList
 from sftprep.templates.jinja.traced_text import (
-    DERIVED,
     Origin,
     Path,
     Run,
@@ -122,7 +121,9 @@ class Rendering:
 
     def next_content(self, turn: Turn) -> int | None:
         """Return where the next text of the record starts after a turn's last text."""
-        return next((c.start for c in self.contents if c.start >= turn.end and c.end > turn.end), None)
+        return next(
+            (c.start for c in self.contents if c.start >= turn.end and c.end > turn.end), None
+        )
 
     def tail(self, turn: Turn) -> str:
         """Return the text between a turn's last text and the next text of the record."""
@@ -212,7 +213,7 @@ class Tracer:
             return json.dumps(value, **options)
         plain = options.get("indent") is None and not isinstance(value, str)
         if plain and all(isinstance(key, str) for key in _keys(value)):
-            return str(concat(self._json(value, options), texts[0]))
+            return concat(self._json(value, options))
         return derived(json.dumps(value, **options), *texts)
 
     def holds(self, value: Any) -> bool:

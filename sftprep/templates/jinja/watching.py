@@ -131,7 +131,7 @@ class WatchedEnvironment(TracedEnvironment):
 
     def written(self, value: Any) -> str:
         """Return a value as the template writes it."""
-        if not isinstance(value, str) and _has_text(value):
+        if not isinstance(value, str) and self._has_text(value):
             raise self.watch.inspection()
         return super().written(value)
 
@@ -154,7 +154,11 @@ class WatchedEnvironment(TracedEnvironment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Return an item or attribute."""
         is_opaque = isinstance(obj, OpaqueDict | OpaqueList)
-        if is_opaque or _has_text(argument) or (_is_text(obj) and not isinstance(argument, str)):
+        if (
+            is_opaque
+            or self._has_text(argument)
+            or (_is_text(obj) and not isinstance(argument, str))
+        ):
             raise self.watch.inspection()
         return super().getitem(obj, argument)
 
@@ -169,7 +173,7 @@ class WatchedEnvironment(TracedEnvironment):
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
         """Add; or calculate with what is not a text."""
-        if operator != "+" and (_has_text(left) or _has_text(right)):
+        if operator != "+" and (self._has_text(left) or self._has_text(right)):
             raise self.watch.inspection()
         return super().call_binop(context, operator, left, right)
 
@@ -182,14 +186,14 @@ class WatchedEnvironment(TracedEnvironment):
         is_own = isinstance(obj, jinja2.runtime.Macro) or isinstance(owner, jinja2.ext.Extension)
         if not is_own and not any(obj is trusted for trusted in self._trusted):
             values = (*args, *given.values())
-            if isinstance(owner, OpaqueDict | OpaqueList) or any(map(_has_text, values)):
+            if isinstance(owner, OpaqueDict | OpaqueList) or any(map(self._has_text, values)):
                 raise self.watch.inspection()
         return super().call(context, obj, *args, **kwargs)
 
     def compared(self, name: str, left: Any, right: Any) -> Any:
         """Compare two values."""
         compare = COMPARISONS[name]
-        if not _has_text(left) and not _has_text(right):
+        if not self._has_text(left) and not self._has_text(right):
             return compare(left, right)
         if name in ("eq", "ne"):
             if not _is_text(left):
@@ -202,13 +206,26 @@ class WatchedEnvironment(TracedEnvironment):
                 return equal if name == "eq" else not equal
             if not left or not right:  # what contains a text is not empty
                 return compare(left, right)
-        if name in ("in", "notin") and not _has_text(left):
+        if name in ("in", "notin") and not self._has_text(left):
             if _is_text(right):
                 found = bool(self.watch.ask(right, "in", left))
                 return found if name == "in" else not found
             if isinstance(right, dict) and not isinstance(right, OpaqueDict):
                 return compare(left, right)
         raise self.watch.inspection()
+
+    def _has_text(self, value: Any) -> bool:
+        """Tell whether a value could hold a text of the record."""
+        if isinstance(value, str):
+            return PRIVATE.search(value) is not None
+        if isinstance(value, dict | list | tuple):
+            # What the record holds may be large; it counts as a text without a search.
+            if isinstance(value, OpaqueDict | OpaqueList) or self.tracer.holds(value):
+                return True
+            entries = (*value, *value.values()) if isinstance(value, dict) else value
+            return any(map(self._has_text, entries))
+        known = int | float | jinja2.Undefined | jinja2.runtime.Macro
+        return value is not None and not isinstance(value, known)
 
     def _method(self, name: str, text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method of a text."""
@@ -219,9 +236,9 @@ class WatchedEnvironment(TracedEnvironment):
             return getattr(text, name)(*args)
         if name in ("startswith", "endswith", "count") and len(args) == 1:
             return self.watch.ask(text, name, first)
-        if name in SPLITS and isinstance(first, str) and first:
-            if self.watch.ask(text, "count", first) == text.count(first):
-                return getattr(text, name)(*args)
+        divides = name in SPLITS and isinstance(first, str) and first
+        if divides and self.watch.ask(text, "count", first) == text.count(str(first)):
+            return getattr(text, name)(*args)
         if name == "replace" and len(args) == 2 and not self.watch.ask(text, "in", first):
             return text
         raise self.watch.inspection()
@@ -231,11 +248,11 @@ class WatchedEnvironment(TracedEnvironment):
         def watched(*args: Any, **kwargs: Any) -> Any:
             # Jinja passes the context first to the filters that ask for it.
             value, *others = [value for value in args if not is_context(value)]
-            if not any(map(_has_text, (value, *others, *kwargs.values()))):
+            if not any(map(self._has_text, (value, *others, *kwargs.values()))):
                 return function(*args, **kwargs)
             if name in ("default", "d"):
                 return function(*args, **kwargs)
-            if any(map(_has_text, (*others, *kwargs.values()))):
+            if any(map(self._has_text, (*others, *kwargs.values()))):
                 raise self.watch.inspection()
             if name == "tojson" and not kwargs.get("ensure_ascii") and not any(others[:1]):
                 return function(*args, **kwargs)
@@ -264,7 +281,7 @@ class WatchedEnvironment(TracedEnvironment):
         @wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
             given = [value for value in args if not is_context(value)]
-            if not any(map(_has_text, (*given, *kwargs.values()))):
+            if not any(map(self._has_text, (*given, *kwargs.values()))):
                 return function(*args, **kwargs)
             if name in TESTS_AS_COMPARISONS and len(given) == 2 and not kwargs:
                 return self.compared(TESTS_AS_COMPARISONS[name], *given)
@@ -276,20 +293,6 @@ class WatchedEnvironment(TracedEnvironment):
 def _is_text(value: Any) -> bool:
     """Tell whether a value is a text of the record, or contains one."""
     return isinstance(value, str) and PRIVATE.search(value) is not None
-
-
-def _has_text(value: Any) -> bool:
-    """Tell whether a value could hold a text of the record."""
-    if isinstance(value, str):
-        return PRIVATE.search(value) is not None
-    if isinstance(value, OpaqueDict | OpaqueList):
-        return True
-    if isinstance(value, dict):
-        return any(map(_has_text, value)) or any(map(_has_text, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_has_text, value))
-    plain = int | float | jinja2.Undefined | jinja2.runtime.Macro
-    return value is not None and not isinstance(value, plain)
 
 
 def _is_white_space(value: Any) -> bool:

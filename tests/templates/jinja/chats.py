@@ -56,6 +56,11 @@ def shown(made: ChatRenderer, record: dict[str, Any]) -> str:
     return shown_rendered(made, made.render(chat_of(record)))
 
 
+def contents(made: ChatRenderer, record: dict[str, Any]) -> tuple[str, ...]:
+    """Return what of a rendered record comes from the record, and can be no control token."""
+    return made.render(chat_of(record)).contents
+
+
 def shown_rendered(made: ChatRenderer, rendered: Rendered) -> str:
     """Return the text of a rendered record, with the trained text between ⟦ and ⟧."""
     text = "".join(
