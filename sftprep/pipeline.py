@@ -10,7 +10,7 @@ means for the run.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
@@ -19,12 +19,12 @@ import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.block import Block
-from sftprep.data.conversation import Dialogue, Record
+from sftprep.data.conversation import Chat, Dialogue, Record
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
 from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
-from sftprep.errors import RecordError
+from sftprep.errors import RecordError, TemplateError
 from sftprep.reading.json_lines import Parsed, parse_line, parse_lines
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import shorten
@@ -34,9 +34,10 @@ from sftprep.schemas.instruction import output_field
 from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer, detect_schema
 from sftprep.schemas.per_turn import per_turn
 from sftprep.system.memory import keep_freed
+from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, Template
-from sftprep.text import shown
+from sftprep.text import number, shown
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder
 from sftprep.tokenization.proof import ContentEncoding
@@ -59,6 +60,7 @@ class Settings:
     truncation: str
     train_on: str
     per_turn: bool = False
+    patience: int = PATIENCE  # how many records of a block may take a chat template too long
     boundary: str
     backend: str
     encoding: ContentEncoding | None = None  # proven for this tokenizer, allowed and backend
@@ -91,7 +93,8 @@ class Pipeline:
             backend=settings.backend,
             encoding=settings.encoding,
         )
-        self._renderer = renderer_for(settings)
+        self.limits = TemplateLimits(settings.template.name) if settings.untrusted else None
+        self._renderer = renderer_for(settings, self.limits)
         self._render = self._render_checked if settings.rejects_controls else self._renderer.render
         self._builder = RowBuilder(
             self.encoder,
@@ -127,12 +130,9 @@ class Pipeline:
         normalize = self._normalizer(block.schema)
         examples = self._render_all(parsed, normalize)
         if examples is None:
-            examples = _Examples([], [], [])
-            for index, record in enumerate(parsed):
-                try:
-                    self._render_record(examples, index, record, normalize)
-                except RecordError as error:
-                    result.rejected.append(_lost(block, index, lines[index], error.reason, error))
+            limited = nullcontext() if self.limits is None else self.limits.block(len(block.data))
+            with limited:
+                examples = self._render_each(block, lines, parsed, normalize, result)
         used = dict.fromkeys(examples.places)
         result.counts["extra_examples"] += len(examples.places) - len(used)
         if block.schema == "instruction":
@@ -158,6 +158,32 @@ class Pipeline:
             self._refuse_omissions(dialogues, rendered)
             return _Examples(list(range(len(parsed))), dialogues, rendered)
         return None
+
+    def _render_each(
+        self,
+        block: Block,
+        lines: Sequence[bytes],
+        parsed: Parsed,
+        normalize: Callable[[Record], Dialogue],
+        result: BlockResult,
+    ) -> "_Examples":
+        """Render the records of a block one by one, and list those that are bad."""
+        examples = _Examples([], [], [])
+        too_slow: list[LostRecord] = []
+        for index, record in enumerate(parsed):
+            try:
+                if self.limits is None:
+                    self._render_record(examples, index, record, normalize)
+                else:
+                    with self.limits.record(len(lines[index])):
+                        self._render_record(examples, index, record, normalize)
+            except RecordError as error:
+                lost = _lost(block, index, lines[index], error.reason, error)
+                result.rejected.append(lost)
+                too_slow += [lost] if error.reason == TOO_SLOW else []
+                if too_slow and len(too_slow) == self.settings.patience:
+                    raise _template_too_slow(too_slow) from error
+        return examples
 
     def _render_record(
         self,
@@ -204,6 +230,13 @@ class Pipeline:
                 f"the record holds the text of a control token: {', '.join(found)}",
             )
         return rendered
+
+    def _render_shortened(self, dialogue: Dialogue) -> Rendered:
+        """Render a record without its oldest exchanges."""
+        if self.limits is None or not isinstance(dialogue, Chat):
+            return self._renderer.render(dialogue)
+        with self.limits.block(dialogue.size), self.limits.record(dialogue.size):
+            return self._renderer.render(dialogue)
 
     def _omitted(
         self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]
@@ -253,7 +286,7 @@ class Pipeline:
             long = np.flatnonzero(built.batch.lengths > limit).tolist()
             shorter, gone, refused = shorten(
                 {index: dialogues[index] for index in long},
-                self._renderer.render,
+                self._render_shortened,
                 lambda records: self._builder.build(records, with_sections=False).batch.lengths,
                 limit,
             )
@@ -363,10 +396,14 @@ def _good_records(block: Block) -> Iterator[Record]:
             continue
 
 
-def renderer_for(settings: Settings) -> Renderer:
-    """Return the renderer for the kind of template that the settings have."""
+def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
+    """Return the renderer for the kind of template that the settings have.
+
+    Args:
+        settings: the settings.
+        limits: what a chat template may use; None for other templates.
+    """
     tokenizer, template = settings.tokenizer, settings.template
-    bos = tokenizer.special.get("bos", "")
     if isinstance(template, ChatTemplate):
         # This loads Jinja, which only chat templates need.
         from sftprep.templates.jinja.renderer import ChatRenderer
@@ -375,13 +412,13 @@ def renderer_for(settings: Settings) -> Renderer:
             template,
             variables=tokenizer.variables,
             controls=tokenizer.controls,
-            bos=bos,
             train_on=settings.train_on,
             with_sections=settings.truncation in NEEDS_SECTIONS,
+            limit=None if limits is None else limits.cpu,
         )
     return TemplateRenderer(
         template,
-        bos=bos,
+        bos=tokenizer.special.get("bos", ""),
         eos=tokenizer.special.get("eos", ""),
         implicit_bos=tokenizer.adds_bos,
         separator=settings.separator,
@@ -405,10 +442,23 @@ def _count(batch: Batch, rows: _Rows, counts: Counter[str]) -> None:
 def _lost(
     block: Block, index: int, line: bytes, reason: str, error: RecordError | None
 ) -> LostRecord:
-    number, offset = block.place(index)
+    line_number, offset = block.place(index)
     if error is not None:
-        number, error = block.located(index, error)
-    return LostRecord(block.source, number, offset, reason, error, line)
+        # Its frames may hold much memory, which the next record could miss.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        line_number, error = block.located(index, error)
+    return LostRecord(block.source, line_number, offset, reason, error, line)
+
+
+def _template_too_slow(lost: Sequence[LostRecord]) -> TemplateError:
+    """Return the error for a chat template that took too long for too many records of a block."""
+    assert lost[-1].error is not None
+    lines = ", ".join(f"{one.line:,}" for one in lost[:3])
+    more = f" and {len(lost) - 3:,} more" if len(lost) > 3 else ""
+    return TemplateError(
+        f"{lost[-1].error.problem}, and for {number(len(lost), 'record')} in all (lines {lines}"
+        f"{more}); it may never finish. Correct the template."
+    )
 
 
 def _too_long(tokens: int, max_length: int) -> RecordError:

@@ -19,6 +19,7 @@ from sftprep.pipeline import Settings
 from sftprep.reading.sources import find_sources
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
 from sftprep.system.cores import usable_cores
+from sftprep.templates.limits import PATIENCE, PATIENCE_IN_QUARANTINE
 from sftprep.templates.loading import load_template
 from sftprep.templates.template import ChatTemplate, Template, run_texts
 from sftprep.text import did_you_mean, shown
@@ -140,6 +141,7 @@ def settings_of(
         truncation=recipe.truncation,
         train_on=recipe.train_on,
         per_turn=recipe.per_turn,
+        patience=PATIENCE_IN_QUARANTINE if recipe.on_error == "quarantine" else PATIENCE,
         boundary=recipe.boundary,
         backend=recipe.backend,
     )
@@ -266,6 +268,7 @@ SET_BY_US = ("messages", "tools", "documents", "add_generation_prompt")
 
 def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Tokenizer) -> None:
     """Refuse options that a chat template would ignore."""
+    from sftprep.system.cpu_limit import CpuLimit
     from sftprep.templates.jinja.sandbox import Sandbox
     from sftprep.templates.jinja.system_prompt import why_no_system_prompt
 
@@ -275,7 +278,7 @@ def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Token
         name=template.name,
         today=template.today,
         variables={**tokenizer.variables, **template.arguments},
-        seconds=1.0,
+        limit=CpuLimit(1.0),
     )
     read = sandbox.names_read()
     known = [key for key in sandbox.arguments() if key not in SET_BY_US]

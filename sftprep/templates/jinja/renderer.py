@@ -24,6 +24,7 @@ from sftprep.data.control_tokens import AddedToken, ControlTokens, TurnEnd
 from sftprep.data.conversation import Chat
 from sftprep.data.pieces import LITERAL, MOST_SHAPES, Piece, Rendered, Section, filled
 from sftprep.errors import RecordError, TemplateError
+from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.kept import NOTHING_KEPT, KeptText
 from sftprep.templates.jinja.neutral import (
     PRIVATE,
@@ -91,13 +92,14 @@ class ChatRenderer:
         template: the chat template.
         variables: the tokenizer's special tokens by name, for the template.
         controls: the tokenizer's control tokens, by text.
-        bos: the BOS token; "" if there is none.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
         turn_end: the tokens that end a turn at inference, by default the EOS token; and the token
             to add after a last answer that ends without one, by default the stop token with which
             the template would begin the next message, if there is one.
         with_sections: whether truncation will need the section of each piece.
         most_shapes: how many skeletons to remember before ``forget`` drops them.
+        limit: the limit on the CPU time of all renderings of a record together; by default, each
+            rendering has a limit of its own.
     """
 
     def __init__(
@@ -106,17 +108,19 @@ class ChatRenderer:
         *,
         variables: Mapping[str, Any],
         controls: Mapping[str, AddedToken],
-        bos: str,
         train_on: str,
         turn_end: TurnEnd = EOS_ENDS,
         with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
+        limit: CpuLimit | None = None,
     ) -> None:
+        bos = variables.get("bos_token") or ""
         variables = {**variables, **template.arguments}
         given: dict[str, Any] = {
             "name": template.name,
             "today": template.today,
             "variables": variables,
+            "limit": limit,
         }
         self._plain = Sandbox(template.source, **given)
         self._traced = TracedSandbox(template.source, **given)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sftprep.data.conversation import Chat
 from sftprep.errors import RecordError
+from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.sandbox import Environment, Sandbox
 from sftprep.templates.jinja.traced_environment import TracedEnvironment
 from sftprep.templates.jinja.tracing import Rendering, Tracer
@@ -24,7 +25,7 @@ class TracedSandbox(Sandbox):
     """A chat template that is rendered with provenance.
 
     Args:
-        source, name, today, variables: as for ``Sandbox``.
+        source, name, today, variables, limit: as for ``Sandbox``.
         environment: as for ``Sandbox``; it makes a ``TracedEnvironment``.
         neutral: whether the chats are neutral chats (see ``neutral``).
     """
@@ -36,11 +37,17 @@ class TracedSandbox(Sandbox):
         name: str,
         today: date | None,
         variables: Mapping[str, Any],
+        limit: CpuLimit | None = None,
         environment: Callable[[date | None], Environment] = TracedEnvironment,
         neutral: bool = False,
     ) -> None:
         super().__init__(
-            source, name=name, today=today, variables=variables, environment=environment
+            source,
+            name=name,
+            today=today,
+            variables=variables,
+            limit=limit,
+            environment=environment,
         )
         assert isinstance(self._environment, TracedEnvironment)
         self._traced: TracedEnvironment = self._environment

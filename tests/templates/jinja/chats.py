@@ -40,7 +40,6 @@ def renderer(source: str, **options: Any) -> ChatRenderer:
         ChatTemplate("t.jinja", source, "", arguments, options.pop("today", None)),
         variables={"bos_token": "<s>", "eos_token": options.pop("eos", "</s>")},
         controls=CONTROLS,
-        bos="<s>",
         train_on=options.pop("train_on", "completion"),
         **options,
     )
