@@ -19,10 +19,11 @@ import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.block import Block
+from sftprep.data.control_tokens import TurnEnd
 from sftprep.data.conversation import Chat, Dialogue, Record
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
-from sftprep.data.ragged import Mask
+from sftprep.data.ragged import Mask, Ragged
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError, TemplateError
 from sftprep.reading.json_lines import Parsed, parse_line, parse_lines
@@ -36,7 +37,7 @@ from sftprep.schemas.per_turn import per_turn
 from sftprep.system.memory import keep_freed
 from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
 from sftprep.templates.renderer import TemplateRenderer
-from sftprep.templates.template import ChatTemplate, Template
+from sftprep.templates.template import ChatTemplate, RunTexts, Template
 from sftprep.text import number, shown
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder
@@ -60,6 +61,7 @@ class Settings:
     truncation: str
     train_on: str
     per_turn: bool = False
+    end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
     patience: int = PATIENCE  # how many records of a block may take a chat template too long
     boundary: str
     backend: str
@@ -74,6 +76,12 @@ class Settings:
     def untrusted(self) -> bool:
         """Whether the template is a program, which must run in a process that can be killed."""
         return isinstance(self.template, ChatTemplate)
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The tokens that stop the model at inference, ``--end-of-turn`` first."""
+        given = (self.end_of_turn,) if self.end_of_turn else ()
+        return tuple(dict.fromkeys((*given, *self.tokenizer.stops)))
 
     def light(self) -> "Settings":
         """Return the settings without the parts that only the parent process needs."""
@@ -100,9 +108,14 @@ class Pipeline:
             self.encoder,
             self._renderer.pieces,
             tokenizer.controls,
+            answers=self._renderer.answers,
+            stops=settings.stops,
+            allowed=settings.allowed,
             joint=settings.boundary == "joint",
             sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
         )
+        self._stop_ids = stop_ids(settings)
+        self._token_of = {token.id: token.content for token in tokenizer.added}
         self._fields = Fields(settings.fields)
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
         self._normalizers: dict[str, Callable[[Record], Dialogue]] = {}
@@ -336,11 +349,26 @@ class Pipeline:
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
+        self._count_stops(built.answer_ends.take(batch.record[~cut.lost_trained]), result)
         if rows.omitted:
             for row in batch.record.tolist():
                 result.omitted.update(rows.omitted.get(row, ()))
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
+
+    def _count_stops(self, ends: Ragged, result: BlockResult) -> None:
+        """Count the trained answers that end with no token that stops the model.
+
+        Args:
+            ends: for each row the ids of the tokens that end its answers, -1 if there is none.
+            result: receives the counts.
+        """
+        for token, answers in zip(*np.unique(ends.values, return_counts=True), strict=True):
+            if token >= 0 and (self._stop_ids is None or token in self._stop_ids):
+                continue
+            result.counts["answers_without_stop"] += int(answers)
+            if token >= 0:
+                result.other_stops[self._token_of[int(token)]] += int(answers)
 
 
 class _Examples(NamedTuple):
@@ -396,6 +424,19 @@ def _good_records(block: Block) -> Iterator[Record]:
             continue
 
 
+def stop_ids(settings: Settings) -> frozenset[int] | None:
+    """Return the ids of the tokens that stop the model.
+
+    Returns:
+        None if neither the options nor the tokenizer's files name them: any control token may be
+        one then.
+    """
+    if not (settings.end_of_turn or settings.tokenizer.generation_stops):
+        return None
+    ids = settings.tokenizer.ids
+    return frozenset(ids[token] for token in settings.stops if token in ids)
+
+
 def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
     """Return the renderer for the kind of template that the settings have.
 
@@ -413,15 +454,19 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             variables=tokenizer.variables,
             controls=tokenizer.controls,
             train_on=settings.train_on,
+            turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
             with_sections=settings.truncation in NEEDS_SECTIONS,
             limit=None if limits is None else limits.cpu,
         )
     return TemplateRenderer(
         template,
-        bos=tokenizer.special.get("bos", ""),
-        eos=tokenizer.special.get("eos", ""),
+        texts=RunTexts(
+            bos=tokenizer.special.get("bos", ""),
+            eos=tokenizer.special.get("eos", ""),
+            separator=settings.separator,
+            end_of_turn=settings.end_of_turn,
+        ),
         implicit_bos=tokenizer.adds_bos,
-        separator=settings.separator,
         train_on=settings.train_on,
         allowed=settings.allowed,
     )

@@ -157,6 +157,8 @@ class _Outcome:
             for key, text in REMARKS.items()
             if (count := result.counts[key])
         ]
+        if result.counts["answers_without_stop"]:
+            remarks.append(_stop_remark(result))
         if result.omitted:
             remarks.append(f"left out of this record: {in_words(result.omitted)}")
         if result.controls:
@@ -175,6 +177,16 @@ class _Outcome:
 
     def _place(self, source: int, line: int) -> str:
         return f"{ascii_safe(self.sources[source].name)}:{line}"
+
+
+def _stop_remark(result: BlockResult) -> str:
+    """Say how many answers end without a stop token, and with which other tokens."""
+    without = result.counts["answers_without_stop"]
+    others = ", ".join(sorted(result.other_stops))
+    return (
+        f"{number(without, 'answer')} {'ends' if without == 1 else 'end'} without a trained stop "
+        f"token{', but with ' if others else ''}{others}"
+    )
 
 
 def _single_records(block: Block) -> Iterator[Block]:

@@ -1,5 +1,6 @@
 """preview: the rows that ``prepare`` would write are shown, and nothing is written."""
 
+import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -325,3 +326,28 @@ def test_a_recipe_for_prepare_can_be_previewed(tmp_path: Path) -> None:
     assert "inputs:\n- a.jsonl\noutput: out\n" in result.stdout
     assert "template: chatml\n" in result.stdout
     assert "max_length: 9\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("body", "named", "remark"),
+    [
+        ("{content}", None, "2 answers end without a trained stop token"),
+        ("{content}{eos}", None, None),
+        ("{content}{eos}", 2, "2 answers end without a trained stop token, but with <|endoftext|>"),
+    ],
+)
+def test_answers_without_a_stop(
+    tmp_path: Path, body: str, named: int | None, remark: str | None
+) -> None:
+    """A row says if its answers do not teach the model where to stop."""
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(SAMPLE_TOKENIZER, folder)
+    if named is not None:
+        (folder / "generation_config.json").write_text(f'{{"eos_token_id": {named}}}')
+    template = tmp_path / "own.yaml"
+    template.write_text(f"user: '{{content}}'\nassistant: {{body: '{body}'}}")
+    turns = [{"role": role, "content": "x"} for role in ("user", "assistant") * 2]
+    source = write_jsonl(tmp_path / "a.jsonl", [{"messages": turns}])
+    made = recipe(source, tmp_path / "out", folder, template=str(template))
+    lines = preview(made, rows=1, colour=False).splitlines()
+    assert [x.strip() for x in lines if "stop token" in x] == ([] if remark is None else [remark])

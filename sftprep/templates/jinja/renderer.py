@@ -22,7 +22,15 @@ from typing import Any, NamedTuple
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens, TurnEnd
 from sftprep.data.conversation import Chat
-from sftprep.data.pieces import LITERAL, MOST_SHAPES, Piece, Rendered, Section, filled
+from sftprep.data.pieces import (
+    LITERAL,
+    MOST_SHAPES,
+    Piece,
+    Rendered,
+    Section,
+    filled,
+    trained_ends,
+)
 from sftprep.errors import RecordError, TemplateError
 from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.kept import NOTHING_KEPT, KeptText
@@ -177,6 +185,10 @@ class ChatRenderer:
     def pieces(self, shape: int) -> tuple[Piece, ...]:
         """Return the pieces of a shape."""
         return self._skeletons[shape].pieces
+
+    def answers(self, shape: int) -> list[int]:
+        """Return, for each trained stretch of a shape, the number of pieces up to its end."""
+        return trained_ends(self.pieces(shape))
 
     def rewrites(self, shape: int) -> bool:
         """Return whether inference would feed a different text before a trained turn of this shape.
