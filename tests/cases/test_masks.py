@@ -134,6 +134,7 @@ def test_an_answer_of_white_space() -> None:
     done = run("f19a_white_space_answer.jsonl", "qwen2_5.jinja", QWEN)
     if done.rows:
         assert done.row.ids == transformers_ids(record["messages"], "qwen2_5", QWEN)
-        assert done.row.trained == ["\n<|im_end|>"]
+        apart = run("f19a_white_space_answer.jsonl", "qwen2_5.jinja", QWEN, boundary="split")
+        assert apart.row.trained == ["\n<|im_end|>"]
     else:
         assert "white space" in done.lost[0]

@@ -37,12 +37,21 @@ def test_what_the_template_writes_is_a_token_in_every_order(case: str, template:
 
 def test_a_record_is_accepted_or_not_whatever_comes_before() -> None:
     """A thought without an answer, which the template leaves out, fares alike in both orders."""
-    one, other = (
-        run(f"f01b_accept_{order}.jsonl", "deepseekv3.jinja", DEEPSEEK) for order in ("AB", "BA")
-    )
-    assert one.rows[0] in other.rows
-    assert sorted(map(str, one.rows)) == sorted(map(str, other.rows))
-    assert one.lost == other.lost
-    messages = records_of("f01b_accept_AB.jsonl")[0]["messages"]
-    assert one.rows[0].ids == transformers_ids(messages, "deepseekv3", DEEPSEEK)
-    assert one.rows[0].trained == ["yes<｜end▁of▁sentence｜>"]
+    first = records_of("f01b_accept_AB.jsonl")[0]
+    for options in ({}, {"on_omission": "count"}):
+        one, other = (
+            run(f"f01b_accept_{order}.jsonl", "deepseekv3.jinja", DEEPSEEK, **options)
+            for order in ("AB", "BA")
+        )
+        assert sorted(map(str, one.rows)) == sorted(map(str, other.rows))
+        assert one.lost == other.lost
+    alone = run([first], "deepseekv3.jinja", DEEPSEEK, on_omission="count").row
+    assert alone.ids == transformers_ids(first["messages"], "deepseekv3", DEEPSEEK)
+    assert alone.trained == ["yes<｜end▁of▁sentence｜>"]
+    assert alone in one.rows
+
+
+def test_a_thought_that_the_template_leaves_out_is_refused() -> None:
+    """DeepSeek's template writes no thought of an answer: neither record is as it was meant."""
+    done = run("f01b_accept_AB.jsonl", "deepseekv3.jinja", DEEPSEEK)
+    assert (len(done.rows), len(done.lost)) == (0, 2)
