@@ -22,6 +22,7 @@ of a right row lies between them. The rules:
   and the last difference between both renderings are its ends.
 """
 
+import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -45,10 +46,12 @@ SEARCHES = frozenset(
 )  # fmt: skip
 NO_END = "no token ends the answer"
 OPENING = re.compile(r"<think>\s*$")  # a prompt may end with it, or the answer begin
+THINKING = re.compile(r"\s*<think>\s*(</think>\s*)?$")
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Record = dict[str, Any]
 Span = tuple[int, int]
+Control = tuple[int, int, int]  # start, end, id
 
 
 class RefusalError(Exception):
@@ -152,7 +155,7 @@ class ChatOracle:
     def _replace_controls(self, text: str) -> str:
         return self.control.sub(lambda found: self.marks[found[0]], text)
 
-    def _render_marked(self, chat: Record, messages: list[Record]) -> str:
+    def _render_marked(self, chat: Record, messages: list[Record], *, prompt: bool) -> str:
         from transformers.utils import chat_template_utils
 
         special = self.tokenizer.special_tokens_map
@@ -162,12 +165,14 @@ class ChatOracle:
             chat_template_utils, "_compile_jinja_template", return_value=self.marked
         )
         with compiled:
-            return self.render(marked, messages)
+            return self.render(marked, messages, prompt=prompt)
 
     # --- control tokens --------------------------------------------------------------------------
 
-    def control_spans(self, chat: Record, final: str) -> list[tuple[int, int, int]]:
-        """Return (start, end, id) of each control token in a final text."""
+    def control_spans(
+        self, chat: Record, messages: list[Record], final: str, *, prompt: bool = False
+    ) -> list[Control]:
+        """Return (start, end, id) of each control token in the text of messages."""
         held = {token for text in strings_of(chat) for token in self.control.findall(text)}
         if not held:
             return [
@@ -175,7 +180,7 @@ class ChatOracle:
                 for found in self.control.finditer(final)
             ]
         try:
-            marked = self._render_marked(chat, chat["messages"])
+            marked = self._render_marked(chat, messages, prompt=prompt)
         except RefusalError as refusal:
             raise UndeterminedError(f"control tokens: {refusal}") from refusal
         spans, text = [], ""
@@ -227,7 +232,7 @@ class ChatOracle:
     # --- which characters are trained ------------------------------------------------------------
 
     def spans(
-        self, chat: Record, final: str, controls: list[tuple[int, int, int]]
+        self, chat: Record, final: str, controls: list[Control]
     ) -> Iterator[tuple[Span, Span, str]]:
         """Return for each trained answer what must be trained, what may be, and why they differ."""
         messages = chat["messages"]
@@ -295,13 +300,24 @@ class ChatOracle:
                 found = final.rfind(header[:size], low, here[0] + size)
             else:
                 found = at if final.startswith(header[:size], at) else -1
-            if 0 <= found <= here[0]:
-                start = found + size
-                possible = low + len(OPENING.sub("", final[low:start]))
-                if size == len(header) or start == here[0] == possible:
-                    return start, start, ""
-                return max(start, here[0]), min(possible, here[0]), why
+            if not 0 <= found <= here[0]:
+                continue
+            start = found + self._not_in_tag(header, size, final, found)
+            whole = len(header) == start - found
+            possible = low + len(OPENING.sub("", final[low:start]))
+            has_core = start - found >= len(THINKING.sub("", header))
+            if whole or (has_core and possible == start):
+                return start, start, ""
+            return max(start, here[0]), min(possible, here[0]), why
         return here[0], low, why
+
+    def _not_in_tag(self, header: str, size: int, final: str, found: int) -> int:
+        """Return the size of a common beginning that does not end inside a control token."""
+        for text, shift in ((header, 0), (final, found)):
+            for tag in self.control.finditer(text):
+                if tag.start() < shift + size < tag.end():
+                    size = tag.start() - shift
+        return max(size, 0)
 
     def header(self, chat: Record) -> str:
         """Return what the generation prompt adds to a user's message."""
@@ -317,7 +333,7 @@ class ChatOracle:
     # --- rows ------------------------------------------------------------------------------------
 
     def encode(
-        self, final: str, controls: list[tuple[int, int, int]], cuts: Sequence[int]
+        self, final: str, controls: list[Control], cuts: Sequence[int]
     ) -> tuple[list[int], list[Span]]:
         """Return ids and characters of each token; text is encoded apart on both sides of a cut."""
         ids: list[int] = []
@@ -362,15 +378,33 @@ class ChatOracle:
                 refusal = refusal or error
                 continue
             try:
-                rows.append(self._row(chat, final))
+                rows += self._rows(chat, final)
             except UndeterminedError as error:
                 undetermined = undetermined or error
         if not rows:
             raise undetermined or refusal or RefusalError("no reading")
         return rows
 
-    def _row(self, chat: Record, final: str) -> Row:
-        controls = self.control_spans(chat, final)
+    def _rows(self, chat: Record, final: str) -> Iterator[Row]:
+        controls = self.control_spans(chat, chat["messages"], final)
+        fed = self.fed(chat, final) - set(controls)
+        yield self._row(chat, final, controls)
+        if fed:  # the prompt of inference has a token where the final text copies a message
+            yield self._row(chat, final, sorted({*controls, *fed}))
+
+    def fed(self, chat: Record, final: str) -> set[Control]:
+        """Return the control tokens of the prompts of inference that are prefixes."""
+        found: set[Control] = set()
+        for place, message in enumerate(chat["messages"]):
+            if place and message["role"] == "assistant" and self.control.search(str(message)):
+                before = chat["messages"][:place]
+                with contextlib.suppress(RefusalError, UndeterminedError):
+                    prompt = self.render(chat, before, prompt=True)
+                    if final.startswith(prompt):
+                        found.update(self.control_spans(chat, before, prompt, prompt=True))
+        return found
+
+    def _row(self, chat: Record, final: str, controls: list[Control]) -> Row:
         why: list[str] = []
         appended: list[int] = []
         if self.has_markers:
