@@ -174,6 +174,13 @@ class Recipe:
         "A control token whose text in a record is encoded as the token itself. Repeatable.",
         metavar="TOKEN",
     )
+    end_of_turn: str | None = _option(
+        None,
+        "Tokenizer",
+        "The token that ends an answer, for templates that write none, and for those that leave it "
+        "to the next message.",
+        metavar="TOKEN",
+    )
     max_length: int | None = _option(
         None,
         "Length and loss",

@@ -38,6 +38,7 @@ EVERYTHING: dict[str, Any] = {
     "separator": "",
     "add_token": ["<x>", "pad=<p>"],
     "allow_control": ["<x>"],
+    "end_of_turn": "<y>",
     "max_length": 100,
     "truncation": "balanced",
     "train_on": "last",

@@ -103,6 +103,7 @@ def _remarks(manifest: Manifest) -> list[str]:
     if others:
         names = ", ".join(f"{name} in {n:,}" for name, n in others.items())
         lines.append(f"  fields     read as output: {names}")
+    lines += _stops(manifest)
     if omitted := counts["omitted"]:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")
@@ -125,6 +126,32 @@ def _remarks(manifest: Manifest) -> list[str]:
             f"kept as text; if it is meant as the token, pass --allow-control '{top[0][0]}'"
         )
     return lines
+
+
+def _stops(manifest: Manifest) -> list[str]:
+    """Say how many trained answers end with no token that stops the model, and what to do."""
+    counts, lines = manifest.counts, []
+    others = counts["other_stops"]
+    if without := counts["answers_without_stop"] - sum(others.values()):
+        cure = "Pass --end-of-turn TOKEN"
+        if "endgeneration" in manifest.template["source"]:
+            cure = "Move the template's {% endgeneration %} behind the token that ends an answer"
+        lines.append(
+            f"  stop       {number(without, 'answer')} {_end(without)} without a trained stop "
+            f"token: the model will not learn where to stop. {cure}"
+        )
+    for token, count in others.items():
+        stops = ", ".join(manifest.tokenizer["stop_tokens"])
+        lines.append(
+            f"  stop       {number(count, 'answer')} {_end(count)} with {token}, and inference "
+            f"stops only at {stops}. Add {token} to eos_token_id in generation_config.json, and "
+            f"pass --end-of-turn '{token}'"
+        )
+    return lines
+
+
+def _end(answers: int) -> str:
+    return "ends" if answers == 1 else "end"
 
 
 def _reasons(counts: Mapping[str, Any]) -> str:

@@ -79,6 +79,7 @@ class Accounting:
         self.controls: Counter[str] = Counter()
         self.outputs: Counter[str] = Counter()
         self.omitted: Counter[str] = Counter()
+        self.other_stops: Counter[str] = Counter()
         self._sources = sources
         self._quarantine = quarantine
         self._first_errors: list[str] = []
@@ -108,6 +109,7 @@ class Accounting:
         self.controls.update(result.controls)
         self.outputs.update(result.outputs)
         self.omitted.update(result.omitted)
+        self.other_stops.update(result.other_stops)
         for lost in result.dropped:
             self._ledgers[DROPPED].add(self._entry(lost))
         for lost in result.rejected:
@@ -128,6 +130,7 @@ class Accounting:
             "controls": dict(self.controls),
             "outputs": dict(self.outputs),
             "omitted": dict(self.omitted),
+            "other_stops": dict(self.other_stops),
             "first": list(self._first_errors),
         }
 
@@ -138,6 +141,7 @@ class Accounting:
         self.controls = Counter(state["controls"])
         self.outputs = Counter(state["outputs"])
         self.omitted = Counter(state["omitted"])
+        self.other_stops = Counter(state["other_stops"])
         self._first_errors = list(state["first"])
         for ledger in self._ledgers.values():
             ledger.resume()
@@ -202,6 +206,8 @@ class Accounting:
             "control_strings": dict(sorted(self.controls.items())),
             "output_fields": dict(sorted(self.outputs.items())),
             "omitted": dict(sorted(self.omitted.items())),
+            "answers_without_stop": self.counts["answers_without_stop"],
+            "other_stops": dict(sorted(self.other_stops.items())),
         }
 
     def _message(self, lost: LostRecord) -> str:

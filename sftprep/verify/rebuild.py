@@ -39,7 +39,6 @@ from sftprep.templates.template import ChatTemplate, Template
 from sftprep.text import ascii_safe, number
 from sftprep.tokenization.loading import load_tokenizer
 from sftprep.tokenization.proof import prove_content_encoding
-from sftprep.tokenization.tokenizer import Tokenizer
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.ledgers import compare_ledger
 from sftprep.verify.manifest import LEDGERS, stored_recipe
@@ -80,7 +79,7 @@ def rebuild_and_compare(
         return report.problems
     try:
         recipe, settings = _stored_settings(folder.path, manifest)
-        _check_tokenizer(settings.tokenizer, manifest, report)
+        _check_tokenizer(settings, manifest, report)
         _note_versions(manifest, progress)
         comparison = _Comparison(folder, manifest, sources, report)
         comparison.run(recipe, settings, workers, progress)
@@ -249,9 +248,9 @@ def _stored_template(recipe: Recipe, manifest: Manifest) -> Template | ChatTempl
     )
 
 
-def _check_tokenizer(tokenizer: Tokenizer, manifest: Manifest, report: Report) -> None:
+def _check_tokenizer(settings: Settings, manifest: Manifest, report: Report) -> None:
     """Compare the stored tokenizer with what the manifest tells trainers about it."""
-    found = manifest.tokenizer
+    tokenizer, found = settings.tokenizer, manifest.tokenizer
     expected = {
         "vocabulary_size": tokenizer.size,
         "model_max_length": tokenizer.model_max_length,
@@ -260,6 +259,8 @@ def _check_tokenizer(tokenizer: Tokenizer, manifest: Manifest, report: Report) -
             role: {"token": token, "id": tokenizer.special_id(role)}
             for role, token in tokenizer.special.items()
         },
+        "adds_bos": tokenizer.adds_bos,
+        "stop_tokens": list(settings.stops),
     }
     for key, value in expected.items():
         if found[key] != value:

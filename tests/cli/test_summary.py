@@ -17,6 +17,7 @@ def test_summary() -> None:
         "tokens": 12345, "trained_tokens": 1, "rewritten_histories": 0, "unclean_boundaries": 1,
         "records_with_control_strings": 1, "control_strings": {"<s>": 1},
         "output_fields": {"response": 2}, "omitted": {"earlier_reasoning": 3, "tools": 1},
+        "answers_without_stop": 0, "other_stops": {},
     }  # fmt: skip
     text = summarize(
         manifest(
@@ -66,6 +67,52 @@ def test_rows_that_lost_trained_tokens(lost: int, train_on: str, expected: str) 
     ) | {"tokens": 9, "trained_tokens": 1, "truncated": 5, "truncated_trained": lost}  # fmt: skip
     tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {}}
     recipe = {"max_length": 9, "truncation": "keep-end", "train_on": train_on}
-    counts |= {"output_fields": {}, "omitted": {}}
+    counts |= {"output_fields": {}, "omitted": {}, "other_stops": {}, "answers_without_stop": 0}
     made = manifest(counts=counts, recipe=recipe, tokenizer=tokenizer)
     assert f"  truncated  {expected}" in summarize(made, "out").split("\n")
+
+
+@pytest.mark.parametrize(
+    ("without", "others", "source", "expected"),
+    [
+        (0, {}, "", []),
+        (
+            1,
+            {},
+            "",
+            ["1 answer ends without a trained stop token: the model will not learn where to stop. "
+             "Pass --end-of-turn TOKEN"],
+        ),
+        (
+            1037,
+            {"<|im_end|>": 1000},
+            "",
+            ["37 answers end without a trained stop token: the model will not learn where to stop. "
+             "Pass --end-of-turn TOKEN",
+             "1,000 answers end with <|im_end|>, and inference stops only at <a>, <b>. Add "
+             "<|im_end|> to eos_token_id in generation_config.json, and pass --end-of-turn "
+             "'<|im_end|>'"],
+        ),
+        (
+            2,
+            {},
+            "{% generation %}x{% endgeneration %}",
+            ["2 answers end without a trained stop token: the model will not learn where to stop. "
+             "Move the template's {% endgeneration %} behind the token that ends an answer"],
+        ),
+    ],
+)  # fmt: skip
+def test_answers_without_a_stop(
+    without: int, others: dict[str, int], source: str, expected: list[str]
+) -> None:
+    """The summary says how many answers do not stop the model, and what to do."""
+    counts: dict[str, Any] = dict.fromkeys(
+        ["read", "extra_examples", "written", "dropped", "rejected", "shortened", "truncated",
+         "rewritten_histories", "unclean_boundaries", "records_with_control_strings"], 0,
+    ) | {"tokens": 9, "trained_tokens": 1, "output_fields": {}, "omitted": {}}  # fmt: skip
+    counts |= {"answers_without_stop": without, "other_stops": others}
+    tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {},
+                 "stop_tokens": ["<a>", "<b>"]}  # fmt: skip
+    made = manifest(counts=counts, template={"name": "t", "source": source}, tokenizer=tokenizer)
+    lines = summarize(made, "out").split("\n")
+    assert [f"  stop       {text}" for text in expected] == [x for x in lines if " stop " in x[:8]]
