@@ -370,7 +370,9 @@ class ChatOracle:
             RefusalError: transformers does not render it.
             UndeterminedError: what the row is, the manual does not say.
         """
-        rows, refusal, undetermined = [], None, None
+        rows: list[Row] = []
+        refusal: RefusalError | None = None
+        undetermined: UndeterminedError | None = None
         for chat in readings(record, self.render):
             try:
                 final = self.render(chat, chat["messages"])
