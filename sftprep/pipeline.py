@@ -19,6 +19,7 @@ import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.block import Block
+from sftprep.data.control_tokens import TurnEnd
 from sftprep.data.conversation import Chat, Dialogue, Record
 from sftprep.data.foreign import check_plain
 from sftprep.data.omitted import REFUSED, in_words
@@ -448,7 +449,6 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
         limits: what a chat template may use; None for other templates.
     """
     tokenizer, template = settings.tokenizer, settings.template
-    bos = tokenizer.special.get("bos", "")
     if isinstance(template, ChatTemplate):
         # This loads Jinja, which only chat templates need.
         from sftprep.templates.jinja.renderer import ChatRenderer
@@ -457,15 +457,15 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             template,
             variables=tokenizer.variables,
             controls=tokenizer.controls,
-            bos=bos,
             train_on=settings.train_on,
+            turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
             with_sections=settings.truncation in NEEDS_SECTIONS,
             limit=None if limits is None else limits.cpu,
         )
     return TemplateRenderer(
         template,
         texts=RunTexts(
-            bos=bos,
+            bos=tokenizer.special.get("bos", ""),
             eos=tokenizer.special.get("eos", ""),
             separator=settings.separator,
             end_of_turn=settings.end_of_turn,

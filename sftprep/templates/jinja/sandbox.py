@@ -68,8 +68,7 @@ class _Generation(jinja2.ext.Extension):
     def _marked(self, caller: Callable[[], str]) -> str:
         environment = self.environment
         assert isinstance(environment, Environment)
-        before, after = environment.generation_marks
-        return f"{before}{caller()}{after}"
+        return environment.generated(caller())
 
 
 class Environment(ImmutableSandboxedEnvironment):
@@ -83,8 +82,6 @@ class Environment(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             extensions=[_Generation, jinja2.ext.loopcontrols],
         )
-        self.generation_marks = ("", "")  # written before and after a ``generation`` body
-        self.dump: Callable[..., str] = _dump
         for name in ("lipsum", "cycler"):
             del self.globals[name]
         del self.filters["random"]
@@ -117,6 +114,14 @@ class Environment(ImmutableSandboxedEnvironment):
         if args and isinstance(getattr(obj, "__self__", None), str | bytes | int):
             _refuse_large_numbers(args)
         return super().call(context, obj, *args, **kwargs)
+
+    def generated(self, text: str) -> str:
+        """Return what to write for a ``generation`` body with this text."""
+        return text
+
+    def dump(self, value: Any, **options: Any) -> str:
+        """Return the JSON of a value; ``tojson`` calls this with options as for ``json.dumps``."""
+        return json.dumps(value, **options)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """Return Jinja's safe version of ``str.format``, with a limit on widths."""
@@ -209,10 +214,6 @@ def _refuse_large_numbers(values: Iterable[Any]) -> None:
         raise SecurityError("a width is too large")
 
 
-def _dump(value: Any, **options: Any) -> str:
-    return json.dumps(value, **options)
-
-
 def _raise_exception(message: str) -> NoReturn:
     raise _Refused(message)
 
@@ -286,22 +287,16 @@ class Sandbox:
         tested = {t.node.name for t in tests if isinstance(t.node, jinja2.nodes.Name)}
         return sorted(names - (written - tested))
 
-    @contextmanager
-    def tracing(
-        self, generation_marks: tuple[str, str], dump: Callable[..., str]
-    ) -> Iterator[None]:
-        """Put marks around ``generation`` bodies and use another ``tojson``, within this context.
-
-        Args:
-            generation_marks: the texts to write before and after each body.
-            dump: what ``tojson`` calls in place of ``json.dumps``.
-        """
-        environment = self._environment
-        environment.generation_marks, environment.dump = generation_marks, dump
-        try:
-            yield
-        finally:
-            environment.generation_marks, environment.dump = ("", ""), _dump
+    def has_generation(self) -> bool:
+        """Tell whether the template has ``{% generation %}`` markers."""
+        tree = self._environment.parse(self._source)
+        calls = tree.find_all(jinja2.nodes.CallBlock)
+        marked = (f"{_Generation.__module__}.{_Generation.__name__}", "_marked")
+        return any(
+            isinstance(block.call.node, jinja2.nodes.ExtensionAttribute)
+            and (block.call.node.identifier, block.call.node.name) == marked
+            for block in calls
+        )
 
     def render(
         self,
@@ -310,6 +305,7 @@ class Sandbox:
         *,
         size: int,
         add_generation_prompt: bool = False,
+        arguments: Iterable[tuple[str, Any]] = (),
     ) -> str:
         """Return the text of a conversation.
 
@@ -318,9 +314,11 @@ class Sandbox:
             tools: the tools, None if there are none.
             size: about how many characters the messages and tools have; it limits the output.
             add_generation_prompt: whether to end with the text that asks the model to answer.
+            arguments: the record's own template arguments, by name; they win over ``variables``.
         """
         values = {
             **self._variables,
+            **dict(arguments),
             "messages": messages,
             "tools": tools,
             "documents": None,
@@ -328,7 +326,7 @@ class Sandbox:
         }
         try:
             with self._limit:
-                return self._joined(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
+                return self._written(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
         except (TemplateError, RecordError, MemoryError):
             raise
         except _Refused as error:
@@ -338,19 +336,21 @@ class Sandbox:
             reason = f"{type(error).__name__}: {error}"
             raise _error("template_failed", f"{self._name} fails: {reason}") from error
 
-    def _joined(self, values: dict[str, Any], limit: int) -> str:
+    def _written(self, values: dict[str, Any], limit: int) -> str:
         """Render, and stop as soon as the output is longer than the limit."""
-        texts: list[str] = []
+        return self._environment.concat(self._stretches(values, limit))
+
+    def _stretches(self, values: dict[str, Any], limit: int) -> Iterator[str]:
+        """Yield the text as the template writes it, up to the limit."""
         template = self._template
         for text in template.root_render_func(template.new_context(values)):
-            texts.append(text)
+            yield text
             limit -= len(text)
             if limit < 0:
                 raise _error(
                     "template_limit",
                     f"{self._name} writes more than {OUTPUT_FACTOR} times the record's size",
                 )
-        return "".join(texts)
 
 
 def _error(reason: str, what: str) -> RecordError:

@@ -113,16 +113,6 @@ def test_a_template_can_be_rendered_in_another_thread() -> None:
     assert texts == ["x"]
 
 
-def test_tracing_ends_with_its_context() -> None:
-    """Marks and another ``tojson`` are used only within the context."""
-    source = "{% generation %}{{ [1] | tojson }}{% endgeneration %}"
-    sandbox = Sandbox(source, name="t.jinja", today=None, variables={})
-    with sandbox.tracing(("<", ">"), lambda value, **options: f"{value}{sorted(options)}"):
-        inside = sandbox.render(MESSAGES, None, size=10)
-    assert inside == "<[1]['ensure_ascii', 'indent', 'separators', 'sort_keys']>"
-    assert sandbox.render(MESSAGES, None, size=10) == "[1]"
-
-
 def test_filters_of_constants_are_not_evaluated_by_the_compiler() -> None:
     """They are evaluated during rendering, when the limits apply."""
     source = "{{ 'x'|replace('x', '" + "x" * 900 + "')|length }}"
