@@ -76,6 +76,9 @@ class _Remembered(NamedTuple):
 
 
 EOS_ENDS = TurnEnd()
+MOST_MESSAGES = 64
+"""A longer chat gets a skeleton of its own. Deriving one renders each prompt, which takes less time
+with the chat itself than with its neutral form, and few long chats have the same form."""
 NOT_WELL = "written_as_python"
 """The reason of a refusal that another form of the chat may cure."""
 NOT_REMEMBERED = _Remembered((), None)
@@ -221,7 +224,7 @@ class ChatRenderer:
 
     def _remembered_for(self, chat: Chat) -> tuple[Form | None, _Remembered]:
         """Return the form of a chat, and what is remembered for it."""
-        if not self._may_reuse:
+        if not self._may_reuse or len(chat.messages) > MOST_MESSAGES:
             return None, NOT_REMEMBERED
         form = neutral_form(chat)
         remembered = self._remembered.setdefault(form.key, [])
