@@ -15,17 +15,21 @@ from jinja2 import nodes
 MESSAGES = "messages"
 
 
-def main_loop(tree: nodes.Template) -> nodes.For | None:
-    """Return the main loop of a template; None if it has none."""
-    found = tainted(tree)
+def main_loop(tree: nodes.Template, found: set[str]) -> nodes.For | None:
+    """Return the main loop of a template; None if it has none.
+
+    Args:
+        tree: the template.
+        found: the names that ``tainted`` found in it.
+    """
     places = [i for i, n in enumerate(tree.body) if isinstance(n, nodes.For)]
-    places = [i for i in places if _names(tree.body[i].iter) & found]  # type: ignore[attr-defined]
+    places = [i for i in places if names_read(tree.body[i].iter) & found]  # type: ignore[attr-defined]
     if not places:
         return None
     loop, after = tree.body[places[-1]], tree.body[places[-1] + 1 :]
     assert isinstance(loop, nodes.For)
     changed = {node.name for node in loop.find_all(nodes.NSRef)}
-    if any(_names(node) & (found | changed) for node in after) or loop.else_:
+    if any(names_read(node) & (found | changed) for node in after) or loop.else_:
         return None
     return loop
 
@@ -35,14 +39,17 @@ def tainted(tree: nodes.Template) -> set[str]:
     names = {MESSAGES}
     while True:
         more = set(names)
-        for assign in (*tree.find_all(nodes.Assign), *tree.find_all(nodes.AssignBlock)):
-            if _names(assign) & names:
+        for assign in tree.find_all(nodes.Assign):
+            if names_read(assign.node) & names:
                 more |= _names_set(assign.target)
+        for block in tree.find_all(nodes.AssignBlock):
+            if any(names_read(node) & names for node in block.body):
+                more |= _names_set(block.target)
         for loop in tree.find_all(nodes.For):
-            if _names(loop.iter) & names:
+            if names_read(loop.iter) & names:
                 more |= _names_set(loop.target)
         for macro in tree.find_all(nodes.Macro):
-            if any(_names(node) & names for node in macro.body):
+            if any(names_read(node) & names for node in macro.body):
                 more.add(macro.name)
         if more == names:
             return names
@@ -55,7 +62,7 @@ def _names_set(target: nodes.Node) -> set[str]:
     return {name.name for name in (*own, *target.find_all(nodes.Name))}
 
 
-def _names(node: nodes.Node) -> set[str]:
+def names_read(node: nodes.Node) -> set[str]:
     """Return the names that a node reads."""
     own: Iterable[nodes.Node] = [node] if isinstance(node, nodes.Name) else ()
     return {

@@ -18,7 +18,7 @@ import jinja2.nodes
 import jinja2.runtime
 import jinja2.visitor
 
-from sftprep.templates.jinja.main_loop import main_loop
+from sftprep.templates.jinja.main_loop import main_loop, names_read, tainted
 from sftprep.templates.jinja.sandbox import Environment
 from sftprep.templates.jinja.traced_text import (
     Run,
@@ -105,11 +105,13 @@ class _Hooking(jinja2.visitor.NodeTransformer):
 
     Args:
         hooks: the hooks.
+        names: the names that may hold messages, see ``tainted``.
         main: the template's main loop; None if it has none.
     """
 
-    def __init__(self, hooks: _Hooks, main: jinja2.nodes.For | None) -> None:
+    def __init__(self, hooks: _Hooks, names: set[str], main: jinja2.nodes.For | None) -> None:
         self._hooks = hooks
+        self._names = names
         self._main = main
 
     def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
@@ -140,8 +142,11 @@ class _Hooking(jinja2.visitor.NodeTransformer):
         return node
 
     def _loop(self, node: jinja2.nodes.For) -> list[jinja2.nodes.Node]:
-        """Tell the hooks when a loop begins and ends, and at which item it is."""
+        """Tell the hooks when a loop over messages begins and ends, and at which item it is."""
         line = node.lineno
+        if not names_read(node.iter) & self._names:
+            node.iter = self._call("iterated", node.iter, line=line)
+            return [node]
         is_main = jinja2.nodes.Const(node is self._main)
         iterable = f"_iterable_{id(node)}"
         stored, loaded = (jinja2.nodes.Name(iterable, ctx) for ctx in ("store", "load"))
@@ -188,9 +193,10 @@ class TracedEnvironment(Environment):
         tree = super()._parse(*arguments)
         hooks = self.extensions[_Hooks.identifier]
         assert isinstance(hooks, _Hooks)
-        loop = main_loop(tree)
+        names = tainted(tree)
+        loop = main_loop(tree, names)
         self.main_loop_decides = loop is not None
-        hooked: jinja2.nodes.Template = _Hooking(hooks, loop).visit(tree)
+        hooked: jinja2.nodes.Template = _Hooking(hooks, names, loop).visit(tree)
         hooked.set_environment(self)
         return hooked
 
