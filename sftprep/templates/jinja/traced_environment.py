@@ -4,16 +4,19 @@ In     a template, and a record that ``Tracer.traced`` copied.
 Out    what ``Environment`` gives, as a ``TracedText``.
 Keeps  the value of every expression. Only the provenance is added: where Jinja or Python would
        return a plain ``str`` for a computation on traced texts, the result is traced too.
+Raises jinja2.TemplateError: the template turns on autoescaping, or it writes an object of Python
+       (a generator, a method), of which the text holds an address in memory.
 """
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
 from datetime import date
 from functools import wraps
 from typing import Any, cast
 
 import jinja2
 import jinja2.ext
+import jinja2.filters
 import jinja2.nodes
 import jinja2.runtime
 import jinja2.visitor
@@ -28,8 +31,9 @@ from sftprep.templates.jinja.traced_text import (
     formatted,
     is_traced,
     traced_concat,
+    traced_in,
 )
-from sftprep.templates.jinja.tracing import CLOSE, OPEN, Tracer, traced_in
+from sftprep.templates.jinja.tracing import CLOSE, OPEN, Tracer
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "eq": operator.eq,
@@ -41,6 +45,8 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "in": lambda left, right: left in right,
     "notin": lambda left, right: left not in right,
 }
+SCALARS = str | int | float | complex | range | None | jinja2.Undefined
+CONTAINERS = (list, tuple, KeysView, ValuesView, ItemsView)
 
 
 LOOKS_AHEAD = ("last", "nextitem", "length", "revindex", "revindex0")
@@ -117,6 +123,8 @@ class _Hooking(jinja2.visitor.NodeTransformer):
     def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
         """Replace the operations in a node."""
         self.generic_visit(node)
+        if isinstance(node, jinja2.nodes.EvalContextModifier):
+            raise jinja2.TemplateSyntaxError("autoescape is not supported", node.lineno)
         if isinstance(node, jinja2.nodes.Compare):
             arguments: list[Any] = [node.expr]
             for operand in node.ops:
@@ -262,6 +270,9 @@ class TracedEnvironment(Environment):
     def written(self, value: Any) -> str:
         """Return a value as the template writes it."""
         self.tracer.sight.see_all_of(value)
+        if isinstance(value, str):
+            return value
+        _require_text_form(value)
         return self.tracer.written(value)
 
     def call_binop(
@@ -269,7 +280,8 @@ class TracedEnvironment(Environment):
     ) -> Any:
         """Calculate."""
         self.tracer.sight.see_all_of(left, right)
-        if operator == "%" and isinstance(left, str) and any(traced_in((left, right))):
+        if operator == "%" and isinstance(left, str):
+            _require_text_form(right)
             make = super().call_binop
             return formatted(lambda values: make(context, "%", plain(left), values), left, right)
         if operator in ("*", "**", "%"):
@@ -284,8 +296,7 @@ class TracedEnvironment(Environment):
         form = value.__self__
 
         def traced_format(*args: Any, **kwargs: Any) -> str:
-            if not any(True for _ in traced_in((form, args, kwargs))):
-                return wrapped(*args, **kwargs)
+            _require_text_form([args, kwargs])
             return formatted(
                 lambda values: wrapped(*values[0], **values[1]), form, (args, dict(kwargs))
             )
@@ -297,11 +308,21 @@ class TracedEnvironment(Environment):
         owner = getattr(obj, "__self__", None)
         if not isinstance(obj, jinja2.runtime.Macro) and not isinstance(owner, _Hooks):
             self.tracer.sight.see_all_of(owner, *args, *kwargs.values())
-        if isinstance(owner, str) and (is_traced(owner) or next(traced_in(args), None) is not None):
+        if isinstance(owner, str) and (
+            is_traced(owner) or obj.__name__ == "join" or next(traced_in(args), None) is not None
+        ):
             text = owner if isinstance(owner, TracedText) else traced_concat((owner,))
             method = getattr(text, obj.__name__)
-            return self._as_traced(super().call(context, method, *args, **kwargs), (text, *args))
-        return super().call(context, obj, *args, **kwargs)
+            result = super().call(context, method, *args, **kwargs)
+            if isinstance(result, bytes):
+                self.tracer.encoded.append(text)
+            return self._as_traced(result, (text, *args))
+        result = super().call(context, obj, *args, **kwargs)
+        if isinstance(owner, bytes):
+            return self._as_traced(result, tuple(self.tracer.encoded))
+        if obj is self.globals["strftime_now"]:
+            return self._as_traced(result, args)
+        return result
 
     def _traced_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if name == "tojson":
@@ -313,36 +334,40 @@ class TracedEnvironment(Environment):
             value, *others = (value for value in args if not is_context(value))
             if name != "first":
                 self.tracer.sight.see_all_of(value, *others, *kwargs.values())
-            if name == "join" and isinstance(value, list | tuple):
+            if name == "join":
                 return self._joined(value, *others, **kwargs)
+            if name == "urlencode" and isinstance(value, Iterator):
+                value = list(value)
+                return self._as_traced(function(value), (value,))
             if name == "replace" and not kwargs and any(map(is_traced, (value, *others))):
                 text = traced_concat((self.written(value),))
-                old, new = map(self.written, others[:2])
-                return text.replace(old, new, *others[2:])
+                old, new, *count = others
+                most = -1 if count in ([], [None]) else count[0]
+                return text.replace(self.written(old), self.written(new), most)
             if name == "format" and isinstance(value, str):
+                _require_text_form([others, kwargs])
                 return formatted(
-                    lambda values: str(function(value, *values[0], **values[1])),
+                    lambda values: str(function(plain(value), *values[0], **values[1])),
                     value,
                     (tuple(others), kwargs),
                 )
             if name == "string":
                 return self.written(value)
-            return self._as_traced(function(*args, **kwargs), (value, *others, kwargs))
+            sources = (value, *others, kwargs)
+            if isinstance(value, bytes):
+                sources += tuple(self.tracer.encoded)
+            return self._as_traced(function(*args, **kwargs), sources)
 
         return traced
 
-    def _joined(self, items: Sequence[Any], between: Any = "", attribute: Any = None) -> Any:
-        """Join the items of a list, as Jinja's filter ``join`` does."""
+    def _joined(self, items: Iterable[Any], d: Any = "", attribute: Any = None) -> Any:
+        """Join items as Jinja's filter ``join`` does; its arguments have these names."""
         if attribute is not None:
-            names = str(attribute).split(".")
-            for name in names:
-                items = [
-                    self.getitem(item, int(name) if name.isdigit() else name) for item in items
-                ]
+            items = map(jinja2.filters.make_attrgetter(self, attribute), items)
         parts: list[str] = []
         for item in items:
             text = self.written(item)
-            parts += [self.written(between), text] if parts else [text]
+            parts += [self.written(d), text] if parts else [text]
         return concat(parts)
 
     def _as_traced(self, result: Any, sources: tuple[Any, ...]) -> Any:
@@ -354,6 +379,25 @@ class TracedEnvironment(Environment):
         if not texts:
             return result
         return same[0] if same else derived(plain(result), *texts)
+
+
+def _require_text_form(value: Any) -> None:
+    """Refuse an object of Python other than a value of JSON or a container of such values.
+
+    Raises:
+        jinja2.TemplateRuntimeError: the value is such an object, or contains one.
+    """
+    if isinstance(value, dict):
+        for key, entry in value.items():
+            _require_text_form(key)
+            _require_text_form(entry)
+    elif isinstance(value, CONTAINERS):
+        for entry in value:
+            _require_text_form(entry)
+    elif not isinstance(value, SCALARS):
+        raise jinja2.TemplateRuntimeError(
+            f"it writes a {type(value).__name__}, which is an object of Python and no text"
+        )
 
 
 def plain(text: str) -> str:

@@ -22,6 +22,7 @@ from sftprep.templates.jinja.traced_text import (
     concat,
     derived,
     runs_of,
+    traced_in,
     whole,
 )
 
@@ -219,6 +220,7 @@ class Tracer:
         self.sight = Sight()
         self.as_python: list[Path] = []  # objects and lists that were written as Python writes them
         self.nones = 0  # how often None was written
+        self.encoded: list[TracedText] = []  # the texts that were turned into bytes
 
     def traced(self, value: Any, path: Path) -> Any:
         """Return the traced copy of a value of the record.
@@ -228,7 +230,7 @@ class Tracer:
             path: leads from the record to the value.
         """
         if isinstance(value, str):
-            if path[-1] == "role" and len(path) == 3:
+            if path[-1] == "role" and len(path) == 3 and path[0] == "messages":
                 return value
             return TracedText.of(value, [Run(len(value), Origin(path, len(value)), 0)])
         copy: Any
@@ -344,19 +346,6 @@ class Tracer:
         self.at = self._loops.pop()
         if not is_main:
             self.sight.see_all_of(iterable)
-
-
-def traced_in(value: Any) -> Iterator[TracedText]:
-    """Yield the traced texts in a value, keys included."""
-    if isinstance(value, TracedText):
-        yield value
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield from traced_in(key)
-            yield from traced_in(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from traced_in(entry)
 
 
 def value_at(record: Mapping[str, Any], path: Path) -> Any:
