@@ -100,7 +100,7 @@ def _names(file: IO[bytes], path: str) -> Iterator[str]:
 def _check_end(members: tarfile.TarFile, path: str) -> None:
     """Refuse a tar archive without end mark: it may have had more members."""
     assert members.fileobj is not None
-    if members.fileobj.tell() <= members.offset:
+    if members.fileobj.tell() < members.offset + tarfile.BLOCKSIZE:
         raise _damaged(path, "its end mark is missing")
 
 
