@@ -104,6 +104,21 @@ def _remarks(manifest: Manifest) -> list[str]:
         names = ", ".join(f"{name} in {n:,}" for name, n in others.items())
         lines.append(f"  fields     read as output: {names}")
     lines += _stops(manifest)
+    if texts := counts["tokens_as_text"]:
+        what = ", ".join(f"{text} in {number(n, 'row')}" for text, n in texts.items())
+        first = next(iter(texts))
+        lines.append(
+            f"  tokens     template {manifest.template['name']} writes what looks like a token and "
+            f"is none of the tokenizer's: {what}. Pass --add-token '{first}', or --plain-text "
+            f"'{first}' if it is meant as text"
+        )
+    if glued := counts["glued_answers"]:
+        takes_separator = "{separator}" in manifest.template["source"]
+        cure = "pass --separator '\\n'" if takes_separator else "write one into the template"
+        lines.append(
+            f"  separator  {number(glued, 'answer')} directly behind the prompt, without a space "
+            f"or a line break: {cure}, or end the prompts with one"
+        )
     if omitted := counts["omitted"]:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")

@@ -78,6 +78,7 @@ class Accounting:
         self.counts: Counter[str] = Counter()
         self.controls: Counter[str] = Counter()
         self.outputs: Counter[str] = Counter()
+        self.lookalikes: Counter[str] = Counter()
         self.omitted: Counter[str] = Counter()
         self.other_stops: Counter[str] = Counter()
         self._sources = sources
@@ -108,6 +109,7 @@ class Accounting:
         self.counts.update(result.counts)
         self.controls.update(result.controls)
         self.outputs.update(result.outputs)
+        self.lookalikes.update(result.lookalikes)
         self.omitted.update(result.omitted)
         self.other_stops.update(result.other_stops)
         for lost in result.dropped:
@@ -129,6 +131,7 @@ class Accounting:
             "counts": dict(self.counts),
             "controls": dict(self.controls),
             "outputs": dict(self.outputs),
+            "lookalikes": dict(self.lookalikes),
             "omitted": dict(self.omitted),
             "other_stops": dict(self.other_stops),
             "first": list(self._first_errors),
@@ -140,6 +143,7 @@ class Accounting:
         self.counts = Counter(state["counts"])
         self.controls = Counter(state["controls"])
         self.outputs = Counter(state["outputs"])
+        self.lookalikes = Counter(state["lookalikes"])
         self.omitted = Counter(state["omitted"])
         self.other_stops = Counter(state["other_stops"])
         self._first_errors = list(state["first"])
@@ -205,6 +209,8 @@ class Accounting:
             "records_with_control_strings": self.counts["control_records"],
             "control_strings": dict(sorted(self.controls.items())),
             "output_fields": dict(sorted(self.outputs.items())),
+            "tokens_as_text": dict(sorted(self.lookalikes.items())),
+            "glued_answers": self.counts["glued_answers"],
             "omitted": dict(sorted(self.omitted.items())),
             "answers_without_stop": self.counts["answers_without_stop"],
             "other_stops": dict(sorted(self.other_stops.items())),

@@ -79,6 +79,8 @@ def test_summary(out: Path, two: Path, toy: Path) -> None:
         "  read       2 records (prompt-completion), template plain, at most 2,048 tokens per row\n"
         "  tokenizer  toy, vocabulary 258, nothing added\n"
         "  padding    the tokenizer has no pad token; rows are not padded\n"
+        "  separator  1 answer directly behind the prompt, without a space or a line break: pass "
+        "--separator '\\n', or end the prompts with one\n"
         "  control    1 record with a control token's text (<|im_end|> in 1), kept as text; if it "
         "is meant as the token, pass --allow-control '<|im_end|>'\n"
     )
@@ -122,6 +124,8 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
         "  padding    the pad token is EOS (</s>): labels are already set, so use a collator that "
         "does not mask by pad id\n"
         "  fields     read as output: answer in 1, response in 1\n"
+        "  separator  2 answers directly behind the prompt, without a space or a line break: pass "
+        "--separator '\\n', or end the prompts with one\n"
         "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
         "end prompts without a space, and start completions with one\n"
     )
