@@ -21,12 +21,14 @@ from sftprep.data.batch import Batch, DropReason
 from sftprep.data.block import Block
 from sftprep.data.control_tokens import TurnEnd
 from sftprep.data.conversation import Chat, Dialogue, Record
+from sftprep.data.foreign import check_plain
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
 from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError, TemplateError
-from sftprep.reading.json_lines import Parsed, parse_line, parse_lines
+from sftprep.reading.json_lines import Outcomes
+from sftprep.reading.parsing import Parsed, good_records, parse_block
 from sftprep.remarks import Remarks
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import shorten
@@ -134,35 +136,35 @@ class Pipeline:
             self._remarks.forget()
         self.encoder.limit_memory()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
-        lines = block.lines()
-        examples = self._render_block(block, lines, result)
+        parsed = parse_block(block)
+        examples = self._render_block(block, parsed, result)
         if examples.rendered:
             self._count_control_strings(examples.rendered, result)
-            self._cut(block, lines, examples, self._build(examples), result)
+            self._cut(block, parsed.raw, examples, self._build(examples), result)
         return result
 
-    def _render_block(
-        self, block: Block, lines: Sequence[bytes], result: BlockResult
-    ) -> "_Examples":
-        """Parse, normalize and render all records of a block."""
-        parsed: Parsed = [block.too_long] if block.too_long else parse_lines(lines)
-        result.read = len(parsed) - parsed.count(None)
-        result.blank = len(parsed) - result.read
+    def _render_block(self, block: Block, parsed: Parsed, result: BlockResult) -> "_Examples":
+        """Normalize and render all records of a block."""
+        found = parsed.records
+        result.read = len(found) - found.count(None)
+        result.blank = len(found) - result.read
         normalize = self._normalizer(block.schema)
-        examples = self._render_all(parsed, normalize)
+        if parsed.has_foreign:
+            normalize = _without_foreign(normalize)
+        examples = self._render_all(found, normalize)
         if examples is None:
             limited = nullcontext() if self.limits is None else self.limits.block(len(block.data))
             with limited:
-                examples = self._render_each(block, lines, parsed, normalize, result)
+                examples = self._render_each(block, parsed, normalize, result)
         used = dict.fromkeys(examples.places)
         result.counts["extra_examples"] += len(examples.places) - len(used)
         if block.schema == "instruction":
-            records = (parsed[index] for index in used)
+            records = (found[index] for index in used)
             result.outputs.update(output_field(cast(Record, r), self._fields) for r in records)
         return examples
 
     def _render_all(
-        self, parsed: Parsed, normalize: Callable[[Record], Dialogue]
+        self, parsed: Outcomes, normalize: Callable[[Record], Dialogue]
     ) -> "_Examples | None":
         """Render a block in which every line is a good record that makes one example.
 
@@ -183,7 +185,6 @@ class Pipeline:
     def _render_each(
         self,
         block: Block,
-        lines: Sequence[bytes],
         parsed: Parsed,
         normalize: Callable[[Record], Dialogue],
         result: BlockResult,
@@ -191,15 +192,15 @@ class Pipeline:
         """Render the records of a block one by one, and list those that are bad."""
         examples = _Examples([], [], [])
         too_slow: list[LostRecord] = []
-        for index, record in enumerate(parsed):
+        for index, record in enumerate(parsed.records):
             try:
                 if self.limits is None:
                     self._render_record(examples, index, record, normalize)
                 else:
-                    with self.limits.record(len(lines[index])):
+                    with self.limits.record(len(parsed.raw[index])):
                         self._render_record(examples, index, record, normalize)
             except RecordError as error:
-                lost = _lost(block, index, lines[index], error.reason, error)
+                lost = _lost(block, index, parsed.raw[index], error.reason, error)
                 result.rejected.append(lost)
                 too_slow += [lost] if error.reason == TOO_SLOW else []
                 if too_slow and len(too_slow) == self.settings.patience:
@@ -353,7 +354,7 @@ class Pipeline:
             else:
                 gone = _lost(block, places[row], line, why.reason, why)
                 result.rejected.append(gone._replace(tokens=tokens))
-        result.rejected.sort(key=lambda record: record.offset)
+        result.rejected.sort(key=lambda lost: lost.line if lost.offset is None else lost.offset)
         batch = cut.batch
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
@@ -404,17 +405,20 @@ def with_schemas(
         if schema != "auto":
             found = schema
         elif block.source != source or not found:
-            found = detect_schema(_good_records(block), fields)
+            found = detect_schema(good_records(block), fields)
         source = block.source
         yield block._replace(schema=found)
 
 
-def _good_records(block: Block) -> Iterator[Record]:
-    for line in block.lines():
-        try:
-            yield parse_line(line)
-        except RecordError:  # the record is reported when the block is processed
-            continue
+def _without_foreign(normalize: Callable[[Record], Dialogue]) -> Callable[[Record], Dialogue]:
+    """Return a normalizer that refuses a record if what is used of it holds a foreign value."""
+
+    def checked(record: Record) -> Dialogue:
+        dialogue = normalize(record)
+        check_plain(dialogue)
+        return dialogue
+
+    return checked
 
 
 def stop_ids(settings: Settings) -> frozenset[int] | None:
@@ -491,10 +495,11 @@ def _lost(
 def _template_too_slow(lost: Sequence[LostRecord]) -> TemplateError:
     """Return the error for a chat template that took too long for too many records of a block."""
     assert lost[-1].error is not None
-    lines = ", ".join(f"{one.line:,}" for one in lost[:3])
+    unit = "rows" if lost[0].offset is None else "lines"
+    places = ", ".join(f"{one.line:,}" for one in lost[:3])
     more = f" and {len(lost) - 3:,} more" if len(lost) > 3 else ""
     return TemplateError(
-        f"{lost[-1].error.problem}, and for {number(len(lost), 'record')} in all (lines {lines}"
+        f"{lost[-1].error.problem}, and for {number(len(lost), 'record')} in all ({unit} {places}"
         f"{more}); it may never finish. Correct the template."
     )
 

@@ -19,7 +19,7 @@ from sftprep.dataset.identity import Identity, identity
 from sftprep.dataset.manifest import token_roles
 from sftprep.errors import TemplateError, UsageError
 from sftprep.pipeline import Settings
-from sftprep.reading.sources import find_sources
+from sftprep.reading.sources import find_inputs
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe, escaped, unescaped
 from sftprep.system.cores import usable_cores
 from sftprep.templates.limits import PATIENCE, PATIENCE_IN_QUARANTINE
@@ -54,6 +54,7 @@ class Plan:
     sources: list[Source]
     settings: Settings
     workers: int
+    notes: list[str]  # what the user should know about the inputs
 
     def identity(self, inputs: Sequence[str]) -> Identity:
         """Return what decides the bytes of the dataset, in the form of ``Manifest.identity``.
@@ -113,7 +114,7 @@ def plan(recipe: Recipe) -> Plan:
         raise UsageError(
             "no tokenizer. Pass --tokenizer with a folder, a tokenizer.json or a hub id."
         )
-    sources = find_sources(recipe.inputs)
+    sources, notes = find_inputs(recipe.inputs)
     is_chat = is_chat_template(recipe.template)
     # A wrong template is refused before the tokenizer is loaded, which is slow.
     plain = None if is_chat else load_template(recipe.template)
@@ -129,7 +130,7 @@ def plan(recipe: Recipe) -> Plan:
     _check_lookalikes(recipe, template, tokenizer)
     encoding = resolve_content_encoding(tokenizer, recipe.allow_control, recipe.backend)
     settings = settings_of(recipe, tokenizer, template, encoding)
-    return Plan(recipe, sources, settings, recipe.workers or usable_cores())
+    return Plan(recipe, sources, settings, recipe.workers or usable_cores(), notes)
 
 
 def settings_of(

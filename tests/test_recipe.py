@@ -31,6 +31,8 @@ EVERYTHING: dict[str, Any] = {
     "revision": "v1",
     "schema": "messages",
     "field": ["content=text", "role=by=whom"],
+    "delimiter": "tab",
+    "json_path": "result.rows",
     "template": "own.yaml",
     "template_arg": ["enable_thinking=false"],
     "date": "2024-02-29",
@@ -102,7 +104,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
         "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
-        "on_omission": "error",
+        "on_omission": "error", "delimiter": ";",
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()

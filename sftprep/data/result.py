@@ -12,8 +12,8 @@ class LostRecord(NamedTuple):
     """A record that has no row in the dataset, with the reason."""
 
     source: int  # index into the list of sources
-    line: int  # from 1
-    offset: int  # in the uncompressed source, in bytes
+    line: int  # from 1; in a table, the number of the row
+    offset: int | None  # in the uncompressed source, in bytes; None in a table
     reason: str  # a reason code
     error: RecordError | None  # None for a valid record that was dropped
     raw: bytes  # the record as it was read

@@ -222,10 +222,11 @@ class Accounting:
 
     def _entry(self, lost: LostRecord) -> dict[str, Any]:
         """Return the ledger entry of a lost record, without the record itself."""
+        is_row = lost.offset is None
+        place = {"row": lost.line} if is_row else {"line": lost.line, "offset": lost.offset}
         entry: dict[str, Any] = {
             "file": self._sources[lost.source].name,
-            "line": lost.line,
-            "offset": lost.offset,
+            **place,
             "reason": lost.reason,
         }
         if lost.tokens is not None:

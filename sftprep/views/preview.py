@@ -17,7 +17,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from sftprep.data.block import Block, Element, Source
+from sftprep.data.block import Block, Source, place_in
 from sftprep.data.omitted import in_words
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.engine.local.engine import run_blocks
@@ -26,6 +26,7 @@ from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.pipeline import Pipeline, Settings, with_schemas
 from sftprep.plan import Plan, is_chat_template, plan
 from sftprep.reading.blocks import BlockReader
+from sftprep.reading.parsing import single_records
 from sftprep.recipe import Recipe
 from sftprep.templates.limits import PATIENCE, TOO_SLOW
 from sftprep.text import ascii_safe, number
@@ -60,7 +61,9 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
         if is_chat_template(recipe.template):
             pool.start(1)  # it loads its libraries while this process does
         job = plan(recipe)
-        reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits)
+        reader = BlockReader(
+            job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits, hints=recipe.hints
+        )
         outcome = _Outcome(job.sources)
         blocks = with_schemas(reader, recipe.schema, recipe.field_names)
         outcome.fill(_results(blocks, job, pool), rows)
@@ -81,7 +84,7 @@ def _results(
     blocks: Iterator[Block], job: Plan, pool: WorkerPool
 ) -> Iterator[tuple[Block, BlockResult]]:
     """Process one record at a time; yield each record, as a block, with its result."""
-    singles = (single for block in blocks for single in _single_records(block))
+    singles = (single for block in blocks for single in single_records(block))
     if not job.settings.untrusted:
         pipeline = Pipeline(job.settings)
         yield from ((single, pipeline.process(single)) for single in singles)
@@ -128,7 +131,7 @@ class _Outcome:
         """Return a sentence about the first bad record; "" if none is bad."""
         for lost in self.lost:
             if lost.error is not None:
-                place = self._place(lost.source, lost.line)
+                place = self._place(lost.source, lost.line, lost.offset)
                 return f"The first bad record is {place}: {lost.error.problem}. "
         return ""
 
@@ -139,7 +142,7 @@ class _Outcome:
             places: dict[str, list[str]] = defaultdict(list)
             for lost in self.lost:
                 if (lost.error is not None) == is_rejected:
-                    places[lost.reason].append(self._place(lost.source, lost.line))
+                    places[lost.reason].append(self._place(lost.source, lost.line, lost.offset))
             reasons = [
                 f"{len(found):,} {reason} ({'first at ' if len(found) > 1 else ''}{found[0]})"
                 for reason, found in places.items()
@@ -174,14 +177,14 @@ class _Outcome:
                 number=row,
                 ids=batch.input_ids[start:end].tolist(),
                 trained=batch.loss_mask[start:end].tolist(),
-                place=self._place(block.source, block.line),
+                place=self._place(block.source, *block.place(0)),
                 remarks=tuple(remarks),
             )
             for row, (start, end) in enumerate(pairwise(batch.offsets.tolist()), len(self.rows))
         ]
 
-    def _place(self, source: int, line: int) -> str:
-        return f"{ascii_safe(self.sources[source].name)}:{line}"
+    def _place(self, source: int, line: int, offset: int | None) -> str:
+        return place_in(ascii_safe(self.sources[source].name), line, offset)
 
 
 def _stop_remark(result: BlockResult) -> str:
@@ -192,13 +195,3 @@ def _stop_remark(result: BlockResult) -> str:
         f"{number(without, 'answer')} {'ends' if without == 1 else 'end'} without a trained stop "
         f"token{', but with ' if others else ''}{others}"
     )
-
-
-def _single_records(block: Block) -> Iterator[Block]:
-    """Divide a block into blocks of one record, so that the place of each row's record is known."""
-    for index, data in enumerate(block.lines()):
-        line, offset = block.place(index)
-        elements = None
-        if block.elements is not None:
-            elements = (Element(0, len(data), line, block.elements[index].column),)
-        yield block._replace(line=line, offset=offset, data=data, elements=elements)

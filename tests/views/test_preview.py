@@ -354,7 +354,7 @@ def test_answers_without_a_stop(
 
 
 def test_remarks_on_the_template(tmp_path: Path) -> None:
-    """A row says if its template writes what only looks like a token, and glues prompt and answer."""
+    """A row says if its template writes what only looks like a token, or glues an answer."""
     template = tmp_path / "own.yaml"
     template.write_text("user: '<|x|>{content}'\nassistant: {body: '{content}{eos}'}")
     source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}])

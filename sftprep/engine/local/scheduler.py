@@ -247,10 +247,10 @@ class Scheduler:
 
     def _place(self, block: Block, what: str = "") -> str:
         """Return the path of a block and its lines, with ``what`` between them."""
-        records = len(block.lines())
-        first, last = block.place(0)[0], block.place(records - 1)[0]
+        (first, offset), (last, _) = block.place(0), block.place(block.records - 1)
+        unit = "rows" if offset is None else "lines"
         path = self._names[block.source] if self._names else f"input {block.source}"
-        return f"{ascii_safe(path)}: {what}lines {first:,} to {last:,}"
+        return f"{ascii_safe(path)}: {what}{unit} {first:,} to {last:,}"
 
     def _check_time(self) -> None:
         late = time.monotonic() - self._block_seconds
