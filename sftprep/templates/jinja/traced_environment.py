@@ -21,6 +21,7 @@ import jinja2.nodes
 import jinja2.runtime
 import jinja2.visitor
 
+from sftprep.templates.jinja.main_loop import main_loop, names_read, tainted
 from sftprep.templates.jinja.sandbox import Environment
 from sftprep.templates.jinja.traced_text import (
     Run,
@@ -48,6 +49,10 @@ SCALARS = str | int | float | complex | range | None | jinja2.Undefined
 CONTAINERS = (list, tuple, KeysView, ValuesView, ItemsView)
 
 
+LOOKS_AHEAD = ("last", "nextitem", "length", "revindex", "revindex0")
+"""The attributes of ``loop`` that depend on later items."""
+
+
 class _Hooks(jinja2.ext.Extension):
     """The operations that Jinja compiles to plain Python; ``_Hooking`` compiles them to calls."""
 
@@ -61,9 +66,18 @@ class _Hooks(jinja2.ext.Extension):
             left = right
         return result
 
-    def sequence(self, value: Any) -> Any:
-        """Slice, iterate over or unpack a value."""
+    def iterated(self, value: Any) -> Any:
+        """Iterate over a value."""
         return self._traced.sequence(value)
+
+    def unpacked(self, value: Any) -> Any:
+        """Unpack a value into variables."""
+        self._traced.tracer.sight.see_all_of(value)
+        return self._traced.sequence(value)
+
+    def sliced(self, value: Any, start: Any, stop: Any, step: Any) -> Any:
+        """Take a slice of a value."""
+        return self._traced.sliced(value, slice(start, stop, step))
 
     def written(self, value: Any) -> str:
         """Write a value."""
@@ -77,13 +91,13 @@ class _Hooks(jinja2.ext.Extension):
         """Begin a loop."""
         self._traced.tracer.begin_loop()
 
-    def enter(self, value: Any) -> None:
+    def enter(self, value: Any, is_main: bool) -> None:
         """Enter the body of a loop with an item."""
-        self._traced.tracer.enter(value)
+        self._traced.tracer.enter(value, is_main=is_main)
 
-    def end_loop(self) -> None:
+    def end_loop(self, iterable: Any, is_main: bool) -> None:
         """End a loop."""
-        self._traced.tracer.end_loop()
+        self._traced.tracer.end_loop(iterable, is_main=is_main)
 
     @property
     def _traced(self) -> "TracedEnvironment":
@@ -93,10 +107,18 @@ class _Hooks(jinja2.ext.Extension):
 
 
 class _Hooking(jinja2.visitor.NodeTransformer):
-    """Replaces operations in a parsed template by calls of ``_Hooks``."""
+    """Replaces operations in a parsed template by calls of ``_Hooks``.
 
-    def __init__(self, hooks: _Hooks) -> None:
+    Args:
+        hooks: the hooks.
+        names: the names that may hold messages, see ``tainted``.
+        main: the template's main loop; None if it has none.
+    """
+
+    def __init__(self, hooks: _Hooks, names: set[str], main: jinja2.nodes.For | None) -> None:
         self._hooks = hooks
+        self._names = names
+        self._main = main
 
     def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
         """Replace the operations in a node."""
@@ -107,45 +129,50 @@ class _Hooking(jinja2.visitor.NodeTransformer):
             arguments: list[Any] = [node.expr]
             for operand in node.ops:
                 arguments += [jinja2.nodes.Const(operand.op), operand.expr]
-            return self._hooks.call_method("compared", arguments).set_lineno(node.lineno)
+            return self._call("compared", *arguments, line=node.lineno)
         if isinstance(node, jinja2.nodes.Concat):
-            return self._hooks.call_method("concatenated", list(node.nodes)).set_lineno(node.lineno)
+            return self._call("concatenated", *node.nodes, line=node.lineno)
         if isinstance(node, jinja2.nodes.Getitem) and isinstance(node.arg, jinja2.nodes.Slice):
-            node.node = self._call("sequence", node.node)
-        elif isinstance(node, jinja2.nodes.For):
+            ends = (node.arg.start, node.arg.stop, node.arg.step)
+            bounds = [jinja2.nodes.Const(None) if end is None else end for end in ends]
+            return self._call("sliced", node.node, *bounds, line=node.lineno)
+        if isinstance(node, jinja2.nodes.For):
             return self._loop(node)
-        elif isinstance(node, jinja2.nodes.Assign):
+        if isinstance(node, jinja2.nodes.Assign):
             if isinstance(node.target, jinja2.nodes.Tuple):
-                node.node = self._call("sequence", node.node)
+                node.node = self._call("unpacked", node.node, line=node.lineno)
         elif isinstance(node, jinja2.nodes.Output):
             fixed = jinja2.nodes.TemplateData | jinja2.nodes.Const
             node.nodes = [
-                part if isinstance(part, fixed) else self._call("written", part)
+                part if isinstance(part, fixed) else self._call("written", part, line=part.lineno)
                 for part in node.nodes
             ]
         return node
 
     def _loop(self, node: jinja2.nodes.For) -> list[jinja2.nodes.Node]:
-        """Tell the hooks when a loop begins and ends, and at which item it is."""
-        node.iter = self._call("sequence", node.iter)
-        node.body.insert(0, self._statement("enter", _loaded(node.target), node.lineno))
+        """Tell the hooks when a loop over messages begins and ends, and at which item it is."""
+        line = node.lineno
+        if not names_read(node.iter) & self._names:
+            node.iter = self._call("iterated", node.iter, line=line)
+            return [node]
+        is_main = jinja2.nodes.Const(node is self._main)
+        iterable = f"_iterable_{id(node)}"
+        stored, loaded = (jinja2.nodes.Name(iterable, ctx) for ctx in ("store", "load"))
+        over = self._call("iterated", node.iter, line=line)
+        node.iter = loaded
+        enter = self._call("enter", _loaded(node.target), is_main, line=line)
+        node.body.insert(0, jinja2.nodes.ExprStmt(enter).set_lineno(line))
+        ended = self._call("end_loop", loaded, is_main, line=line)
         return [
-            self._statement("begin_loop", None, node.lineno),
+            jinja2.nodes.ExprStmt(self._call("begin_loop", line=line)).set_lineno(line),
+            jinja2.nodes.Assign(stored, over).set_lineno(line),
             node,
-            self._statement("end_loop", None, node.lineno),
+            jinja2.nodes.ExprStmt(ended).set_lineno(line),
         ]
 
-    def _statement(
-        self, name: str, value: jinja2.nodes.Expr | None, line: int
-    ) -> jinja2.nodes.Node:
-        arguments = [] if value is None else [value]
-        call = self._hooks.call_method(name, arguments)
-        return jinja2.nodes.ExprStmt(call).set_lineno(line)
-
-    def _call(self, name: str, value: jinja2.nodes.Node) -> Any:
-        return self._hooks.call_method(name, [cast(jinja2.nodes.Expr, value)]).set_lineno(
-            value.lineno
-        )
+    def _call(self, name: str, *values: jinja2.nodes.Node, line: int) -> Any:
+        arguments = [cast(jinja2.nodes.Expr, value) for value in values]
+        return self._hooks.call_method(name, arguments).set_lineno(line)
 
 
 class TracedEnvironment(Environment):
@@ -156,6 +183,7 @@ class TracedEnvironment(Environment):
 
     Attributes:
         tracer: of the record that is being rendered.
+        main_loop_decides: whether the template has a main loop, see ``main_loop``.
     """
 
     concat = staticmethod(concat)
@@ -164,6 +192,7 @@ class TracedEnvironment(Environment):
     def __init__(self, today: date | None) -> None:
         super().__init__(today)
         self.tracer = Tracer()
+        self.main_loop_decides = False
         self.add_extension(_Hooks)
         for name, function in self.filters.items():
             self.filters[name] = self._traced_filter(name, function)
@@ -172,7 +201,10 @@ class TracedEnvironment(Environment):
         tree = super()._parse(*arguments)
         hooks = self.extensions[_Hooks.identifier]
         assert isinstance(hooks, _Hooks)
-        hooked: jinja2.nodes.Template = _Hooking(hooks).visit(tree)
+        names = tainted(tree)
+        loop = main_loop(tree, names)
+        self.main_loop_decides = loop is not None
+        hooked: jinja2.nodes.Template = _Hooking(hooks, names, loop).visit(tree)
         hooked.set_environment(self)
         return hooked
 
@@ -183,18 +215,61 @@ class TracedEnvironment(Environment):
 
     def dump(self, value: Any, **options: Any) -> str:
         """Return the JSON of a value."""
+        self.tracer.sight.see_all_of(value)
         return self.tracer.dump(value, **options)
 
     def compared(self, name: str, left: Any, right: Any) -> Any:
         """Compare two values."""
+        self.tracer.sight.see_all_of(left, right)
         return COMPARISONS[name](left, right)
 
     def sequence(self, value: Any) -> Any:
         """Return what a template slices, iterates over or unpacks."""
         return value
 
+    def sliced(self, value: Any, part: slice) -> Any:
+        """Return a slice of a value."""
+        sliced = self.sequence(value)[part]
+        sight = self.tracer.sight
+        first = sight.first(value)
+        if first is None:
+            return sliced
+        start = 0 if part.start is None else part.start
+        if part.stop is None and part.step in (None, 1) and isinstance(start, int) and start >= 0:
+            sight.add(sliced, first + start)
+            sight.see(first + start)
+        else:
+            sight.see_everything()
+        return sliced
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return an attribute or item."""
+        if isinstance(obj, jinja2.runtime.LoopContext) and attribute in LOOKS_AHEAD:
+            self._look_ahead(obj, attribute)
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """Return an item or attribute."""
+        first = self.tracer.sight.first(obj)
+        if first is not None:
+            if isinstance(argument, int) and argument >= 0:
+                self.tracer.sight.see(first + argument)
+            else:
+                self.tracer.sight.see_everything()
+        return super().getitem(obj, argument)
+
+    def _look_ahead(self, loop: jinja2.runtime.LoopContext, attribute: str) -> None:
+        """Note that a template asks for what follows in a loop."""
+        sight = self.tracer.sight
+        first = sight.first(loop._iterable)
+        if first is not None and attribute in ("last", "nextitem"):
+            sight.see(first + loop.index0 + 1)
+        elif first is not None or not isinstance(loop._iterable, list):
+            sight.see_everything()
+
     def written(self, value: Any) -> str:
         """Return a value as the template writes it."""
+        self.tracer.sight.see_all_of(value)
         if isinstance(value, str):
             return value
         _require_text_form(value)
@@ -204,6 +279,7 @@ class TracedEnvironment(Environment):
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
         """Calculate."""
+        self.tracer.sight.see_all_of(left, right)
         if operator == "%" and isinstance(left, str):
             _require_text_form(right)
             make = super().call_binop
@@ -230,6 +306,8 @@ class TracedEnvironment(Environment):
     def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a function or a method."""
         owner = getattr(obj, "__self__", None)
+        if not isinstance(obj, jinja2.runtime.Macro) and not isinstance(owner, _Hooks):
+            self.tracer.sight.see_all_of(owner, *args, *kwargs.values())
         if isinstance(owner, str) and (
             is_traced(owner) or obj.__name__ == "join" or next(traced_in(args), None) is not None
         ):
@@ -254,6 +332,8 @@ class TracedEnvironment(Environment):
         def traced(*args: Any, **kwargs: Any) -> Any:
             # Jinja passes the context first to the filters that ask for it.
             value, *others = (value for value in args if not is_context(value))
+            if name != "first":
+                self.tracer.sight.see_all_of(value, *others, *kwargs.values())
             if name == "join":
                 return self._joined(value, *others, **kwargs)
             if name == "urlencode" and isinstance(value, Iterator):
