@@ -71,6 +71,7 @@ class Row:
     may: list[bool]
     why: list[str] = field(default_factory=list)  # why ``must`` and ``may`` differ
     may_append: list[int] = field(default_factory=list)  # ids, one of which may end the row
+    leaves_out: bool = False  # the template writes nothing of a message that is to be trained
 
     def takes(self, ids: Sequence[int], trained: Sequence[bool]) -> str:
         """Return what is wrong with a row: "", "ids" or "mask"."""
@@ -430,7 +431,12 @@ class ChatOracle:
         else:
             may = [any(a <= s < b for a, b in possible) for s, e in characters]
         must = [any(a <= s and e <= b for a, b in sure) for s, e in characters]
-        return Row(ids, must, may, why, appended)
+        lost = any(
+            self.text_span(chat, chat["messages"], place, final) is None
+            for place, message in enumerate(chat["messages"])
+            if message["role"] == "assistant" and chat["trained"][place]
+        )
+        return Row(ids, must, may, why, appended, lost)
 
     def _flagged(self, chat: Record, final: str, spans: list[Span]) -> list[Span]:
         """Return the spans of the markers without those of answers that are not to be trained."""

@@ -29,8 +29,9 @@ SECONDS = 300  # for one template with all conversations
 
 EQUAL, WITHIN, IDS, MASK = "equal", "equal where determined", "ids differ", "mask differs"
 REFUSED, BOTH, OTHER = "refused", "refused by both", "row though transformers refuses"
+LOST = "refused: the template leaves an answer out"
 UNKNOWN, CRASHED, ORDER = "undetermined", "crashed", "depends on other records"
-OUTCOMES = (EQUAL, WITHIN, UNKNOWN, BOTH, OTHER, REFUSED, IDS, MASK, ORDER, CRASHED)
+OUTCOMES = (EQUAL, WITHIN, UNKNOWN, BOTH, LOST, OTHER, REFUSED, IDS, MASK, ORDER, CRASHED)
 
 
 class Ours(NamedTuple):
@@ -142,6 +143,8 @@ def judge(tokenizer: Any, said: tuple[str, Any], ours: Ours) -> tuple[str, str, 
         outcome = OTHER if verdict == BOTH and ours.ids is not None else verdict
         return outcome, why or rows, {"oracle": rows, "ours": why}
     if ours.ids is None:
+        if rows[0].leaves_out:
+            return LOST, why, {}
         return (REFUSED if any(rows[0].may) else BOTH), why, {}
     wrong = [row.takes(ours.ids, ours.trained or []) for row in rows]
     if "" in wrong:
@@ -231,6 +234,7 @@ def try_template(
 
 def general(reason: str) -> str:
     """Return a reason without the parts that differ from record to record."""
+    reason = re.sub(r"chat template \S+", "chat template", reason)
     reason = re.sub(r"\[\d+\]|\b\d+\b", "N", reason.split("\n", maxsplit=1)[0])
     return re.sub(r"'[^']{12,}'", "'…'", reason)[:150]
 
@@ -244,7 +248,7 @@ def table(pairs: Sequence[Pair]) -> Iterator[str]:
         with_it = {pair.template for pair in pairs if pair.outcome == outcome}
         share = counts[outcome] / max(1, len(pairs))
         yield f"{counts[outcome]:7} {share:6.1%} {len(with_it):5} templates  {outcome}"
-    for outcome in (REFUSED, OTHER, UNKNOWN, WITHIN, CRASHED):
+    for outcome in (REFUSED, LOST, OTHER, UNKNOWN, WITHIN, CRASHED):
         yield f"\n{outcome}, by reason (pairs, templates)"
         reasons: dict[str, list[Pair]] = {}
         for pair in pairs:
