@@ -576,7 +576,8 @@ def changed_message(message: Record, change: Callable[[str], str]) -> Record:
     changed = dict(message)
     for key in ("content", "reasoning_content", "reasoning", "thinking"):
         if isinstance(changed.get(key), str):
-            changed[key] = change(changed[key])
+            if changed[key] or not message.get("tool_calls"):
+                changed[key] = change(changed[key])
         elif isinstance(changed.get(key), list):
             changed[key] = [{**part, "text": change(part["text"])} for part in changed[key]]
     if message.get("tool_calls"):
