@@ -16,7 +16,6 @@ give exactly the record's text, then a skeleton is derived from the record itsel
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -69,6 +68,7 @@ class _Remembered(NamedTuple):
     answers: tuple[tuple[Question, bool | int], ...]
     shape: int | None  # None: a skeleton must be derived from each record itself
     fillers: tuple[Filler, ...] = ()
+    fails: bool = False  # the template refuses this form, or cannot write it
 
     def suits(self, form: Form) -> bool:
         """Tell whether all questions of the template have the same answers for this form."""
@@ -76,8 +76,13 @@ class _Remembered(NamedTuple):
 
 
 EOS_ENDS = TurnEnd()
-NOT_WELL = "arguments_not_written"
-"""The reason of a refusal that another form of the chat may cure."""
+MOST_MESSAGES = 64
+"""A longer chat gets a skeleton of its own. Deriving one renders each prompt, which takes less time
+with the chat itself than with its neutral form, and few long chats have the same form."""
+NOT_WELL = "written_as_python"
+"""The reason for refusing a chat that the template writes as Python values."""
+CURABLE = ("template_failed", "template_refused", NOT_WELL)
+"""The reasons of refusals that another form of the chat may cure."""
 NOT_REMEMBERED = _Remembered((), None)
 
 
@@ -156,21 +161,21 @@ class ChatRenderer:
 
     def render(self, chat: Chat) -> Rendered:
         """Render one chat."""
-        refusal: RecordError | None = None
+        refused: list[Chat] = []
         for variant in variants(chat):
+            form, remembered = self._remembered_for(variant)
             try:
-                return self._rendered(variant)
+                if not remembered.fails:
+                    return self._rendered(variant, form, remembered)
             except RecordError as error:
-                # The first refusal tells the most: it is about the record as it is.
-                refusal = refusal or error
-                if error.reason not in ("template_failed", "template_refused", NOT_WELL):
-                    break
-        assert refusal is not None
-        raise refusal
+                if error.reason not in CURABLE:
+                    raise
+            refused.append(variant)
+        # The refusal of the first form tells the most: it is about the record as it is.
+        return self._rendered(refused[0], None, NOT_REMEMBERED)
 
-    def _rendered(self, chat: Chat) -> Rendered:
+    def _rendered(self, chat: Chat, form: Form | None, remembered: _Remembered) -> Rendered:
         """Render one form of a chat."""
-        form, remembered = self._remembered_for(chat)
         if form is not None and remembered.shape is not None:
             skeleton = self._skeletons[remembered.shape]
             text = self._plain.render(
@@ -221,7 +226,7 @@ class ChatRenderer:
 
     def _remembered_for(self, chat: Chat) -> tuple[Form | None, _Remembered]:
         """Return the form of a chat, and what is remembered for it."""
-        if not self._may_reuse:
+        if not self._may_reuse or len(chat.messages) > MOST_MESSAGES:
             return None, NOT_REMEMBERED
         form = neutral_form(chat)
         remembered = self._remembered.setdefault(form.key, [])
@@ -233,15 +238,19 @@ class ChatRenderer:
 
     def _derive_from_form(self, form: Form) -> _Remembered:
         """Derive a skeleton from the neutral chat of a form."""
-        derived = None
+        derived, fails = None, False
         self._watch.begin(form.texts)
         if is_neutral(form):
             # If this fails, deriving one from the record itself tells more about the error.
-            with suppress(RecordError, TemplateError):
+            try:
                 derived = self._derive(neutral_chat(form.key), self._watched)
+            except RecordError as error:
+                fails = error.reason in CURABLE
+            except TemplateError:
+                pass
         answers = tuple(self._watch.questions.items())
         if derived is None or self._watch.inspected:
-            return _Remembered(answers, None)
+            return _Remembered(answers, None, fails=fails and not self._watch.inspected)
         fillers = [Filler.of(c, t) for c, t in zip(derived.contents, derived.texts(), strict=True)]
         return _Remembered(answers, self._shape(derived.skeleton), tuple(fillers))
 
@@ -254,13 +263,12 @@ class ChatRenderer:
         """
         traced = TracedChat(sandbox, chat, self._plain if sandbox is self._traced else None)
         rendering = traced.whole()
-        calls = any(message.get("tool_calls") for message in chat.messages)
-        if calls and not is_written_well(sandbox.tracer, rendering):
+        if _has_structure(chat) and not is_written_well(sandbox.tracer, rendering):
             raise RecordError(
                 NOT_WELL,
-                "the chat template writes a tool call's arguments or a missing content in Python's "
-                "form, which no model expects",
-                "Give the arguments as an object, or use another template",
+                "the chat template writes a tool call or a content in Python's form, which no "
+                "model expects",
+                "Use another template",
             )
         trained = self._trained(chat)
         finder = SpanFinder(rendering, traced, chat.roles, self._controls, self._stops)
@@ -293,10 +301,17 @@ class ChatRenderer:
 
     def _check_answers(self, chat: Chat, rendering: Rendering, spans: Sequence[Span]) -> None:
         """Refuse a chat with an answer of white space only that the template trims."""
-        for message in {span.message for span in spans}:
+        for message in sorted({span.message for span in spans}):
             turn = rendering.turn(message)
             if turn is not None and turn.start == turn.end:
                 text = chat.messages[message].get("content")
+                if chat.messages[message].get("tool_calls"):
+                    raise RecordError(
+                        "omitted_by_template",
+                        f"the chat template writes nothing of messages[{message}]: it does not "
+                        "write tool calls",
+                        "Use another template, or pass --on-error quarantine",
+                    )
                 if isinstance(text, str) and not text.strip():
                     raise RecordError(
                         "empty_completion",
@@ -390,6 +405,14 @@ def _with_flag(chat: Chat, path: Path, trained: bool) -> bool:
 def _is_tool_result(chat: Chat, path: Path) -> bool:
     """Return whether a text is in a tool's result, which the model does not write."""
     return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
+
+
+def _has_structure(chat: Chat) -> bool:
+    """Tell whether a chat has tool calls or contents that are lists."""
+    return any(
+        message.get("tool_calls") or isinstance(message.get("content"), list)
+        for message in chat.messages
+    )
 
 
 def _record(chat: Chat) -> dict[str, Any]:
