@@ -4,8 +4,7 @@
 
 Each ``*.jinja`` below the folder is tried with every conversation of ``chat_conversations``, on
 GPT-2's tokenizer with the control tokens of the template. It prints a table of outcomes, and the
-reasons of the refusals by their count. ``--details`` gets a JSON line for each pair that is not
-equal. ``tokens.json`` in the folder may name models' ``bos_token`` and ``eos_token``.
+reasons of the refusals by their count. ``--details`` gets a JSON line for each pair. ``tokens.json`` in the folder may name models' ``bos_token`` and ``eos_token``.
 """
 
 import argparse
@@ -299,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tree", type=Path, help="the folder whose sftprep is tried")
-    parser.add_argument("--details", type=Path, help="gets a JSON line for each pair not equal")
+    parser.add_argument("--details", type=Path, help="gets a JSON line for each pair")
     parser.add_argument("--only", default="", help="only templates with this in their names")
     parser.add_argument("--boundary", default="joint", choices=("joint", "split"))
     parser.add_argument("--order", action="store_true", help="try the reverse order too")
@@ -310,20 +309,18 @@ def main() -> None:
     if given.tree is not None:
         sys.path.insert(0, str(given.tree))
         os.environ["PYTHONPATH"] = f"{given.tree}:{os.environ.get('PYTHONPATH', '')}"
+    if given.details is not None:
+        given.details.unlink(missing_ok=True)
     pairs = sweep(
         given.folder,
         {"boundary": given.boundary},
         only=given.only,
+        details=given.details,
         order=given.order,
         every=given.every,
         kept=given.keep,
         workers=given.workers,
     )
-    if given.details is not None:
-        with given.details.open("w") as file:
-            for pair in pairs:
-                if pair.outcome != EQUAL:
-                    file.write(json.dumps(pair._asdict(), ensure_ascii=False) + "\n")
     print("\n".join(table(pairs)))
 
 
