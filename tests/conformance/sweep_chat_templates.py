@@ -4,7 +4,8 @@
 
 Each ``*.jinja`` below the folder is tried with every conversation of ``chat_conversations``, on
 GPT-2's tokenizer with the control tokens of the template. It prints a table of outcomes, and the
-reasons of the refusals by their count. ``--details`` gets a JSON line for each pair. ``tokens.json`` in the folder may name models' ``bos_token`` and ``eos_token``.
+reasons of the refusals by their count. ``--details`` gets a JSON line for each pair.
+``tokens.json`` in the folder may name models' ``bos_token`` and ``eos_token``.
 """
 
 import argparse
@@ -287,9 +288,14 @@ def sweep(folder: Path, options: dict[str, Any], **how: Any) -> list[Pair]:
         }
         for job in as_completed(jobs):
             try:
-                pairs += job.result()
+                made = job.result()
             except Exception as error:
-                pairs.append(Pair(jobs[job].stem, "*", CRASHED, f"oracle: {error!r}"))
+                made = [Pair(jobs[job].stem, "*", CRASHED, f"oracle: {error!r}")]
+            pairs += made
+            if how.get("details") is not None:  # at once: a long sweep may be stopped
+                with how["details"].open("a") as file:
+                    for pair in made:
+                        file.write(json.dumps(pair._asdict(), ensure_ascii=False) + "\n")
     return sorted(pairs)
 
 
