@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.block import Block
 from sftprep.data.conversation import Dialogue, Record
+from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
 from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
@@ -34,6 +36,7 @@ from sftprep.schemas.per_turn import per_turn
 from sftprep.system.memory import keep_freed
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, Template
+from sftprep.text import shown
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder
 from sftprep.tokenization.proof import ContentEncoding
@@ -51,6 +54,7 @@ class Settings:
     separator: str
     allowed: tuple[str, ...]  # the control tokens that a record's text may become
     rejects_controls: bool = False  # reject a record that holds a control token's text
+    rejects_omissions: bool = True  # reject a record that the template leaves a part out of
     max_length: int
     truncation: str
     train_on: str
@@ -151,6 +155,7 @@ class Pipeline:
         with suppress(RecordError):
             dialogues = list(map(normalize, cast(list[Record], parsed)))
             rendered = list(map(self._render, dialogues))
+            self._refuse_omissions(dialogues, rendered)
             return _Examples(list(range(len(parsed))), dialogues, rendered)
         return None
 
@@ -168,8 +173,10 @@ class Pipeline:
             raise record
         dialogue = normalize(record)
         dialogues = self._per_turn(dialogue) if self.settings.per_turn else [dialogue]
+        rendered = [self._render(example) for example in dialogues]
         # Add all examples of the record or none: if one is rejected, the record is.
-        examples.rendered.extend([self._render(example) for example in dialogues])
+        self._refuse_omissions(dialogues, rendered)
+        examples.rendered.extend(rendered)
         examples.dialogues.extend(dialogues)
         examples.places.extend([index] * len(dialogues))
 
@@ -197,6 +204,38 @@ class Pipeline:
                 f"the record holds the text of a control token: {', '.join(found)}",
             )
         return rendered
+
+    def _omitted(
+        self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]
+    ) -> dict[int, frozenset[str]]:
+        """Return what is left out of each example, by its index; without those that are whole."""
+        by_shape = {
+            shape: names
+            for shape in {record.shape for record in rendered}
+            if (names := self._renderer.omitted(shape))
+        }
+        if not by_shape and not any(map(attrgetter("omitted"), dialogues)):
+            return {}
+        by_example = (
+            by_shape.get(record.shape, frozenset()).union(dialogue.omitted)
+            for dialogue, record in zip(dialogues, rendered, strict=True)
+        )
+        return {index: names for index, names in enumerate(by_example) if names}
+
+    def _refuse_omissions(
+        self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]
+    ) -> None:
+        """Refuse examples that would not hold all that the model is to learn or to see."""
+        if not self.settings.rejects_omissions:
+            return
+        for names in self._omitted(dialogues, rendered).values():
+            if refused := names & REFUSED:
+                raise RecordError(
+                    "omitted_by_template",
+                    f"template {shown(self.settings.template.name)} does not write the record's "
+                    f"{in_words(refused)}",
+                    "Choose another --template, pass --on-omission count to train without it",
+                )
 
     def _count_control_strings(self, rendered: Sequence[Rendered], result: BlockResult) -> None:
         holders, found = self._control_strings.find([r.contents for r in rendered])
@@ -226,7 +265,7 @@ class Pipeline:
         if rewriting:
             rewritten[:] = [r.shape in rewriting for r in rendered]
         refused |= dict.fromkeys(built.leaks, LEAK)
-        return _Rows(built, gone, refused, rewritten)
+        return _Rows(built, gone, refused, rewritten, self._omitted(dialogues, rendered))
 
     def _cut(
         self,
@@ -264,6 +303,9 @@ class Pipeline:
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
+        if rows.omitted:
+            for row in batch.record.tolist():
+                result.omitted.update(rows.omitted.get(row, ()))
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
 
@@ -283,6 +325,7 @@ class _Rows(NamedTuple):
     gone: dict[int, int]  # row -> how many of its exchanges ``oldest-turns`` removed
     refused: dict[int, RecordError]  # rows that must not be written
     rewritten: Mask  # bool[rows]: at inference, the model would see another text before an answer
+    omitted: dict[int, frozenset[str]]  # row -> what it leaves out of its record
 
 
 LEAK = RecordError(

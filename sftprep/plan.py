@@ -135,6 +135,7 @@ def settings_of(
         separator=_separator(recipe, tokenizer),
         allowed=tuple(sorted(set(recipe.allow_control))),
         rejects_controls=recipe.on_injection == "reject",
+        rejects_omissions=recipe.on_omission == "error",
         max_length=recipe.max_length or _default_length(tokenizer),
         truncation=recipe.truncation,
         train_on=recipe.train_on,

@@ -272,6 +272,15 @@ class Recipe:
         values=("encode", "reject"),
         metavar="NAME",
     )
+    on_omission: str = _option(
+        "error",
+        "Bad records",
+        "If a template does not write a record's tools, tool calls, reasoning or system prompt: "
+        "error makes it a bad record, count only counts its rows. All else that is left out is "
+        "counted.",
+        values=("error", "count"),
+        metavar="NAME",
+    )
     on_error: str = _option(
         "fail",
         "Bad records",

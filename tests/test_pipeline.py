@@ -14,7 +14,9 @@ from toys import (
 from sftprep.data.block import Block, Element
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline, Settings
+from sftprep.schemas.normalizer import conversation_normalizer
 from sftprep.templates.loading import load_template, parse_template
+from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate
 
 CHAT = parse_template(
@@ -232,3 +234,70 @@ def test_each_trained_answer_gives_one_example(
         trained = ids[start:end][mask[start:end]].tolist()
         texts.append("".join("</s>" if id_ == 256 else chr(id_) for id_ in trained))
     assert texts == expected
+
+
+# --- what a template leaves out -------------------------------------------------------------------
+
+
+def leave_out(monkeypatch: pytest.MonkeyPatch, **by_content: str) -> None:
+    """Let the template leave these things out of the rows whose first content is a key."""
+
+    def omitted(self: TemplateRenderer, shape: int) -> frozenset[str]:
+        system = any(piece.text == "" and piece.slot == 0 for piece in self.pieces(shape)[:1])
+        return frozenset({by_content["system" if system else "user"]} - {""})
+
+    monkeypatch.setattr(TemplateRenderer, "omitted", omitted)
+
+
+RECORDS = [talk("u:a a:b"), talk("s:x u:c a:d"), talk("u:e a:f")]
+
+
+def test_omissions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A record whose tools the template leaves out is a bad record; the others are written."""
+    leave_out(monkeypatch, system="tools", user="")
+    result = run(RECORDS)
+    (lost,) = result.rejected
+    assert lost.error is not None
+    assert (lost.line, lost.reason, lost.error.text("f:2")) == (
+        2,
+        "omitted_by_template",
+        "f:2: template 'chat' does not write the record's tools. Choose another --template, pass "
+        "--on-omission count to train without it, or pass --on-error quarantine.",
+    )
+    assert texts(result) == ["<u>a<a>b</s>", "<u>e<a>f</s>"]
+    assert result.omitted == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "rejects"), [("tools", False), ("earlier_reasoning", False), ("name", True)]
+)
+def test_omissions_are_counted(monkeypatch: pytest.MonkeyPatch, name: str, rejects: bool) -> None:
+    """With ``count`` all that is left out is counted; else, only what is of less importance."""
+    leave_out(monkeypatch, system="", user=name)
+    result = run(RECORDS, rejects_omissions=rejects)
+    assert len(texts(result)) == 3
+    assert result.omitted == {name: 2}
+
+
+def test_omissions_of_rows_that_are_not_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only rows that are written count: a row that is dropped leaves nothing out."""
+    leave_out(monkeypatch, system="tools", user="tools")
+    result = run([talk("u:a a:b"), talk("u:a a:long")], rejects_omissions=False, max_length=6)
+    assert [lost.line for lost in result.dropped] == [2]
+    assert result.omitted == {"tools": 1}
+
+
+def test_omissions_of_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no template of the kind takes counts like what the template leaves out."""
+
+    def normalizer(*options: Any) -> Any:
+        normalize = conversation_normalizer(*options)
+        return lambda record: normalize(record)._replace(omitted=tuple(record.get("left", ())))
+
+    monkeypatch.setattr("sftprep.pipeline.conversation_normalizer", normalizer)
+    records = [talk("u:a a:b") | {"left": ["reasoning", "name"]}, talk("u:c a:d")]
+    result = run(records, rejects_omissions=False)
+    assert result.omitted == {"reasoning": 1, "name": 1}
+    result = run(records)
+    assert [lost.reason for lost in result.rejected] == ["omitted_by_template"]
+    assert texts(result) == ["<u>c<a>d</s>"]

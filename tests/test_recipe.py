@@ -50,6 +50,7 @@ EVERYTHING: dict[str, Any] = {
     "max_line_bytes": "1MB",
     "max_expansion": 7,
     "on_injection": "reject",
+    "on_omission": "count",
     "on_error": "quarantine",
     "max_rejects": "1.5%",
     "workers": 3,
@@ -98,6 +99,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
         "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
+        "on_omission": "error",
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()

@@ -7,6 +7,7 @@ Out    a few lines of text: counts with thousands separators, lost records by re
 from collections.abc import Mapping
 from typing import Any
 
+from sftprep.data.omitted import in_words
 from sftprep.dataset.manifest import Manifest
 from sftprep.text import ascii_safe, number
 
@@ -102,6 +103,9 @@ def _remarks(manifest: Manifest) -> list[str]:
     if others:
         names = ", ".join(f"{name} in {n:,}" for name, n in others.items())
         lines.append(f"  fields     read as output: {names}")
+    if omitted := counts["omitted"]:
+        what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
+        lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")
     if rewritten := counts["rewritten_histories"]:
         lines.append(
             f"  history    {number(rewritten, 'row')} in which the text before an answer is not "

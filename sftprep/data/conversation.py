@@ -38,6 +38,11 @@ class Dialogue(Protocol):
         ...
 
     @property
+    def omitted(self) -> tuple[str, ...]:
+        """Return the names of what the record has and the kind of template cannot take."""
+        ...
+
+    @property
     def train(self) -> tuple[bool | None, ...]:
         """Return each turn's own train flag; None if ``--train-on`` decides."""
         ...
@@ -86,6 +91,7 @@ class Conversation(NamedTuple):
 
     turns: tuple[Turn, ...]
     contents: tuple[str, ...]  # content and input of each turn, see ``content_slot``
+    omitted: tuple[str, ...] = ()  # what the record has and no built-in or YAML template takes
 
     @classmethod
     def of(cls, *messages: Message) -> Self:
@@ -115,14 +121,16 @@ class Conversation(NamedTuple):
 
     def until(self, index: int) -> Self:
         """Return the turns up to and including turn ``index``."""
-        return type(self)(self.turns[: index + 1], self.contents[: content_slot(index + 1)])
+        return self._replace(
+            turns=self.turns[: index + 1], contents=self.contents[: content_slot(index + 1)]
+        )
 
     def without(self, gone: slice) -> Self:
         """Return all turns except those in ``gone``, a slice with start and stop."""
         texts = slice(content_slot(gone.start), content_slot(gone.stop))
         turns, contents = list(self.turns), list(self.contents)
         del turns[gone], contents[texts]
-        return type(self)(tuple(turns), tuple(contents))
+        return self._replace(turns=tuple(turns), contents=tuple(contents))
 
     def with_train(self, flags: tuple[bool | None, ...]) -> Self:
         """Return the same turns with these train flags, one for each turn."""
@@ -137,6 +145,7 @@ class Chat(NamedTuple):
     tools: list[Any] | None
     train: tuple[bool | None, ...]  # for each message, as ``Message.train``
     size: int  # the record's approximate number of characters; it limits a template's output
+    omitted: tuple[str, ...] = ()  # what the record has and no chat template takes
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -65,6 +65,14 @@ class Renderer(Protocol):
         """Return True if inference would put other text before a trained turn of this shape."""
         ...
 
+    def omitted(self, shape: int) -> frozenset[str]:
+        """Return the names of what the template leaves out of the records of this shape.
+
+        A name says what kind of thing is left out, such as ``tools``, ``tool_calls``,
+        ``reasoning`` or ``system``.
+        """
+        ...
+
     def forget(self) -> bool:
         """Drop all shapes if there are too many of them, so that memory stays bounded.
 

@@ -35,4 +35,5 @@ class BlockResult:
     dropped: list[LostRecord] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # other counts of the manifest, by name
     controls: Counter[str] = field(default_factory=Counter)  # control token -> records that hold it
+    omitted: Counter[str] = field(default_factory=Counter)  # what rows leave out -> such rows
     outputs: Counter[str] = field(default_factory=Counter)  # output field -> records that use it

@@ -78,6 +78,7 @@ class Accounting:
         self.counts: Counter[str] = Counter()
         self.controls: Counter[str] = Counter()
         self.outputs: Counter[str] = Counter()
+        self.omitted: Counter[str] = Counter()
         self._sources = sources
         self._quarantine = quarantine
         self._first_errors: list[str] = []
@@ -106,6 +107,7 @@ class Accounting:
         self.counts.update(result.counts)
         self.controls.update(result.controls)
         self.outputs.update(result.outputs)
+        self.omitted.update(result.omitted)
         for lost in result.dropped:
             self._ledgers[DROPPED].add(self._entry(lost))
         for lost in result.rejected:
@@ -125,6 +127,7 @@ class Accounting:
             "counts": dict(self.counts),
             "controls": dict(self.controls),
             "outputs": dict(self.outputs),
+            "omitted": dict(self.omitted),
             "first": list(self._first_errors),
         }
 
@@ -134,6 +137,7 @@ class Accounting:
         self.counts = Counter(state["counts"])
         self.controls = Counter(state["controls"])
         self.outputs = Counter(state["outputs"])
+        self.omitted = Counter(state["omitted"])
         self._first_errors = list(state["first"])
         for ledger in self._ledgers.values():
             ledger.resume()
@@ -197,6 +201,7 @@ class Accounting:
             "records_with_control_strings": self.counts["control_records"],
             "control_strings": dict(sorted(self.controls.items())),
             "output_fields": dict(sorted(self.outputs.items())),
+            "omitted": dict(sorted(self.omitted.items())),
         }
 
     def _message(self, lost: LostRecord) -> str:

@@ -106,6 +106,10 @@ class TemplateRenderer:
         """
         return False
 
+    def omitted(self, shape: int) -> frozenset[str]:
+        """Return an empty set: the template writes every text of a conversation."""
+        return frozenset()
+
     def forget(self) -> bool:
         """Drop all shapes if there are more than ``most_shapes`` different turn sequences.
 

@@ -97,7 +97,7 @@ MANIFEST_STRUCTURE = {
         ),
         **dict.fromkeys(("tokens", "trained_tokens", "rewritten_histories"), COUNT),
         **dict.fromkeys(("unclean_boundaries", "records_with_control_strings"), COUNT),
-        **dict.fromkeys(("control_strings", "output_fields"), ObjectOf(COUNT)),
+        **dict.fromkeys(("control_strings", "output_fields", "omitted"), ObjectOf(COUNT)),
     },
     "shards": [
         {

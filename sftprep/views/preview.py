@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from sftprep.data.block import Block, Element, Source
+from sftprep.data.omitted import in_words
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.pipeline import Pipeline, Settings, with_schemas
@@ -119,6 +120,8 @@ class _Outcome:
             for key, text in REMARKS.items()
             if (count := result.counts[key])
         ]
+        if result.omitted:
+            remarks.append(f"left out of this record: {in_words(result.omitted)}")
         if result.controls:
             strings = ", ".join(sorted(result.controls))
             remarks.append(f"its text holds {strings}, which stays text (see --allow-control)")

@@ -1,5 +1,7 @@
 """The summary of a run, as a person reads it."""
 
+from typing import Any
+
 import pytest
 from manifests import manifest
 
@@ -14,7 +16,7 @@ def test_summary() -> None:
         "truncated": 5, "truncated_trained": 2, "shortened": 0, "exchanges_dropped": 0,
         "tokens": 12345, "trained_tokens": 1, "rewritten_histories": 0, "unclean_boundaries": 1,
         "records_with_control_strings": 1, "control_strings": {"<s>": 1},
-        "output_fields": {"response": 2},
+        "output_fields": {"response": 2}, "omitted": {"earlier_reasoning": 3, "tools": 1},
     }  # fmt: skip
     text = summarize(
         manifest(
@@ -39,6 +41,8 @@ def test_summary() -> None:
         "  tokenizer  t, vocabulary 50,257, nothing added",
         "  padding    the pad token is <pad>; rows are not padded",
         "  fields     read as output: response in 2",
+        "  omitted    template qa does not write: reasoning of earlier answers in 3 rows, tools in "
+        "1 row",
         "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
         "end prompts without a space, and start completions with one",
         "  control    1 record with a control token's text (<s> in 1), kept as text; if it is "
@@ -56,11 +60,12 @@ def test_summary() -> None:
 )
 def test_rows_that_lost_trained_tokens(lost: int, train_on: str, expected: str) -> None:
     """Rows that lost trained tokens are counted apart; with ``all``, they need not be answers."""
-    counts = dict.fromkeys(
+    counts: dict[str, Any] = dict.fromkeys(
         ["read", "extra_examples", "written", "dropped", "rejected", "shortened",
          "rewritten_histories", "unclean_boundaries", "records_with_control_strings"], 0,
     ) | {"tokens": 9, "trained_tokens": 1, "truncated": 5, "truncated_trained": lost}  # fmt: skip
     tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {}}
     recipe = {"max_length": 9, "truncation": "keep-end", "train_on": train_on}
-    made = manifest(counts=counts | {"output_fields": {}}, recipe=recipe, tokenizer=tokenizer)
+    counts |= {"output_fields": {}, "omitted": {}}
+    made = manifest(counts=counts, recipe=recipe, tokenizer=tokenizer)
     assert f"  truncated  {expected}" in summarize(made, "out").split("\n")

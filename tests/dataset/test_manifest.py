@@ -26,7 +26,7 @@ def test_no_manifest(tmp_path: Path) -> None:
     ) == str(caught.value)
 
 
-OTHER_VERSION = "this sftprep reads 5. Use the version that wrote it, or build the dataset again."
+OTHER_VERSION = "this sftprep reads 6. Use the version that wrote it, or build the dataset again."
 
 
 @pytest.mark.parametrize(
@@ -36,9 +36,9 @@ OTHER_VERSION = "this sftprep reads 5. Use the version that wrote it, or build t
         (b"[]", f"has format version null; {OTHER_VERSION}"),
         (b"{}", f"has format version null; {OTHER_VERSION}"),
         (b'{"format_version": 1}', f"has format version 1; {OTHER_VERSION}"),
-        (b'{"format_version": "5"}', f"has format version '5'; {OTHER_VERSION}"),
+        (b'{"format_version": "6"}', f"has format version '6'; {OTHER_VERSION}"),
         (
-            b'{"format_version": 5}',
+            b'{"format_version": 6}',
             "does not have exactly the keys of a manifest. Build the dataset again.",
         ),
         (
@@ -77,7 +77,7 @@ def test_identity_of_a_manifest() -> None:
         shards=[{"rows": 1}],
     ).identity()
     assert found == {
-        "format_version": 5, "recipe": {"max_length": 9}, "tokenizer": "t", "template": "u",
+        "format_version": 6, "recipe": {"max_length": 9}, "tokenizer": "t", "template": "u",
         "libraries": {"orjson": "3"}, "inputs": ["1", "2"],
     }  # fmt: skip
 
@@ -86,6 +86,6 @@ def test_dump_of_a_result() -> None:
     """What ``--json`` prints is the status and then the manifest as it is written."""
     whole = manifest(counts={"价": 1})
     found = Prepared(whole, "resumed").dump()
-    assert found.startswith(b'{\n  "status": "resumed",\n  "format_version": 5,')
+    assert found.startswith(b'{\n  "status": "resumed",\n  "format_version": 6,')
     assert json.loads(found) == {"status": "resumed", **json.loads(whole.dump())}
     assert found.endswith(b"\n}\n")

@@ -153,6 +153,10 @@ class ChatRenderer:
         """
         return not self._skeletons[shape].parity
 
+    def omitted(self, shape: int) -> frozenset[str]:
+        """Return what the template leaves out of the chats of this shape."""
+        return frozenset()
+
     def forget(self) -> bool:
         """Drop all skeletons if there are more than ``most_shapes`` of them."""
         few_forms = len(self._remembered) <= MOST_FORMS * self._most_shapes
