@@ -131,6 +131,8 @@ def settings_of(
         encoding=encoding,
         template=template,
         fields=recipe.field_names,
+        roles=recipe.role_names,
+        merge_turns=recipe.merge_turns,
         system=recipe.system,
         separator=_separator(recipe, tokenizer),
         allowed=tuple(sorted(set(recipe.allow_control))),

@@ -4,12 +4,20 @@ In     a ``Manifest`` and the name of the output folder.
 Out    a few lines of text: counts with thousands separators, lost records by reason, advice.
 """
 
+import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 
 from sftprep.data.omitted import in_words
 from sftprep.dataset.manifest import Manifest
+from sftprep.schemas.fields import FIELDS, LOSS_FLAGS, SYNONYMS
 from sftprep.text import ascii_safe, number
+
+MOST_LISTED = 10
+"""How many names a line of the summary lists."""
+KNOWN = {*FIELDS, *(name for names in SYNONYMS.values() for name in names)}
+FLAG = re.compile("train|loss|mask|weight", re.IGNORECASE)
 
 
 def summarize(manifest: Manifest, output: str, status: str = "written") -> str:
@@ -23,7 +31,7 @@ def summarize(manifest: Manifest, output: str, status: str = "written") -> str:
     output = ascii_safe(output)
     if status == "unchanged":
         return f"{output}: already complete, from the same input and options; nothing was done"
-    lines = [_rows(manifest, output), *_losses(manifest), *_cuts(manifest)]
+    lines = [_rows(manifest, output), *_read_as(manifest), *_losses(manifest), *_cuts(manifest)]
     lines += _tokenizer(manifest) + _remarks(manifest)
     return "\n".join(lines)
 
@@ -42,6 +50,64 @@ def _rows(manifest: Manifest, output: str) -> str:
         f"  read       {number(counts['read'], 'record')} ({schemas}){examples}, template "
         f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens per row"
     )
+
+
+def _read_as(manifest: Manifest) -> list[str]:
+    """Say how the records were understood: fields, roles and flags with names of their own."""
+    counts, lines = manifest.counts, []
+    renamed = {
+        f"{actual} as {name}": None
+        for entry in manifest.inputs
+        for name, actual in entry.get("fields", {}).items()
+        if actual != name
+    }
+    others = [
+        f"{name} as output in {n:,}"
+        for name, n in counts["output_fields"].items()
+        if name != "output"
+    ] + [f"{name} in {n:,}" for name, n in counts["fields"].items()]
+    if renamed or others:
+        lines.append(f"  fields     read: {', '.join([*renamed, *others])}")
+    if any(entry["schema"] == "text" for entry in manifest.inputs):
+        lines.append("  text       the records have no turns: their whole text is trained")
+    if roles := counts["roles"]:
+        lines.append(f"  roles      read: {_listed(roles, 'message')}")
+    if flags := counts["loss_flags"]:
+        lines.append(f"  flags      obeyed: {_listed(flags, 'time')}")
+    if ignored := counts["ignored_fields"]:
+        lines.append(f"  ignored    {_listed(ignored, '')}")
+        lines += [f"             {hint}" for hint in _hints(ignored)]
+    return lines
+
+
+def _listed(counts: Mapping[str, int], noun: str) -> str:
+    """List names with their counts; names with the same count share it."""
+    by_count: dict[int, list[str]] = {}
+    top = sorted(counts.items(), key=lambda item: -item[1])
+    for name, count in top[:MOST_LISTED]:
+        by_count.setdefault(count, []).append(ascii_safe(name))
+    parts = [
+        f"{', '.join(names)} in {number(count, noun) if noun else f'{count:,}'}"
+        for count, names in by_count.items()
+    ]
+    more = len(counts) - MOST_LISTED
+    return "; ".join(parts) + (f"; and {more:,} more (see --json)" if more > 0 else "")
+
+
+def _hints(ignored: Mapping[str, int]) -> list[str]:
+    """Name ignored fields whose names look as if they were to be read."""
+    hints = []
+    for field in ignored:
+        name = field.rpartition(".")[2]
+        close = get_close_matches(name.lower(), [n for n in KNOWN if len(n) > 4], 1, 0.85)
+        if close and close[0] != name:
+            hints.append(f"{ascii_safe(field)} is not read: did you mean {close[0]}?")
+        elif FLAG.search(name):
+            hints.append(
+                f"{ascii_safe(field)} looks like a loss flag, but is not read as one; the names "
+                f"are {', '.join(LOSS_FLAGS)}"
+            )
+    return hints
 
 
 def _losses(manifest: Manifest) -> list[str]:
@@ -99,10 +165,6 @@ def _tokenizer(manifest: Manifest) -> list[str]:
 
 def _remarks(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
-    others = {name: n for name, n in counts["output_fields"].items() if name != "output"}
-    if others:
-        names = ", ".join(f"{name} in {n:,}" for name, n in others.items())
-        lines.append(f"  fields     read as output: {names}")
     if omitted := counts["omitted"]:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")

@@ -24,6 +24,9 @@ REJECTS = "rejects.jsonl"
 DROPPED = "dropped.jsonl"
 LISTED = 20
 """How many bad records an error message lists. Its first line gives the total number."""
+MOST_NAMES = 200
+"""How many names of fields or roles are counted each by itself."""
+OTHER_NAMES = "(others)"
 
 
 @dataclass
@@ -79,6 +82,10 @@ class Accounting:
         self.controls: Counter[str] = Counter()
         self.outputs: Counter[str] = Counter()
         self.omitted: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
+        self.roles: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
+        self.fields: Counter[str] = Counter()
         self._sources = sources
         self._quarantine = quarantine
         self._first_errors: list[str] = []
@@ -108,6 +115,10 @@ class Accounting:
         self.controls.update(result.controls)
         self.outputs.update(result.outputs)
         self.omitted.update(result.omitted)
+        _add_names(self.ignored, result.ignored)
+        _add_names(self.roles, result.roles)
+        self.flags.update(result.flags)
+        self.fields.update(result.fields)
         for lost in result.dropped:
             self._ledgers[DROPPED].add(self._entry(lost))
         for lost in result.rejected:
@@ -128,6 +139,10 @@ class Accounting:
             "controls": dict(self.controls),
             "outputs": dict(self.outputs),
             "omitted": dict(self.omitted),
+            "ignored": dict(self.ignored),
+            "fields": dict(self.fields),
+            "roles": dict(self.roles),
+            "flags": dict(self.flags),
             "first": list(self._first_errors),
         }
 
@@ -138,6 +153,10 @@ class Accounting:
         self.controls = Counter(state["controls"])
         self.outputs = Counter(state["outputs"])
         self.omitted = Counter(state["omitted"])
+        self.ignored = Counter(state["ignored"])
+        self.roles = Counter(state["roles"])
+        self.flags = Counter(state["flags"])
+        self.fields = Counter(state["fields"])
         self._first_errors = list(state["first"])
         for ledger in self._ledgers.values():
             ledger.resume()
@@ -202,6 +221,10 @@ class Accounting:
             "control_strings": dict(sorted(self.controls.items())),
             "output_fields": dict(sorted(self.outputs.items())),
             "omitted": dict(sorted(self.omitted.items())),
+            "ignored_fields": dict(sorted(self.ignored.items())),
+            "fields": dict(sorted(self.fields.items())),
+            "roles": dict(sorted(self.roles.items())),
+            "loss_flags": dict(sorted(self.flags.items())),
         }
 
     def _message(self, lost: LostRecord) -> str:
@@ -223,6 +246,13 @@ class Accounting:
                 entry["column"] = lost.error.column
             entry |= {"message": lost.error.problem, "cure": lost.error.cure}
         return entry
+
+
+def _add_names(total: Counter[str], counts: Mapping[str, int]) -> None:
+    """Add counts by name; those of new names are counted together once there are many names."""
+    for name, count in counts.items():
+        is_known = name in total or len(total) < MOST_NAMES
+        total[name if is_known else OTHER_NAMES] += count
 
 
 def _raw(line: bytes) -> dict[str, str]:

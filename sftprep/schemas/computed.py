@@ -3,8 +3,8 @@ r"""Add computed fields to a record, so that the schemas can read them like any 
 In     a record, and the computed fields: see ``paths``.
 Out    a copy of the record, in which each path and each text that joins fields is a key.
 Never  adds a field whose path leads to nothing: the schema then reports that it is missing.
-Raises RecordError: ``missing_field``, ``wrong_type``: a field that is to be joined is missing, or is
-       not a string.
+Raises RecordError: ``missing_field``, ``wrong_type``: a field that is to be joined is missing, or
+       is not a string.
 """
 
 from collections.abc import Iterable
@@ -43,7 +43,9 @@ def _joined(record: Record, text: str) -> str:
             continue
         is_there, value = value_at(record, part)
         if not is_there:
-            problem = f"the record has no field {shown(part)}; found {found_fields(record) or 'nothing'}"
+            problem = (
+                f"the record has no field {shown(part)}; found {found_fields(record) or 'nothing'}"
+            )
             raise RecordError("missing_field", problem)
         if not isinstance(value, str):
             raise wrong_type(part, value, "a string")

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from copy import copy
 
 from sftprep.schemas.paths import is_computed
-from sftprep.schemas.roles import role_names
+from sftprep.schemas.roles import PLAIN_ROLES, role_names
 
 SCHEMA_NAMES = ("prompt-completion", "instruction", "messages", "sharegpt", "text")
 """The values that ``--schema`` takes besides ``auto``, in the order of the help text."""
@@ -68,6 +68,7 @@ class Fields(dict[str, str]):
     Attributes:
         renamed: the argument.
         roles: what each name of a role means, synonyms included.
+        plain_roles: the same for the roles that built-in and YAML templates know.
         merge_turns: the argument.
         computed: the values of ``renamed`` that are paths (``data.question``) or texts with several
             fields (``{title}: {body}``), not names.
@@ -83,11 +84,16 @@ class Fields(dict[str, str]):
         self.renamed = dict(renamed or {})
         super().__init__({name: name for name in FIELDS} | self.renamed)
         self.roles = role_names(roles)
+        self.plain_roles = {
+            name: PLAIN_ROLES[role] for name, role in self.roles.items() if role in PLAIN_ROLES
+        }
         self.merge_turns = merge_turns
         self.computed = tuple(name for name in self.renamed.values() if is_computed(name))
 
     def names(self, canonical: str) -> tuple[str, ...]:
         """Return the names under which a record may hold a field, the preferred one first."""
+        if canonical == "train" and canonical in self.renamed:
+            return (self[canonical], *LOSS_FLAGS)  # a message's own flags have their usual names
         if canonical in self.renamed or canonical not in SYNONYMS:
             return (self[canonical],)
         return SYNONYMS[canonical]

@@ -2,8 +2,8 @@
 
 In     a record or a message with one or more of the fields of ``LOSS_FLAGS``.
 Out    True (trained), False (not trained), or None (it does not say).
-Raises RecordError: ``wrong_type`` for a value that is neither yes nor no; ``fractional_weight`` for
-       another number; ``contradicting_flags``.
+Raises RecordError: ``wrong_type``, for a value that is neither yes nor no, and for two flags that
+       contradict each other.
 
 All names have one sense: 1 and true mean trained. The one exception is ``masked``, whose 1 means
 left out of the loss.
@@ -36,7 +36,7 @@ def train_flag(holder: Record, where: str, names: Iterable[str] = LOSS_FLAGS) ->
         trained = _read(value, f"{where}.{name}" if where else name) is not (name == INVERTED)
         if said is not None and said[1] is not trained:
             raise RecordError(
-                "contradicting_flags",
+                "wrong_type",
                 f"{where or 'the record'} has {said[0]} {shown(holder[said[0]])} and {name} "
                 f"{shown(value)}, which contradict each other",
             )
@@ -51,9 +51,9 @@ def _read(value: object, where: str) -> bool:
         raise wrong_type(where, value, "true, false, 1 or 0")
     if value not in {0, 1}:
         raise RecordError(
-            "fractional_weight",
-            f"{where} is {shown(value)}; expected 1 or 0: a label can be trained or not, but cannot "
-            "carry a weight",
+            "wrong_type",
+            f"{where} is {shown(value)}; expected 1 or 0: a token can be trained or not, but "
+            "cannot have a weight",
             "Write 1 or 0, remove the field, or repeat the records that are to count more",
         )
     return bool(value)

@@ -4,7 +4,7 @@ In     messages in order.
 Out    the same messages; those of one role that follow each other are one, their texts joined by an
        empty line.
 Keeps  tool results and messages with tool calls apart: each belongs to a call of its own.
-Raises RecordError: ``contradicting_flags``, if messages that are to be merged have different flags.
+Raises RecordError: ``wrong_type``, if messages that are to be merged have different flags.
 """
 
 from typing import Any
@@ -17,10 +17,10 @@ MERGED_ROLES = ("system", "developer", "user", "assistant")
 
 
 def merged_text(first: str, second: str) -> str:
-    """Return two texts as one; an empty text adds nothing.
+    r"""Return two texts as one; an empty text adds nothing.
 
     >>> merged_text("a", "b"), merged_text("", "b")
-    ('a\\n\\nb', 'b')
+    ('a\n\nb', 'b')
     """
     return f"{first}{BETWEEN}{second}" if first and second else first or second
 
@@ -54,7 +54,7 @@ def merged_messages(
 def different_flags(first: str, second: str) -> RecordError:
     """Return the error for two messages that are to be merged and have different flags."""
     return RecordError(
-        "contradicting_flags",
+        "wrong_type",
         f"{first} and {second} are to be merged, but their loss flags differ",
     )
 

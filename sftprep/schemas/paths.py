@@ -44,7 +44,9 @@ def parts_of(text: str) -> tuple[tuple[bool, str], ...]:
         if found[1]:
             parts.append((True, found[1].strip()))
         else:
-            parts.append((False, ESCAPES.get(found[0], found[0].replace("{{", "{").replace("}}", "}"))))
+            parts.append(
+                (False, ESCAPES.get(found[0], found[0].replace("{{", "{").replace("}}", "}")))
+            )
     return tuple(parts)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
 """The roles, and what ``--role ACTUAL=ROLE`` can name."""
+PLAIN_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+"""Role -> the role that built-in and YAML templates know; the others need a chat template."""
 CALL = "call"
 """What a turn is whose text is the JSON of tool calls: it becomes an assistant's message."""
 

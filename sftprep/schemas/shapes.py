@@ -115,6 +115,11 @@ EXCHANGES = (
 )
 """Fields of an entry that holds a question and its answer, in a list of such entries."""
 
+LIST_SCHEMAS = {
+    "messages": ("messages", "role", "content"),
+    "sharegpt": ("conversations", "from", "value"),
+}
+"""Schema of a list of messages -> its canonical fields: the list, the role and the text."""
 TEXTS = "texts"
 """The form of a list of texts: the user's and the assistant's by turns."""
 AMBIGUOUS = "ambiguous"
@@ -242,8 +247,9 @@ def _fixed(fields: Fields) -> Iterator[tuple[Shape, int]]:
         given = dict(pair.split("=") for pair in names)
         return Shape(name, schema, {k: fields.renamed.get(k, v) for k, v in given.items()})
 
-    yield _list_shape(fields["messages"], FORMS[0], fields, name="messages"), LIST
-    yield _list_shape(fields["conversations"], FORMS[1], fields, name="sharegpt"), LIST
+    for schema, (field, *form) in LIST_SCHEMAS.items():
+        names = (fields[form[0]], fields[form[1]])
+        yield _list_shape(fields[field], names, fields, name=schema), LIST
     yield shape("instruction", "instruction", "instruction=instruction", "output=output"), PAIR
     yield shape("Instruction", "instruction", "instruction=Instruction", "output=Output"), PAIR
     for kind, pairs in ((PAIR, PAIRS), (LESS_COMMON, LESS_COMMON_PAIRS)):
@@ -257,12 +263,11 @@ def _fixed(fields: Fields) -> Iterator[tuple[Shape, int]]:
     yield shape("text", "text", "text=text"), TEXT
 
 
-def _list_fit(
-    record: Record, name: str, canonical: str, fields: Fields, *, named: bool
-) -> Fit:
+def _list_fit(record: Record, name: str, canonical: str, fields: Fields, *, named: bool) -> Fit:
     form = form_of(record[name], fields)
     if form is None:
-        form = FORMS[1] if canonical == "conversations" else FORMS[0]
+        schema = "sharegpt" if canonical == "conversations" else "messages"
+        form = (fields[LIST_SCHEMAS[schema][1]], fields[LIST_SCHEMAS[schema][2]])
     names = frozenset((name,))
     return Fit(_list_shape(name, form, fields), LIST, names, names, named)
 
@@ -278,16 +283,16 @@ def _list_shape(
         fields: what ``--field`` names.
         name: the shape's name, if it is not that of the field and the form.
     """
-    known = {("messages", FORMS[0]): "messages", ("conversations", FORMS[1]): "sharegpt"}
-    ending = f"of {TEXTS}" if form == TEXTS else f"with {'/'.join(form)}"
+    from_value = (fields["from"], fields["value"])
+    known = {
+        (fields["messages"], (fields["role"], fields["content"])): "messages",
+        (fields["conversations"], from_value): "sharegpt",
+    }
+    ending = f"of {TEXTS}" if isinstance(form, str) else f"with {'/'.join(form)}"
     name = name or known.get((field, form), f"{field} {ending}")  # type: ignore[arg-type]
-    if form == FORMS[1]:
-        schema, canonical = "sharegpt", ("conversations", "from", "value")
-    else:
-        schema, canonical = "messages", ("messages", "role", "content")
-    is_message = form in _forms(fields)
-    actual = (field, *(form if is_message else FORMS[0]))
-    return Shape(name, schema, dict(zip(canonical, actual, strict=True)))
+    schema = "sharegpt" if form == from_value else "messages"
+    actual = (field, *(form if form in _forms(fields) else FORMS[0]))
+    return Shape(name, schema, dict(zip(LIST_SCHEMAS[schema], actual, strict=True)))
 
 
 def _forms(fields: Fields) -> tuple[tuple[Any, Any], ...]:

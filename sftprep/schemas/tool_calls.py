@@ -30,7 +30,9 @@ def read_tools(value: object, where: str) -> list[Any] | None:
         raise wrong_type(where, value, "a list of objects, or such a list as JSON text")
     if where != "functions":
         return value
-    return [tool if "function" in tool else {"type": "function", "function": tool} for tool in value]
+    return [
+        tool if "function" in tool else {"type": "function", "function": tool} for tool in value
+    ]
 
 
 def read_calls(value: object, where: str) -> list[dict[str, Any]]:

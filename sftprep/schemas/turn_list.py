@@ -36,7 +36,8 @@ def turns_of_field(record: Record, name: str, role: str, text: str, fields: Fiel
     Args:
         record: the record.
         name: the field.
-        role, text: the keys of a message's role and text in the data.
+        role: the key of a message's role in the data.
+        text: the key of a message's text in the data.
         fields: the names that the data uses; it tells forms of entries apart.
     """
     value = require(record, name, "")

@@ -12,18 +12,17 @@ and reasoning is listed in ``Conversation.omitted``.
 from collections.abc import Sequence
 from typing import Any
 
-from sftprep.data.conversation import Conversation, Record, Turn, content_slot
+from sftprep.data.conversation import Conversation, Turn, content_slot
 from sftprep.errors import RecordError
 from sftprep.schemas.checks import missing_answer, require, require_completion, require_role
 from sftprep.schemas.content import read_content
 from sftprep.schemas.fields import LOSS_FLAGS, SYNONYMS, Fields
 from sftprep.schemas.flags import train_flag
 from sftprep.schemas.merging import different_flags, merged_text
+from sftprep.schemas.roles import PLAIN_ROLES
 from sftprep.schemas.turn_list import TurnList
 from sftprep.text import shown
 
-PLAIN_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-"""Role -> the role that built-in and YAML templates know; the others need a chat template."""
 # Records share these objects: creating one per turn would take longer than reading the record.
 TURNS = {
     (role, train): Turn(role, train=train)
@@ -58,7 +57,7 @@ def conversation_of_turns(lists: Sequence[TurnList], fields: Fields) -> Conversa
         lists: the turns, in one list or in several that follow each other.
         fields: the names that the data uses for roles.
     """
-    roles = fields.roles
+    plain = fields.plain_roles
     turns: list[Turn] = []
     contents: list[str] = []
     places: list[str] = []
@@ -66,8 +65,8 @@ def conversation_of_turns(lists: Sequence[TurnList], fields: Fields) -> Conversa
     for found in lists:
         for index, turn in enumerate(found.turns):
             if type(turn) is dict and len(turn) == 2:  # most turns have no more than role and text
-                role = PLAIN_ROLES.get(roles.get(turn.get(found.role), ""))  # type: ignore[arg-type]
-                text = turn.get(found.text)
+                said, text = turn.get(found.role), turn.get(found.text)
+                role = plain.get(said) if type(said) is str else None
                 if role is not None and type(text) is str:
                     turns.append(TURNS[role, None])
                     contents += text, ""
@@ -99,7 +98,8 @@ def _read(
     for name in CALLS:
         if turn.get(name) not in (None, "", [], {}):
             raise unsupported_tools(f"{where} has {name}")
-    if said not in PLAIN_ROLES:
+    role = PLAIN_ROLES.get(said)
+    if role is None:
         raise unsupported_tools(f"{where} has the role {shown(turn[found.role])}")
     content = read_content(require(turn, found.text, where), f"{where}.{found.text}")
     if content.calls:
@@ -108,19 +108,16 @@ def _read(
         raise no_text(f"{where}.{found.text}")
     reasoning = bool(content.reasoning) or any(turn.get(name) for name in REASONING)
     flag = train_flag(turn, where) if turn.keys() & _FLAGS else None
-    return PLAIN_ROLES[said], content.text, flag, reasoning
+    return role, content.text, flag, reasoning
 
 
 _FLAGS = frozenset(LOSS_FLAGS)
 
 
-def unsupported_tools(what: str) -> RecordError:
+def unsupported_tools(what: str, cure: str = CHAT_TEMPLATE) -> RecordError:
     """Return the error for a record with tools or calls, which only chat templates can write."""
-    return RecordError(
-        "unsupported_tools",
-        f"{what}, which built-in and YAML templates cannot write",
-        CHAT_TEMPLATE,
-    )
+    problem = f"{what}, which built-in and YAML templates cannot write"
+    return RecordError("unsupported_tools", problem, cure)
 
 
 def no_text(where: str) -> RecordError:
@@ -142,9 +139,7 @@ def _merge(turns: list[Turn], contents: list[str], places: list[str]) -> None:
         del turns[index], contents[slot : slot + 2], places[index]
 
 
-def _check_order(
-    turns: list[Turn], contents: list[str], places: list[str], name: str
-) -> None:
+def _check_order(turns: list[Turn], contents: list[str], places: list[str], name: str) -> None:
     """Require an optional system turn, then user and assistant in alternation, assistant last."""
     if not turns:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
@@ -165,7 +160,8 @@ def _wrong_order(turns: list[Turn], places: list[str], index: int, expected: str
     return RecordError(
         "bad_turn_order",
         f"{places[index]} is {_a_message(role)}; expected {_a_message(expected)}",
-        "Fix the record, or pass --merge-turns to join messages of one role" if repeats
+        "Fix the record, or pass --merge-turns to join messages of one role"
+        if repeats
         else "Fix the record, or pass --template tokenizer",
     )
 

@@ -78,7 +78,16 @@ MANIFEST_STRUCTURE = {
         "shard_size": POSITIVE,
         "max_line_bytes": POSITIVE,
     },
-    "inputs": [{"name": STRING, "bytes": COUNT, "sha256": SHA256, "schema": STRING, **OUTCOMES}],
+    "inputs": [
+        {
+            "name": STRING,
+            "bytes": COUNT,
+            "sha256": SHA256,
+            "schema": STRING,
+            "fields": ObjectOf(STRING),
+            **OUTCOMES,
+        }
+    ],
     "tokenizer": {
         "name": STRING,
         "sha256": SHA256,
@@ -98,6 +107,7 @@ MANIFEST_STRUCTURE = {
         **dict.fromkeys(("tokens", "trained_tokens", "rewritten_histories"), COUNT),
         **dict.fromkeys(("unclean_boundaries", "records_with_control_strings"), COUNT),
         **dict.fromkeys(("control_strings", "output_fields", "omitted"), ObjectOf(COUNT)),
+        **dict.fromkeys(("ignored_fields", "fields", "roles", "loss_flags"), ObjectOf(COUNT)),
     },
     "shards": [
         {

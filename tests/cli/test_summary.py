@@ -17,12 +17,19 @@ def test_summary() -> None:
         "tokens": 12345, "trained_tokens": 1, "rewritten_histories": 0, "unclean_boundaries": 1,
         "records_with_control_strings": 1, "control_strings": {"<s>": 1},
         "output_fields": {"response": 2}, "omitted": {"earlier_reasoning": 3, "tools": 1},
+        "ignored_fields": {"loss_scale": 2, "id": 1500, "sytem": 2, "source": 1500},
+        "roles": {"bot as assistant": 3, "human as user": 3}, "loss_flags": {"weight": 1},
+        "fields": {"context as input": 7},
     }  # fmt: skip
     text = summarize(
         manifest(
             counts=counts,
             recipe={"max_length": 2048, "truncation": "balanced"},
-            inputs=[{"schema": "messages"}, {"schema": ""}, {"schema": "instruction"}],
+            inputs=[
+                {"schema": "messages", "fields": {"messages": "messages"}},
+                {"schema": "", "fields": {}},
+                {"schema": "question/response", "fields": {"prompt": "question"}},
+            ],
             tokenizer={
                 "name": "t", "vocabulary_size": 50257, "added_tokens": {}, "pad_is_eos": False,
                 "special_tokens": {"pad": {"token": "<pad>", "id": 0}},
@@ -34,13 +41,20 @@ def test_summary() -> None:
     )  # fmt: skip
     assert text.split("\n") == [
         "out: 4 rows in 2 shards, 12,345 tokens, 0.0% of them trained",
-        "  read       8 records (instruction, messages), template qa, at most 2,048 tokens per row",
+        "  read       8 records (messages, question/response), template qa, at most 2,048 tokens "
+        "per row",
+        "  fields     read: question as prompt, response as output in 2, context as input in 7",
+        "  roles      read: bot as assistant, human as user in 3 messages",
+        "  flags      obeyed: weight in 1 time",
+        "  ignored    id, source in 1,500; loss_scale, sytem in 2",
+        "             loss_scale looks like a loss flag, but is not read as one; the names are "
+        "train, trainable, training, loss, loss_mask, loss_weight, weight, mask, masked",
+        "             sytem is not read: did you mean system?",
         "  dropped    1 too_long; listed in dropped.jsonl",
         "  rejected   1 invalid_utf8, 2 wrong_type; kept in rejects.jsonl",
         "  truncated  5 rows by balanced; 2 of them lost all or part of an answer",
         "  tokenizer  t, vocabulary 50,257, nothing added",
         "  padding    the pad token is <pad>; rows are not padded",
-        "  fields     read as output: response in 2",
         "  omitted    template qa does not write: reasoning of earlier answers in 3 rows, tools in "
         "1 row",
         "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
@@ -66,6 +80,7 @@ def test_rows_that_lost_trained_tokens(lost: int, train_on: str, expected: str) 
     ) | {"tokens": 9, "trained_tokens": 1, "truncated": 5, "truncated_trained": lost}  # fmt: skip
     tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {}}
     recipe = {"max_length": 9, "truncation": "keep-end", "train_on": train_on}
-    counts |= {"output_fields": {}, "omitted": {}}
+    by_name = ["output_fields", "omitted", "ignored_fields", "fields", "roles", "loss_flags"]
+    counts |= {key: {} for key in by_name}
     made = manifest(counts=counts, recipe=recipe, tokenizer=tokenizer)
     assert f"  truncated  {expected}" in summarize(made, "out").split("\n")
