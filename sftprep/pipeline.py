@@ -10,7 +10,7 @@ means for the run.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
@@ -19,13 +19,16 @@ import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.block import Block
-from sftprep.data.conversation import Dialogue, Record
+from sftprep.data.control_tokens import TurnEnd
+from sftprep.data.conversation import Chat, Dialogue, Record
+from sftprep.data.foreign import check_plain
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
-from sftprep.data.ragged import Mask
+from sftprep.data.ragged import Mask, Ragged
 from sftprep.data.result import BlockResult, LostRecord
-from sftprep.errors import RecordError
-from sftprep.reading.json_lines import Parsed, parse_line, parse_lines
+from sftprep.errors import RecordError, TemplateError
+from sftprep.reading.json_lines import Outcomes
+from sftprep.reading.parsing import Parsed, good_records, parse_block
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import shorten
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
@@ -39,9 +42,10 @@ from sftprep.schemas.normalizer import (
 )
 from sftprep.schemas.per_turn import per_turn
 from sftprep.system.memory import keep_freed
+from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
 from sftprep.templates.renderer import TemplateRenderer
-from sftprep.templates.template import ChatTemplate, Template
-from sftprep.text import shown
+from sftprep.templates.template import ChatTemplate, RunTexts, Template
+from sftprep.text import number, shown
 from sftprep.tokenization.control_strings import ControlStrings
 from sftprep.tokenization.encoder import Encoder
 from sftprep.tokenization.proof import ContentEncoding
@@ -66,6 +70,8 @@ class Settings:
     truncation: str
     train_on: str
     per_turn: bool = False
+    end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
+    patience: int = PATIENCE  # how many records of a block may take a chat template too long
     boundary: str
     backend: str
     encoding: ContentEncoding | None = None  # proven for this tokenizer, allowed and backend
@@ -79,6 +85,12 @@ class Settings:
     def untrusted(self) -> bool:
         """Whether the template is a program, which must run in a process that can be killed."""
         return isinstance(self.template, ChatTemplate)
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The tokens that stop the model at inference, ``--end-of-turn`` first."""
+        given = (self.end_of_turn,) if self.end_of_turn else ()
+        return tuple(dict.fromkeys((*given, *self.tokenizer.stops)))
 
     def light(self) -> "Settings":
         """Return the settings without the parts that only the parent process needs."""
@@ -98,15 +110,21 @@ class Pipeline:
             backend=settings.backend,
             encoding=settings.encoding,
         )
-        self._renderer = renderer_for(settings)
+        self.limits = TemplateLimits(settings.template.name) if settings.untrusted else None
+        self._renderer = renderer_for(settings, self.limits)
         self._render = self._render_checked if settings.rejects_controls else self._renderer.render
         self._builder = RowBuilder(
             self.encoder,
             self._renderer.pieces,
             tokenizer.controls,
+            answers=self._renderer.answers,
+            stops=settings.stops,
+            allowed=settings.allowed,
             joint=settings.boundary == "joint",
             sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
         )
+        self._stop_ids = stop_ids(settings)
+        self._token_of = {token.id: token.content for token in tokenizer.added}
         self._fields = Fields(
             settings.fields, roles=settings.roles, merge_turns=settings.merge_turns
         )
@@ -119,43 +137,37 @@ class Pipeline:
             self._builder.forget()
         self.encoder.limit_memory()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
-        lines = block.lines()
-        examples = self._render_block(block, lines, result)
+        parsed = parse_block(block)
+        examples = self._render_block(block, parsed, result)
         if examples.rendered:
             self._count_control_strings(examples.rendered, result)
-            self._cut(block, lines, examples.places, self._build(examples), result)
+            self._cut(block, parsed.raw, examples.places, self._build(examples), result)
         return result
 
-    def _render_block(
-        self, block: Block, lines: Sequence[bytes], result: BlockResult
-    ) -> "_Examples":
-        """Parse, normalize and render all records of a block."""
-        parsed: Parsed = [block.too_long] if block.too_long else parse_lines(lines)
-        result.read = len(parsed) - parsed.count(None)
-        result.blank = len(parsed) - result.read
+    def _render_block(self, block: Block, parsed: Parsed, result: BlockResult) -> "_Examples":
+        """Normalize and render all records of a block."""
+        found = parsed.records
+        result.read = len(found) - found.count(None)
+        result.blank = len(found) - result.read
         normalizer = self._normalizer(block.schema)
         normalize = normalizer.read
-        examples = self._render_all(parsed, normalize)
+        if parsed.has_foreign:
+            normalize = _without_foreign(normalize)
+        examples = self._render_all(found, normalize)
         if examples is None:
-            examples = _Examples([], [], [])
-            for index, record in enumerate(parsed):
-                try:
-                    self._render_record(examples, index, record, normalize)
-                except RecordError as error:
-                    if error.reason == DropReason.NOTHING_TO_TRAIN.value:
-                        result.dropped.append(_lost(block, index, lines[index], error.reason, None))
-                        continue
-                    result.rejected.append(_lost(block, index, lines[index], error.reason, error))
+            limited = nullcontext() if self.limits is None else self.limits.block(len(block.data))
+            with limited:
+                examples = self._render_each(block, parsed, normalize, result)
         used = dict.fromkeys(examples.places)
         result.counts["extra_examples"] += len(examples.places) - len(used)
-        records = [cast(Record, parsed[index]) for index in used]
+        records = [cast(Record, found[index]) for index in used]
         understood = normalizer.understood(records)
         result.ignored, result.roles, result.flags, result.fields = understood
         result.outputs.update(normalizer.outputs(records))
         return examples
 
     def _render_all(
-        self, parsed: Parsed, normalize: Callable[[Record], Dialogue]
+        self, parsed: Outcomes, normalize: Callable[[Record], Dialogue]
     ) -> "_Examples | None":
         """Render a block in which every line is a good record that makes one example.
 
@@ -172,6 +184,35 @@ class Pipeline:
             self._refuse_omissions(dialogues, rendered)
             return _Examples(list(range(len(parsed))), dialogues, rendered)
         return None
+
+    def _render_each(
+        self,
+        block: Block,
+        parsed: Parsed,
+        normalize: Callable[[Record], Dialogue],
+        result: BlockResult,
+    ) -> "_Examples":
+        """Render the records of a block one by one, and list those that are bad."""
+        examples = _Examples([], [], [])
+        too_slow: list[LostRecord] = []
+        for index, record in enumerate(parsed.records):
+            try:
+                if self.limits is None:
+                    self._render_record(examples, index, record, normalize)
+                else:
+                    with self.limits.record(len(parsed.raw[index])):
+                        self._render_record(examples, index, record, normalize)
+            except RecordError as error:
+                if error.reason == DropReason.NOTHING_TO_TRAIN.value:
+                    lost = _lost(block, index, parsed.raw[index], error.reason, None)
+                    result.dropped.append(lost)
+                    continue
+                lost = _lost(block, index, parsed.raw[index], error.reason, error)
+                result.rejected.append(lost)
+                too_slow += [lost] if error.reason == TOO_SLOW else []
+                if too_slow and len(too_slow) == self.settings.patience:
+                    raise _template_too_slow(too_slow) from error
+        return examples
 
     def _render_record(
         self,
@@ -222,6 +263,13 @@ class Pipeline:
             )
         return rendered
 
+    def _render_shortened(self, dialogue: Dialogue) -> Rendered:
+        """Render a record without its oldest exchanges."""
+        if self.limits is None or not isinstance(dialogue, Chat):
+            return self._renderer.render(dialogue)
+        with self.limits.block(dialogue.size), self.limits.record(dialogue.size):
+            return self._renderer.render(dialogue)
+
     def _omitted(
         self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]
     ) -> dict[int, frozenset[str]]:
@@ -270,7 +318,7 @@ class Pipeline:
             long = np.flatnonzero(built.batch.lengths > limit).tolist()
             shorter, gone, refused = shorten(
                 {index: dialogues[index] for index in long},
-                self._renderer.render,
+                self._render_shortened,
                 lambda records: self._builder.build(records, with_sections=False).batch.lengths,
                 limit,
             )
@@ -315,17 +363,32 @@ class Pipeline:
             else:
                 gone = _lost(block, places[row], line, why.reason, why)
                 result.rejected.append(gone._replace(tokens=tokens))
-        result.rejected.sort(key=lambda record: record.offset)
-        result.dropped.sort(key=lambda record: record.offset)
+        for listed in (result.rejected, result.dropped):
+            listed.sort(key=lambda one: one.line if one.offset is None else one.offset)
         batch = cut.batch
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
+        self._count_stops(built.answer_ends.take(batch.record[~cut.lost_trained]), result)
         if rows.omitted:
             for row in batch.record.tolist():
                 result.omitted.update(rows.omitted.get(row, ()))
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
+
+    def _count_stops(self, ends: Ragged, result: BlockResult) -> None:
+        """Count the trained answers that end with no token that stops the model.
+
+        Args:
+            ends: for each row the ids of the tokens that end its answers, -1 if there is none.
+            result: receives the counts.
+        """
+        for token, answers in zip(*np.unique(ends.values, return_counts=True), strict=True):
+            if token >= 0 and (self._stop_ids is None or token in self._stop_ids):
+                continue
+            result.counts["answers_without_stop"] += int(answers)
+            if token >= 0:
+                result.other_stops[self._token_of[int(token)]] += int(answers)
 
 
 class _Examples(NamedTuple):
@@ -367,23 +430,43 @@ def with_schemas(
     source, found = -1, ""
     for block in blocks:
         if block.source != source or not found:
-            found = detect_schema(_good_records(block), fields, wanted)
+            found = detect_schema(good_records(block), fields, wanted)
         source = block.source
         yield block._replace(schema=found or wanted)
 
 
-def _good_records(block: Block) -> Iterator[Record]:
-    for line in block.lines():
-        try:
-            yield parse_line(line)
-        except RecordError:  # the record is reported when the block is processed
-            continue
+def _without_foreign(normalize: Callable[[Record], Dialogue]) -> Callable[[Record], Dialogue]:
+    """Return a normalizer that refuses a record if what is used of it holds a foreign value."""
+
+    def checked(record: Record) -> Dialogue:
+        dialogue = normalize(record)
+        check_plain(dialogue)
+        return dialogue
+
+    return checked
 
 
-def renderer_for(settings: Settings) -> Renderer:
-    """Return the renderer for the kind of template that the settings have."""
+def stop_ids(settings: Settings) -> frozenset[int] | None:
+    """Return the ids of the tokens that stop the model.
+
+    Returns:
+        None if neither the options nor the tokenizer's files name them: any control token may be
+        one then.
+    """
+    if not (settings.end_of_turn or settings.tokenizer.generation_stops):
+        return None
+    ids = settings.tokenizer.ids
+    return frozenset(ids[token] for token in settings.stops if token in ids)
+
+
+def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
+    """Return the renderer for the kind of template that the settings have.
+
+    Args:
+        settings: the settings.
+        limits: what a chat template may use; None for other templates.
+    """
     tokenizer, template = settings.tokenizer, settings.template
-    bos = tokenizer.special.get("bos", "")
     if isinstance(template, ChatTemplate):
         # This loads Jinja, which only chat templates need.
         from sftprep.templates.jinja.renderer import ChatRenderer
@@ -392,16 +475,20 @@ def renderer_for(settings: Settings) -> Renderer:
             template,
             variables=tokenizer.variables,
             controls=tokenizer.controls,
-            bos=bos,
             train_on=settings.train_on,
+            turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
             with_sections=settings.truncation in NEEDS_SECTIONS,
+            limit=None if limits is None else limits.cpu,
         )
     return TemplateRenderer(
         template,
-        bos=bos,
-        eos=tokenizer.special.get("eos", ""),
+        texts=RunTexts(
+            bos=tokenizer.special.get("bos", ""),
+            eos=tokenizer.special.get("eos", ""),
+            separator=settings.separator,
+            end_of_turn=settings.end_of_turn,
+        ),
         implicit_bos=tokenizer.adds_bos,
-        separator=settings.separator,
         train_on=settings.train_on,
         allowed=settings.allowed,
     )
@@ -422,10 +509,24 @@ def _count(batch: Batch, rows: _Rows, counts: Counter[str]) -> None:
 def _lost(
     block: Block, index: int, line: bytes, reason: str, error: RecordError | None
 ) -> LostRecord:
-    number, offset = block.place(index)
+    line_number, offset = block.place(index)
     if error is not None:
-        number, error = block.located(index, error)
-    return LostRecord(block.source, number, offset, reason, error, line)
+        # Its frames may hold much memory, which the next record could miss.
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        line_number, error = block.located(index, error)
+    return LostRecord(block.source, line_number, offset, reason, error, line)
+
+
+def _template_too_slow(lost: Sequence[LostRecord]) -> TemplateError:
+    """Return the error for a chat template that took too long for too many records of a block."""
+    assert lost[-1].error is not None
+    unit = "rows" if lost[0].offset is None else "lines"
+    places = ", ".join(f"{one.line:,}" for one in lost[:3])
+    more = f" and {len(lost) - 3:,} more" if len(lost) > 3 else ""
+    return TemplateError(
+        f"{lost[-1].error.problem}, and for {number(len(lost), 'record')} in all ({unit} {places}"
+        f"{more}); it may never finish. Correct the template."
+    )
 
 
 def _too_long(tokens: int, max_length: int) -> RecordError:

@@ -13,14 +13,24 @@ from pathlib import Path
 from typing import Any
 
 from sftprep.data.block import Source
+from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.dataset.identity import Identity, identity
+from sftprep.dataset.manifest import token_roles
 from sftprep.errors import TemplateError, UsageError
 from sftprep.pipeline import Settings
-from sftprep.reading.sources import find_sources
+from sftprep.reading.sources import find_inputs
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
 from sftprep.system.cores import usable_cores
+from sftprep.templates.limits import PATIENCE, PATIENCE_IN_QUARANTINE
 from sftprep.templates.loading import load_template
-from sftprep.templates.template import ChatTemplate, Template, run_texts
+from sftprep.templates.template import (
+    ChatTemplate,
+    RunTexts,
+    Template,
+    run_texts,
+    text_after_answer,
+    with_run_texts,
+)
 from sftprep.text import did_you_mean, shown
 from sftprep.tokenization.cached import resolve_content_encoding, resolve_tokenizer, versions
 from sftprep.tokenization.loading import ROLES, split_role
@@ -38,6 +48,7 @@ class Plan:
     sources: list[Source]
     settings: Settings
     workers: int
+    notes: list[str]  # what the user should know about the inputs
 
     def identity(self, inputs: Sequence[str]) -> Identity:
         """Return what decides the bytes of the dataset, in the form of ``Manifest.identity``.
@@ -57,6 +68,7 @@ class Plan:
         return identity(
             recipe=self.recipe.deciding(resolved),
             tokenizer=settings.tokenizer.sha256,
+            **token_roles(self.tokenizer_facts()),
             template=settings.template.sha256,
             libraries=library_versions(),
             inputs=list(inputs),
@@ -81,6 +93,8 @@ class Plan:
                 role: {"token": token, "id": tokenizer.special_id(role)}
                 for role, token in tokenizer.special.items()
             },
+            "adds_bos": tokenizer.adds_bos,
+            "stop_tokens": list(self.settings.stops),
             "pad_is_eos": "pad" in tokenizer.special
             and tokenizer.special["pad"] == tokenizer.special.get("eos"),
         }
@@ -94,7 +108,7 @@ def plan(recipe: Recipe) -> Plan:
         raise UsageError(
             "no tokenizer. Pass --tokenizer with a folder, a tokenizer.json or a hub id."
         )
-    sources = find_sources(recipe.inputs)
+    sources, notes = find_inputs(recipe.inputs)
     is_chat = is_chat_template(recipe.template)
     # A wrong template is refused before the tokenizer is loaded, which is slow.
     plain = None if is_chat else load_template(recipe.template)
@@ -106,9 +120,10 @@ def plan(recipe: Recipe) -> Plan:
     template = plain or load_chat_template(recipe, tokenizer)
     check_template_options(recipe, template, tokenizer)
     _check_allowed(recipe, tokenizer)
+    _check_end_of_turn(recipe, template, tokenizer)
     encoding = resolve_content_encoding(tokenizer, recipe.allow_control, recipe.backend)
     settings = settings_of(recipe, tokenizer, template, encoding)
-    return Plan(recipe, sources, settings, recipe.workers or usable_cores())
+    return Plan(recipe, sources, settings, recipe.workers or usable_cores(), notes)
 
 
 def settings_of(
@@ -142,6 +157,8 @@ def settings_of(
         truncation=recipe.truncation,
         train_on=recipe.train_on,
         per_turn=recipe.per_turn,
+        end_of_turn=recipe.end_of_turn or "",
+        patience=PATIENCE_IN_QUARANTINE if recipe.on_error == "quarantine" else PATIENCE,
         boundary=recipe.boundary,
         backend=recipe.backend,
     )
@@ -268,6 +285,7 @@ SET_BY_US = ("messages", "tools", "documents", "add_generation_prompt")
 
 def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Tokenizer) -> None:
     """Refuse options that a chat template would ignore."""
+    from sftprep.system.cpu_limit import CpuLimit
     from sftprep.templates.jinja.sandbox import Sandbox
     from sftprep.templates.jinja.system_prompt import why_no_system_prompt
 
@@ -277,7 +295,7 @@ def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Token
         name=template.name,
         today=template.today,
         variables={**tokenizer.variables, **template.arguments},
-        seconds=1.0,
+        limit=CpuLimit(1.0),
     )
     read = sandbox.names_read()
     known = [key for key in sandbox.arguments() if key not in SET_BY_US]
@@ -311,6 +329,47 @@ def _check_allowed(recipe: Recipe, tokenizer: Tokenizer) -> None:
             raise UsageError(
                 f"--allow-control {shown(token)}: tokenizer {shown(tokenizer.name)} has no such "
                 f"control token. Check its spelling, or add it with --add-token {shown(token)}."
+            )
+
+
+def _check_end_of_turn(
+    recipe: Recipe, template: Template | ChatTemplate, tokenizer: Tokenizer
+) -> None:
+    """Refuse an ``end_of_turn`` that is no token, or that the template has no place for."""
+    token = recipe.end_of_turn
+    if token is None:
+        return
+    given = f"--end-of-turn {shown(token)}"
+    if token not in tokenizer.controls:
+        raise UsageError(
+            f"{given}: tokenizer {shown(tokenizer.name)} has no such control token. Check its "
+            f"spelling, or add it with --add-token {shown(token)}."
+        )
+    if isinstance(template, ChatTemplate):
+        return
+    texts = RunTexts(
+        bos=tokenizer.special.get("bos", ""),
+        eos=tokenizer.special.get("eos", ""),
+        separator=_separator(recipe, tokenizer),
+    )
+    finder = ControlTokens(list(tokenizer.controls.values()))
+
+    def tokens_in(text: str) -> list[str]:
+        return [part.content for part in finder.split(text) if isinstance(part, AddedToken)]
+
+    name = f"template {shown(template.name)}"
+    written = tokens_in(text_after_answer(template, texts))
+    if written and token not in written:
+        raise UsageError(
+            f"{given} cannot be used: {name} ends each answer with {shown(written[0])}. Remove the "
+            "option, or choose another --template."
+        )
+    for key in () if written else ("after", "end"):
+        if token in tokens_in(with_run_texts(getattr(template, key), texts)):
+            raise UsageError(
+                f"{given} cannot be used: {name} writes this token in {key!r}, where it is not "
+                "trained. Remove the option, and move the token to the end of the template's "
+                "'body'."
             )
 
 

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, get_args
 
 from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
-from sftprep.reading.limits import MAX_EXPANSION, Limits
+from sftprep.reading.limits import MAX_EXPANSION, Hints, Limits
 from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.schemas.paths import paths_of
 from sftprep.schemas.roles import ROLES
@@ -151,6 +151,21 @@ class Recipe:
         "Input",
         "Join consecutive messages of one role, with an empty line between their texts.",
     )
+    delimiter: str | None = _option(
+        None,
+        "Input",
+        "For CSV: the character between the cells of a row, or tab. [default: a comma; in .tsv "
+        "files a tab]",
+        metavar="CHARACTER",
+    )
+    json_path: str | None = _option(
+        None,
+        "Input",
+        "For a file that holds one JSON object: where in it the list of records is, e.g. data or "
+        "result.rows. [default: the list in data, train, rows, records, examples, instances or "
+        "samples]",
+        metavar="KEY[.KEY]",
+    )
     template: str = _option(
         "plain",
         "Template",
@@ -188,6 +203,13 @@ class Recipe:
         (),
         "Tokenizer",
         "A control token whose text in a record is encoded as the token itself. Repeatable.",
+        metavar="TOKEN",
+    )
+    end_of_turn: str | None = _option(
+        None,
+        "Tokenizer",
+        "The token that ends an answer, for templates that write none, and for those that leave it "
+        "to the next message.",
         metavar="TOKEN",
     )
     max_length: int | None = _option(
@@ -405,6 +427,13 @@ class Recipe:
         """The limits on the input: the longest line, and how far compressed data may expand."""
         return Limits(parse_size(self.max_line_bytes, "max_line_bytes"), self.max_expansion)
 
+    @property
+    def hints(self) -> Hints:
+        """What the options say about the files."""
+        names = {"tab": "\t", "\\t": "\t"}
+        delimiter = self.delimiter or ""
+        return Hints(names.get(delimiter, delimiter), self.json_path or "")
+
     def reject_limit(self, read: int) -> int | None:
         """Return how many of ``read`` records may be rejected; None for any number."""
         if self.max_rejects is None:
@@ -587,6 +616,7 @@ def _check_together(recipe: Recipe) -> None:
             raise UsageError(f"--field {shown(entry)}: {error}.") from error
     _check_roles(recipe)
     _check_template_options(recipe)
+    _check_hints(recipe)
     parse_size(recipe.shard_size)
     parse_size(recipe.max_line_bytes, "max_line_bytes")
     if recipe.max_rejects is not None:
@@ -611,6 +641,23 @@ def _check_roles(recipe: Recipe) -> None:
             )
         if names.count(name) > 1:
             raise UsageError(f"--role gives the meaning of {shown(name)} twice. Keep one.")
+
+
+def _check_hints(recipe: Recipe) -> None:
+    """Refuse a delimiter that cannot separate cells, and a path without keys."""
+    delimiter = recipe.hints.delimiter
+    if recipe.delimiter is not None and (
+        len(delimiter) != 1 or not delimiter.isascii() or delimiter in '"\r\n' or delimiter == "\0"
+    ):
+        raise UsageError(
+            f"--delimiter is {shown(recipe.delimiter)}; expected one ASCII character other than a "
+            "quote or a line end, or the word tab."
+        )
+    if recipe.json_path is not None and not all(recipe.json_path.split(".")):
+        raise UsageError(
+            f"--json-path is {shown(recipe.json_path)}; expected keys with dots between them, e.g. "
+            "data or result.rows."
+        )
 
 
 def _json_or_text(text: str) -> Any:

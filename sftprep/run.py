@@ -83,7 +83,13 @@ def prepare(
         journal = Journal(staging, job.sources)
         _say_what_is_discarded(output, recipe, progress)
         resumed = _begin(output, journal, accounting, job)
-        reader = BlockReader(job.sources, recipe.shard_bytes, block_bytes, limits=recipe.limits)
+        reader = BlockReader(
+            job.sources,
+            recipe.shard_bytes,
+            block_bytes,
+            limits=recipe.limits,
+            hints=recipe.hints,
+        )
         progress.start(reader.total_bytes)
         blocks = journal.unfinished(with_schemas(reader, recipe.schema, recipe.field_names))
         with ShardWriter(FORMATS[recipe.format], recipe.ignore_index, job.workers) as shards:
@@ -131,6 +137,8 @@ def _say_what_is_discarded(output: OutputFolder, recipe: Recipe, progress: Progr
 
 def _say_notes(job: Plan, progress: Progress) -> None:
     """Tell the user what they should know before the work begins."""
+    for note in job.notes:
+        progress.note(note)
     for entry in job.recipe.template_arg:
         key, _, value = entry.partition("=")
         if value in ("True", "False", "None"):

@@ -16,7 +16,7 @@ class Placed(NamedTuple):
 
     shard: int
     line: int
-    offset: int
+    offset: int | None
     data: bytes
     problem: str = ""
 

@@ -3,6 +3,7 @@
 import itertools
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -303,3 +304,71 @@ def test_omissions_of_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     result = run(records)
     assert [lost.reason for lost in result.rejected] == ["omitted_by_template"]
     assert texts(result) == ["<u>c<a>d</s>"]
+
+
+# --- what ends an answer --------------------------------------------------------------------------
+
+
+def with_body(body: str) -> Any:
+    """The template of the other tests with another body."""
+    return parse_template(
+        {"tokens": ["<u>"], "user": "<u>{content}", "assistant": {"header": "<a>", "body": body}},
+        name="chat",
+        where="chat.yaml",
+    )
+
+
+TWO_ANSWERS = [talk("u:a a:b u:c a:d"), talk("u:a a:b")]
+STOPPED: dict[str, Any] = {"generation_stops": ("</s>",)}
+
+
+@pytest.mark.parametrize(
+    ("body", "end_of_turn", "named", "without", "others"),
+    [
+        ("{content}{eos}", "", {}, 0, {}),
+        ("{content}", "", {}, 3, {}),
+        ("{content}", "</s>", {}, 0, {}),
+        ("{content}<a>", "", {}, 0, {}),  # nobody says which token stops the model
+        ("{content}<a>", "", STOPPED, 3, {"<a>": 3}),
+        ("{content}<a>", "<a>", STOPPED, 0, {}),
+        ("{content}{eos}", "", STOPPED, 0, {}),
+        ("{content}", "", STOPPED, 3, {}),
+    ],
+)
+def test_answers_without_a_stop(
+    body: str, end_of_turn: str, named: dict[str, Any], without: int, others: dict[str, int]
+) -> None:
+    """An answer counts if no token ends it, or one that does not stop the model."""
+    result = run(
+        TWO_ANSWERS,
+        template=with_body(body),
+        end_of_turn=end_of_turn,
+        tokenizer=replace(TOKENIZER, **named),
+    )
+    assert (result.counts["answers_without_stop"], dict(result.other_stops)) == (without, others)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"train_on": "last"}, 2),
+        ({"train_on": "all"}, 3),
+        ({"per_turn": True}, 3),
+        ({"max_length": 5}, 1),  # the other record is dropped
+        ({"max_length": 5, "truncation": "keep-start"}, 1),  # the other row lost an answer
+        ({"max_length": 5, "truncation": "prompt-start"}, 3),  # it lost a part of its prompt
+    ],
+)
+def test_which_answers_without_a_stop_count(options: dict[str, Any], expected: int) -> None:
+    """Only trained answers of rows that are written count, and only if the row lost none."""
+    result = run(TWO_ANSWERS, template=with_body("{content}"), **options)
+    assert result.counts["answers_without_stop"] == expected
+
+
+def test_a_stop_in_the_data() -> None:
+    """An answer that brings its own stop token ends with it, if its text may become the token."""
+    records = [{"prompt": "a", "completion": "b</s>"}, {"prompt": "a", "completion": "b"}]
+    schema, template = "prompt-completion", with_body("{content}")
+    found = run(records, schema, template=template, allowed=("</s>",))
+    assert found.counts["answers_without_stop"] == 1
+    assert run(records, schema, template=template).counts["answers_without_stop"] == 2

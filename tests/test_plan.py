@@ -59,6 +59,16 @@ def test_the_separator(tmp_path: Path) -> None:
             "the "
             "option, or choose another --template.",
         ),
+        (
+            {"end_of_turn": "<x>"},
+            "--end-of-turn '<x>': tokenizer 'tokenizer' has no such control token. Check its "
+            "spelling, or add it with --add-token '<x>'.",
+        ),
+        (
+            {"template": "chatml", "end_of_turn": "<|endoftext|>"},
+            "--end-of-turn '<|endoftext|>' cannot be used: template 'chatml' ends each answer with "
+            "'<|im_end|>'. Remove the option, or choose another --template.",
+        ),
         ({"template": "tokenizer:other"}, "tokenizer 'tokenizer' has no chat template 'other'"),
         ({"template": "llama3"}, "template 'llama3' needs '<|start_header_id|>', "),
     ],
@@ -68,6 +78,39 @@ def test_what_cannot_work_is_refused(options: dict[str, Any], message: str) -> N
     with pytest.raises(UsageError) as caught:
         planned(**options)
     assert str(caught.value).startswith(message)
+
+
+BODY = "user: 'Q{content}'\nassistant: {body: '{content}'"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (f"{BODY}, after: '<|im_end|>x'}}", "writes this token in 'after', where"),
+        (f"{BODY}}}\nend: ' <|im_end|>'", "writes this token in 'end', where"),
+        (f"{BODY}, after: '<|im_end|>'}}".replace("'{content}'", "'{content}<|im_end|>'"), ""),
+        (f"{BODY}}}", ""),
+    ],
+)
+def test_an_end_of_turn_that_is_not_trained(tmp_path: Path, text: str, message: str) -> None:
+    """A template that writes the token behind the trained text must not write it twice."""
+    (tmp_path / "own.yaml").write_text(text)
+    options = {"template": str(tmp_path / "own.yaml"), "end_of_turn": "<|im_end|>"}
+    if not message:
+        assert planned(**options).settings.stops == ("<|im_end|>", "<|endoftext|>")
+        return
+    with pytest.raises(UsageError) as caught:
+        planned(**options)
+    assert str(caught.value) == (
+        f"--end-of-turn '<|im_end|>' cannot be used: template 'own' {message} it is not trained. "
+        "Remove the option, and move the token to the end of the template's 'body'."
+    )
+
+
+def test_an_end_of_turn_that_is_added() -> None:
+    """A token that ``--add-token`` adds may end the answers."""
+    settings = planned(end_of_turn="<x>", add_token=("<x>",), template="tokenizer").settings
+    assert (settings.end_of_turn, settings.stops) == ("<x>", ("<x>", "<|endoftext|>"))
 
 
 TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"

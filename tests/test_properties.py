@@ -25,6 +25,7 @@ from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import truncate
 from sftprep.templates.loading import load_template
 from sftprep.templates.renderer import TemplateRenderer
+from sftprep.templates.template import RunTexts
 from sftprep.tokenization.tokenizer import Tokenizer
 
 CONTROLS = ("<s>", "</s>", "<|im_start|>", "<|im_end|>", "<|USER|>", "<|ASSISTANT|>", "<|SYSTEM|>")
@@ -159,7 +160,9 @@ def test_exactly_the_answers_are_trained(
     rows = rows_of(result.batch)
     if not rows:
         return
-    renderer = TemplateRenderer(load_template(template), bos="<s>", eos="</s>", implicit_bos=True)
+    renderer = TemplateRenderer(
+        load_template(template), texts=RunTexts("<s>", "</s>"), implicit_bos=True
+    )
     rendered = renderer.render(pipeline_conversation(conversation))
     pieces = renderer.pieces(rendered.shape)
     trained = "".join(

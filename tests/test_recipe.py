@@ -33,6 +33,8 @@ EVERYTHING: dict[str, Any] = {
     "field": ["content=text", "role=by=whom"],
     "role": ["Al=Bob=user"],
     "merge_turns": True,
+    "delimiter": "tab",
+    "json_path": "result.rows",
     "template": "own.yaml",
     "template_arg": ["enable_thinking=false"],
     "date": "2024-02-29",
@@ -40,6 +42,7 @@ EVERYTHING: dict[str, Any] = {
     "separator": "",
     "add_token": ["<x>", "pad=<p>"],
     "allow_control": ["<x>"],
+    "end_of_turn": "<y>",
     "max_length": 100,
     "truncation": "balanced",
     "train_on": "last",
@@ -102,7 +105,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
         "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
-        "on_omission": "error",
+        "on_omission": "error", "delimiter": ";",
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()

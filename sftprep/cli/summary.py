@@ -61,13 +61,11 @@ def _read_as(manifest: Manifest) -> list[str]:
         for name, actual in entry.get("fields", {}).items()
         if actual != name
     }
-    others = [
-        f"{name} as output in {n:,}"
-        for name, n in counts["output_fields"].items()
-        if name != "output"
-    ] + [f"{name} in {n:,}" for name, n in counts["fields"].items()]
-    if renamed or others:
-        lines.append(f"  fields     read: {', '.join([*renamed, *others])}")
+    outputs = {f"{k} as output": n for k, n in counts["output_fields"].items() if k != "output"}
+    if others := outputs | counts["fields"]:
+        renamed[_listed(others, "record")] = None
+    if renamed:
+        lines.append(f"  fields     read: {', '.join(renamed)}")
     if any(entry["schema"] == "text" for entry in manifest.inputs):
         lines.append("  text       the records have no turns: their whole text is trained")
     if roles := counts["roles"]:
@@ -75,23 +73,21 @@ def _read_as(manifest: Manifest) -> list[str]:
     if flags := counts["loss_flags"]:
         lines.append(f"  flags      obeyed: {_listed(flags, 'time')}")
     if ignored := counts["ignored_fields"]:
-        lines.append(f"  ignored    {_listed(ignored, '')}")
+        lines.append(f"  ignored    {_listed(ignored, 'record')}")
         lines += [f"             {hint}" for hint in _hints(ignored)]
     return lines
 
 
 def _listed(counts: Mapping[str, int], noun: str) -> str:
     """List names with their counts; names with the same count share it."""
-    by_count: dict[int, list[str]] = {}
+    by_count: dict[str, list[str]] = {}
     top = sorted(counts.items(), key=lambda item: -item[1])
     for name, count in top[:MOST_LISTED]:
-        by_count.setdefault(count, []).append(ascii_safe(name))
-    parts = [
-        f"{', '.join(names)} in {number(count, noun) if noun else f'{count:,}'}"
-        for count, names in by_count.items()
-    ]
+        of = "message" if "[]." in name else noun
+        by_count.setdefault(number(count, of), []).append(ascii_safe(name))
+    parts = [f"{', '.join(names)} ({count})" for count, names in by_count.items()]
     more = len(counts) - MOST_LISTED
-    return "; ".join(parts) + (f"; and {more:,} more (see --json)" if more > 0 else "")
+    return ", ".join(parts) + (f", and {more:,} more: see --json" if more > 0 else "")
 
 
 def _hints(ignored: Mapping[str, int]) -> list[str]:
@@ -165,6 +161,7 @@ def _tokenizer(manifest: Manifest) -> list[str]:
 
 def _remarks(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
+    lines += _stops(manifest)
     if omitted := counts["omitted"]:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")
@@ -187,6 +184,32 @@ def _remarks(manifest: Manifest) -> list[str]:
             f"kept as text; if it is meant as the token, pass --allow-control '{top[0][0]}'"
         )
     return lines
+
+
+def _stops(manifest: Manifest) -> list[str]:
+    """Say how many trained answers end with no token that stops the model, and what to do."""
+    counts, lines = manifest.counts, []
+    others = counts["other_stops"]
+    if without := counts["answers_without_stop"] - sum(others.values()):
+        cure = "Pass --end-of-turn TOKEN"
+        if "endgeneration" in manifest.template["source"]:
+            cure = "Move the template's {% endgeneration %} behind the token that ends an answer"
+        lines.append(
+            f"  stop       {number(without, 'answer')} {_end(without)} without a trained stop "
+            f"token: the model will not learn where to stop. {cure}"
+        )
+    for token, count in others.items():
+        stops = ", ".join(manifest.tokenizer["stop_tokens"])
+        lines.append(
+            f"  stop       {number(count, 'answer')} {_end(count)} with {token}, and inference "
+            f"stops only at {stops}. Add {token} to eos_token_id in generation_config.json, and "
+            f"pass --end-of-turn '{token}'"
+        )
+    return lines
+
+
+def _end(answers: int) -> str:
+    return "ends" if answers == 1 else "end"
 
 
 def _reasons(counts: Mapping[str, Any]) -> str:

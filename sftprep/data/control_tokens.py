@@ -22,6 +22,13 @@ class AddedToken(NamedTuple):
     normalized: bool  # HF looks for the token in the normalized text
 
 
+class TurnEnd(NamedTuple):
+    """How a turn ends at inference."""
+
+    stops: frozenset[str] = frozenset()  # the tokens that stop the model
+    appended: str = ""  # the one to add where a template writes none; "": none was chosen
+
+
 class ControlTokens:
     """Finds control tokens in a template's text as HF tokenizers do: leftmost, then longest.
 

@@ -148,7 +148,7 @@ class Chat(NamedTuple):
     train: tuple[bool | None, ...]  # for each message, as ``Message.train``
     size: int  # the record's approximate number of characters; it limits a template's output
     omitted: tuple[str, ...] = ()  # what the record has and no chat template takes
-    arguments: tuple[tuple[str, Any], ...] = ()  # variables that the record sets, sorted by name
+    arguments: tuple[tuple[str, Any], ...] = ()  # the record's own template arguments, by name
 
     @property
     def roles(self) -> tuple[str, ...]:

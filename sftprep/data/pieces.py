@@ -61,6 +61,15 @@ class Renderer(Protocol):
         """Return the pieces of a shape."""
         ...
 
+    def answers(self, shape: int) -> Sequence[int]:
+        """Return where the trained answers of a shape end.
+
+        Returns:
+            for each of them the number of pieces up to its end, in order. What stops the model is
+            the trained text before that.
+        """
+        ...
+
     def rewrites(self, shape: int) -> bool:
         """Return True if inference would put other text before a trained turn of this shape."""
         ...
@@ -80,6 +89,20 @@ class Renderer(Protocol):
             True if the shapes were dropped. Then all earlier shape numbers are invalid.
         """
         ...
+
+
+def trained_ends(pieces: Sequence[Piece]) -> list[int]:
+    """Return the number of pieces up to the end of each stretch of trained pieces.
+
+    >>> trained_ends([Piece(x, LITERAL, x == "t", Section.PROMPT) for x in "-tt-t"])
+    [3, 5]
+    """
+    following = [*pieces[1:], None]
+    return [
+        index
+        for index, (piece, after) in enumerate(zip(pieces, following, strict=True), 1)
+        if piece.trained and not (after and after.trained)
+    ]
 
 
 def filled(pieces: Sequence[Piece], contents: Sequence[str]) -> str:

@@ -12,8 +12,8 @@ class LostRecord(NamedTuple):
     """A record that has no row in the dataset, with the reason."""
 
     source: int  # index into the list of sources
-    line: int  # from 1
-    offset: int  # in the uncompressed source, in bytes
+    line: int  # from 1; in a table, the number of the row
+    offset: int | None  # in the uncompressed source, in bytes; None in a table
     reason: str  # a reason code
     error: RecordError | None  # None for a valid record that was dropped
     raw: bytes  # the record as it was read
@@ -35,6 +35,8 @@ class BlockResult:
     dropped: list[LostRecord] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)  # other counts of the manifest, by name
     controls: Counter[str] = field(default_factory=Counter)  # control token -> records that hold it
+    # control token that is no stop -> trained answers that end with it
+    other_stops: Counter[str] = field(default_factory=Counter)
     omitted: Counter[str] = field(default_factory=Counter)  # what rows leave out -> such rows
     ignored: Counter[str] = field(default_factory=Counter)  # field not read -> records, messages
     roles: Counter[str] = field(default_factory=Counter)  # "human as user" -> messages

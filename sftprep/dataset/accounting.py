@@ -86,6 +86,7 @@ class Accounting:
         self.roles: Counter[str] = Counter()
         self.flags: Counter[str] = Counter()
         self.fields: Counter[str] = Counter()
+        self.other_stops: Counter[str] = Counter()
         self._sources = sources
         self._quarantine = quarantine
         self._first_errors: list[str] = []
@@ -119,6 +120,7 @@ class Accounting:
         _add_names(self.roles, result.roles)
         self.flags.update(result.flags)
         self.fields.update(result.fields)
+        self.other_stops.update(result.other_stops)
         for lost in result.dropped:
             self._ledgers[DROPPED].add(self._entry(lost))
         for lost in result.rejected:
@@ -143,6 +145,7 @@ class Accounting:
             "fields": dict(self.fields),
             "roles": dict(self.roles),
             "flags": dict(self.flags),
+            "other_stops": dict(self.other_stops),
             "first": list(self._first_errors),
         }
 
@@ -157,6 +160,7 @@ class Accounting:
         self.roles = Counter(state["roles"])
         self.flags = Counter(state["flags"])
         self.fields = Counter(state["fields"])
+        self.other_stops = Counter(state["other_stops"])
         self._first_errors = list(state["first"])
         for ledger in self._ledgers.values():
             ledger.resume()
@@ -225,6 +229,8 @@ class Accounting:
             "fields": dict(sorted(self.fields.items())),
             "roles": dict(sorted(self.roles.items())),
             "loss_flags": dict(sorted(self.flags.items())),
+            "answers_without_stop": self.counts["answers_without_stop"],
+            "other_stops": dict(sorted(self.other_stops.items())),
         }
 
     def _message(self, lost: LostRecord) -> str:
@@ -233,10 +239,11 @@ class Accounting:
 
     def _entry(self, lost: LostRecord) -> dict[str, Any]:
         """Return the ledger entry of a lost record, without the record itself."""
+        is_row = lost.offset is None
+        place = {"row": lost.line} if is_row else {"line": lost.line, "offset": lost.offset}
         entry: dict[str, Any] = {
             "file": self._sources[lost.source].name,
-            "line": lost.line,
-            "offset": lost.offset,
+            **place,
             "reason": lost.reason,
         }
         if lost.tokens is not None:

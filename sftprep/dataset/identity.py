@@ -22,7 +22,16 @@ FORMAT_VERSION = 6
 
 Identity = dict[str, Any]
 
-ORDER = ("format_version", "recipe", "tokenizer", "template", "inputs", "libraries")
+ORDER = (
+    "format_version",
+    "recipe",
+    "tokenizer",
+    "special_tokens",
+    "stop_tokens",
+    "template",
+    "inputs",
+    "libraries",
+)
 """The order in which two identities are compared."""
 
 
@@ -30,6 +39,8 @@ def identity(
     *,
     recipe: Any,
     tokenizer: Any,
+    special_tokens: Any,
+    stop_tokens: Any,
     template: Any,
     libraries: Any,
     inputs: Any,
@@ -42,6 +53,9 @@ def identity(
     Args:
         recipe: name -> resolved value of each option that decides bytes.
         tokenizer: SHA-256 of the resolved tokenizer.
+        special_tokens: the tokenizer's BOS, EOS and other special tokens, and whether it writes the
+            BOS by itself.
+        stop_tokens: the tokens that stop the model at inference.
         template: SHA-256 of the template's text.
         libraries: name -> version of each library that decides bytes.
         inputs: the SHA-256 of each input, in order; or the name of each input.
@@ -51,6 +65,8 @@ def identity(
         "format_version": format_version,
         "recipe": recipe,
         "tokenizer": tokenizer,
+        "special_tokens": special_tokens,
+        "stop_tokens": stop_tokens,
         "template": template,
         "libraries": libraries,
         "inputs": inputs,
@@ -78,9 +94,10 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
             return f"{subject} was {_words(before.get(name))} and is {_words(after.get(name))}"
         if key == "inputs" and isinstance(before, list) and isinstance(after, list):
             return _inputs_difference(before, after)
-        if key == "format_version":
-            return f"the format version was {_words(before)} and is {_words(after)}"
-        return f"the {key} differs"
+        if key in ("format_version", "stop_tokens"):
+            what = "format version" if key == "format_version" else "list of stop tokens"
+            return f"the {what} was {_words(before)} and is {_words(after)}"
+        return f"the {'choice of special tokens' if key == 'special_tokens' else key} differs"
     return ""
 
 

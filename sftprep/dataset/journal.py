@@ -39,7 +39,7 @@ from typing import Any, TypedDict, cast
 
 import orjson
 
-from sftprep.data.block import Block, Source
+from sftprep.data.block import Block, Source, place_in
 from sftprep.dataset.durable import read_object, read_objects, remove, sync, write_durably
 from sftprep.dataset.identity import Identity, difference
 from sftprep.dataset.ledger import LedgerInfo
@@ -186,13 +186,13 @@ class Journal:
         index = len(self._input_digests) - 1
         if index < len(self.finished) and self.finished[index]["input"] != digests:
             raise _input_changed(
-                f"the input from {self._place(first, first.line)} to "
-                f"{self._place(last, last.place(len(last.lines()) - 1)[0])} is not what the "
+                f"the input from {self._place(first, 0)} to "
+                f"{self._place(last, last.records - 1)} is not what the "
                 "interrupted run read"
             )
 
-    def _place(self, block: Block, line: int) -> str:
-        return f"{ascii_safe(self._sources[block.source].path)}:{line}"
+    def _place(self, block: Block, index: int) -> str:
+        return place_in(ascii_safe(self._sources[block.source].path), *block.place(index))
 
     def next_path(self) -> Path:
         """Return the path to which the next shard is written, if it has rows."""

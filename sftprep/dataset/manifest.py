@@ -10,6 +10,7 @@ Raises NoInputError: the folder holds no dataset.
 A folder without a manifest is not a dataset.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypedDict
@@ -58,6 +59,7 @@ class Manifest:
         return identity(
             recipe=self.recipe,
             tokenizer=self.tokenizer["sha256"],
+            **token_roles(self.tokenizer),
             template=self.template["sha256"],
             libraries=self.libraries,
             inputs=[entry["sha256"] for entry in self.inputs],
@@ -86,6 +88,18 @@ class Prepared:
 def manifest_digest(manifest: Manifest) -> str:
     """Compute the SHA-256 of a manifest's content, which reveals later edits and damage."""
     return fingerprint(asdict(manifest))
+
+
+def token_roles(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parts of the identity that say which token has which role.
+
+    They come from other files than ``tokenizer.json``.
+
+    Args:
+        tokenizer: the manifest's entry for the tokenizer.
+    """
+    special = {"adds_bos": tokenizer["adds_bos"], **tokenizer["special_tokens"]}
+    return {"special_tokens": special, "stop_tokens": tokenizer["stop_tokens"]}
 
 
 def load_manifest(folder: Path) -> Manifest:

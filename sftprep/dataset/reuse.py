@@ -49,7 +49,7 @@ def find_reusable(
             replace it.
     """
     # A stream can be read only once: either to compare its hash, or to build the dataset.
-    has_streams = any(not Path(source.path).is_file() for source in sources)
+    has_streams = any(not Path(source.file).is_file() for source in sources)
     if not output.is_dataset() or (overwrite and (has_streams or not resume)):
         return None
     try:
@@ -119,14 +119,14 @@ def _other_inputs(manifest: Manifest, sources: Sequence[Source]) -> str:
         if entry["name"] != source.name:
             names = ascii_safe(entry["name"]), ascii_safe(source.name)
             return f"{why}input {index} was {names[0]} and is {names[1]}"
-        if entry["sha256"] != _sha256(source):
+        if entry["sha256"] != sha256_of_source(source):
             return f"{why}the content of input {ascii_safe(source.name)} has changed"
     return ""
 
 
-def _sha256(source: Source) -> str:
+def sha256_of_source(source: Source) -> str:
     """Return the SHA-256 of a source's bytes as stored; this reads a stream to its end."""
-    with opened(source.path) as file:
+    with opened(source) as file:
         stored = StoredStream(file)
         try:
             stored.drain()

@@ -90,6 +90,24 @@ def read_error(path: str, error: OSError, stored_bytes: int) -> StorageError | D
     )
 
 
+def check_expansion(plain: int, stored: int, path: str, limits: Limits) -> None:
+    """Refuse data that expands too much.
+
+    Args:
+        plain: the uncompressed bytes so far.
+        stored: the compressed bytes they came from.
+        path: the file's path, for the message.
+        limits: how much data may expand.
+    """
+    most = limits.expansion
+    if plain > limits.free_bytes and plain > most * stored:
+        raise DataError(
+            f"{path}: {stored:,} compressed bytes expanded to more than {plain:,}, over {most} "
+            "times as many: this may be a decompression bomb. If the data is right, raise "
+            "--max-expansion."
+        )
+
+
 class _ExpansionGuard(io.RawIOBase):
     """Passes on what a decompressor returns, and raises an error if the data expands too much."""
 
@@ -105,13 +123,7 @@ class _ExpansionGuard(io.RawIOBase):
         """Return the next uncompressed bytes."""
         data = self._plain.read(size)
         self._bytes += len(data)
-        most = self._limits.expansion
-        if self._bytes > self._limits.free_bytes and self._bytes > most * self._stored.bytes:
-            raise DataError(
-                f"{self._path}: {self._stored.bytes:,} compressed bytes expanded to more than "
-                f"{self._bytes:,}, over {most} times as many: this may be a decompression bomb. "
-                "If the data is right, raise --max-expansion."
-            )
+        check_expansion(self._bytes, self._stored.bytes, self._path, self._limits)
         return data
 
 

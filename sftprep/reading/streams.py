@@ -2,15 +2,19 @@
 
 In     a binary file.
 Out    ``StoredStream`` reads the bytes as stored, and counts and hashes them. ``PlainStream`` reads
-       uncompressed bytes, and hands out whole lines or a given number of bytes.
+       uncompressed bytes, and hands out whole lines or a given number of bytes; or, for a format
+       that cannot be read from start to end, a file with all of them.
 Keeps  the time linear in the size of the file, and the memory bounded by the longest line that is
        allowed.
 """
 
 import hashlib
 import io
+import os
 import re
-from typing import Protocol
+import tempfile
+import threading
+from typing import IO, Protocol
 
 READ_BYTES = 1 << 20
 """How many bytes are read at once, unless the caller gives another number."""
@@ -87,15 +91,22 @@ class PlainStream:
         file: the file or stream of uncompressed bytes.
         path: the file's path, for messages.
         read_bytes: how many bytes are read at once.
+        on_disk: the same bytes as a file that can be read in any order; None if there is none.
 
     Attributes:
         path: the file's path, for messages.
         offset: the position of the next byte to be taken.
         buffer: the bytes read but not yet taken. Callers must not change it.
-        hash: SHA-256 of all bytes taken.
+        hash: SHA-256 of all bytes taken; after ``whole_file``, of all data given to ``note``.
     """
 
-    def __init__(self, file: Readable, path: str, read_bytes: int = READ_BYTES) -> None:
+    def __init__(
+        self,
+        file: Readable,
+        path: str,
+        read_bytes: int = READ_BYTES,
+        on_disk: IO[bytes] | None = None,
+    ) -> None:
         self.path = path
         self.offset = 0
         self.buffer = bytearray()
@@ -103,6 +114,54 @@ class PlainStream:
         self._file = file
         self._read_bytes = read_bytes
         self._ended = False
+        self._on_disk = on_disk
+        self._copy: IO[bytes] | None = None
+        self._hashing: FileHash | None = None
+        self._file_sha256 = ""
+
+    @property
+    def file_sha256(self) -> str:
+        """The SHA-256 of all bytes. Call this at the end only."""
+        if self._hashing is not None:
+            self._file_sha256 = self._hashing.result()
+        return self._file_sha256 or self.hash.hexdigest()
+
+    @property
+    def disk_bytes(self) -> int:
+        """How far the file on disk has been read, about; 0 unless ``whole_file`` returned it."""
+        return max(1, self._on_disk.tell()) if self._on_disk and self._hashing else 0
+
+    def whole_file(self) -> IO[bytes]:
+        """Return a file with all bytes, which can be read in any order.
+
+        Call this before anything is taken. From then on the stream hands out nothing. If the bytes
+        are not on disk, they are copied to a temporary file, which has no name.
+        """
+        if self._on_disk is not None:
+            self._hashing = FileHash(self._on_disk)
+            file = self._on_disk
+        else:
+            file = self._copy = tempfile.TemporaryFile()  # noqa: SIM115 - closed by ``close``
+            while self.buffer or self.more():
+                file.write(self.take(len(self.buffer)))
+            self._file_sha256 = self.hash.hexdigest()
+            self.hash = hashlib.sha256()
+        self.buffer.clear()
+        self._ended = True
+        file.seek(0)
+        return file
+
+    def note(self, data: bytes) -> None:
+        """Add data read from ``whole_file`` to ``hash``; ignore data that the stream handed out."""
+        if self._copy is not None or self._hashing is not None:
+            self.hash.update(data)
+
+    def close(self) -> None:
+        """Release what ``whole_file`` has taken. The file that was given stays open."""
+        if self._hashing is not None:
+            self._hashing.stop()
+        if self._copy is not None:
+            self._copy.close()
 
     def more(self) -> bool:
         """Read more bytes into the buffer; return False at the end."""
@@ -203,3 +262,46 @@ class PlainStream:
         length = self.offset + end - begin
         self.skip(end + 1)
         return kept[:length], length
+
+
+class FileHash:
+    """Computes the SHA-256 of a file in a thread, while the file is read in another order.
+
+    Args:
+        file: the file; its position is not changed.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._descriptor = file.fileno()
+        self._hash = hashlib.sha256()
+        self._error: OSError | None = None
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def result(self) -> str:
+        """Wait for the end of the file, and return the hash.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._hash.hexdigest()
+
+    def stop(self) -> None:
+        """Stop reading. The file may be closed afterwards."""
+        self._is_stopped = True
+        self._thread.join()
+
+    def _run(self) -> None:
+        position = 0
+        try:
+            while not self._is_stopped and (
+                data := os.pread(self._descriptor, READ_BYTES, position)
+            ):
+                self._hash.update(data)
+                position += len(data)
+        except OSError as error:
+            self._error = error

@@ -38,6 +38,11 @@ class LayoutTable:
         self.run_continued: Mask = np.array([run.continued for run in runs], np.bool_)
         self.run_trained: Mask = np.array([run.trained for run in runs], np.bool_)
 
+        self.answers = Slices([len(layout.answers) for layout in layouts])
+        answers = [end for layout in layouts for end in layout.answers]
+        # int64[answers, 3]: the fields of ``AnswerEnd``
+        self.answer_ends: Offsets = np.array(answers, np.int64).reshape(-1, 3)
+
         self.chains = Slices([len(layout.chains) for layout in layouts])
         chains = [ends for layout in layouts for ends in layout.chains]
         self.chain_ends: Offsets = np.array(chains, np.int64).reshape(-1, 2)

@@ -7,7 +7,7 @@ Out    a ``Batch`` with one row per record, in order and before truncation; the 
 Keeps  the layouts of a shape, compiled when they are first needed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,8 @@ class Built(NamedTuple):
     batch: Batch
     unclean: Mask  # bool[rows]: True if the row has an unclean chain, see ``EncodedRuns``
     leaks: frozenset[int]  # the rows in which text became a control token
+    answer_ends: Ragged  # for each row the ids of the control tokens that end its trained answers;
+    # -1 for an answer that no control token ends
 
 
 class RowBuilder:
@@ -36,6 +38,9 @@ class RowBuilder:
         encoder: encodes the runs.
         pieces: returns the pieces of a shape.
         controls: the tokenizer's control tokens, by text.
+        answers: returns, for each trained answer of a shape, the number of pieces up to its end.
+        stops: the control tokens that stop the model.
+        allowed: the control tokens that the text of a record may become.
         joint: True if the texts on both sides of a loss boundary may be encoded as one text.
         sections_over: the row length over which truncation needs ``Batch.section``; None if it
             never does.
@@ -47,11 +52,16 @@ class RowBuilder:
         pieces: Callable[[int], Sequence[Piece]],
         controls: dict[str, AddedToken],
         *,
+        answers: Callable[[int], Sequence[int]] = lambda shape: (),
+        stops: Collection[str] = (),
+        allowed: Collection[str] = (),
         joint: bool,
         sections_over: int | None,
     ) -> None:
         self._encoder = encoder
         self._pieces = pieces
+        self._answers = answers
+        self._allowed = np.array([controls[token].id for token in allowed], np.int64)
         self._joint = joint
         self._sections_over = sections_over
         self._compiler = LayoutCompiler(
@@ -59,6 +69,7 @@ class RowBuilder:
             joint=joint,
             adds_space_after=encoder.adds_space_after,
             count_tokens=encoder.count_tokens,
+            stops=stops,
         )
         self._numbers: dict[tuple[int, Demoted], int] = {}  # shape, demoted tokens -> layout
         self._layouts: list[Layout] = []
@@ -83,7 +94,8 @@ class RowBuilder:
         batch = assemble(table, layouts, encoded.ids, with_sections=with_sections)
         if with_sections:
             self._divide_mixed_runs(batch, rendered, layouts, runs, encoded.ids, run_offsets)
-        return Built(batch, unclean, self._leaks(encoded.ids, run_offsets))
+        leaks = self._leaks(encoded.ids, run_offsets)
+        return Built(batch, unclean, leaks, self._answer_ends(layouts, encoded.ids, run_offsets))
 
     def forget(self) -> None:
         """Forget all layouts: from now on, the renderer's shape numbers mean other shapes."""
@@ -109,7 +121,8 @@ class RowBuilder:
         """Return the number of a shape's layout; compile the layout if it is new."""
         key = (shape, demoted)
         if key not in self._numbers:
-            self._layouts.append(self._compiler.layout(self._pieces(shape), demoted))
+            layout = self._compiler.layout(self._pieces(shape), demoted, self._answers(shape))
+            self._layouts.append(layout)
             self._numbers[key] = len(self._layouts) - 1
             self._table = None
         return self._numbers[key]
@@ -189,6 +202,25 @@ class RowBuilder:
                 at[len(spans) :] = len(text) - 1
                 sections = of_characters[np.minimum(at, len(text) - 1)]
                 batch.section[start : start + tokens] = sections
+
+    def _answer_ends(self, layouts: Offsets, ids: Ragged, run_offsets: Offsets) -> Ragged:
+        """Return for each row the ids of the control tokens that end its trained answers.
+
+        Usually they are tokens of the template. If the text of a record may become a control token,
+        an answer may end with one of its own.
+        """
+        answers = self._current_table().answers
+        tokens, runs, after = self._current_table().answer_ends[answers.positions(layouts)].T
+        offsets = lengths_to_offsets(answers.sizes[layouts])
+        if len(self._allowed):
+            rows = np.repeat(np.arange(len(layouts)), answers.sizes[layouts])
+            for answer in np.flatnonzero((tokens < 0) & (runs >= 0)).tolist():
+                run = int(run_offsets[rows[answer]] + runs[answer])
+                start, end = int(ids.offsets[run]), int(ids.offsets[run + 1])
+                last = ids.values[max(start, end - int(after[answer]) - 1) : end]
+                found = last[np.isin(last, self._allowed)]
+                tokens[answer] = found[0] if len(found) else -1
+        return Ragged(tokens.astype(np.int32), offsets)
 
     def _leaks(self, ids: Ragged, run_offsets: Offsets) -> frozenset[int]:
         """Return the rows in which text became a control token; check every id."""

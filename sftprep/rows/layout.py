@@ -16,7 +16,7 @@ itself, and a token swallows no white space across the place at which the loss t
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
 from typing import NamedTuple
@@ -86,6 +86,14 @@ class MixedRun(NamedTuple):
         return sections[swallowed : swallowed + len(text)]
 
 
+class AnswerEnd(NamedTuple):
+    """What a trained answer of a shape ends with."""
+
+    token: int  # the id of the control token that ends it; -1 if only text follows its last content
+    run: int  # if there is no token: the index of the answer's last run; -1 if it has no run
+    after: int  # the number of tokens of template text between the content and the answer's end
+
+
 @dataclass(frozen=True)
 class Layout:
     """The layout of a shape: its elements in columns of equal length, and its runs in order."""
@@ -99,6 +107,7 @@ class Layout:
     chains: tuple[tuple[int, int], ...]  # the first and the last run of each chain
     single_words: tuple[SingleWord, ...]
     joint: bool  # True if the runs of a chain may be encoded as one text
+    answers: tuple["AnswerEnd", ...] = ()
     mixed: tuple[MixedRun, ...] = ()
 
     def texts(self, contents: Sequence[tuple[str, ...]]) -> list[str]:
@@ -174,6 +183,7 @@ class _Element:
 
     trained: bool
     section: Section
+    atom: int  # the index of its first atom
     token: AddedToken | None = None
     fragments: list[tuple[Fragment, Section]] | None = None  # None for a control token
     strip_left: bool = False
@@ -203,6 +213,8 @@ class LayoutCompiler:
         adds_space_after: returns True if the tokenizer adds a space before a text that follows
             this token.
         count_tokens: returns the number of tokens in a template text.
+        stops: the control tokens that stop the model. If several tokens follow an answer's last
+            content, the first of these is the one that ends it.
     """
 
     def __init__(
@@ -212,34 +224,48 @@ class LayoutCompiler:
         joint: bool,
         adds_space_after: Callable[[AddedToken], bool],
         count_tokens: Callable[[str], int],
+        stops: Collection[str] = (),
     ) -> None:
         self._controls = ControlTokens(list(controls.values()))
         self._by_text = controls
         self._joint = joint
         self._adds_space_after = adds_space_after
         self._count_tokens = count_tokens
+        self._stops = stops
 
-    def layout(self, pieces: Sequence[Piece], demoted: Demoted = NOTHING_DEMOTED) -> Layout:
+    def layout(
+        self,
+        pieces: Sequence[Piece],
+        demoted: Demoted = NOTHING_DEMOTED,
+        answers: Sequence[int] = (),
+    ) -> Layout:
         """Compile the layout of a shape.
 
         Args:
             pieces: the pieces of the shape.
             demoted: the control tokens that are plain text in this layout.
+            answers: for each trained answer, the number of pieces up to its end.
         """
-        atoms = self._atoms(pieces)
+        atoms, counts = self._atoms(pieces)
         elements = self._elements(atoms, demoted)
         self._mark_stripped(elements)
         elements = [element for element in elements if element.token or element.fragments]
         self._mark_continued(elements, implicit_bos=any(p.slot == IMPLICIT_BOS for p in pieces))
-        return self._columns(elements, _single_words(atoms, demoted))
+        ends = [self._answer_end(atoms, demoted, elements, counts[answer]) for answer in answers]
+        return self._columns(elements, _single_words(atoms, demoted), tuple(ends))
 
-    def _atoms(self, pieces: Sequence[Piece]) -> list[Atom]:
+    def _atoms(self, pieces: Sequence[Piece]) -> tuple[list[Atom], list[int]]:
         """Divide the pieces into texts, slots and control tokens.
 
         If the tokenizer adds a BOS by itself, a BOS with which the template starts is left out.
+
+        Returns:
+            the atoms, and how many of them the first n pieces give, for each n.
         """
         atoms: list[Atom] = []
+        counts: list[int] = []
         for piece in pieces:
+            counts.append(len(atoms))
             if piece.slot >= 0:
                 atoms.append((piece.slot, piece))
             elif piece.slot == IMPLICIT_BOS:
@@ -253,27 +279,50 @@ class LayoutCompiler:
                     )
                     if not second_bos:
                         atoms.append((found, piece))
-        return atoms
+        return atoms, [*counts, len(atoms)]
 
     def _elements(self, atoms: Sequence[Atom], demoted: Demoted) -> list[_Element]:
         """Make one element per control token, and one per stretch of text with one trained flag."""
         elements: list[_Element] = []
         for index, (atom, piece) in enumerate(atoms):
             if isinstance(atom, AddedToken) and index not in demoted:
-                elements.append(_Element(piece.trained, piece.section, token=atom))
+                elements.append(_Element(piece.trained, piece.section, index, token=atom))
                 continue
             fragment = atom.content if isinstance(atom, AddedToken) else atom
             last = elements[-1] if elements else None
             if last is None or last.fragments is None or last.trained != piece.trained:
                 chained = last is not None and last.fragments is not None
                 elements.append(
-                    _Element(piece.trained, piece.section, fragments=[], chained=chained)
+                    _Element(piece.trained, piece.section, index, fragments=[], chained=chained)
                 )
             run = elements[-1]
             assert run.fragments is not None
             run.fragments.append((fragment, piece.section))
             run.section = max(run.section, piece.section)  # a section that may be cut has priority
         return elements
+
+    def _answer_end(
+        self, atoms: Sequence[Atom], demoted: Demoted, elements: Sequence[_Element], end: int
+    ) -> AnswerEnd:
+        """Find what ends the trained answer that consists of the last of the first ``end`` atoms.
+
+        Only the template's text behind the answer's last content can hold a control token.
+        """
+        tokens: list[AddedToken] = []  # the nearest to the content first
+        text = ""
+        for index in range(end - 1, -1, -1):
+            atom, piece = atoms[index]
+            if not piece.trained or isinstance(atom, int):
+                break
+            if isinstance(atom, AddedToken) and index not in demoted:
+                tokens.insert(0, atom)
+            else:
+                text = f"{atom.content if isinstance(atom, AddedToken) else atom}{text}"
+        if tokens:
+            stop = next((t for t in tokens if t.content in self._stops), tokens[0])
+            return AnswerEnd(stop.id, -1, 0)
+        runs = [e.atom < end for e in elements if e.fragments is not None]
+        return AnswerEnd(-1, sum(runs) - 1, self._count_tokens(text) if text else 0)
 
     def _mark_stripped(self, elements: list[_Element]) -> None:
         """Mark the runs whose white space a token next to them swallows; strip fixed texts now."""
@@ -303,7 +352,12 @@ class LayoutCompiler:
                     element.continued = not self._adds_space_after(before.token)
             before = element
 
-    def _columns(self, elements: list[_Element], single_words: tuple[SingleWord, ...]) -> Layout:
+    def _columns(
+        self,
+        elements: list[_Element],
+        single_words: tuple[SingleWord, ...],
+        answers: tuple[AnswerEnd, ...],
+    ) -> Layout:
         runs = [
             TextRun(
                 _merged(element.fragments),
@@ -326,6 +380,7 @@ class LayoutCompiler:
             chains=_chains([run.chained for run in runs]),
             single_words=single_words,
             joint=self._joint,
+            answers=answers,
             mixed=_mixed_runs(elements),
         )
 

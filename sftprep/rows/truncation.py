@@ -45,7 +45,12 @@ class Truncated:
     batch: Batch
     dropped: dict[int, DropReason]  # number of the record -> why it has no row
     truncated: int  # the number of rows in ``batch`` that were cut
-    truncated_trained: int = 0  # how many of these lost trained tokens
+    lost_trained: Mask  # bool[rows of ``batch``]: True if the row was cut and lost trained tokens
+
+    @property
+    def truncated_trained(self) -> int:
+        """The number of rows in ``batch`` that lost trained tokens."""
+        return int(self.lost_trained.sum())
 
 
 def truncate(batch: Batch, max_length: int, strategy: str) -> Truncated:
@@ -66,10 +71,11 @@ def truncate(batch: Batch, max_length: int, strategy: str) -> Truncated:
     batch = batch.keep_rows(~untrained)
     long = batch.lengths > max_length
     if not long.any():
-        return Truncated(batch, dropped, 0)
+        return Truncated(batch, dropped, 0, np.zeros(len(batch), np.bool_))
     if strategy in ("drop", "error"):
         drop(long, DropReason.TOO_LONG)
-        return Truncated(batch.keep_rows(~long), dropped, 0)
+        batch = batch.keep_rows(~long)
+        return Truncated(batch, dropped, 0, np.zeros(len(batch), np.bool_))
     if strategy == "completion-end":
         assert batch.section is not None
         no_room = long & (_count(batch, batch.section != Section.COMPLETION) >= max_length)
@@ -87,7 +93,7 @@ def truncate(batch: Batch, max_length: int, strategy: str) -> Truncated:
         batch.keep_rows(stays),
         dropped,
         truncated=int((long & stays).sum()),
-        truncated_trained=int((lost_trained & stays).sum()),
+        lost_trained=lost_trained[stays],
     )
 
 

@@ -20,8 +20,9 @@ from sftprep.schemas.roles import CALL
 from sftprep.schemas.turn_list import TurnList
 from sftprep.schemas.turns import CALLS
 
-MESSAGE_KEYS = frozenset((*CALLS, *REASONING))
-"""The keys of a message that are read, besides its role, its text and its loss flags."""
+FLAGS = frozenset(LOSS_FLAGS)
+MESSAGE_KEYS = FLAGS.union(CALLS, REASONING)
+"""The keys of a message that are read, besides its role and its text."""
 SHAREGPT = {"user": "human", "assistant": "gpt"}
 """Role -> the other name that is too common to be worth a count."""
 WORD = re.compile(r"\w+")
@@ -75,22 +76,23 @@ def understood_turns(
         roles: what each name of a role means.
         reads: which keys of a message the chat template may read; None if there is none.
     """
-    ignored: Counter[str] = Counter()
     flags: Counter[str] = Counter()
     names: Counter[Any] = Counter()
+    key_sets: Counter[tuple[str, str, str, tuple[str, ...]]] = Counter()
     for found in lists:
         turns = [turn for turn in found.turns if isinstance(turn, dict)]
-        names.update(turn.get(found.role) for turn in turns)
-        for keys, count in Counter(map(tuple, turns)).items():
-            if len(keys) == 2:  # no more than role and text
+        names.update([turn.get(found.role) for turn in turns])
+        for turn in turns:
+            if len(turn) == 2:  # no more than role and text
                 continue
-            for key in keys:
-                if key in LOSS_FLAGS:
-                    flags[key] += count
-                elif key not in {found.role, found.text, *MESSAGE_KEYS} and not (
-                    reads and reads(key)
-                ):
-                    ignored[f"{found.name}[].{key}"] += count
+            key_sets[found.name, found.role, found.text, tuple(turn)] += 1
+            flags.update(key for key in turn.keys() & FLAGS if turn[key] is not None)
+    ignored: Counter[str] = Counter()
+    for (name, role, text, keys), count in key_sets.items():
+        for key in keys:
+            is_read = key in (role, text) or key in MESSAGE_KEYS or (reads and reads(key))
+            if not is_read:
+                ignored[f"{name}[].{key}"] += count
     return Understood(ignored, _other_names(names, roles, reads is None), flags, Counter())
 
 

@@ -49,6 +49,9 @@ from sftprep.schemas.turns import with_system
 from sftprep.text import alternatives, shown
 
 D = TypeVar("D", Conversation, Chat)
+BESIDE_LIST = ("system", "tools")
+BESIDE_EXCHANGE = (*BESIDE_LIST, "input", "reasoning_content")
+"""The fields with synonyms that may stand beside a list of messages, and beside a prompt."""
 MOST_KEY_SETS = 10_000
 """How many different sets of a record's keys a normalizer remembers."""
 
@@ -162,10 +165,10 @@ class Normalizer(Generic[D]):
         names = set(chain.from_iterable(set(map(tuple, records))))
         if self._reads is not None and names & self._extra:
             found.ignored.update(unread_arguments(records, self._reads))
-        read = ["system", "tools", *(["input", "reasoning_content"] * self._is_exchange)]
-        synonyms = set(chain.from_iterable(map(self._fields.names, read))) - {*read, *self._own}
-        if synonyms & names:
-            found.fields.update(synonyms_read(records, self._fields, read))
+        beside = BESIDE_EXCHANGE if self._is_exchange else BESIDE_LIST
+        others = {name for canonical in beside for name in self._fields.names(canonical)[1:]}
+        if others & names:
+            found.fields.update(synonyms_read(records, self._fields, beside))
         for name in self._special(names).intersection(self._fields.names("train")):
             found.flags[name] += sum(record.get(name) is not None for record in records)
         return found

@@ -50,7 +50,7 @@ def load_template(name: str) -> Template:
     path = BUILTIN_FOLDER / f"{name}.yaml"
     if name not in builtin_names():
         path = Path(name)
-        if not path.is_file():
+        if not _is_file(path):
             hint = did_you_mean(name, builtin_names(), "sftprep templates lists them.")
             raise TemplateError(f"no template {shown(name)}, and no such file. {hint}")
     data = path.read_bytes()
@@ -59,6 +59,14 @@ def load_template(name: str) -> Template:
     except ValueError as error:
         raise TemplateError(f"{path}: not valid YAML: {error}. Correct the file.") from error
     return parse_template(value, name=path.stem, where=str(path), data=data)
+
+
+def _is_file(path: Path) -> bool:
+    """Tell whether there is a file; no file has a name that is too long."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def parse_template(value: object, *, name: str, where: str, data: bytes = b"") -> Template:

@@ -6,7 +6,8 @@ Out    ``Rendered``: the number of the conversation's shape, and its contents. `
        have the same shape if their turns have the same roles and train flags, and the same turns
        have an input.
 Keeps  contents unchanged, except for the white space around those that the template trims.
-Raises RecordError: the template has no place for a text, or trims an answer to nothing.
+Never  writes a system prompt that the template has no place for: ``omitted`` names it.
+Raises RecordError: the template trims an answer to nothing.
 
 The ``body`` of an assistant turn is trained; it ends with the turn's terminator. All other text
 (system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``. A
@@ -27,7 +28,13 @@ from sftprep.data.conversation import (
 )
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, MOST_SHAPES, Piece, Rendered, Section
 from sftprep.errors import RecordError
-from sftprep.templates.template import Template, split_placeholders
+from sftprep.templates.template import (
+    NO_TEXTS,
+    RunTexts,
+    Template,
+    split_placeholders,
+    text_after_answer,
+)
 
 Turns = tuple[Turn, ...]
 Edit = Callable[[list[str]], None]
@@ -46,9 +53,8 @@ class TemplateRenderer:
 
     Args:
         template: the template.
-        bos, eos: the tokenizer's BOS and EOS tokens, "" if it has none.
+        texts: the texts of the run.
         implicit_bos: whether the tokenizer itself adds a BOS at the start of a text.
-        separator: the text for ``{separator}``.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
         allowed: control tokens that the text of a record may become.
         most_shapes: how many different turn sequences to remember before ``forget`` drops them.
@@ -58,29 +64,32 @@ class TemplateRenderer:
         self,
         template: Template,
         *,
-        bos: str = "",
-        eos: str = "",
+        texts: RunTexts = NO_TEXTS,
         implicit_bos: bool = False,
-        separator: str = "",
         train_on: str = "completion",
         allowed: Collection[str] = (),
         most_shapes: int = MOST_SHAPES,
     ) -> None:
         self.template = template
-        self._run_texts = {"bos": bos, "eos": eos, "separator": separator}
+        if texts.end_of_turn in text_after_answer(template, texts):
+            texts = texts._replace(end_of_turn="")  # the template writes it
+        self._run_texts = texts._asdict()
         self._train_on = train_on
         self._most_shapes = most_shapes
         self._outlines: dict[Turns, _Outline] = {}
-        # Turns after all edits, and whether the first is the template's own system prompt -> shape.
-        self._shapes: dict[tuple[Turns, bool], int] = {}
+        # Turns after all edits, whether the first is the template's own system prompt, what is left
+        # out -> shape.
+        self._shapes: dict[tuple[Turns, bool, frozenset[str]], int] = {}
+        self._omitted: list[frozenset[str]] = []  # indexed by shape
         self._pieces: list[tuple[Piece, ...]] = []  # indexed by shape
+        self._answers: list[tuple[int, ...]] = []  # indexed by shape, as ``answers`` returns them
         self._writes_bos = template.bos == "always"
         self._implicit_bos = template.bos == "auto" and implicit_bos
         # The template writes these two. If data may hold them too, a row must not get them twice.
-        terminator = _text_around_content(template.body, self._run_texts)
+        terminator = _text_around_content(template.body, self._run_texts) + texts.end_of_turn
         self._repeatable_end = terminator if terminator in allowed else ""
         has_bos = self._writes_bos or self._implicit_bos
-        self._repeatable_bos = bos if bos in allowed and has_bos else ""
+        self._repeatable_bos = texts.bos if texts.bos in allowed and has_bos else ""
 
     def render(self, conversation: Conversation) -> Rendered:
         """Render one conversation."""
@@ -98,6 +107,10 @@ class TemplateRenderer:
         """Return the pieces of a shape."""
         return self._pieces[shape]
 
+    def answers(self, shape: int) -> tuple[int, ...]:
+        """Return, for each trained answer of a shape, the number of pieces up to its end."""
+        return self._answers[shape]
+
     def rewrites(self, shape: int) -> bool:
         """Return False: the text before an answer does not depend on the turns after it.
 
@@ -107,8 +120,8 @@ class TemplateRenderer:
         return False
 
     def omitted(self, shape: int) -> frozenset[str]:
-        """Return an empty set: the template writes every text of a conversation."""
-        return frozenset()
+        """Return ``system`` if the records of a shape have a system prompt without a place."""
+        return self._omitted[shape]
 
     def forget(self) -> bool:
         """Drop all shapes if there are more than ``most_shapes`` different turn sequences.
@@ -120,6 +133,8 @@ class TemplateRenderer:
         self._outlines.clear()
         self._shapes.clear()
         self._pieces.clear()
+        self._answers.clear()
+        self._omitted.clear()
         return True
 
     def _outline(self, turns: Turns) -> _Outline:
@@ -127,6 +142,11 @@ class TemplateRenderer:
         template = self.template
         self._check_text(turns)
         edits: list[Edit] = []
+        omitted: frozenset[str] = frozenset()
+        has_place = template.system is not None or template.user_with_system is not None
+        if turns[0].role == "system" and not has_place:
+            turns, omitted = turns[1:], frozenset({"system"})
+            edits.append(_remove_first)
         system = self._default_system(turns)
         if system is not None:
             turns = (Turn("system"), *turns)
@@ -141,7 +161,8 @@ class TemplateRenderer:
             trimmed = _content_slots(turns, template.trim)
             answers = answers if "assistant" in template.trim else []
             edits.append(partial(self._trim, trimmed, answers))
-        shape = self._shape(self._with_train(turns), default_system=system is not None)
+        turns = self._with_train(turns)
+        shape = self._shape(turns, omitted, default_system=system is not None)
         return _Outline(shape, tuple(edits))
 
     def _with_train(self, turns: Turns) -> Turns:
@@ -157,11 +178,14 @@ class TemplateRenderer:
             for i, turn in enumerate(turns)
         )
 
-    def _shape(self, turns: Turns, *, default_system: bool) -> int:
+    def _shape(self, turns: Turns, omitted: frozenset[str], *, default_system: bool) -> int:
         """Return the number of a shape; compose its pieces if it is new."""
-        key = (turns, default_system)
+        key = (turns, default_system, omitted)
         if key not in self._shapes:
-            self._pieces.append(tuple(self._compose(turns, default_system=default_system)))
+            pieces, answers = self._compose(turns, default_system=default_system)
+            self._pieces.append(tuple(pieces))
+            self._answers.append(tuple(answers))
+            self._omitted.append(omitted)
             self._shapes[key] = len(self._pieces) - 1
         return self._shapes[key]
 
@@ -181,13 +205,6 @@ class TemplateRenderer:
         """Return the system prompt to add to a record that has none; None to add nothing."""
         template = self.template
         if turns[0].role == "system":
-            if template.system is None and template.user_with_system is None:
-                raise RecordError(
-                    "no_place_for_system",
-                    f"the record has a system prompt, and template {template.name!r} has no place "
-                    "for one",
-                    "Choose another template",
-                )
             return None
         if turns[0].has_input and template.default_system_with_input is not None:
             return template.default_system_with_input
@@ -217,8 +234,8 @@ class TemplateRenderer:
                 f"an answer consists only of the terminator {self._repeatable_end}",
             )
 
-    def _compose(self, turns: Turns, *, default_system: bool) -> list[Piece]:
-        """Compose the pieces of a shape, turn by turn.
+    def _compose(self, turns: Turns, *, default_system: bool) -> tuple[list[Piece], Sequence[int]]:
+        """Compose the pieces of a shape, turn by turn; return them and what ``answers`` returns.
 
         Args:
             turns: the turns.
@@ -226,6 +243,7 @@ class TemplateRenderer:
         """
         template = self.template
         writer = _PieceWriter(self._run_texts, turns, trains_all=self._train_on == "all")
+        ends: list[int] = []
         answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
         completion = max((i for i in answers if turns[i].train), default=answers[-1])
         self._compose_bos(writer)
@@ -244,12 +262,14 @@ class TemplateRenderer:
             elif turn.role == "assistant":
                 writer.write(template.header, {})
                 writer.in_completion |= index == completion
-                writer.write(
-                    template.body, {"content": content_slot(index)}, trained=bool(turn.train)
-                )
+                body = template.body + "{end_of_turn}"
+                writer.write(body, {"content": content_slot(index)}, trained=bool(turn.train))
+                ends += [len(writer.pieces)] if turn.train else []
                 writer.write(template.after, {})
         writer.write(template.end, {})
-        return self._with_kept_bos(writer.pieces)
+        pieces = self._with_kept_bos(writer.pieces)
+        more = len(pieces) - len(writer.pieces)
+        return pieces, [end + more for end in ends]
 
     def _with_kept_bos(self, pieces: list[Piece]) -> list[Piece]:
         """Return the pieces; if the first is template text that starts with the BOS, that is kept.
@@ -371,6 +391,11 @@ def _content_slots(turns: Turns, roles: Collection[str]) -> list[int]:
 def _insert_first(texts: tuple[str, ...], contents: list[str]) -> None:
     """Insert texts before all other contents."""
     contents[:0] = texts
+
+
+def _remove_first(contents: list[str]) -> None:
+    """Remove the texts of the first turn."""
+    del contents[: content_slot(1)]
 
 
 def _append_inputs(turns: Sequence[int], contents: list[str]) -> None:

@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from sftprep.errors import TemplateError
 
 RUN_TEXTS = ("bos", "eos", "separator")
-"""The placeholders whose text is the same for the whole run."""
+"""The placeholders whose text is the same for the whole run: fields of ``RunTexts``."""
 PLACEHOLDER = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
@@ -44,6 +44,18 @@ class Template:
     body: str = ""  # the answer and its terminator: trained
     after: str = ""  # after the terminator; not trained
     end: str = ""  # once, after the last turn; not trained
+
+
+class RunTexts(NamedTuple):
+    """The texts that are the same for all records of a run; "" for what there is not."""
+
+    bos: str = ""
+    eos: str = ""
+    separator: str = ""  # the text for ``{separator}``
+    end_of_turn: str = ""  # written behind each answer, unless the template writes it there
+
+
+NO_TEXTS = RunTexts()
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,18 @@ def split_placeholders(text: str, where: str = "template") -> Iterator[tuple[boo
             yield True, match[1]
     if literal + text[position:]:
         yield False, literal + text[position:]
+
+
+def text_after_answer(template: Template, texts: RunTexts) -> str:
+    """Return the trained text that a template writes behind an answer: normally a terminator."""
+    parts = list(split_placeholders(template.body))
+    last = max(i for i, part in enumerate(parts) if part == (True, "content"))
+    return "".join(getattr(texts, x) if is_slot else x for is_slot, x in parts[last + 1 :])
+
+
+def with_run_texts(text: str, texts: RunTexts) -> str:
+    """Return a template's text that holds no text of the record, with the run's texts filled in."""
+    return "".join(getattr(texts, x) if is_slot else x for is_slot, x in split_placeholders(text))
 
 
 def run_texts(template: Template) -> set[str]:

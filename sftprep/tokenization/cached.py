@@ -29,7 +29,7 @@ from sftprep.tokenization.tokenizer import Tokenizer
 TOKENIZER_FILES = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
 """Matches the files of a folder that can belong to a tokenizer: no weights and no code."""
 LIBRARIES = ("sftprep", "transformers", "tokenizers")
-ENTRY_VERSION = 9
+ENTRY_VERSION = 10
 """The version of the format of entries. Raise it when an entry's fields or their format change."""
 
 
@@ -146,6 +146,7 @@ def _tokenizer_of(parts: Parts) -> Tokenizer:
         | {
             "added": tuple(AddedToken(*token) for token in plain["added"]),
             "newly_added": tuple(plain["newly_added"]),
+            "generation_stops": tuple(plain["generation_stops"]),
         },
     )
 

@@ -21,6 +21,7 @@ from typing import Any
 from sftprep.data.control_tokens import AddedToken
 from sftprep.errors import TokenizerError
 from sftprep.text import shown
+from sftprep.tokenization.generation_config import GENERATION_CONFIG, stop_ids
 from sftprep.tokenization.tokenizer import Tokenizer
 
 ROLES = ("bos", "eos", "pad", "sep")
@@ -43,7 +44,7 @@ def load_tokenizer(
             the same id.
     """
     hf = _load_hf(source, revision)
-    before = set(hf.get_vocab())
+    before = _known_tokens(source, revision) or set(hf.get_vocab())
     for token in add_tokens:
         add_token(hf, token)
     state = json.loads(hf.backend_tokenizer.to_str())
@@ -54,6 +55,10 @@ def load_tokenizer(
     if state["model"].get("dropout"):
         state["model"]["dropout"] = None  # it makes ids random
     vocabulary = hf.get_vocab()
+    generation_config = _file_of(source, revision, GENERATION_CONFIG)
+    files = _saved_files(hf)
+    if generation_config is not None:
+        files[GENERATION_CONFIG] = generation_config
     return Tokenizer(
         name=Path(source).resolve().name if Path(source).exists() else source,
         json=json.dumps(state, ensure_ascii=False, sort_keys=False),
@@ -70,7 +75,8 @@ def load_tokenizer(
         model_max_length=hf.model_max_length if 0 < hf.model_max_length < 10**9 else None,
         chat_templates=_chat_templates(hf),
         variables=dict(hf.special_tokens_map),
-        files=_saved_files(hf),
+        files=files,
+        generation_stops=_stops(source, generation_config, hf),
     )
 
 
@@ -107,6 +113,77 @@ def _load_hf(source: str, revision: str | None) -> Any:
             "Convert it with transformers, or use another tokenizer."
         )
     return hf
+
+
+def _file_of(source: str, revision: str | None, name: str) -> bytes | None:
+    """Return a file of the tokenizer's folder or hub id.
+
+    Returns:
+        None if there is no such file. For a single ``tokenizer.json`` the result is always None:
+        nothing else is read then.
+    """
+    path = Path(source)
+    if path.is_file():
+        return None
+    try:
+        found: Any = path / name
+        if not path.is_dir():
+            from transformers.utils.hub import cached_file, is_offline_mode
+
+            found = cached_file(
+                source,
+                name,
+                revision=revision or "main",
+                _raise_exceptions_for_missing_entries=False,
+                # Offline it is not known if the hub has the file; a copy of it would be used.
+                _raise_exceptions_for_connection_errors=not is_offline_mode(),
+            )
+        return None if found is None or not Path(found).is_file() else Path(found).read_bytes()
+    except OSError as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TokenizerError(
+            f"tokenizer {shown(source)}: its {name} cannot be read: {reason.rstrip('.')}. Check "
+            "the file and the connection."
+        ) from error
+
+
+def _known_tokens(source: str, revision: str | None) -> set[str] | None:
+    """Return the tokens that have an id in the tokenizer's files.
+
+    ``tokenizer_config.json`` may name an EOS or a pad token that no file gives an id. transformers
+    adds such a token behind the vocabulary, where the model's embedding has no row.
+
+    Returns:
+        None if the tokenizer has no ``tokenizer.json``: then its vocabulary is in other files.
+    """
+    data = _file_of(source, revision, "tokenizer.json")
+    if data is None:
+        return None
+    state = json.loads(data)
+    vocabulary = state["model"]["vocab"]  # an object; for Unigram models, a list of pairs
+    names = vocabulary if isinstance(vocabulary, dict) else [entry[0] for entry in vocabulary]
+    known = {*names, *(token["content"] for token in state["added_tokens"])}
+    if (config := _file_of(source, revision, "tokenizer_config.json")) is not None:
+        added = json.loads(config).get("added_tokens_decoder") or {}
+        known.update(token["content"] for token in added.values())
+    if (ids := _file_of(source, revision, "added_tokens.json")) is not None:
+        known.update(json.loads(ids))
+    return known
+
+
+def _stops(source: str, generation_config: bytes | None, hf: Any) -> tuple[str, ...]:
+    """Return the tokens that ``generation_config.json`` names as the end of a text."""
+    if generation_config is None:
+        return ()
+    tokens = {token_id: token for token, token_id in hf.get_vocab().items()}
+    ids = stop_ids(generation_config, source)
+    for token_id in ids:
+        if token_id not in tokens:
+            raise TokenizerError(
+                f"tokenizer {shown(source)}: its {GENERATION_CONFIG} names the id {token_id} in "
+                "eos_token_id, which the tokenizer does not have. Correct the file."
+            )
+    return tuple(dict.fromkeys(tokens[token_id] for token_id in ids))
 
 
 def split_role(token: str) -> tuple[str | None, str]:

@@ -33,6 +33,7 @@ class Tokenizer:
     chat_templates: dict[str, str]  # by name; "default" is the one without a name
     variables: dict[str, Any]  # the special tokens under the names that chat templates use
     files: dict[str, bytes] = field(repr=False)  # the files to save next to the shards, by path
+    generation_stops: tuple[str, ...] = ()  # the tokens that ``generation_config.json`` names
 
     @cached_property
     def ids(self) -> dict[str, int]:
@@ -43,6 +44,15 @@ class Tokenizer:
     def controls(self) -> dict[str, AddedToken]:
         """The control tokens, by their text."""
         return {t.content: t for t in self.added if t.content.strip()}
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        """The tokens that stop the model at inference.
+
+        These are the tokens that ``generation_config.json`` names; the EOS if it names none.
+        """
+        eos = self.special.get("eos")
+        return self.generation_stops or (() if eos is None else (eos,))
 
     def special_id(self, role: str) -> int | None:
         """Return the id of a special token; None if the tokenizer has no such token."""

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import orjson
 
+from sftprep.data.block import place_in
 from sftprep.dataset.manifest import Manifest
 from sftprep.text import number
 from sftprep.verify.folder import DatasetFolder, check_digest, digest_of
@@ -27,12 +28,12 @@ class LedgerEntry(NamedTuple):
     """Which record gave no row, and why."""
 
     file: str
-    line: int
-    offset: int  # of the record's first byte in the file
+    line: int  # in a table, the number of the row
+    offset: int | None  # of the record's first byte in the file; None in a table
     reason: str  # a code, such as too_long
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line} ({self.reason})"
+        return f"{place_in(self.file, self.line, self.offset)} ({self.reason})"
 
 
 def check_ledgers(
@@ -53,7 +54,7 @@ def check_ledgers(
             listed: Counter[tuple[str, str]] = Counter()
             for row, entry in enumerate(_entries(file)):
                 if entry is None:
-                    report.add(name, "is not an entry with file, line, offset and reason", row)
+                    report.add(name, "is not an entry with file, place and reason", row)
                     break
                 listed[entry.file, entry.reason] += 1
             else:
@@ -116,9 +117,13 @@ def _entries(lines: Iterable[bytes]) -> Iterator[LedgerEntry | None]:
     for line in lines:
         try:
             value = orjson.loads(line)
-            entry = LedgerEntry(*(value[key] for key in LedgerEntry._fields))
-        except (orjson.JSONDecodeError, KeyError, TypeError, IndexError):
+            is_row = "row" in value
+            place = value["row" if is_row else "line"]
+            offset = None if is_row else value["offset"]
+            entry = LedgerEntry(value["file"], place, offset, value["reason"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
             yield None
             continue
         texts = isinstance(entry.file, str) and isinstance(entry.reason, str)
-        yield entry if texts and type(entry.line) is type(entry.offset) is int else None
+        numbers = type(entry.line) is int and (is_row or type(entry.offset) is int)
+        yield entry if texts and numbers else None

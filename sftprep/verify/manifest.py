@@ -95,6 +95,8 @@ MANIFEST_STRUCTURE = {
         "added_tokens": ObjectOf(COUNT),
         "special_tokens": ObjectOf({"token": STRING, "id": COUNT_OR_NULL}),
         "model_max_length": COUNT_OR_NULL,
+        "adds_bos": BOOLEAN,
+        "stop_tokens": [STRING],
         "pad_is_eos": BOOLEAN,
         "files": ObjectOf(SHA256),
     },
@@ -105,8 +107,12 @@ MANIFEST_STRUCTURE = {
             ("truncated", "truncated_trained", "shortened", "exchanges_dropped"), COUNT
         ),
         **dict.fromkeys(("tokens", "trained_tokens", "rewritten_histories"), COUNT),
-        **dict.fromkeys(("unclean_boundaries", "records_with_control_strings"), COUNT),
-        **dict.fromkeys(("control_strings", "output_fields", "omitted"), ObjectOf(COUNT)),
+        **dict.fromkeys(
+            ("answers_without_stop", "unclean_boundaries", "records_with_control_strings"), COUNT
+        ),
+        **dict.fromkeys(
+            ("control_strings", "output_fields", "omitted", "other_stops"), ObjectOf(COUNT)
+        ),
         **dict.fromkeys(("ignored_fields", "fields", "roles", "loss_flags"), ObjectOf(COUNT)),
     },
     "shards": [

@@ -21,25 +21,24 @@ from typing import Any
 import orjson
 import yaml
 
-from sftprep.data.block import Block, Source
+from sftprep.data.block import Block, Source, place_in
 from sftprep.data.ragged import Offsets
 from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.manifest import MANIFEST, Manifest
+from sftprep.dataset.reuse import sha256_of_source
 from sftprep.engine.local.engine import run_blocks
-from sftprep.errors import StorageError, TemplateError, TokenizerError, UsageError
+from sftprep.errors import TemplateError, TokenizerError, UsageError
 from sftprep.pipeline import Settings, with_schemas
 from sftprep.plan import is_chat_template, library_versions, settings_of
 from sftprep.progress import Progress
 from sftprep.reading.blocks import BlockReader
 from sftprep.reading.sources import find_sources
 from sftprep.recipe import Recipe
-from sftprep.system.files import sha256_of_path
 from sftprep.templates.loading import parse_template
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.text import ascii_safe, number
 from sftprep.tokenization.loading import load_tokenizer
 from sftprep.tokenization.proof import prove_content_encoding
-from sftprep.tokenization.tokenizer import Tokenizer
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.ledgers import compare_ledger
 from sftprep.verify.manifest import LEDGERS, stored_recipe
@@ -74,13 +73,13 @@ def rebuild_and_compare(
         )
         return report.problems
     for index, source in enumerate(sources):
-        if Path(source.path).is_file():
-            _check_input(manifest, index, source, _sha256(source.path), report)
+        if Path(source.file).is_file():
+            _check_input(manifest, index, source, sha256_of_source(source), report)
     if not report.ok:
         return report.problems
     try:
         recipe, settings = _stored_settings(folder.path, manifest)
-        _check_tokenizer(settings.tokenizer, manifest, report)
+        _check_tokenizer(settings, manifest, report)
         _note_versions(manifest, progress)
         comparison = _Comparison(folder, manifest, sources, report)
         comparison.run(recipe, settings, workers, progress)
@@ -105,7 +104,7 @@ class _Comparison:
         self._manifest = manifest
         # The ledgers and counts of the dataset use the names that the inputs had at the build.
         self._sources = [
-            Source(source.path, entry["name"])
+            source._replace(name=entry["name"])
             for source, entry in zip(sources, manifest.inputs, strict=True)
         ]
         self._report = report
@@ -113,7 +112,9 @@ class _Comparison:
 
     def run(self, recipe: Recipe, settings: Settings, workers: int, progress: Progress) -> None:
         """Rebuild and compare all rows, up to the first difference."""
-        reader = BlockReader(self._sources, recipe.shard_bytes, limits=recipe.limits)
+        reader = BlockReader(
+            self._sources, recipe.shard_bytes, limits=recipe.limits, hints=recipe.hints
+        )
         blocks = with_schemas(reader, recipe.schema, recipe.field_names)
         shard_bytes = sum(shard["bytes"] for shard in self._manifest.shards)
         stored = StoredRows(self._folder, self._manifest)
@@ -159,8 +160,8 @@ class _Comparison:
         """
         record = ""
         if found.batch_row is not None:
-            line, _ = block.place(int(records[found.batch_row]))
-            record = f" (record {self._sources[block.source].name}:{line})"
+            place = block.place(int(records[found.batch_row]))
+            record = f" (record {place_in(self._sources[block.source].name, *place)})"
         self._report.add(found.file, found.problem + record, found.row)
 
     def _finish_input(self, source: int, blocks: Iterator[Block], reader: BlockReader) -> None:
@@ -249,9 +250,9 @@ def _stored_template(recipe: Recipe, manifest: Manifest) -> Template | ChatTempl
     )
 
 
-def _check_tokenizer(tokenizer: Tokenizer, manifest: Manifest, report: Report) -> None:
+def _check_tokenizer(settings: Settings, manifest: Manifest, report: Report) -> None:
     """Compare the stored tokenizer with what the manifest tells trainers about it."""
-    found = manifest.tokenizer
+    tokenizer, found = settings.tokenizer, manifest.tokenizer
     expected = {
         "vocabulary_size": tokenizer.size,
         "model_max_length": tokenizer.model_max_length,
@@ -260,6 +261,8 @@ def _check_tokenizer(tokenizer: Tokenizer, manifest: Manifest, report: Report) -
             role: {"token": token, "id": tokenizer.special_id(role)}
             for role, token in tokenizer.special.items()
         },
+        "adds_bos": tokenizer.adds_bos,
+        "stop_tokens": list(settings.stops),
     }
     for key, value in expected.items():
         if found[key] != value:
@@ -286,16 +289,6 @@ def _check_input(
             source.path,
             f"SHA-256 is {sha256}; the manifest says {expected[index]} for {wanted}",
         )
-
-
-def _sha256(path: str) -> str:
-    try:
-        return sha256_of_path(Path(path))
-    except OSError as error:
-        raise StorageError(
-            f"{ascii_safe(path)}: cannot be read: {error.strerror}. Check the file and its "
-            "permissions."
-        ) from error
 
 
 def _note_versions(manifest: Manifest, progress: Progress) -> None:

@@ -4,25 +4,31 @@ In     a ``Recipe``, whose output is ignored; how many rows to show.
 Out    text: the rows, and one line that counts the records that were read and those that gave no
        row.
 Keeps  the work small, whatever the size of the input: records go through the stages one at a time,
-       until there are enough rows or ``MAX_LOST`` records gave no row.
-Never  writes a file or starts a process.
+       until there are enough rows or ``MAX_LOST`` records gave no row (``PATIENCE`` are enough if a
+       chat template needs too much time for them).
+Never  writes a file. Never runs a chat template in this process: a worker does it, as in a run.
 Raises what ``prepare`` raises before it reads the first record. NoInputError: there are no records.
        DataError: no record gave a row.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from sftprep.data.block import Block, Element, Source
+from sftprep.data.block import Block, Source, place_in
 from sftprep.data.omitted import in_words
 from sftprep.data.result import BlockResult, LostRecord
+from sftprep.engine.local.engine import run_blocks
+from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.pipeline import Pipeline, Settings, with_schemas
-from sftprep.plan import plan
+from sftprep.plan import Plan, is_chat_template, plan
 from sftprep.reading.blocks import BlockReader
+from sftprep.reading.parsing import single_records
 from sftprep.recipe import Recipe
+from sftprep.templates.limits import PATIENCE, TOO_SLOW
 from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
@@ -51,21 +57,48 @@ def preview(recipe: Recipe, *, rows: int, colour: bool) -> str:
     """
     if rows < 1:
         raise UsageError(f"--rows is {rows}; expected 1 or more.")
-    job = plan(recipe)
-    reader = BlockReader(job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits)
-    outcome = _Outcome(job.sources)
-    blocks = with_schemas(reader, recipe.schema, recipe.field_names)
-    outcome.fill(blocks, Pipeline(job.settings), rows)
+    with closing(WorkerPool()) as pool:
+        if is_chat_template(recipe.template):
+            pool.start(1)  # it loads its libraries while this process does
+        job = plan(recipe)
+        reader = BlockReader(
+            job.sources, recipe.shard_bytes, BLOCK_BYTES, limits=recipe.limits, hints=recipe.hints
+        )
+        outcome = _Outcome(job.sources)
+        blocks = with_schemas(reader, recipe.schema, recipe.field_names)
+        outcome.fill(_results(blocks, job, pool), rows)
     if not outcome.read:
         raise NoInputError("the input holds no records. Check the files.")
     if not outcome.rows:
         raise DataError(
-            f"no row to show: {outcome.account()}. Fix the data, or change the options."
+            f"no row to show: {outcome.account()}. {outcome.first_error()}Fix the data, or change "
+            "the options."
         )
     vocabulary = Vocabulary(job.settings.tokenizer.json)
     bodies = [show_row(row, vocabulary, colour=colour) for row in outcome.rows]
     head = f"{_describe(job.settings)}\n{legend(colour=colour)}"
     return "\n\n".join([head, *bodies, outcome.account()])
+
+
+def _results(
+    blocks: Iterator[Block], job: Plan, pool: WorkerPool
+) -> Iterator[tuple[Block, BlockResult]]:
+    """Process one record at a time; yield each record, as a block, with its result."""
+    singles = (single for block in blocks for single in single_records(block))
+    if not job.settings.untrusted:
+        pipeline = Pipeline(job.settings)
+        yield from ((single, pipeline.process(single)) for single in singles)
+        return
+    in_work: deque[Block] = deque()  # the worker answers in the order of the records
+
+    def noted() -> Iterator[Block]:
+        for single in singles:
+            in_work.append(single)
+            yield single
+
+    paths = [source.path for source in job.sources]
+    for result in run_blocks(noted(), job.settings, 1, paths, pool):
+        yield in_work.popleft(), result
 
 
 def _describe(settings: Settings) -> str:
@@ -84,16 +117,23 @@ class _Outcome:
     rows: list[Row] = field(default_factory=list)
     lost: list[LostRecord] = field(default_factory=list)
 
-    def fill(self, blocks: Iterator[Block], pipeline: Pipeline, wanted: int) -> None:
-        """Process one record at a time, until there are ``wanted`` rows."""
-        for block in blocks:
-            for single in _single_records(block):
-                result = pipeline.process(single)
-                self.read += result.read
-                self.lost += result.rejected + result.dropped
-                self.rows = [*self.rows, *self._rows(single, result)][:wanted]
-                if len(self.rows) >= wanted or len(self.lost) >= MAX_LOST:
-                    return
+    def fill(self, results: Iterator[tuple[Block, BlockResult]], wanted: int) -> None:
+        """Collect the results of one record after another, until there are ``wanted`` rows."""
+        for single, result in results:
+            self.read += result.read
+            self.lost += result.rejected + result.dropped
+            self.rows = [*self.rows, *self._rows(single, result)][:wanted]
+            too_slow = sum(lost.reason == TOO_SLOW for lost in self.lost)
+            if len(self.rows) >= wanted or len(self.lost) >= MAX_LOST or too_slow >= PATIENCE:
+                return
+
+    def first_error(self) -> str:
+        """Return a sentence about the first bad record; "" if none is bad."""
+        for lost in self.lost:
+            if lost.error is not None:
+                place = self._place(lost.source, lost.line, lost.offset)
+                return f"The first bad record is {place}: {lost.error.problem}. "
+        return ""
 
     def account(self) -> str:
         """Return one line: records read, rows shown, and records without a row by reason."""
@@ -102,7 +142,7 @@ class _Outcome:
             places: dict[str, list[str]] = defaultdict(list)
             for lost in self.lost:
                 if (lost.error is not None) == is_rejected:
-                    places[lost.reason].append(self._place(lost.source, lost.line))
+                    places[lost.reason].append(self._place(lost.source, lost.line, lost.offset))
             reasons = [
                 f"{len(found):,} {reason} ({'first at ' if len(found) > 1 else ''}{found[0]})"
                 for reason, found in places.items()
@@ -120,6 +160,8 @@ class _Outcome:
             for key, text in REMARKS.items()
             if (count := result.counts[key])
         ]
+        if result.counts["answers_without_stop"]:
+            remarks.append(_stop_remark(result))
         if result.omitted:
             remarks.append(f"left out of this record: {in_words(result.omitted)}")
         if result.controls:
@@ -130,21 +172,21 @@ class _Outcome:
                 number=row,
                 ids=batch.input_ids[start:end].tolist(),
                 trained=batch.loss_mask[start:end].tolist(),
-                place=self._place(block.source, block.line),
+                place=self._place(block.source, *block.place(0)),
                 remarks=tuple(remarks),
             )
             for row, (start, end) in enumerate(pairwise(batch.offsets.tolist()), len(self.rows))
         ]
 
-    def _place(self, source: int, line: int) -> str:
-        return f"{ascii_safe(self.sources[source].name)}:{line}"
+    def _place(self, source: int, line: int, offset: int | None) -> str:
+        return place_in(ascii_safe(self.sources[source].name), line, offset)
 
 
-def _single_records(block: Block) -> Iterator[Block]:
-    """Divide a block into blocks of one record, so that the place of each row's record is known."""
-    for index, data in enumerate(block.lines()):
-        line, offset = block.place(index)
-        elements = None
-        if block.elements is not None:
-            elements = (Element(0, len(data), line, block.elements[index].column),)
-        yield block._replace(line=line, offset=offset, data=data, elements=elements)
+def _stop_remark(result: BlockResult) -> str:
+    """Say how many answers end without a stop token, and with which other tokens."""
+    without = result.counts["answers_without_stop"]
+    others = ", ".join(sorted(result.other_stops))
+    return (
+        f"{number(without, 'answer')} {'ends' if without == 1 else 'end'} without a trained stop "
+        f"token{', but with ' if others else ''}{others}"
+    )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from sftprep.data.conversation import Conversation, Message
 from sftprep.templates.loading import builtin_names, load_template
 from sftprep.templates.renderer import TemplateRenderer
-from sftprep.templates.template import Template, run_texts
+from sftprep.templates.template import RunTexts, Template, run_texts
 from sftprep.text import ascii_safe
 from sftprep.views.token_text import Unit, legend, paint
 
@@ -95,7 +95,8 @@ def _description(template: Template) -> str:
 def _example(template: Template, *, with_input: bool) -> list[Unit]:
     """Render an example conversation; return its text as units."""
     renderer = TemplateRenderer(
-        template, bos=SIGNS["bos"], eos=SIGNS["eos"], separator=SIGNS["separator"]
+        template,
+        texts=RunTexts(bos=SIGNS["bos"], eos=SIGNS["eos"], separator=SIGNS["separator"]),
     )
     rendered = renderer.render(Conversation.of(*_messages(template, with_input=with_input)))
     found: list[Unit] = []

@@ -366,9 +366,11 @@ def test_missing_input(out: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "\n\n", "[]", "\ufeff"])
 def test_empty_input(out: Path, write: Write, content: str) -> None:
-    """An input without records ends the run with exit code 66."""
-    ran = prepare(write("a.jsonl", content), out)
-    assert Ran(66, "", "error: the input holds no records. Check the files.\n") == ran
+    """An input without records ends the run with exit code 66; an empty file is named."""
+    path = write("a.jsonl", content)
+    note = "" if content else f"note: {path}: empty; the download may have failed.\n"
+    error = "error: the input holds no records. Check the files.\n"
+    assert Ran(66, "", note + error) == prepare(path, out)
 
 
 @pytest.mark.parametrize(

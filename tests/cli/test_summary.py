@@ -17,9 +17,12 @@ def test_summary() -> None:
         "tokens": 12345, "trained_tokens": 1, "rewritten_histories": 0, "unclean_boundaries": 1,
         "records_with_control_strings": 1, "control_strings": {"<s>": 1},
         "output_fields": {"response": 2}, "omitted": {"earlier_reasoning": 3, "tools": 1},
-        "ignored_fields": {"loss_scale": 2, "id": 1500, "sytem": 2, "source": 1500},
+        "ignored_fields": {
+            "loss_scale": 2, "messages[].id": 1, "id": 1500, "sytem": 2, "source": 1500,
+        },
         "roles": {"bot as assistant": 3, "human as user": 3}, "loss_flags": {"weight": 1},
         "fields": {"context as input": 7},
+        "answers_without_stop": 0, "other_stops": {},
     }  # fmt: skip
     text = summarize(
         manifest(
@@ -43,10 +46,12 @@ def test_summary() -> None:
         "out: 4 rows in 2 shards, 12,345 tokens, 0.0% of them trained",
         "  read       8 records (messages, question/response), template qa, at most 2,048 tokens "
         "per row",
-        "  fields     read: question as prompt, response as output in 2, context as input in 7",
-        "  roles      read: bot as assistant, human as user in 3 messages",
-        "  flags      obeyed: weight in 1 time",
-        "  ignored    id, source in 1,500; loss_scale, sytem in 2",
+        "  fields     read: question as prompt, context as input (7 records), response as output "
+        "(2 records)",
+        "  roles      read: bot as assistant, human as user (3 messages)",
+        "  flags      obeyed: weight (1 time)",
+        "  ignored    id, source (1,500 records), loss_scale, sytem (2 records), messages[].id "
+        "(1 message)",
         "             loss_scale looks like a loss flag, but is not read as one; the names are "
         "train, trainable, training, loss, loss_mask, loss_weight, weight, mask, masked",
         "             sytem is not read: did you mean system?",
@@ -81,6 +86,54 @@ def test_rows_that_lost_trained_tokens(lost: int, train_on: str, expected: str) 
     tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {}}
     recipe = {"max_length": 9, "truncation": "keep-end", "train_on": train_on}
     by_name = ["output_fields", "omitted", "ignored_fields", "fields", "roles", "loss_flags"]
-    counts |= {key: {} for key in by_name}
+    counts |= {key: {} for key in by_name} | {"other_stops": {}, "answers_without_stop": 0}
     made = manifest(counts=counts, recipe=recipe, tokenizer=tokenizer)
     assert f"  truncated  {expected}" in summarize(made, "out").split("\n")
+
+
+@pytest.mark.parametrize(
+    ("without", "others", "source", "expected"),
+    [
+        (0, {}, "", []),
+        (
+            1,
+            {},
+            "",
+            ["1 answer ends without a trained stop token: the model will not learn where to stop. "
+             "Pass --end-of-turn TOKEN"],
+        ),
+        (
+            1037,
+            {"<|im_end|>": 1000},
+            "",
+            ["37 answers end without a trained stop token: the model will not learn where to stop. "
+             "Pass --end-of-turn TOKEN",
+             "1,000 answers end with <|im_end|>, and inference stops only at <a>, <b>. Add "
+             "<|im_end|> to eos_token_id in generation_config.json, and pass --end-of-turn "
+             "'<|im_end|>'"],
+        ),
+        (
+            2,
+            {},
+            "{% generation %}x{% endgeneration %}",
+            ["2 answers end without a trained stop token: the model will not learn where to stop. "
+             "Move the template's {% endgeneration %} behind the token that ends an answer"],
+        ),
+    ],
+)  # fmt: skip
+def test_answers_without_a_stop(
+    without: int, others: dict[str, int], source: str, expected: list[str]
+) -> None:
+    """The summary says how many answers do not stop the model, and what to do."""
+    counts: dict[str, Any] = dict.fromkeys(
+        ["read", "extra_examples", "written", "dropped", "rejected", "shortened", "truncated",
+         "rewritten_histories", "unclean_boundaries", "records_with_control_strings"], 0,
+    ) | {"tokens": 9, "trained_tokens": 1, "output_fields": {}, "omitted": {}}  # fmt: skip
+    by_name = ["ignored_fields", "fields", "roles", "loss_flags"]
+    counts |= {"answers_without_stop": without, "other_stops": others}
+    counts |= {key: {} for key in by_name}
+    tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {},
+                 "stop_tokens": ["<a>", "<b>"]}  # fmt: skip
+    made = manifest(counts=counts, template={"name": "t", "source": source}, tokenizer=tokenizer)
+    lines = summarize(made, "out").split("\n")
+    assert [f"  stop       {text}" for text in expected] == [x for x in lines if " stop " in x[:8]]

@@ -23,6 +23,7 @@ from sftprep.data.conversation import Conversation, Message
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece, filled
 from sftprep.templates.loading import builtin_names, load_template
 from sftprep.templates.renderer import TemplateRenderer
+from sftprep.templates.template import RunTexts
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "chat_templates"
 
@@ -204,7 +205,7 @@ def rendered(
     """
     messages = tuple(turn if isinstance(turn, Message) else Message(*turn) for turn in turns)
     renderer = TemplateRenderer(
-        load_template(name), bos=bos, eos=eos, implicit_bos=True, separator=separator
+        load_template(name), texts=RunTexts(bos, eos, separator), implicit_bos=True
     )
     result = renderer.render(Conversation.of(*messages))
     return renderer.pieces(result.shape), result.contents

@@ -57,6 +57,6 @@ def test_both_kinds_of_templates_have_a_renderer_with_the_same_methods() -> None
     chat_template = ChatTemplate("t.jinja", "", "", {}, None)
     renderers: list[Renderer] = [
         TemplateRenderer(Template(name="t", sha256="", user="{content}", body="{content}")),
-        ChatRenderer(chat_template, variables={}, controls={}, bos="", train_on="completion"),
+        ChatRenderer(chat_template, variables={}, controls={}, train_on="completion"),
     ]
     assert [renderer.forget() for renderer in renderers] == [False, False]

@@ -10,6 +10,8 @@ IDENTITY: dict[str, Any] = {
     "format_version": 4,
     "recipe": {"max_length": 10, "add_token": [], "system": None, "per_turn": False},
     "tokenizer": "t",
+    "special_tokens": {"eos": {"token": "</s>", "id": 1}},
+    "stop_tokens": ["</s>"],
     "template": "u",
     "libraries": {"orjson": "3.1", "pyarrow": "20"},
     "inputs": ["a", "b"],
@@ -23,6 +25,11 @@ IDENTITY: dict[str, Any] = {
         ({"format_version": 1}, "the format version was 4 and is 1"),
         ({"tokenizer": "x"}, "the tokenizer differs"),
         ({"template": "x"}, "the template differs"),
+        ({"special_tokens": {}}, "the choice of special tokens differs"),
+        (
+            {"stop_tokens": ["<x>", "</s>"]},
+            "the list of stop tokens was '</s>' and is '<x>', '</s>'",
+        ),
         ({"inputs": ["a", "x"]}, "input 2 of 2 differs"),
         ({"inputs": ["b", "a"]}, "input 1 of 2 differs"),
         ({"inputs": ["a"]}, "the number of inputs was 2 and is 1"),
@@ -58,7 +65,15 @@ def test_difference(changed: dict[str, Any], expected: str) -> None:
 
 def test_every_part_is_compared() -> None:
     """A difference in any part of the identity is found."""
-    parts = identity(recipe={}, tokenizer="t", template="u", libraries={}, inputs=[])
+    parts = identity(
+        recipe={},
+        tokenizer="t",
+        special_tokens={},
+        stop_tokens=[],
+        template="u",
+        libraries={},
+        inputs=[],
+    )
     assert set(ORDER) == set(parts) == set(IDENTITY)
     for key in parts:
         assert difference(parts, parts | {key: ["other"]})

@@ -70,14 +70,19 @@ def test_identity_of_a_manifest() -> None:
     """The identity holds what decided the bytes: the inputs by content, nothing of the result."""
     found = manifest(
         inputs=[{"name": "a", "sha256": "1"}, {"name": "b", "sha256": "2"}],
-        tokenizer={"sha256": "t", "name": "x"},
+        tokenizer={
+            "sha256": "t", "name": "x", "adds_bos": True, "stop_tokens": ["</s>"],
+            "special_tokens": {"eos": {"token": "</s>", "id": 1}},
+        },
         template={"sha256": "u", "name": "y", "source": "z"},
         libraries={"orjson": "3"},
         counts={"read": 1},
         shards=[{"rows": 1}],
-    ).identity()
+    ).identity()  # fmt: skip
     assert found == {
         "format_version": 6, "recipe": {"max_length": 9}, "tokenizer": "t", "template": "u",
+        "special_tokens": {"adds_bos": True, "eos": {"token": "</s>", "id": 1}},
+        "stop_tokens": ["</s>"],
         "libraries": {"orjson": "3"}, "inputs": ["1", "2"],
     }  # fmt: skip
 

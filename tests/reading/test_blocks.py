@@ -64,9 +64,7 @@ def test_offsets_point_at_the_record(write: Write) -> None:
     content = b'\xef\xbb\xbf{"a": 1}\r\n\n{"b": "\xe4\xbb\xb7"}\n{"c": 3}'
     path = write("a.jsonl", content)
     records = read(path, block_bytes=4)
-    assert [r.data for r in records] == [
-        content[r.offset : r.offset + len(r.data)] for r in records
-    ]
+    assert [r.data for r in records] == [content[r.offset :][: len(r.data)] for r in records]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ def test_array(write: Write, text: str, mark: str, block_bytes: int) -> None:
     records = read(write("a.json", content), block_bytes=block_bytes)
     assert json.loads(text) == [json.loads(r.data) for r in records]
     for record in records:
+        assert record.offset is not None
         assert record.data == content[record.offset : record.offset + len(record.data)]
         assert 1 + content.count(b"\n", 0, record.offset) == record.line
 

@@ -34,13 +34,14 @@ def test_folder(tmp_path: Path, write: Write) -> None:
     """A folder stands for the data files below it, sorted by path, and for no other files."""
     for name in (
         "b.jsonl", "a.json", "sub/c.ndjson.gz", "sub/A.JSONL", "z.jsonl.zst", "y.jsonl.bz2",
-        "x.json.xz", "notes.txt", "a.jsonl.bak", "jsonl", "m.csv",
+        "x.json.xz", "notes.txt", "a.jsonl.bak", "jsonl", "m.csv", "n.TSV.gz", "o.parquet",
+        "p.arrow", "q.feather", "r.ipc", "s.parquet.gz", "t.zip",
     ):  # fmt: skip
         write(f"d/{name}", b"")
     write("d/folder.jsonl/inner.txt", b"")
     expected = [
-        "a.json", "b.jsonl", "sub/A.JSONL", "sub/c.ndjson.gz", "x.json.xz", "y.jsonl.bz2",
-        "z.jsonl.zst",
+        "a.json", "b.jsonl", "m.csv", "n.TSV.gz", "o.parquet", "p.arrow", "q.feather", "r.ipc",
+        "sub/A.JSONL", "sub/c.ndjson.gz", "x.json.xz", "y.jsonl.bz2", "z.jsonl.zst",
     ]  # fmt: skip
     folder = tmp_path / "d"
     found = find_sources([str(folder)])
@@ -99,8 +100,8 @@ def test_same_file_twice(tmp_path: Path, write: Write, again: str) -> None:
         ("*.gone", "{}: no file matches. Check the pattern and the folder."),
         (
             "empty",
-            "{}: no data file in this folder. Expected .jsonl, .json and .ndjson, also with .gz, "
-            ".zst, .bz2 or .xz.",
+            "{}: no data file in this folder. Expected .parquet, .arrow, .feather or .ipc, or "
+            ".jsonl, .json, .ndjson, .csv or .tsv, these also with .gz, .zst, .bz2 or .xz.",
         ),
     ],
 )

@@ -326,3 +326,38 @@ def test_split_prompt_is_what_hf_gives(name: str) -> None:
     ]
     expected = [hf.encode(filled(pieces[:-1], c), add_special_tokens=False).ids for c in contents]
     assert expected == found
+
+
+# --- what ends the answers ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("allowed", "expected"),
+    [((), [[END], [-1], [END], [-1]]), (("<e>",), [[END], [END], [END], [-1]])],
+)
+def test_what_ends_the_answers(allowed: tuple[str, ...], expected: list[list[int]]) -> None:
+    """The template's token ends an answer, or its own last token if its text may become tokens."""
+
+    class WithTokens(Characters):
+        """``$`` becomes the token <e>."""
+
+        def encode_runs(self, runs: TextRuns, *, joint: bool) -> EncodedRuns:
+            found = super().encode_runs(runs, joint=joint)
+            found.ids.values[found.ids.values == ord("$")] = END
+            return found
+
+    pieces = {0: PIECES[0], 1: [slot(0), slot(1, TRAINED), literal(" ", TRAINED)]}
+    answers = {0: [4], 1: [3]}
+    made = RowBuilder(
+        WithTokens(),
+        pieces.__getitem__,
+        CONTROLS,
+        answers=answers.__getitem__,
+        allowed=allowed,
+        joint=False,
+        sections_over=None,
+    )
+    records = [Rendered(0, ("q", "r")), Rendered(1, ("q", "r$")), Rendered(0, ("q", "")),
+               Rendered(1, ("$", "r$r"))]  # fmt: skip
+    found = made.build(records).answer_ends
+    assert [found.row(row).tolist() for row in range(4)] == expected

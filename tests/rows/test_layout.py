@@ -319,3 +319,67 @@ def test_kept_template_text() -> None:
     assert (layout.kept_left.tolist(), layout.kept_right.tolist()) == ([0], [0])
     layout = compiler().layout([kept])  # nothing in it may be cut
     assert (layout.kept_left.tolist(), layout.section.tolist()) == ([0], [Section.KEPT])
+
+
+# --- what ends an answer ------------------------------------------------------------------------
+
+
+def ends(
+    tokens: Sequence[Token | str],
+    pieces: Sequence[Piece],
+    *answers: int,
+    stops: Sequence[str] = (),
+    demoted: frozenset[int] = NOTHING_DEMOTED,
+) -> list[tuple[str, int, int]]:
+    """What ends each answer: the token's text, or the run and the tokens after its content."""
+    tokenizer = byte_tokenizer(tokens, special={})
+    compiled = LayoutCompiler(
+        tokenizer.controls,
+        joint=False,
+        adds_space_after=lambda _: False,
+        count_tokens=len,
+        stops=stops,
+    )
+    by_id = {-1: "", **{token.id: token.content for token in tokenizer.added}}
+    layout = compiled.layout(pieces, demoted, answers)
+    return [(by_id[end.token], end.run, end.after) for end in layout.answers]
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        ("<e>", ("<e>", -1, 0)),
+        ("<e>\n", ("<e>", -1, 0)),
+        (".<e>", ("<e>", -1, 0)),
+        ("<x><e>", ("<e>", -1, 0)),  # the stop token ends it, whatever comes before
+        ("<x>\n", ("<x>", -1, 0)),  # no stop token, but a control token
+        ("..", ("", 2, 2)),  # the third run: "A" and the answer are two, as their loss differs
+        ("", ("", 2, 0)),
+    ],
+)
+def test_what_ends_an_answer(after: str, expected: tuple[str, int, int]) -> None:
+    """A control token of the template behind the last content ends it; if there is none, text."""
+    text = [literal(after, trained=True)] if after else []
+    pieces = [literal("<x>Q"), slot(0), literal("<e>A"), slot(1, trained=True), *text]
+    untrained = [literal("<e>")]  # it is not trained, so it ends nothing
+    assert ends(["<e>", "<x>"], pieces, len(pieces), stops=["<e>"]) == [expected]
+    found = ends(["<e>", "<x>"], [*pieces, *untrained], len(pieces), stops=["<e>"])
+    assert found == [expected]
+
+
+def test_what_ends_several_answers() -> None:
+    """Each answer has an end of its own, also where all text is trained."""
+    pieces = [
+        slot(0, trained=True), literal("<e>", trained=True), literal("<x>", trained=True),
+        slot(1, trained=True), literal(".", trained=True),
+    ]  # fmt: skip
+    assert ends(["<e>", "<x>"], pieces, 2, 5) == [("<e>", -1, 0), ("", 1, 1)]
+    assert ends(["<e>", "<x>"], pieces, 1) == [("", 0, 0)]
+
+
+def test_a_demoted_token_ends_no_answer() -> None:
+    """Next to a word a ``single_word`` token is text."""
+    word = Token("end", single_word=True)
+    pieces = [slot(0, trained=True), literal("end", trained=True)]
+    assert ends([word], pieces, 2) == [("end", -1, 0)]
+    assert ends([word], pieces, 2, demoted=frozenset({1})) == [("", 0, 3)]

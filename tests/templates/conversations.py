@@ -6,7 +6,7 @@ from sftprep.data.conversation import Conversation, Message
 from sftprep.data.pieces import Piece, filled
 from sftprep.templates.loading import parse_template
 from sftprep.templates.renderer import TemplateRenderer
-from sftprep.templates.template import Template
+from sftprep.templates.template import RunTexts, Template
 
 U, A, S = "user", "assistant", "system"
 
@@ -29,7 +29,9 @@ def pieces_of(
     template: Template, conversation: Conversation, **options: Any
 ) -> tuple[tuple[Piece, ...], tuple[str, ...]]:
     """Return the pieces and contents of one conversation."""
-    renderer = TemplateRenderer(template, **{"bos": "<s>", "eos": "</s>"} | options)
+    given = {name: options.pop(name) for name in RunTexts._fields if name in options}
+    texts = RunTexts(**{"bos": "<s>", "eos": "</s>"} | given)
+    renderer = TemplateRenderer(template, texts=texts, **options)
     rendered = renderer.render(conversation)
     return renderer.pieces(rendered.shape), rendered.contents
 

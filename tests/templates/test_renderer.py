@@ -24,7 +24,7 @@ from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Section, filled
 from sftprep.errors import RecordError
 from sftprep.templates.loading import load_template
 from sftprep.templates.renderer import TemplateRenderer
-from sftprep.templates.template import Template
+from sftprep.templates.template import RunTexts, Template
 
 # --- what is trained ----------------------------------------------------------------------------
 
@@ -117,16 +117,15 @@ def test_an_input_without_a_place_follows_the_content() -> None:
     assert text_of(own(), talk((U, "a", "x"), (A, "b"))) == "Ua\nx;Ab.|"
 
 
-def test_a_system_prompt_without_a_place_is_refused() -> None:
-    """A system prompt is never left out silently: the record is refused."""
-    with pytest.raises(RecordError) as caught:
-        text_of(load_template("plain"), WITH_SYSTEM)
-    expected = (
-        "no_place_for_system",
-        "the record has a system prompt, and template 'plain' has no place for one",
-        "Choose another template",
-    )
-    assert expected == (caught.value.reason, caught.value.problem, caught.value.cure)
+def test_a_system_prompt_without_a_place_is_left_out() -> None:
+    """It is not written, and the shape says so; other records have another shape."""
+    renderer = TemplateRenderer(load_template("plain"))
+    with_system, without = renderer.render(WITH_SYSTEM), renderer.render(TWO)
+    assert renderer.omitted(with_system.shape) == {"system"}
+    assert renderer.omitted(without.shape) == frozenset()
+    pieces = renderer.pieces(with_system.shape)
+    assert filled(pieces, with_system.contents) == filled(pieces, without.contents) == "abcd"
+    assert with_system.contents == without.contents
 
 
 @pytest.mark.parametrize(
@@ -357,3 +356,51 @@ def test_edits_are_remembered_for_equal_turns() -> None:
         texts.append(filled(renderer.pieces(rendered.shape), rendered.contents))
     assert texts == ["[D]Ux\n i;Ab.|", "[D]Uy \n i;Ab.|"]
     assert Turn("system") not in talk((U, "x"), (A, "b")).turns
+
+
+# --- the end of an answer -------------------------------------------------------------------------
+
+THREE = talk((U, "a"), (A, "b", "", False), (U, "c"), (A, "d"))
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("{content}", "Ua;A⟦b<e>⟧|Uc;A⟦d<e>⟧|"),
+        ("{content}.", "Ua;A⟦b.<e>⟧|Uc;A⟦d.<e>⟧|"),
+        ("({content}<e>)", "Ua;A⟦(b<e>)⟧|Uc;A⟦(d<e>)⟧|"),
+        ("<e>{content}", "Ua;A⟦<e>b<e>⟧|Uc;A⟦<e>d<e>⟧|"),
+    ],
+)
+def test_end_of_turn(body: str, expected: str) -> None:
+    """It is written behind each answer, trained, unless the template writes it there."""
+    template = own(assistant={"header": "A", "body": body, "after": "|"})
+    assert marked(template, TWO, end_of_turn="<e>") == expected
+
+
+def test_end_of_turn_of_an_answer_that_is_not_trained() -> None:
+    """It is written there as well, and not trained."""
+    template = own(assistant={"header": "A", "body": "{content}"})
+    assert marked(template, THREE, end_of_turn="<e>") == "Ua;Ab<e>Uc;A⟦d<e>⟧"
+
+
+def test_end_of_turn_in_the_data() -> None:
+    """If an answer may hold the token and does, the row has it once."""
+    template = own(assistant={"header": "A", "body": "{content}"})
+    text = text_of(template, talk((U, "a"), (A, "b<e>")), end_of_turn="<e>", allowed=["<e>"])
+    assert text == "Ua;Ab<e>"
+
+
+@pytest.mark.parametrize("train_on", ["completion", "last", "all"])
+@pytest.mark.parametrize("conversation", [TWO, THREE, WITH_SYSTEM])
+def test_where_answers_end(conversation: Conversation, train_on: str) -> None:
+    """Each trained answer ends behind its terminator, also where all text is trained."""
+    answer = {"header": "A", "body": "{content}.", "after": "|"}
+    template = own(system="<s>[{content}]", assistant=answer)
+    renderer = TemplateRenderer(template, texts=RunTexts(bos="<s>"), train_on=train_on)
+    rendered = renderer.render(conversation)
+    pieces = renderer.pieces(rendered.shape)
+    found = [filled(pieces[:end], rendered.contents) for end in renderer.answers(rendered.shape)]
+    start = "<s>[s]" if conversation is WITH_SYSTEM else ""
+    expected = [f"{start}Ua;Ab.", f"{start}Ua;Ab.|Uc;Ad."]
+    assert found == (expected[1:] if train_on == "last" or conversation is THREE else expected)

@@ -315,6 +315,8 @@ def test_manifest(folder: Path, tmp_path: Path) -> None:
             "eos": {"token": "</s>", "id": 257},
             "pad": {"token": "</s>", "id": 257},
         },
+        "adds_bos": False,
+        "stop_tokens": ["</s>"],
         "pad_is_eos": True,
     }
     assert {"tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json"} <= set(found["files"])
@@ -337,3 +339,91 @@ def test_separator_token(folder: Path, tmp_path: Path) -> None:
     prepare(recipe(source, tmp_path / "out", folder, add_token=["sep=<x>"], format="jsonl"))
     row = json.loads(next((tmp_path / "out").glob("train-*")).read_text())
     assert (row["input_ids"], row["labels"]) == ([97, 260, 98, 257], [-100, -100, 98, 257])
+
+
+# --- tokens that stop the model -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("eos_token_id", "named", "stops"),
+    [
+        (None, (), ("</s>",)),
+        (258, ("<u>",), ("<u>",)),
+        ([258, 257, 258], ("<u>", "</s>"), ("<u>", "</s>")),
+        ([97], ("a",), ("a",)),
+    ],
+)
+def test_stops(
+    folder: Path, eos_token_id: Any, named: tuple[str, ...], stops: tuple[str, ...]
+) -> None:
+    """The tokens of ``generation_config.json`` stop the model; if it names none, EOS does."""
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": eos_token_id}))
+    tokenizer = load_tokenizer(str(folder))
+    assert (tokenizer.generation_stops, tokenizer.stops) == (named, stops)
+
+
+def test_stops_without_a_file(folder: Path) -> None:
+    """Without the file EOS stops the model; a tokenizer without EOS has no stop."""
+    assert load_tokenizer(str(folder)).stops == ("</s>",)
+    assert load_tokenizer(str(folder / "tokenizer.json")).stops == ()
+
+
+def test_the_generation_config_is_saved(folder: Path) -> None:
+    """It is saved with the tokenizer, so that the dataset can be rebuilt from its own files."""
+    (folder / "generation_config.json").write_bytes(b'{"eos_token_id": 258}\n')
+    assert load_tokenizer(str(folder)).files["generation_config.json"] == b'{"eos_token_id": 258}\n'
+
+
+@pytest.mark.parametrize("token_id", [260, -1])
+def test_a_stop_that_is_no_token(folder: Path, token_id: int) -> None:
+    """An id that the tokenizer does not have is refused: the files do not belong together."""
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [257, token_id]}))
+    with pytest.raises(TokenizerError) as caught:
+        load_tokenizer(str(folder))
+    assert str(caught.value) == (
+        f"tokenizer '{folder}': its generation_config.json names the id {token_id} in "
+        "eos_token_id, which the tokenizer does not have. Correct the file."
+    )
+
+
+def test_stops_of_a_hub_id(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file of a hub id is found as the tokenizer's files are: here, in the local cache."""
+    commit = "0" * 40
+    repo = tmp_path / "hub" / "models--owner--name"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    (folder / "generation_config.json").write_text('{"eos_token_id": 258}')
+    (folder / "config.json").write_text("{}")
+    (repo / "snapshots").mkdir()
+    folder.rename(repo / "snapshots" / commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert load_tokenizer("owner/name").generation_stops == ("<u>",)
+    (repo / "snapshots" / commit / "generation_config.json").unlink()
+    assert load_tokenizer("owner/name").generation_stops == ()
+
+
+# --- tokens without an id -------------------------------------------------------------------------
+
+
+def test_a_token_that_only_the_configuration_names(tmp_path: Path) -> None:
+    """An EOS without an id is added by transformers behind the vocabulary; it counts as added."""
+    folder = save_folder(byte_hf(["<u>"]), tmp_path / "t", eos_token="<|end|>", pad_token="<u>")
+    tokenizer = load_tokenizer(str(folder), add_tokens=["<x>", "<u>"])
+    assert tokenizer.newly_added == ("<|end|>", "<x>")
+    assert (tokenizer.special_id("eos"), tokenizer.size) == (257, 259)
+
+
+def test_a_token_whose_id_is_in_the_configuration(tmp_path: Path) -> None:
+    """A token with an id in ``added_tokens_decoder`` is not new: the model knows it."""
+    entry = {"content": "<|end|>", "special": True, "lstrip": False, "rstrip": False,
+             "single_word": False, "normalized": False}  # fmt: skip
+    folder = save_folder(
+        byte_hf(["<u>"]),
+        tmp_path / "t",
+        eos_token="<|end|>",
+        added_tokens_decoder={"257": entry},
+    )
+    tokenizer = load_tokenizer(str(folder))
+    assert (tokenizer.newly_added, tokenizer.special_id("eos")) == ((), 257)

@@ -44,7 +44,7 @@ def test_a_changed_ledger_is_reported(dataset: MakeDataset) -> None:
     path.write_bytes(b'{"file":"data.jsonl"}\n')
     assert problems(folder) == [
         f"dropped.jsonl: has 22 bytes; the manifest says {size}",
-        "dropped.jsonl: row 0: is not an entry with file, line, offset and reason",
+        "dropped.jsonl: row 0: is not an entry with file, place and reason",
     ]
     path.unlink()
     assert problems(folder) == ["dropped.jsonl: is missing"]
@@ -80,9 +80,7 @@ def test_a_line_that_is_not_an_entry_is_reported(dataset: MakeDataset, line: byt
     path.write_bytes(line + b"\n")
     facts = {"entries": 1, "bytes": path.stat().st_size, "sha256": sha256(path)}
     edit_manifest(folder, setting("ledgers", "dropped.jsonl", to=facts))
-    assert problems(folder) == [
-        "dropped.jsonl: row 0: is not an entry with file, line, offset and reason"
-    ]
+    assert problems(folder) == ["dropped.jsonl: row 0: is not an entry with file, place and reason"]
 
 
 def test_another_lost_record_is_found_with_the_inputs(dataset: MakeDataset) -> None:

@@ -1,5 +1,6 @@
 """rebuild: the inputs of a dataset give its rows again, and any difference is named."""
 
+import builtins
 import gzip
 import hashlib
 import io
@@ -191,14 +192,14 @@ def test_an_input_without_permission_is_a_storage_error(
 ) -> None:
     """An input that cannot be read is an error, not a problem of the dataset."""
     folder = dataset()
-    real = Path.open
+    real = builtins.open
 
-    def fail(self: Path, *args: Any, **options: Any) -> object:
-        if self.name == "data.jsonl":
+    def fail(path: Any, *args: Any, **options: Any) -> object:
+        if path == "data.jsonl":
             raise PermissionError(13, "Permission denied")
-        return real(self, *args, **options)
+        return real(path, *args, **options)
 
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(builtins, "open", fail)
     with pytest.raises(StorageError) as error:
         problems(folder, against=["data.jsonl"])
     assert str(error.value) == (

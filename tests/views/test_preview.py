@@ -1,13 +1,16 @@
 """preview: the rows that ``prepare`` would write are shown, and nothing is written."""
 
+import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import RawIOBase
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from toys import SAMPLE_DATA, SAMPLE_TOKENIZER, recipe, write_jsonl
+from toys import SAMPLE_DATA, SAMPLE_TOKENIZER, Started, recipe, write_jsonl
 from views.commands import LEGEND, run
 
 from sftprep import Recipe, prepare
@@ -186,6 +189,74 @@ def test_a_remark_says_how_many_rows_of_a_record_it_holds_for(tmp_path: Path) ->
     assert previewed.count("\n  1 of this record's 2 rows: cut to --max-length\n") == 2
 
 
+JINJA = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def chat_recipe(folder: Path, template: str, records: list[Any]) -> Recipe:
+    """Write a Jinja template and its records; return the recipe for them."""
+    (folder / "own.jinja").write_text(template)
+    source = write_jsonl(folder / "chats.jsonl", records)
+    return Recipe(
+        inputs=(str(source),), tokenizer=str(SAMPLE_TOKENIZER), template=str(folder / "own.jinja")
+    )
+
+
+def test_a_chat_template_is_rendered_in_a_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, started: Started
+) -> None:
+    """The rows are those of the built-in template of the same form, each with its own record."""
+    broken: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
+    chosen = chat_recipe(tmp_path, JINJA, [TWO_ANSWERS, broken, TWO_ANSWERS])
+    built_in = preview(replace(chosen, template="chatml"), rows=5, colour=False)
+    assert len(started) == 0
+
+    monkeypatch.setattr("sftprep.views.preview.Pipeline", None)
+    previewed = preview(chosen, rows=5, colour=False)
+
+    assert previewed == built_in.replace("template chatml", "template own.jinja")
+    assert "chats.jsonl:3\n" in previewed
+    assert len(started) == 1
+
+
+DOUBLED = (
+    "{% set n = namespace(t='x') %}{% for i in range(31) %}{% set n.t = n.t ~ n.t %}{% endfor %}"
+)
+
+
+def test_a_template_cannot_take_all_memory(tmp_path: Path) -> None:
+    """A preview has the limits of a run: the record is refused, the next one is shown."""
+    fills = "{% if messages[0].content == 'Hi' %}" + DOUBLED + "{% endif %}" + JINJA
+    other = {"messages": [{**message, "content": "a"} for message in TWO_ANSWERS["messages"]]}
+    chosen = chat_recipe(tmp_path, fills, [TWO_ANSWERS, other])
+
+    assert "2 records read, 1 row shown" in preview(chosen, rows=1, colour=False)
+    with pytest.raises(DataError) as caught:
+        preview(chat_recipe(tmp_path, fills, [TWO_ANSWERS]), rows=1, colour=False)
+
+    assert str(caught.value) == (
+        "no row to show: 1 record read, 0 rows shown; rejected: 1 template_limit (chats.jsonl:1). "
+        "The first bad record is chats.jsonl:1: chat template own.jinja asks for too much memory "
+        "for the record. Fix the data, or change the options."
+    )
+
+
+@pytest.mark.conformance  # takes 15 seconds
+def test_a_template_that_never_ends_is_tried_three_times(tmp_path: Path) -> None:
+    """The preview ends by itself, after three records, in any thread."""
+    endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+    chosen = chat_recipe(tmp_path, endless, [TWO_ANSWERS] * 20)
+    with ThreadPoolExecutor(1) as threads:
+        error = threads.submit(preview, chosen, rows=1, colour=False).exception()
+    assert str(error) == (
+        "no row to show: 3 records read, 0 rows shown; rejected: 3 template_too_slow (first at "
+        "chats.jsonl:1). The first bad record is chats.jsonl:1: chat template own.jinja needs more "
+        "than 5 seconds of CPU time for the record. Fix the data, or change the options."
+    )
+
+
 class Endless(RawIOBase):
     """Standard input that never ends."""
 
@@ -220,7 +291,8 @@ def test_a_preview_ends_where_no_record_gives_a_row(monkeypatch: pytest.MonkeyPa
 
     assert str(caught.value) == (
         "no row to show: 1,000 records read, 0 rows shown; rejected: 1,000 empty_completion "
-        "(first at stdin:1). Fix the data, or change the options."
+        "(first at stdin:1). The first bad record is stdin:1: completion is empty: there is "
+        "nothing to train on. Fix the data, or change the options."
     )
 
 
@@ -254,3 +326,28 @@ def test_a_recipe_for_prepare_can_be_previewed(tmp_path: Path) -> None:
     assert "inputs:\n- a.jsonl\noutput: out\n" in result.stdout
     assert "template: chatml\n" in result.stdout
     assert "max_length: 9\n" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("body", "named", "remark"),
+    [
+        ("{content}", None, "2 answers end without a trained stop token"),
+        ("{content}{eos}", None, None),
+        ("{content}{eos}", 2, "2 answers end without a trained stop token, but with <|endoftext|>"),
+    ],
+)
+def test_answers_without_a_stop(
+    tmp_path: Path, body: str, named: int | None, remark: str | None
+) -> None:
+    """A row says if its answers do not teach the model where to stop."""
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(SAMPLE_TOKENIZER, folder)
+    if named is not None:
+        (folder / "generation_config.json").write_text(f'{{"eos_token_id": {named}}}')
+    template = tmp_path / "own.yaml"
+    template.write_text(f"user: '{{content}}'\nassistant: {{body: '{body}'}}")
+    turns = [{"role": role, "content": "x"} for role in ("user", "assistant") * 2]
+    source = write_jsonl(tmp_path / "a.jsonl", [{"messages": turns}])
+    made = recipe(source, tmp_path / "out", folder, template=str(template))
+    lines = preview(made, rows=1, colour=False).splitlines()
+    assert [x.strip() for x in lines if "stop token" in x] == ([] if remark is None else [remark])

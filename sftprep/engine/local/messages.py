@@ -83,7 +83,8 @@ class Inbox:
     """Receives messages in a thread, so that the sender never waits while this process is busy.
 
     If the other end is closed while more messages are expected, this process exits at once, with
-    code 0: nobody needs its results.
+    code 0: nobody needs its results. It also exits, with code 1, if a chat template has taken all
+    memory that this process may have: another worker then gets the message.
 
     Args:
         pipe: the receiver's end.
@@ -116,3 +117,5 @@ class Inbox:
                 self._messages.put(receive(pipe))
         except (EOFError, OSError):
             os._exit(0)
+        except MemoryError:
+            os._exit(1)

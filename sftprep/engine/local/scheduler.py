@@ -4,17 +4,21 @@ In     blocks in input order.
 Out    their results in the same order.
 Keeps  a bounded number of blocks in flight, so that memory does not grow with the input. If a
        worker dies, its block may not be the cause, so another worker tries the block once more.
-Never  waits for a worker that has died. With a chat template, there is also a time limit for each
-       block: such a template is a program, and may never finish.
+Never  waits for a worker that has died, or that does not answer: a chat template is a program, and
+       may never finish. The worker itself limits the CPU time of each record; if it cannot
+       interrupt the template, the kernel ends the worker (signal ``SIGXCPU``). ``BLOCK_SECONDS`` is
+       for a worker that waits without using CPU time, for instance because memory is swapped.
 Raises InternalError: two workers died on the same block (the message names its lines); or a worker
        and the worker that replaced it died before they were given a block.
-       TemplateError: a block took too long.
+       TemplateError: a template took too long and could not be interrupted, or a block took very
+       long.
 
 The pools of the standard library are not used, because they do not report which block a dead worker
 was working on.
 """
 
 import contextlib
+import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +38,7 @@ BLOCKS_PER_WORKER = 2  # a worker has at most the block that it works on, and th
 IN_FLIGHT_PER_WORKER = 4  # limit of blocks that have been read, but whose results are not yielded
 BYTES_IN_FLIGHT = 48 << 20  # limit of their total size; a single block may be larger
 ATTEMPTS = 2  # how often to start a worker that dies before it was given a block
-BLOCK_SECONDS = 300.0  # the time that a worker may take for a block with a chat template
+BLOCK_SECONDS = 3600.0  # the time that a worker may take for a block with a chat template
 
 
 class WorkerHandle:
@@ -209,10 +213,17 @@ class Scheduler:
             self._replace_without_blocks(worker, code)
             return
         index = worker.blocks[0]  # it was working on this block, because it answers in order
+        if code == -signal.SIGXCPU:
+            raise TemplateError(
+                f"{self._place(self._blocks[index])}: chat template "
+                f"{ascii_safe(self._settings.template.name)} used too much CPU time for one of "
+                "these records, and could not be interrupted. Correct the template."
+            )
         # The block is blamed only if its second worker was started after the first one had died. A
         # worker that was started earlier may have been killed together with the first one.
         if worker.number >= self._suspects.setdefault(index, self._taken):
-            raise InternalError(_two_died(self._describe(self._blocks[index]), code))
+            place = self._place(self._blocks[index], "two worker processes died on ")
+            raise InternalError(_two_died(place, code))
         self._queue.extendleft(reversed(worker.blocks))
         self._workers.remove(worker)
         self.add_workers(1)
@@ -234,11 +245,12 @@ class Scheduler:
         self._workers = [w for w in self._workers if w not in lost]
         self.add_workers(len(lost), worker.attempt + 1)
 
-    def _describe(self, block: Block) -> str:
-        records = len(block.lines())
-        first, last = block.place(0)[0], block.place(records - 1)[0]
+    def _place(self, block: Block, what: str = "") -> str:
+        """Return the path of a block and its lines, with ``what`` between them."""
+        (first, offset), (last, _) = block.place(0), block.place(block.records - 1)
+        unit = "rows" if offset is None else "lines"
         path = self._names[block.source] if self._names else f"input {block.source}"
-        return f"{ascii_safe(path)}: two worker processes died on lines {first:,} to {last:,}"
+        return f"{ascii_safe(path)}: {what}{unit} {first:,} to {last:,}"
 
     def _check_time(self) -> None:
         late = time.monotonic() - self._block_seconds

@@ -47,6 +47,8 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
             _send_unless_closed(pipe, _failed(error))
         return
     pipe = _fork_per_pipe(pipes)
+    if pipeline.limits is not None:
+        pipeline.limits.cpu.kill_if_stuck()
     _send_unless_closed(pipe, Ready(os.getpid()))
     inbox = Inbox(pipe)
     results: queue.Queue[BlockResult] = queue.Queue(maxsize=1)
@@ -127,6 +129,8 @@ def _send_results(pipe: Connection, results: "queue.Queue[BlockResult]") -> None
             results.task_done()
     except OSError:  # the parent has ended
         os._exit(0)
+    except MemoryError:  # a chat template has taken it all; another worker gets the blocks
+        os._exit(1)
     except Exception as error:
         # This thread has to send the error itself: the main thread waits for this one.
         _send_unless_closed(pipe, _failed(error))

@@ -15,15 +15,16 @@ texts are kept together with the template text next to them.
 
 from collections.abc import Sequence
 from itertools import pairwise, takewhile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.data.conversation import Chat
 from sftprep.data.pieces import LITERAL
 from sftprep.errors import RecordError
-from sftprep.templates.jinja.sandbox import Sandbox
 from sftprep.templates.jinja.skeleton import Stretch
-from sftprep.templates.jinja.tracing import Path, Rendering, Tracer, tracing_key
+from sftprep.templates.jinja.traced_chat import TracedSandbox
+from sftprep.templates.jinja.traced_text import Path
+from sftprep.templates.jinja.tracing import Rendering
 
 SYSTEM_ROLES = ("system", "developer")
 
@@ -62,7 +63,7 @@ class KeptText:
     """
 
     def __init__(
-        self, sandbox: Sandbox, controls: ControlTokens, bos: str, eos: str | None
+        self, sandbox: TracedSandbox, controls: ControlTokens, bos: str, eos: str | None
     ) -> None:
         self._sandbox = sandbox
         self._controls = controls
@@ -176,19 +177,14 @@ class KeptText:
         return shared
 
     def _rendered(
-        self, messages: list[dict[str, str]], *, prompt: bool = False
+        self, messages: list[dict[str, Any]], *, prompt: bool = False
     ) -> Rendering | None:
-        """Render made-up messages with marks; None: the template does not accept them."""
-        tracer = Tracer(tracing_key(messages, None))
-        marked = [
-            {key: tracer.marked(value, ("messages", i, key)) for key, value in message.items()}
-            for i, message in enumerate(messages)
-        ]
+        """Render made-up messages; None: the template does not accept them."""
+        chat = Chat(messages, None, (None,) * len(messages), 1000)
         try:
-            text = self._sandbox.render(marked, None, size=1000, add_generation_prompt=prompt)
+            return self._sandbox.trace(messages, chat, generation_prompt=prompt)
         except RecordError:
             return None
-        return tracer.unmarked(text)
 
     def _later(
         self, text: str, stretches: Sequence[Stretch], contents: Sequence[Stretch]
@@ -218,7 +214,7 @@ def _leading_system_turns(chat: Chat) -> int:
 
 def _is_system(path: Path, leading: int) -> bool:
     """Tell whether a text belongs to the system turn or to the tools."""
-    return path[0] == "tools" or int(path[1]) < leading
+    return path[0] != "messages" or int(path[1]) < leading
 
 
 def _ends_and_start(rendering: Rendering) -> tuple[int, int]:

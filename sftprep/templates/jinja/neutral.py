@@ -4,7 +4,7 @@ In     a ``Chat``.
 Out    ``Form``: a key that is equal for all chats with the same structure, and the texts that the
        placeholders stand for. ``neutral_chat`` builds a chat from the key alone.
 Keeps  in the key: roles, types, the keys of objects, numbers, the white space around each text,
-       the think tags in it, empty texts, and the train flags.
+       the think tags in it, empty texts, the train flags, and the record's own template arguments.
 
 What is derived from a neutral chat holds for every chat with the same key, unless the template
 looks into the texts. ``watching`` finds that out.
@@ -13,21 +13,20 @@ Objects and lists that templates normally write with ``tojson`` only (a call's a
 parameters) are *opaque*: the key does not contain what is in them.
 """
 
+import json
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sftprep.data.conversation import Chat
-from sftprep.templates.jinja.tracing import THINK, OpaqueDict, OpaqueList, trimmed
 
-TRACING_KEY = "\U000f0000"
-"""The key of the tracing marks around the texts of a neutral chat."""
+THINK = re.compile(r"(</?think>)")
 HIDDEN = "\U000f0001"
 """Stands for text whose characters are not known: that of opaque objects, and all JSON."""
 FIRST_PLACEHOLDER = 0xF0010
 MOST_TEXTS = 60_000
 PRIVATE = re.compile("[\U000f0000-\U000fffff]")
-"""The private-use characters that placeholders, marks and hidden text are made of."""
+"""The private-use characters that placeholders and hidden text are made of."""
 PLACEHOLDER = re.compile("[\U000f0010-\U000fffff]")
 
 TRANSPARENT = ("content", "tool_calls", "function")
@@ -36,6 +35,14 @@ UNCHANGED = ("role", "type")
 """The keys of texts that have no placeholder, because templates compare them."""
 
 Key = tuple[Any, ...]
+
+
+class OpaqueDict(dict[str, Any]):
+    """An object of a neutral chat that stands for any object that is not empty."""
+
+
+class OpaqueList(list[Any]):
+    """A list of a neutral chat that stands for any list that is not empty."""
 
 
 class Form(NamedTuple):
@@ -49,13 +56,20 @@ def neutral_form(chat: Chat) -> Form:
     """Return the neutral form of a chat."""
     texts: list[str] = []
     tools = None if chat.tools is None else _list_key(chat.tools, texts)
-    return Form((_list_key(chat.messages, texts), tools, chat.train), texts)
+    arguments = json.dumps(chat.arguments) if chat.arguments else ""
+    return Form((_list_key(chat.messages, texts), tools, chat.train, arguments), texts)
 
 
 def neutral_chat(key: Key) -> Chat:
     """Return the chat with this key whose texts are placeholders."""
-    messages, tools, train = key
-    return Chat(_value(messages), None if tools is None else _value(tools), train, 0)
+    messages, tools, train, arguments = key
+    return Chat(
+        _value(messages),
+        None if tools is None else _value(tools),
+        train,
+        0,
+        arguments=tuple((name, value) for name, value in json.loads(arguments or "[]")),
+    )
 
 
 def is_neutral(form: Form) -> bool:
@@ -68,6 +82,19 @@ def filled_in(text: str, texts: Sequence[str]) -> str | None:
     if len(PRIVATE.findall(text)) != len(PLACEHOLDER.findall(text)):
         return None
     return PLACEHOLDER.sub(lambda match: texts[ord(match[0]) - FIRST_PLACEHOLDER], text)
+
+
+def trimmed(text: str) -> tuple[str, str, str]:
+    r"""Divide a text: leading white space, the text in between, trailing white space.
+
+    >>> trimmed(" a b\n")
+    (' ', 'a b', '\n')
+    """
+    core = text.strip()
+    if len(core) == len(text):
+        return "", text, ""
+    lead = text[: len(text) - len(text.lstrip())] if core else ""
+    return lead, core, text[len(lead) + len(core) :]
 
 
 def _list_key(values: Sequence[Any], texts: list[str]) -> Key:

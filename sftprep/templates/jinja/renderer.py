@@ -4,9 +4,10 @@ In     a ``Chat``: messages and tools as a chat template takes them.
 Out    ``Rendered``: the number of a *skeleton* and the contents that fill it. A skeleton is the
        rendered text without the record's texts; it also says which parts are trained. Each
        skeleton is one shape.
-Keeps  the text that ``apply_chat_template`` gives, byte for byte: that text is encoded. Every text
-       of the record, whichever field it is in, is a content and can never become a control token.
-Raises RecordError: ``span_not_derivable``, ``control_in_unmarked_text``, and the sandbox's errors.
+Keeps  the text that ``apply_chat_template`` gives, character by character. What the template writes
+       itself is template text, in which control tokens count; what it copies or computes from the
+       record, whichever field it is in, is a content and can never become a control token.
+Raises RecordError: ``span_not_derivable``, ``empty_completion``, and the sandbox's errors.
 
 No skeleton depends on what other records hold. Records with the same neutral form (see ``neutral``)
 of which the template decides the same (see ``watching``) share a skeleton, which is derived from
@@ -14,56 +15,52 @@ their neutral chat. If a template looks into the texts in other ways, or if the 
 give exactly the record's text, then a skeleton is derived from the record itself.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
-from sftprep.data.control_tokens import AddedToken, ControlTokens
+from sftprep.data.control_tokens import AddedToken, ControlTokens, TurnEnd
 from sftprep.data.conversation import Chat
-from sftprep.data.pieces import LITERAL, MOST_SHAPES, Piece, Rendered, Section, filled
-from sftprep.errors import RecordError, TemplateError
-from sftprep.templates.jinja.arguments import (
-    arguments,
-    arguments_as_object,
-    arguments_as_text,
-    map_arguments,
+from sftprep.data.pieces import (
+    LITERAL,
+    MOST_SHAPES,
+    Piece,
+    Rendered,
+    Section,
+    filled,
+    trained_ends,
 )
-from sftprep.templates.jinja.forgery import ForgeryCheck
+from sftprep.errors import RecordError, TemplateError
+from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.kept import NOTHING_KEPT, KeptText
 from sftprep.templates.jinja.neutral import (
     PRIVATE,
-    TRACING_KEY,
     Form,
     Key,
     is_neutral,
     neutral_chat,
     neutral_form,
 )
+from sftprep.templates.jinja.omissions import omissions
 from sftprep.templates.jinja.sandbox import Sandbox
-from sftprep.templates.jinja.skeleton import Extractor, Skeleton, Stretch, stretches_of
-from sftprep.templates.jinja.spans import Span, Spans, derived_spans, marked_spans, not_derivable
-from sftprep.templates.jinja.traced_chat import TracedChat
-from sftprep.templates.jinja.tracing import (
-    GENERATION,
-    Mark,
-    Path,
-    Rendering,
-    Tracer,
-    tracing_key,
+from sftprep.templates.jinja.skeleton import (
+    Filler,
+    Skeleton,
+    Stretch,
+    contents_of,
+    stretches_of,
 )
+from sftprep.templates.jinja.spans import Span, SpanFinder, Spans, marked_spans
+from sftprep.templates.jinja.traced_chat import TracedChat, TracedSandbox
+from sftprep.templates.jinja.traced_text import Path
+from sftprep.templates.jinja.tracing import Placed, Rendering
+from sftprep.templates.jinja.variants import is_written_well, variants
 from sftprep.templates.jinja.watching import Question, Watch, WatchedEnvironment
 from sftprep.templates.template import ChatTemplate
 
 MOST_FORMS = 4
 """How many neutral forms are remembered, for each skeleton that may be remembered."""
-
-MARKINGS: tuple[Callable[[Path], bool], ...] = (
-    lambda path: True,
-    lambda path: path[-1] not in ("id", "tool_call_id", "name"),
-    lambda path: path[0] == "messages" and path[-1] in ("content", "reasoning_content", "thinking"),
-)
-"""Which texts to mark, tried in order: all texts; all except those that templates compare or check;
-the contents of messages only."""
 
 
 class _Remembered(NamedTuple):
@@ -71,10 +68,29 @@ class _Remembered(NamedTuple):
 
     answers: tuple[tuple[Question, bool | int], ...]
     shape: int | None  # None: a skeleton must be derived from each record itself
+    fillers: tuple[Filler, ...] = ()
 
     def suits(self, form: Form) -> bool:
         """Tell whether all questions of the template have the same answers for this form."""
         return all(question.answer(form.texts) == answer for question, answer in self.answers)
+
+
+EOS_ENDS = TurnEnd()
+NOT_WELL = "arguments_not_written"
+"""The reason of a refusal that another form of the chat may cure."""
+NOT_REMEMBERED = _Remembered((), None)
+
+
+class _Derived(NamedTuple):
+    """A skeleton, and where the content of each of its slots comes from."""
+
+    skeleton: Skeleton
+    contents: list[Placed]
+    rendering: Rendering
+
+    def texts(self) -> tuple[str, ...]:
+        """Return the contents of the chat from which it was derived."""
+        return tuple([self.rendering.text[c.start : c.end] for c in self.contents])
 
 
 class ChatRenderer:
@@ -84,10 +100,14 @@ class ChatRenderer:
         template: the chat template.
         variables: the tokenizer's special tokens by name, for the template.
         controls: the tokenizer's control tokens, by text.
-        bos: the BOS token; "" if there is none.
         train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
+        turn_end: the tokens that end a turn at inference, by default the EOS token; and the token
+            to add after a last answer that ends without one, by default the stop token with which
+            the template would begin the next message, if there is one.
         with_sections: whether truncation will need the section of each piece.
         most_shapes: how many skeletons to remember before ``forget`` drops them.
+        limit: the limit on the CPU time of all renderings of a record together; by default, each
+            rendering has a limit of its own.
     """
 
     def __init__(
@@ -96,54 +116,79 @@ class ChatRenderer:
         *,
         variables: Mapping[str, Any],
         controls: Mapping[str, AddedToken],
-        bos: str,
         train_on: str,
+        turn_end: TurnEnd = EOS_ENDS,
         with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
+        limit: CpuLimit | None = None,
     ) -> None:
+        bos = variables.get("bos_token") or ""
         variables = {**variables, **template.arguments}
-        make_sandbox = partial(
-            Sandbox,
-            template.source,
-            name=template.name,
-            today=template.today,
-            variables=variables,
-        )
-        self._sandbox = make_sandbox()
+        given: dict[str, Any] = {
+            "name": template.name,
+            "today": template.today,
+            "variables": variables,
+            "limit": limit,
+        }
+        self._plain = Sandbox(template.source, **given)
+        self._traced = TracedSandbox(template.source, **given)
         self._watch = Watch()
-        self._watched = make_sandbox(environment=partial(WatchedEnvironment, watch=self._watch))
+        self._watched = TracedSandbox(
+            template.source,
+            environment=partial(WatchedEnvironment, watch=self._watch),
+            neutral=True,
+            **given,
+        )
         # Otherwise, the template's own text could be taken for a placeholder.
         self._may_reuse = not PRIVATE.search(f"{template.source}{variables}")
+        self._has_markers = self._plain.has_generation()
         self._controls = ControlTokens(list(controls.values()))
-        self._forgery = ForgeryCheck(controls)
-        self._eos = variables.get("eos_token")
-        self._kept = KeptText(self._sandbox, self._controls, bos, self._eos)
+        eos = variables.get("eos_token")
+        self._stops = turn_end.stops or frozenset([eos] if eos else [])
+        self._appended = turn_end.appended
+        self._kept = KeptText(self._traced, self._controls, bos, eos)
         self._with_sections = with_sections
         self._train_on = train_on
         self._most_shapes = most_shapes
         self._skeletons: list[Skeleton] = []  # indexed by shape
-        self._shapes: dict[Key, int] = {}  # what a skeleton consists of -> its shape
+        self._shapes: dict[Skeleton, int] = {}
         self._remembered: dict[Key, list[_Remembered]] = {}  # by the key of the neutral form
 
     def render(self, chat: Chat) -> Rendered:
         """Render one chat."""
-        chat, text = self._rendered(chat)
-        record = {"messages": chat.messages, "tools": chat.tools}
-        shape = self._shape_of_form(chat)
-        if shape is not None:
-            contents = self._skeletons[shape].contents(record)
-            if filled(self._skeletons[shape].pieces, contents) == text:
-                return Rendered(shape, contents)
-        key = tracing_key(chat.messages, chat.tools)
-        skeleton = self._derive(self._sandbox, key, chat, text)
-        contents = skeleton.contents(record)
-        if filled(skeleton.pieces, contents) != text:
-            raise not_derivable("its text cannot be rebuilt from the record's texts")
-        return Rendered(self._shape(skeleton), contents)
+        refusal: RecordError | None = None
+        for variant in variants(chat):
+            try:
+                return self._rendered(variant)
+            except RecordError as error:
+                # The first refusal tells the most: it is about the record as it is.
+                refusal = refusal or error
+                if error.reason not in ("template_failed", "template_refused", NOT_WELL):
+                    break
+        assert refusal is not None
+        raise refusal
+
+    def _rendered(self, chat: Chat) -> Rendered:
+        """Render one form of a chat."""
+        form, remembered = self._remembered_for(chat)
+        if form is not None and remembered.shape is not None:
+            skeleton = self._skeletons[remembered.shape]
+            text = self._plain.render(
+                chat.messages, chat.tools, size=chat.size, arguments=chat.arguments
+            )
+            contents = contents_of(remembered.fillers, _record(chat), form)
+            if filled(skeleton.pieces, contents) == text + skeleton.appended:
+                return Rendered(remembered.shape, contents)
+        derived = self._derive(chat, self._traced)
+        return Rendered(self._shape(derived.skeleton), derived.texts())
 
     def pieces(self, shape: int) -> tuple[Piece, ...]:
         """Return the pieces of a shape."""
         return self._skeletons[shape].pieces
+
+    def answers(self, shape: int) -> list[int]:
+        """Return, for each trained stretch of a shape, the number of pieces up to its end."""
+        return trained_ends(self.pieces(shape))
 
     def rewrites(self, shape: int) -> bool:
         """Return whether inference would feed a different text before a trained turn of this shape.
@@ -152,10 +197,6 @@ class ChatRenderer:
         another message follows them.
         """
         return not self._skeletons[shape].parity
-
-    def omitted(self, shape: int) -> frozenset[str]:
-        """Return what the template leaves out of the chats of this shape."""
-        return frozenset()
 
     def forget(self) -> bool:
         """Drop all skeletons if there are more than ``most_shapes`` of them."""
@@ -167,107 +208,111 @@ class ChatRenderer:
         self._remembered.clear()
         return True
 
+    def omitted(self, shape: int) -> frozenset[str]:
+        """Return what the template leaves out of records of this shape."""
+        return self._skeletons[shape].omitted
+
     def _shape(self, skeleton: Skeleton) -> int:
         """Return the shape of a skeleton; equal skeletons have the same shape."""
-        extractors = [(*e[:-1], repr(e.json_options)) for e in skeleton.extractors]
-        key = (skeleton.pieces, *extractors, skeleton.parity)
-        shape = self._shapes.setdefault(key, len(self._skeletons))
+        shape = self._shapes.setdefault(skeleton, len(self._skeletons))
         if shape == len(self._skeletons):
             self._skeletons.append(skeleton)
         return shape
 
-    def _shape_of_form(self, chat: Chat) -> int | None:
-        """Return the shape that all chats of this chat's form have; None if they have none."""
-        if not self._may_reuse or self._forgery.may_forge(chat):
-            return None
+    def _remembered_for(self, chat: Chat) -> tuple[Form | None, _Remembered]:
+        """Return the form of a chat, and what is remembered for it."""
+        if not self._may_reuse:
+            return None, NOT_REMEMBERED
         form = neutral_form(chat)
         remembered = self._remembered.setdefault(form.key, [])
         for one in remembered:
             if not one.answers or one.suits(form):
-                return one.shape
+                return form, one
         remembered.append(self._derive_from_form(form))
-        return remembered[-1].shape
+        return form, remembered[-1]
 
     def _derive_from_form(self, form: Form) -> _Remembered:
         """Derive a skeleton from the neutral chat of a form."""
-        skeleton = None
+        derived = None
         self._watch.begin(form.texts)
         if is_neutral(form):
-            chat = neutral_chat(form.key)
-            try:
-                text = self._watched.render(chat.messages, chat.tools, size=chat.size)
-                skeleton = self._derive(self._watched, TRACING_KEY, chat, text)
-            except (RecordError, TemplateError):
-                pass  # deriving one from the record itself tells more about the error
-        shape = None if skeleton is None or self._watch.inspected else self._shape(skeleton)
-        return _Remembered(tuple(self._watch.questions.items()), shape)
+            # If this fails, deriving one from the record itself tells more about the error.
+            with suppress(RecordError, TemplateError):
+                derived = self._derive(neutral_chat(form.key), self._watched)
+        answers = tuple(self._watch.questions.items())
+        if derived is None or self._watch.inspected:
+            return _Remembered(answers, None)
+        fillers = [Filler.of(c, t) for c, t in zip(derived.contents, derived.texts(), strict=True)]
+        return _Remembered(answers, self._shape(derived.skeleton), tuple(fillers))
 
-    def _rendered(self, chat: Chat) -> tuple[Chat, str]:
-        """Render a chat; return it with its tool calls' arguments in the form the template needs.
-
-        Some templates write arguments with ``tojson``, others write them as text. So arguments that
-        are JSON text are parsed if the template does not write this text unchanged, and arguments
-        that are objects are converted to text if the template fails on them.
-        """
-        given = arguments(chat)
-        given_as_text = [value for value in given if isinstance(value, str)]
-        try:
-            text = self._text(chat)
-        except RecordError as error:
-            if error.reason != "template_failed" or len(given_as_text) == len(given):
-                raise
-            chat = map_arguments(chat, arguments_as_text)
-            return chat, self._text(chat)
-        if all(value in text for value in given_as_text):
-            return chat, text
-        chat = map_arguments(chat, arguments_as_object)
-        return chat, self._text(chat)
-
-    def _text(self, chat: Chat) -> str:
-        return self._sandbox.render(chat.messages, chat.tools, size=chat.size)
-
-    def _derive(self, sandbox: Sandbox, key: str, chat: Chat, text: str) -> Skeleton:
-        """Derive the skeleton of a chat from renderings with tracing marks.
+    def _derive(self, chat: Chat, sandbox: TracedSandbox) -> _Derived:
+        """Derive the skeleton of a chat.
 
         Args:
-            sandbox: renders the chat.
-            key: the key of the marks.
-            chat: the chat.
-            text: the chat, rendered without marks.
+            chat: the chat, or a neutral chat.
+            sandbox: renders it with provenance.
         """
-        traced, rendering, tracer = self._traced(sandbox, key, chat, text)
-        self._forgery.check_texts(chat, tracer)
+        traced = TracedChat(sandbox, chat, self._plain if sandbox is self._traced else None)
+        rendering = traced.whole()
+        calls = any(message.get("tool_calls") for message in chat.messages)
+        if calls and not is_written_well(sandbox.tracer, rendering):
+            raise RecordError(
+                NOT_WELL,
+                "the chat template writes a tool call's arguments or a missing content in Python's "
+                "form, which no model expects",
+                "Give the arguments as an object, or use another template",
+            )
         trained = self._trained(chat)
-        found = self._spans(traced, rendering, trained)
+        finder = SpanFinder(rendering, traced, chat.roles, self._controls, self._stops)
+        found = self._spans(chat, traced, rendering, finder, trained)
+        self._check_answers(chat, rendering, found.spans)
         without_loss: list[Span] = []
         if self._train_on == "all" and (untrained := _untrained(chat)):
-            without_loss = self._spans(traced, rendering, untrained).spans
-        record = {"messages": chat.messages, "tools": chat.tools}
-        spans = [*found.spans, *without_loss]
-        stretches, extractors = stretches_of(record, rendering, tracer, spans)
-        pieces = self._pieces(chat, rendering, found.spans, without_loss, stretches, extractors)
-        self._forgery.check_keys(chat, pieces)
-        return Skeleton(pieces, extractors, found.parity)
+            without_loss = self._spans(chat, traced, rendering, finder, untrained).spans
+        stretches, contents = stretches_of(rendering, [*found.spans, *without_loss])
+        pieces = self._pieces(chat, rendering, found.spans, without_loss, stretches, contents)
+        appended = "" if self._has_markers else self._missing_stop(rendering, finder, found.spans)
+        if appended:
+            pieces += (Piece(appended, LITERAL, True, Section.COMPLETION),)
+        skeleton = Skeleton(pieces, found.parity, omissions(chat, rendering), appended)
+        return _Derived(skeleton, contents, rendering)
 
-    def _traced(
-        self, sandbox: Sandbox, key: str, chat: Chat, text: str
-    ) -> tuple[TracedChat, Rendering, Tracer]:
-        """Render a chat with as many marks as possible without changing its text."""
-        for wanted in MARKINGS:
-            traced = TracedChat(sandbox, chat, key, wanted)
-            try:
-                rendering, tracer = traced.whole()
-            except RecordError:
-                continue  # the template does not accept these marks
-            if rendering.text == text and _is_paired(rendering.marks):
-                return traced, rendering, tracer
-        raise not_derivable("it changes the texts of the record")
-
-    def _spans(self, chat: TracedChat, rendering: Rendering, messages: Sequence[int]) -> Spans:
+    def _spans(
+        self,
+        chat: Chat,
+        traced: TracedChat,
+        rendering: Rendering,
+        finder: SpanFinder,
+        messages: Sequence[int],
+    ) -> Spans:
         """Find the spans of these answers. If the template has markers, only they count."""
-        if any(mark.origin == GENERATION for mark in rendering.marks):
-            return marked_spans(rendering, chat, messages)
-        return derived_spans(rendering, chat, messages, self._controls, self._eos)
+        if self._has_markers:
+            required = [message for message in messages if chat.train[message]]
+            return marked_spans(rendering, traced, messages, required)
+        return finder.spans(messages)
+
+    def _check_answers(self, chat: Chat, rendering: Rendering, spans: Sequence[Span]) -> None:
+        """Refuse a chat with an answer of white space only that the template trims."""
+        for message in {span.message for span in spans}:
+            turn = rendering.turn(message)
+            if turn is not None and turn.start == turn.end:
+                text = chat.messages[message].get("content")
+                if isinstance(text, str) and not text.strip():
+                    raise RecordError(
+                        "empty_completion",
+                        f"messages[{message}] is white space only, which the chat template trims: "
+                        "there is nothing to train on",
+                    )
+
+    def _missing_stop(self, rendering: Rendering, finder: SpanFinder, spans: Sequence[Span]) -> str:
+        """Return the stop token to add after the last answer; "" if it ends with one."""
+        if not spans or spans[-1].end != len(rendering.text):
+            return ""
+        last = spans[-1]
+        items = self._controls.split(rendering.text[last.start : last.end])
+        if items and isinstance(items[-1], AddedToken) and items[-1].content in self._stops:
+            return ""
+        return self._appended or finder.stop_after(last.message)
 
     def _trained(self, chat: Chat) -> list[int]:
         """Return the assistant messages that are to be trained: a message's own flag wins."""
@@ -282,7 +327,7 @@ class ChatRenderer:
         spans: Sequence[Span],
         without_loss: Sequence[Span],
         stretches: Sequence[Stretch],
-        extractors: Sequence[Extractor],
+        contents: Sequence[Placed],
     ) -> tuple[Piece, ...]:
         """Turn each stretch into a piece: decide its section, and whether it is trained.
 
@@ -292,12 +337,12 @@ class ChatRenderer:
             spans: what is trained.
             without_loss: the answers that are not trained although ``--train-on`` says ``all``.
             stretches: the stretches of the rendered text.
-            extractors: the extractors of its contents.
+            contents: where the content of each slot comes from.
         """
+        paths = [content.origin.path for content in contents]
         completion = _last_answer(spans, len(rendering.text))
         kept = NOTHING_KEPT
         if self._with_sections:
-            paths = [extractor.origin.path for extractor in extractors]
             kept = self._kept.find(chat, rendering.text, stretches, paths)
         is_single_exchange = chat.roles.count("assistant") == 1
         pieces = []
@@ -306,9 +351,9 @@ class ChatRenderer:
             is_literal = slot == LITERAL
             trained = _is_inside(stretch, spans)
             if self._train_on == "all" and not _is_inside(stretch, without_loss):
-                trained |= is_literal or not _is_tool_result(chat, extractors[slot].origin.path)
+                trained |= is_literal or not _is_tool_result(chat, paths[slot])
             if not is_literal:
-                trained = _with_flag(chat, extractors[slot].origin.path, trained)
+                trained = _with_flag(chat, paths[slot], trained)
             if start >= completion:
                 section = Section.COMPLETION
             elif kept.holds(start, end) or (is_single_exchange and is_literal):
@@ -347,18 +392,6 @@ def _is_tool_result(chat: Chat, path: Path) -> bool:
     return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
 
 
-def _is_paired(marks: Sequence[Mark]) -> bool:
-    """Return whether every opening mark of a text is followed by its own closing mark."""
-    open_origin: int | None = None
-    for mark in marks:
-        if mark.origin == GENERATION:
-            continue
-        if mark.opens:
-            if open_origin is not None:
-                return False
-            open_origin = mark.origin
-        else:
-            if open_origin != mark.origin:
-                return False
-            open_origin = None
-    return open_origin is None
+def _record(chat: Chat) -> dict[str, Any]:
+    """Return the values of a chat by the first key of their paths."""
+    return {"messages": chat.messages, "tools": chat.tools, "arguments": dict(chat.arguments)}

@@ -7,20 +7,18 @@ Keeps  the environment that transformers gives: trimmed blocks, loop controls, t
 Never  runs Python code of the template, reads files, or gives varying results: ``random`` and
        ``lipsum`` are removed, and ``strftime_now`` formats one given date. Time, output, and the
        size of what ``*`` and ``**`` build are limited.
-Raises TemplateError: the source is not a template, it needs a date and none was given, or it
-       exceeds the time limit for too many records.
-       RecordError: the template refuses this record, fails on it, or exceeds a limit.
+Raises TemplateError: the source is not a template, or it needs a date and none was given.
+       RecordError: the template refuses this record, fails on it, or writes too much.
+       CpuLimitReached, MemoryError: a limit of this process. They depend on the machine, so no
+       caller may go on with the record, or remember anything about it; see ``templates.limits``.
 """
 
 import json
 import re
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from functools import wraps
-from types import FrameType
 from typing import Any, NoReturn
 
 import jinja2
@@ -33,12 +31,10 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sftprep.errors import RecordError, TemplateError
-from sftprep.text import ascii_safe, number
+from sftprep.system.cpu_limit import CpuLimit
+from sftprep.templates.limits import SECONDS
+from sftprep.text import ascii_safe
 
-SECONDS = 5.0
-"""How long a template may take for one record, by default."""
-PATIENCE = 3
-"""The run ends when this many records have exceeded the time limit, by default."""
 OUTPUT_FACTOR = 64
 OUTPUT_SPARE = 1 << 20
 """A template may write ``OUTPUT_FACTOR`` times the record's size plus this many characters."""
@@ -57,10 +53,6 @@ class _Refused(jinja2.TemplateError):
     """The template itself refused a conversation, with ``raise_exception``."""
 
 
-class _TimeLimitReached(BaseException):
-    """Rendering took too long. It is not an ``Exception``, so Jinja's handlers do not catch it."""
-
-
 class _Generation(jinja2.ext.Extension):
     """``{% generation %} ... {% endgeneration %}``: encloses what the model is trained to write."""
 
@@ -76,8 +68,7 @@ class _Generation(jinja2.ext.Extension):
     def _marked(self, caller: Callable[[], str]) -> str:
         environment = self.environment
         assert isinstance(environment, Environment)
-        before, after = environment.generation_marks
-        return f"{before}{caller()}{after}"
+        return environment.generated(caller())
 
 
 class Environment(ImmutableSandboxedEnvironment):
@@ -91,8 +82,6 @@ class Environment(ImmutableSandboxedEnvironment):
             lstrip_blocks=True,
             extensions=[_Generation, jinja2.ext.loopcontrols],
         )
-        self.generation_marks = ("", "")  # written before and after a ``generation`` body
-        self.dump: Callable[..., str] = _dump
         for name in ("lipsum", "cycler"):
             del self.globals[name]
         del self.filters["random"]
@@ -125,6 +114,14 @@ class Environment(ImmutableSandboxedEnvironment):
         if args and isinstance(getattr(obj, "__self__", None), str | bytes | int):
             _refuse_large_numbers(args)
         return super().call(context, obj, *args, **kwargs)
+
+    def generated(self, text: str) -> str:
+        """Return what to write for a ``generation`` body with this text."""
+        return text
+
+    def dump(self, value: Any, **options: Any) -> str:
+        """Return the JSON of a value; ``tojson`` calls this with options as for ``json.dumps``."""
+        return json.dumps(value, **options)
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """Return Jinja's safe version of ``str.format``, with a limit on widths."""
@@ -217,10 +214,6 @@ def _refuse_large_numbers(values: Iterable[Any]) -> None:
         raise SecurityError("a width is too large")
 
 
-def _dump(value: Any, **options: Any) -> str:
-    return json.dumps(value, **options)
-
-
 def _raise_exception(message: str) -> NoReturn:
     raise _Refused(message)
 
@@ -245,9 +238,7 @@ class Sandbox:
         name: the template's name in error messages.
         today: the date that ``strftime_now`` formats; if None, a template that calls it fails.
         variables: special tokens and template arguments, by name.
-        seconds: the time limit for one record.
-        patience: when this many records have exceeded the time limit, the template itself is
-            refused.
+        limit: the limit on CPU time; by default ``SECONDS`` for each rendering.
         environment: makes another environment than ``Environment``, for the date ``today``.
     """
 
@@ -258,16 +249,13 @@ class Sandbox:
         name: str,
         today: date | None,
         variables: Mapping[str, Any],
-        seconds: float = SECONDS,
-        patience: int = PATIENCE,
+        limit: CpuLimit | None = None,
         environment: "Callable[[date | None], Environment] | None" = None,
     ) -> None:
         self._name = name
         self._source = source
         self._variables = dict(variables)
-        self._time_limit = _TimeLimit(seconds)
-        self._patience = patience
-        self._timed_out = 0  # records that exceeded the time limit
+        self._limit = limit or CpuLimit(SECONDS)
         self._environment = (environment or Environment)(today)
         try:
             self._template = self._environment.compiled(source)
@@ -299,22 +287,16 @@ class Sandbox:
         tested = {t.node.name for t in tests if isinstance(t.node, jinja2.nodes.Name)}
         return sorted(names - (written - tested))
 
-    @contextmanager
-    def tracing(
-        self, generation_marks: tuple[str, str], dump: Callable[..., str]
-    ) -> Iterator[None]:
-        """Put marks around ``generation`` bodies and use another ``tojson``, within this context.
-
-        Args:
-            generation_marks: the texts to write before and after each body.
-            dump: what ``tojson`` calls in place of ``json.dumps``.
-        """
-        environment = self._environment
-        environment.generation_marks, environment.dump = generation_marks, dump
-        try:
-            yield
-        finally:
-            environment.generation_marks, environment.dump = ("", ""), _dump
+    def has_generation(self) -> bool:
+        """Tell whether the template has ``{% generation %}`` markers."""
+        tree = self._environment.parse(self._source)
+        calls = tree.find_all(jinja2.nodes.CallBlock)
+        marked = (f"{_Generation.__module__}.{_Generation.__name__}", "_marked")
+        return any(
+            isinstance(block.call.node, jinja2.nodes.ExtensionAttribute)
+            and (block.call.node.identifier, block.call.node.name) == marked
+            for block in calls
+        )
 
     def render(
         self,
@@ -323,6 +305,7 @@ class Sandbox:
         *,
         size: int,
         add_generation_prompt: bool = False,
+        arguments: Iterable[tuple[str, Any]] = (),
     ) -> str:
         """Return the text of a conversation.
 
@@ -331,84 +314,45 @@ class Sandbox:
             tools: the tools, None if there are none.
             size: about how many characters the messages and tools have; it limits the output.
             add_generation_prompt: whether to end with the text that asks the model to answer.
+            arguments: the record's own template arguments, by name; they win over ``variables``.
         """
         values = {
             **self._variables,
+            **dict(arguments),
             "messages": messages,
             "tools": tools,
             "documents": None,
             "add_generation_prompt": add_generation_prompt,
         }
         try:
-            with self._time_limit:
-                return self._joined(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
-        except (TemplateError, RecordError):
+            with self._limit:
+                return self._written(values, OUTPUT_FACTOR * size + OUTPUT_SPARE)
+        except (TemplateError, RecordError, MemoryError):
             raise
-        except _TimeLimitReached as error:
-            raise self._too_slow() from error
         except _Refused as error:
             raise _error("template_refused", f"{self._name} refuses the record: {error}") from error
-        except MemoryError as error:
-            raise _error("template_limit", f"{self._name} asks for too much memory") from error
         except Exception as error:
             # A template can fail in any way that Python expressions can.
             reason = f"{type(error).__name__}: {error}"
             raise _error("template_failed", f"{self._name} fails: {reason}") from error
 
-    def _joined(self, values: dict[str, Any], limit: int) -> str:
+    def _written(self, values: dict[str, Any], limit: int) -> str:
         """Render, and stop as soon as the output is longer than the limit."""
-        texts: list[str] = []
+        return self._environment.concat(self._stretches(values, limit))
+
+    def _stretches(self, values: dict[str, Any], limit: int) -> Iterator[str]:
+        """Yield the text as the template writes it, up to the limit."""
         template = self._template
         for text in template.root_render_func(template.new_context(values)):
-            texts.append(text)
+            yield text
             limit -= len(text)
             if limit < 0:
                 raise _error(
                     "template_limit",
                     f"{self._name} writes more than {OUTPUT_FACTOR} times the record's size",
                 )
-        return "".join(texts)
-
-    def _too_slow(self) -> RecordError | TemplateError:
-        """Return the error for a record that exceeded the time limit."""
-        self._timed_out += 1
-        limit = f"{self._time_limit.seconds:g} seconds"
-        if self._timed_out < self._patience:
-            return _error("template_limit", f"{self._name} did not finish within {limit}")
-        return TemplateError(
-            f"chat template {ascii_safe(self._name)} did not finish within {limit} for "
-            f"{number(self._patience, 'record')}. Correct the template."
-        )
 
 
 def _error(reason: str, what: str) -> RecordError:
     problem = f"chat template {ascii_safe(what)[:300].rstrip('.')}"
     return RecordError(reason, problem, "Correct the template or the record")
-
-
-class _TimeLimit:
-    """A context manager that raises ``_TimeLimitReached`` in its body after a number of seconds.
-
-    Only a process's main thread receives signals, so there is no limit in other threads. This
-    is a class because every record enters it, and a generator-based context would be slower.
-    """
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self._has_handler = False
-
-    def __enter__(self) -> None:
-        if threading.current_thread() is not threading.main_thread():
-            return
-        if not self._has_handler:
-            signal.signal(signal.SIGALRM, _raise_time_limit)
-            self._has_handler = True
-        signal.setitimer(signal.ITIMER_REAL, self.seconds)
-
-    def __exit__(self, *_exception: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-
-def _raise_time_limit(_signal: int, _frame: FrameType | None) -> None:
-    raise _TimeLimitReached

@@ -1,6 +1,6 @@
 """Find the spans of a rendered conversation that are trained, and prove them, or refuse the record.
 
-In     the rendered conversation, and the positions of the record's texts in it; a way to render
+In     a rendered conversation that tells where each of its characters comes from; a way to render
        only a part of the conversation.
 Out    for each assistant turn that is to be trained, its span: the characters from the end of the
        generation prompt to the end of the terminator.
@@ -13,8 +13,8 @@ this turn, whichever fields they are in.
 
 1.  Start. The span starts where the inference prompt ends. The inference prompt is the rendering of
     the messages before the turn, with ``add_generation_prompt``.
-    a.  As a rule, the rendered conversation starts with the inference prompt, and the prompt ends
-        between the texts of the earlier messages and the turn's texts.
+    a.  As a rule, the rendered conversation starts with the inference prompt. The prompt may end
+        inside the turn's texts, if these begin as the generation prompt ends (``<think>``).
     b.  Some templates write earlier turns differently once they are history, so the conversation
         does not start with the inference prompt. Then the generation prompt, which is what
         ``add_generation_prompt`` adds, must occur exactly once between the texts of the earlier
@@ -23,16 +23,24 @@ this turn, whichever fields they are in.
         for example. Then the generation prompt must start with a control token that occurs once
         between the earlier texts and the turn's texts, and the two must first differ at a control
         token, or where the turn's texts start. The span starts where they differ.
-2.  End. The span ends after the terminator. To find it, two texts are compared: the text after the
-    turn's last text when the conversation ends with this turn, and the text in the same place when
-    another message follows. The terminator is in the common start of the two. White space around
-    plain text does not count in this comparison. If the template accepts no message after this
-    turn, there is only the first text.
-    a.  The terminator is the EOS token, if the common start contains it.
-    b.  Otherwise, if the first text has nothing more than the common start, the terminator is the
-        last control token of the common start. If there is no second text, this holds only if the
-        first text has a single control token. In all other cases, the terminator is the last
-        control token of the common start that also ends the previous message.
+    d.  If the template has no generation prompt, the span starts where the template begins to write
+        the turn.
+    No inference asks for an answer at the start of a conversation or after another answer. The
+    prompt of such a turn ends with the generation prompt that follows a user message (1b, 1c), if
+    the turn begins with it.
+2.  End. The span ends after the terminator.
+    a.  As a rule, the template's loop writes the terminator together with the turn: it is the first
+        stop token after the turn's last text; if there is none, the last control token.
+    b.  Otherwise, two texts are compared: the text after the turn's last text when the conversation
+        ends with this turn, and the text in the same place when another message follows. The
+        terminator is in the common start of the two. White space around plain text does not count
+        in this comparison. If the template accepts no message after this turn, there is only the
+        first text.
+        The terminator is the first stop token of the common start; or, if the first text has
+        nothing more than the common start, the last control token of it. If there is no second
+        text, this holds only if the first text has a single control token. In all other cases, the
+        terminator is the last control token of the common start that also ends the previous
+        message.
     c.  If the common start contains no control token, the template ends a turn in one way at the
         end of a conversation and in another way within it. At the end of the conversation, the
         terminator is the only control token after the turn's last text. Within the conversation,
@@ -40,19 +48,21 @@ this turn, whichever fields they are in.
         ends the previous message, the text in front of it is the same as at the end of a
         conversation, and only white space separates it from the next control token.
     d.  If the first text contains no control token, its plain text is the terminator, without
-        trailing white space. The whole conversation must continue with it in that place.
+        trailing white space. The whole conversation must continue with it in that place. If the
+        next message begins with a stop token (``<|user|>``), the model stops by writing it: then
+        the span ends after that token.
 3.  A span contains only the turn's texts and text of the template. If it contains a text of another
     message, the record is refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.errors import RecordError
 from sftprep.templates.jinja.traced_chat import TracedChat
-from sftprep.templates.jinja.tracing import GENERATION, Rendering
+from sftprep.templates.jinja.tracing import Rendering, Turn
 
 TextAndTokens = Sequence[str | AddedToken]
 """A text as the sequence of its control tokens and of the plain texts between them."""
@@ -73,99 +83,219 @@ class Spans(NamedTuple):
     parity: bool  # whether the text before each span is what inference feeds
 
 
-def marked_spans(rendering: Rendering, chat: TracedChat, trained: Sequence[int]) -> Spans:
+def marked_spans(
+    rendering: Rendering, chat: TracedChat, trained: Collection[int], required: Collection[int]
+) -> Spans:
     """Return the spans that the template marks itself.
 
+    A body that holds no text of the record belongs to the message whose text is before it.
+
     Args:
         rendering: the whole conversation.
         chat: renders parts of the conversation.
         trained: the messages that are to be trained.
+        required: those of them whose own flag says so.
     """
     spans = []
-    opened = -1  # index of the opening mark
-    for index, mark in enumerate(rendering.marks):
-        if mark.origin != GENERATION:
-            continue
-        if mark.opens:
-            opened = index
-            continue
-        inside = [rendering.origins[m.origin].path for m in rendering.marks[opened + 1 : index]]
-        messages = {path[1] for path in inside if path[0] == "messages"}
-        if len(messages) != 1:
+    for start, end in rendering.generations:
+        inside = [c.message for c in rendering.contents if start <= c.start and c.end <= end]
+        messages = {m for m in inside if m is not None}
+        if not messages:
+            before = [c.message for c in rendering.contents if c.end <= start]
+            messages = {m for m in before[-1:] if m is not None}
+        if not messages or (not messages <= set(trained) and messages & set(trained)):
             raise not_derivable(
-                "a pair of its generation markers contains texts of no message or of several"
+                "a pair of its generation markers contains texts of no message, or of messages "
+                "that are trained and of others"
             )
-        message = int(messages.pop())
-        if message in trained:
-            spans.append(Span(rendering.marks[opened].position, mark.position, message))
-    if missing := set(trained) - {span.message for span in spans}:
+        if messages <= set(trained):
+            spans.append(Span(start, end, max(messages)))
+    if missing := set(required) - {span.message for span in spans}:
         raise not_derivable(f"its generation markers leave out messages[{min(missing)}]")
-    prompts = {s.message: chat.prompt(s.message, generation_prompt=True) for s in spans}
-    return Spans(spans, all(rendering.text.startswith(prompt) for prompt in prompts.values()))
+    prompts = (chat.prompt(s.message, generation_prompt=True) for s in spans if s.message)
+    return Spans(spans, all(p is None or rendering.text.startswith(p) for p in prompts))
 
 
-def derived_spans(
-    rendering: Rendering,
-    chat: TracedChat,
-    trained: Sequence[int],
-    controls: ControlTokens,
-    eos: str | None,
-) -> Spans:
-    """Return the spans that the rules at the top of this module determine.
+class SpanFinder:
+    """Determines spans by the rules at the top of this module.
 
     Args:
         rendering: the whole conversation.
         chat: renders parts of the conversation.
-        trained: the messages that are to be trained.
+        roles: the roles of the messages.
         controls: finds control tokens.
-        eos: the EOS token.
+        stops: the tokens that end a turn at inference, such as the EOS token.
     """
-    spans: list[Span] = []
-    parity = True
-    for message in trained:
-        own = rendering.positions(message)
-        if not own:
-            raise not_derivable(f"it does not write the text of messages[{message}]")
-        first, last = min(own), max(own)
-        others = rendering.other_positions(message)
-        if any(first < position < last for position in others):
-            raise not_derivable(f"it writes other text into messages[{message}]")
-        before = max((p for p in others if p <= first), default=0)
-        prompt = chat.prompt(message, generation_prompt=True)
-        history = chat.prompt(message, generation_prompt=False)
-        start, has_parity = _start(rendering.text, prompt, history, (before, first), controls)
-        if start is None:
+
+    def __init__(
+        self,
+        rendering: Rendering,
+        chat: TracedChat,
+        roles: Sequence[str],
+        controls: ControlTokens,
+        stops: Collection[str],
+    ) -> None:
+        self._rendering = rendering
+        self._chat = chat
+        self._roles = roles
+        self._controls = controls
+        self._stops = stops
+        self._ends: dict[tuple[str, bool], int] = {}  # text after a turn, is it followed -> length
+
+    def spans(self, trained: Sequence[int]) -> Spans:
+        """Return the spans of these messages."""
+        spans: list[Span] = []
+        parity = True
+        for message in trained:
+            turn = self._rendering.turn(message)
+            if turn is None:
+                raise not_derivable(f"it does not write the text of messages[{message}]")
+            others = [c for c in self._rendering.others(turn, message) if c.end > c.start]
+            if any(turn.start <= c.start < turn.end for c in others):
+                raise not_derivable(f"it writes other text into messages[{message}]")
+            before = max((c.end for c in others if c.end <= turn.start), default=0)
+            start, has_parity = self._start(message, turn, before)
+            parity &= has_parity
+            spans.append(Span(start, self._end(message, turn), message))
+        return Spans(spans, parity)
+
+    def _start(self, message: int, turn: Turn, before: int) -> tuple[int, bool]:
+        """Find where a span starts (rule 1).
+
+        Args:
+            message: the index of the message.
+            turn: where it stands.
+            before: where the texts of the earlier messages end.
+
+        Returns:
+            The start; and whether the text before it is what inference feeds.
+        """
+        text = self._rendering.text
+        follows_prompt = message > 0 and self._roles[message - 1] not in (
+            "assistant", "system", "developer",
+        )  # fmt: skip
+        prompt = self._chat.prompt(message, generation_prompt=True)
+        is_start = prompt is not None and text.startswith(prompt) and before <= len(prompt)
+        begin = max(before, turn.begin) if self._rendering.has_loop(message) else before
+        between = text[begin : turn.start]
+        if not follows_prompt:
+            found = self._after(between, self._chat.generation_prompt())
+            if found is not None and not (is_start and prompt and len(prompt) > begin + found):
+                return begin + found, is_start and prompt == text[: begin + found]
+        if is_start and prompt is not None and len(prompt) <= turn.end:
+            return len(prompt), True
+        history = self._chat.prompt(message, generation_prompt=False)
+        added = self._chat.generation_prompt()
+        if prompt is not None and history is not None:
+            common = _common_length(self._controls.split(prompt), self._controls.split(history))
+            added = prompt[common:]
+        found = self._after(between, added)
+        if found is None and not added and begin > before:
+            found = 0  # rule 1d
+        if found is None:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
-        parity &= has_parity
-        end = last + _terminator_end(rendering, chat, message, controls, eos)
-        spans.append(Span(start, end, message))
-    return Spans(spans, parity)
+        return begin + found, False
 
+    def _after(self, between: str, added: str) -> int | None:
+        """Return where a generation prompt ends in the text before a turn (rules 1b and 1c)."""
+        if added and between.count(added) == 1:
+            return between.index(added) + len(added)
+        header = _header_length(self._controls.split(between), self._controls.split(added))
+        return header or None
 
-def _start(
-    text: str, prompt: str, history: str, gap: tuple[int, int], controls: ControlTokens
-) -> tuple[int | None, bool]:
-    """Find where a span starts (rule 1).
+    def _end(self, message: int, turn: Turn) -> int:
+        """Return where a span ends (rule 2)."""
+        rendering = self._rendering
+        if rendering.has_loop(message):
+            limit = rendering.next_content(turn)
+            finish = turn.finish if limit is None else min(turn.finish, limit)
+            items = self._controls.split(rendering.text[turn.end : finish])
+            tokens = _tokens(items)
+            stops = [i for i, token in tokens if token.content in self._stops]
+            if stops:
+                return turn.end + len(_joined(items[: stops[0] + 1]))
+            if tokens:
+                end = len(_joined(items[: tokens[-1][0] + 1]))
+                rest = rendering.tail(turn)[end:]
+                return turn.end + end + (0 if rest[:1].isspace() else self._stop_length(rest))
+        key = (rendering.tail(turn), rendering.next_content(turn) is not None)
+        if key not in self._ends:
+            self._ends[key] = self._end_by_comparison(message, turn)
+        return turn.end + self._ends[key]
 
-    Args:
-        text: the whole conversation.
-        prompt: the inference prompt: the messages before the turn, with the generation prompt.
-        history: the same without the generation prompt.
-        gap: where the texts of the earlier messages end, and where the turn's texts start.
-        controls: finds control tokens.
+    def _end_by_comparison(self, message: int, turn: Turn) -> int:
+        """Return how many characters after the turn's last text the terminator ends."""
+        rendering = self._rendering
+        tail = self._controls.split(rendering.tail(turn))
+        at_end = self._tail_at_end(message)
+        if not _tokens(at_end):  # rule 2d
+            plain = _joined(at_end).rstrip()
+            if not _joined(tail).startswith(plain):
+                raise not_derivable(
+                    f"the end of messages[{message}] is not found in the conversation"
+                )
+            return len(plain) + self._stop_length(_joined(tail)[len(plain) :])
+        is_followed = rendering.next_content(turn) is not None
+        followed: TextAndTokens | None = tail
+        if not is_followed:
+            other = self._chat.when_followed(message)
+            there = None if other is None else other.turn(message)
+            followed = (
+                None if other is None or there is None else self._controls.split(other.tail(there))
+            )
+        common = _common_items(at_end, at_end if followed is None else followed)
+        previous = self._previous_terminators(message)
+        nothing_left = not _joined(at_end[common:]).strip()
+        if followed is None and len(_tokens(at_end)) > 1:
+            nothing_left = False
+        tokens = _tokens(at_end[:common])
+        ends = [i for i, token in tokens if token.content in self._stops][:1] or [
+            i for i, token in tokens if nothing_left or token.content in previous
+        ]
+        if not ends and not tokens:
+            ends = _differing_terminator(tail, at_end, previous if is_followed else None)
+        if not ends:
+            raise not_derivable(f"the terminator of messages[{message}] is not certain")
+        return len(_joined(tail[: ends[-1] + 1]))
 
-    Returns:
-        The start, or None if it is unknown; and whether the text before it is what inference feeds.
-    """
-    before, first = gap
-    if text.startswith(prompt) and before <= len(prompt) <= first:
-        return len(prompt), True
-    added = prompt[_common_length(controls.split(prompt), controls.split(history)) :]
-    between = text[before:first]
-    if added and between.count(added) == 1:
-        return before + between.index(added) + len(added), False
-    header = _header_length(controls.split(between), controls.split(added))
-    return (before + header if header else None), False
+    def stop_after(self, message: int) -> str:
+        """Return the stop token that begins the message after this one; "" if none does."""
+        other = self._chat.when_followed(message)
+        turn = None if other is None else other.turn(message)
+        if other is None or turn is None:
+            return ""
+        tail = other.tail(turn)
+        return tail[: self._stop_length(tail)].strip()
+
+    def _stop_length(self, tail: str) -> int:
+        """Return where the stop token with which this text begins ends; 0 if there is none."""
+        items = self._controls.split(tail)
+        if items and isinstance(items[0], str) and not items[0].strip() and len(items) > 1:
+            lead = 1
+        else:
+            lead = 0
+        first = items[lead] if items else ""
+        if isinstance(first, AddedToken) and first.content in self._stops:
+            return len(_joined(items[: lead + 1]))
+        return 0
+
+    def _tail_at_end(self, message: int) -> TextAndTokens:
+        """Return the text after a turn's last text when the conversation ends with it."""
+        rendering = self._chat.until(message)
+        turn = rendering.turn(message)
+        if turn is None:
+            raise not_derivable(f"it does not write the text of messages[{message}]")
+        return self._controls.split(rendering.tail(turn))
+
+    def _previous_terminators(self, message: int) -> set[str]:
+        """Return the control token that ends the previous message, as a set; empty if none does."""
+        if not message:
+            return set()
+        try:
+            tail = self._tail_at_end(message - 1)
+        except RecordError:  # the template does not accept a conversation that ends there
+            return set()
+        return {token.content for _, token in _tokens(tail)[:1]}
 
 
 def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
@@ -194,38 +324,6 @@ def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
     return len(_joined(between[:start])) + _common_length(ours, theirs)
 
 
-def _terminator_end(
-    rendering: Rendering, chat: TracedChat, message: int, controls: ControlTokens, eos: str | None
-) -> int:
-    """Return how many characters after the turn's last text the terminator ends (rule 2)."""
-    tail = controls.split(rendering.tail(message))
-    at_end = controls.split(chat.until(message).tail(message))
-    if not _tokens(at_end):  # rule 2d
-        plain = _joined(at_end).rstrip()
-        if not _joined(tail).startswith(plain):
-            raise not_derivable(f"the end of messages[{message}] is not found in the conversation")
-        return len(plain)
-    is_followed = rendering.is_followed(message)
-    followed: TextAndTokens | None = tail
-    if not is_followed:
-        text = chat.tail_when_followed(message)
-        followed = None if text is None else controls.split(text)
-    common = _common_items(at_end, at_end if followed is None else followed)
-    previous = _previous_terminators(chat, message, controls)
-    nothing_left = not _joined(at_end[common:]).strip()
-    if followed is None and len(_tokens(at_end)) > 1:
-        nothing_left = False
-    tokens = _tokens(at_end[:common])
-    ends = [i for i, token in tokens if token.content == eos][:1] or [
-        i for i, token in tokens if nothing_left or token.content in previous
-    ]
-    if not ends and not tokens:
-        ends = _differing_terminator(tail, at_end, previous if is_followed else None)
-    if not ends:
-        raise not_derivable(f"the terminator of messages[{message}] is not certain")
-    return len(_joined(tail[: ends[-1] + 1]))
-
-
 def _differing_terminator(
     tail: TextAndTokens, at_end: TextAndTokens, previous: set[str] | None
 ) -> list[int]:
@@ -247,17 +345,6 @@ def _differing_terminator(
     same_lead = _joined(tail[:first]).strip() == _joined(at_end[: _tokens(at_end)[0][0]]).strip()
     is_certain = header_next and same_lead and tokens[0][1].content in previous
     return [first] if is_certain else []
-
-
-def _previous_terminators(chat: TracedChat, message: int, controls: ControlTokens) -> set[str]:
-    """Return the control token that ends the previous message, as a set; empty if none does."""
-    if not message:
-        return set()
-    try:
-        tail = chat.until(message - 1).tail(message - 1)
-    except RecordError:  # the template does not accept a conversation that ends there
-        return set()
-    return {token.content for _, token in _tokens(controls.split(tail))[:1]}
 
 
 def _common_length(ours: TextAndTokens, theirs: TextAndTokens) -> int:

@@ -10,6 +10,7 @@ import threading
 from typing import Any
 
 from sftprep.errors import RecordError, TemplateError
+from sftprep.system.cpu_limit import CpuLimitReached
 from sftprep.system.memory import limited
 from sftprep.templates.jinja.sandbox import Sandbox
 
@@ -48,7 +49,7 @@ def why_no_system_prompt(sandbox: Sandbox) -> str:
             if error.reason != "template_refused":
                 return ""
             reasons.append(f"refuses a system prompt: {error.problem.partition(': ')[2]}")
-        except TemplateError:
+        except (TemplateError, CpuLimitReached, MemoryError):
             return ""
         else:
             if PROBE in text:

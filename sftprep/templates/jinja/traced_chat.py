@@ -1,81 +1,162 @@
 """Render one chat, whole or only its beginning, to see where the record's texts end up.
 
 In     a ``Chat`` and the sandbox of its template.
-Out    renderings with tracing marks: of the whole chat, of the chat up to a message, and of the
-       chat up to a message with another message after it. Also prompts, without marks.
-Raises RecordError: the template refuses this part of the chat, or fails on it or on the marks.
+Out    ``Rendering``: of the whole chat, of the chat up to a message, and of the chat up to a
+       message with another message after it. Also prompts, without provenance.
+Raises RecordError: the template refuses this part of the chat, or fails on it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from datetime import date
 from typing import Any
 
 from sftprep.data.conversation import Chat
 from sftprep.errors import RecordError
-from sftprep.templates.jinja.sandbox import Sandbox
-from sftprep.templates.jinja.tracing import GENERATION, Path, Rendering, Tracer
+from sftprep.system.cpu_limit import CpuLimit
+from sftprep.templates.jinja.sandbox import Environment, Sandbox
+from sftprep.templates.jinja.traced_environment import TracedEnvironment
+from sftprep.templates.jinja.tracing import Rendering, Tracer
+
+USER: dict[str, Any] = {"role": "user", "content": "-"}
+TOOL_RESULT: dict[str, Any] = {"role": "tool", "content": "-"}
+
+
+class TracedSandbox(Sandbox):
+    """A chat template that is rendered with provenance.
+
+    Args:
+        source, name, today, variables, limit: as for ``Sandbox``.
+        environment: as for ``Sandbox``; it makes a ``TracedEnvironment``.
+        neutral: whether the chats are neutral chats (see ``neutral``).
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        name: str,
+        today: date | None,
+        variables: Mapping[str, Any],
+        limit: CpuLimit | None = None,
+        environment: Callable[[date | None], Environment] = TracedEnvironment,
+        neutral: bool = False,
+    ) -> None:
+        super().__init__(
+            source,
+            name=name,
+            today=today,
+            variables=variables,
+            limit=limit,
+            environment=environment,
+        )
+        assert isinstance(self._environment, TracedEnvironment)
+        self._traced: TracedEnvironment = self._environment
+        self._neutral = neutral
+        self._writers: list[tuple[int, int | None]] = []
+
+    @property
+    def tracer(self) -> Tracer:
+        """The tracer of the last rendering."""
+        return self._traced.tracer
+
+    def trace(
+        self, messages: list[dict[str, Any]], chat: Chat, *, generation_prompt: bool = False
+    ) -> Rendering:
+        """Render messages with the tools and arguments of a chat.
+
+        Args:
+            messages: the messages.
+            chat: the chat.
+            generation_prompt: whether to end with the text that asks the model to answer.
+        """
+        tracer = self._traced.tracer = Tracer(neutral=self._neutral)
+        text = self.render(
+            tracer.traced(messages, ("messages",)),
+            None if chat.tools is None else tracer.traced(chat.tools, ("tools",)),
+            size=chat.size,
+            add_generation_prompt=generation_prompt,
+            arguments=[(n, tracer.traced(v, ("arguments", n))) for n, v in chat.arguments],
+        )
+        return Rendering(text, self._writers)
+
+    def _stretches(self, values: dict[str, Any], limit: int) -> Iterator[str]:
+        self._writers = []
+        for text in super()._stretches(values, limit):
+            self._writers.append((len(text), self._traced.tracer.at))
+            yield text
 
 
 class TracedChat:
-    """One chat and one way of marking it.
+    """One chat of a template.
 
     Args:
         sandbox: the chat template.
         chat: the chat.
-        key: the key of the tracing marks.
-        wanted: which texts to mark, by their paths.
+        plain: renders the same template faster, without provenance. None: a neutral chat must be
+            rendered with ``sandbox``, which hides its JSON.
     """
 
-    def __init__(
-        self, sandbox: Sandbox, chat: Chat, key: str, wanted: Callable[[Path], bool]
-    ) -> None:
+    def __init__(self, sandbox: TracedSandbox, chat: Chat, plain: Sandbox | None) -> None:
         self._sandbox = sandbox
         self._chat = chat
-        self._key = key
-        self._wanted = wanted
+        self._plain = plain
+        self._generation_prompt: str | None = None
 
-    def whole(self) -> tuple[Rendering, Tracer]:
-        """Render the whole chat; return with it the tracer that marked it."""
-        tracer = Tracer(self._key, self._wanted)
-        return self._render(self._chat.messages, tracer), tracer
+    def whole(self) -> Rendering:
+        """Render the whole chat."""
+        return self._sandbox.trace(self._chat.messages, self._chat)
 
     def until(self, message: int) -> Rendering:
         """Render the chat up to and including a message."""
-        return self._render(self._chat.messages[: message + 1], Tracer(self._key, self._wanted))
+        return self._sandbox.trace(self._chat.messages[: message + 1], self._chat)
 
-    def prompt(self, message: int, *, generation_prompt: bool) -> str:
-        """Render the messages before a message, without marks."""
-        if not message:
-            return ""
-        return self._sandbox.render(
-            self._chat.messages[:message],
+    def prompt(self, message: int, *, generation_prompt: bool) -> str | None:
+        """Render the messages before a message; None if the template does not accept them."""
+        try:
+            return self._rendered(self._chat.messages[:message], generation_prompt)
+        except RecordError:
+            return None
+
+    def generation_prompt(self) -> str:
+        """Return the generation prompt after a made-up user message; "" if there is none."""
+        if self._generation_prompt is None:
+            self._generation_prompt = ""
+            try:
+                with_prompt, without = (self._rendered([USER], prompt) for prompt in (True, False))
+            except RecordError:
+                return ""
+            if with_prompt.startswith(without):
+                self._generation_prompt = with_prompt[len(without) :]
+        return self._generation_prompt
+
+    def when_followed(self, message: int) -> Rendering | None:
+        """Render the chat up to a message, with a made-up message after it.
+
+        That is a tool's result after calls, otherwise a user message. Return None if the template
+        accepts neither, or does not write it.
+        """
+        following = [USER, TOOL_RESULT]
+        if self._chat.messages[message].get("tool_calls"):
+            following.reverse()
+        for made_up in following:
+            messages = [*self._chat.messages[: message + 1], made_up]
+            try:
+                rendering = self._sandbox.trace(messages, self._chat)
+            except RecordError:
+                continue
+            own = rendering.turn(message)
+            if own is not None and rendering.next_content(own) is not None:
+                return rendering
+        return None
+
+    def _rendered(self, messages: list[dict[str, Any]], generation_prompt: bool) -> str:
+        if self._plain is None:
+            chat = self._chat
+            return self._sandbox.trace(messages, chat, generation_prompt=generation_prompt).text
+        return self._plain.render(
+            messages,
             self._chat.tools,
             size=self._chat.size,
             add_generation_prompt=generation_prompt,
+            arguments=self._chat.arguments,
         )
-
-    def tail_when_followed(self, message: int) -> str | None:
-        """Return the text after a message's last text when another message follows.
-
-        The message that follows is invented: a user message or, if the template refuses that, a
-        tool's result. Return None if the template accepts neither.
-        """
-        for role in ("user", "tool"):
-            messages = [*self._chat.messages[: message + 1], {"role": role, "content": "-"}]
-            try:
-                rendering = self._render(messages, Tracer(self._key, self._wanted))
-            except RecordError:
-                continue
-            if rendering.positions(message) and rendering.is_followed(message):
-                return rendering.tail(message)
-        return None
-
-    def _render(self, messages: list[dict[str, Any]], tracer: Tracer) -> Rendering:
-        marked = [
-            {k: tracer.marked(v, ("messages", i, k)) for k, v in message.items()}
-            for i, message in enumerate(messages)
-        ]
-        tools = self._chat.tools
-        marked_tools = None if tools is None else tracer.marked(tools, ("tools",))
-        with self._sandbox.tracing(tracer.marks(GENERATION), tracer.dump):
-            rendered = self._sandbox.render(marked, marked_tools, size=2 * self._chat.size)
-        return tracer.unmarked(rendered)

@@ -1,254 +1,299 @@
-"""Put marks around a record's texts, to find them in the text that a template renders.
+"""Give a template a record whose texts remember their place, and see what becomes of them.
 
-In     a record's messages and tools.
-Out    ``Tracer.marked``: a copy with a mark before and after each text. ``Tracer.dump``, to be used
-       as the template's ``tojson``: puts marks around the JSON of a whole object or list.
-       ``Tracer.unmarked``: the rendered text without marks, and where each mark was.
-Keeps  the outer white space of a text outside its marks, so that a template that trims texts trims
-       a marked text in the same way.
-Never  uses a mark that data could contain: marks have a key of 64 bits, the hash of the record.
-       The text that is finally encoded is always rendered without marks.
-
-The tags ``<think>`` and ``</think>`` in a text stay without marks, because templates look for them.
-The *segments* of the text before, between and after the tags are marked one by one.
+In     the messages, tools and template arguments of a record.
+Out    ``Tracer``: a copy of the record in which each text is a ``TracedText``, and the JSON of its
+       values. ``Rendering``: the rendered text, and for each stretch of it where it comes from.
+Keeps  the value of every text: a template sees no difference between the copy and the record.
+       Roles are not traced: a role can only be one of a few words, of which templates make tokens.
 """
 
-import hashlib
 import json
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
-Path = tuple[str | int, ...]
-"""The keys and indexes that lead from the record to a text: ("messages", 0, "content")."""
+from sftprep.templates.jinja.neutral import HIDDEN, PRIVATE, OpaqueDict, OpaqueList
+from sftprep.templates.jinja.traced_text import (
+    Origin,
+    Path,
+    Run,
+    TracedText,
+    concat,
+    derived,
+    runs_of,
+    whole,
+)
 
-THINK = re.compile(r"(</?think>)")
-GENERATION = -1
-"""The ``Mark.origin`` of the template's own ``{% generation %}`` markers."""
-WHOLE = 0
-"""The ``Origin.segments`` of a text that is taken as a whole, think tags included."""
+OPEN, CLOSE = Origin((), 0), Origin((), 0)
+"""The origins of the empty runs at the template's own ``{% generation %}`` markers."""
 
 
-class Origin(NamedTuple):
-    """Where a rendered text comes from: a text of the record, or one segment of a text."""
+class Placed(NamedTuple):
+    """A stretch of rendered text that comes from the record."""
 
-    path: Path
-    segment: int = 0  # index of the segment, if the text has think tags
-    segments: int = 1  # number of segments; WHOLE: all of the text, think tags included
-    as_json: bool = False  # the template wrote it with ``tojson``
+    start: int
+    end: int
+    origin: Origin
+    offset: int  # where it stands in the text of its origin, or DERIVED
 
-    def of(self, text: str) -> str:
-        """Return this segment of a text.
+    @property
+    def message(self) -> int | None:
+        """The index of the message that the text belongs to; None for tools and arguments."""
+        path = self.origin.path
+        return int(path[1]) if path[0] == "messages" else None
 
-        Raises:
-            LookupError: the text has a different number of think tags.
+
+class Turn(NamedTuple):
+    """Where a message stands in rendered text."""
+
+    begin: int  # where the template begins to write the message; ``start`` if that is unknown
+    start: int  # where the first of its texts starts
+    end: int  # where the last of its texts ends
+    finish: int  # where the template has written the message; ``end`` if that is unknown
+
+
+class Rendering:
+    """A rendered conversation.
+
+    Args:
+        text: the rendered text.
+        writers: the lengths of the stretches that were written one after another, and the message
+            that the template's loop was at for each.
+
+    Attributes:
+        text: the rendered text, without provenance.
+        contents: the stretches that come from the record, in order.
+        generations: where the bodies of ``{% generation %}`` markers start and end.
+    """
+
+    def __init__(self, text: str, writers: Sequence[tuple[int, int | None]]) -> None:
+        self.text = str.__str__(text)
+        self.contents: list[Placed] = []
+        self.generations: list[tuple[int, int]] = []
+        opened = []
+        position = 0
+        for run in runs_of(text):
+            if run.origin is OPEN:
+                opened.append(position)
+            elif run.origin is CLOSE:
+                self.generations.append((opened.pop(), position))
+            elif run.origin is not None:
+                end = position + run.length
+                self.contents.append(Placed(position, end, run.origin, run.start))
+            position += run.length
+        self.generations.sort()
+        self._ranges = _ranges(writers)  # message -> where the template's loop wrote it
+        self._turns: dict[int, Turn | None] = {}
+
+    def turn(self, message: int) -> Turn | None:
+        """Return where a message stands; None if the template writes none of its texts.
+
+        A template may write a text of a message again elsewhere, such as the name of a called
+        function before its result. Only what the template writes while it is at the message counts,
+        if its loop tells.
         """
-        if self.segments == WHOLE:
-            return text
-        found = THINK.split(text)
-        if len(found) != 2 * self.segments - 1:
-            raise LookupError
-        return found[2 * self.segment]
+        if message not in self._turns:
+            self._turns[message] = self._turn(message)
+        return self._turns[message]
 
+    def _turn(self, message: int) -> Turn | None:
+        own = [c for c in self.contents if c.message == message]
+        for begin, finish in self._ranges.get(message, ()):
+            inside = [c for c in own if begin <= c.start and c.end <= finish]
+            if inside:
+                return Turn(begin, inside[0].start, max(c.end for c in inside), finish)
+        if not own:
+            return None
+        start, end = own[0].start, max(c.end for c in own)
+        return Turn(start, start, end, end)
 
-class Mark(NamedTuple):
-    """A mark that was found in rendered text."""
+    def has_loop(self, message: int) -> bool:
+        """Tell whether the template's loop tells where it writes a message."""
+        turn = self.turn(message)
+        return turn is not None and (turn.begin, turn.finish) in self._ranges.get(message, ())
 
-    position: int  # in the text without marks
-    origin: int  # index into ``Rendering.origins``, or GENERATION
-    opens: bool
+    def others(self, turn: Turn, message: int) -> Iterator[Placed]:
+        """Yield the stretches of the record that do not belong to a message's turn."""
+        for content in self.contents:
+            inside = turn.begin <= content.start and content.end <= turn.finish
+            if not (content.message == message and inside):
+                yield content
 
+    def next_content(self, turn: Turn) -> int | None:
+        """Return where the next text of the record starts after a turn's last text."""
+        return next(
+            (c.start for c in self.contents if c.start >= turn.end and c.end > turn.end), None
+        )
 
-class Rendering(NamedTuple):
-    """A rendered conversation, and the positions of the record's texts in it."""
-
-    text: str  # without marks
-    marks: Sequence[Mark]
-    origins: Sequence[Origin]
-
-    def text_marks(self) -> Iterator[tuple[Mark, Origin]]:
-        """Yield the marks of the record's texts, without those of ``{% generation %}``."""
-        for mark in self.marks:
-            if mark.origin != GENERATION:
-                yield mark, self.origins[mark.origin]
+    def tail(self, turn: Turn) -> str:
+        """Return the text between a turn's last text and the next text of the record."""
+        end = self.next_content(turn)
+        return self.text[turn.end : len(self.text) if end is None else end]
 
     def positions(self, message: int) -> list[int]:
         """Return where the texts of a message begin and end."""
-        prefix = ("messages", message)
-        return [mark.position for mark, origin in self.text_marks() if origin.path[:2] == prefix]
-
-    def other_positions(self, message: int) -> list[int]:
-        """Return where the texts of all other messages and of the tools begin and end."""
-        prefix = ("messages", message)
-        return [mark.position for mark, origin in self.text_marks() if origin.path[:2] != prefix]
-
-    def tail(self, message: int) -> str:
-        """Return the text between a message's last text and the next text of another message."""
-        last = max(self.positions(message), default=len(self.text))
-        later = (p for p in self.other_positions(message) if p >= last)
-        return self.text[last : min(later, default=len(self.text))]
-
-    def is_followed(self, message: int) -> bool:
-        """Return whether texts of other messages come after this message's texts."""
-        last = max(self.positions(message), default=len(self.text))
-        return any(position >= last for position in self.other_positions(message))
+        return [p for c in self.contents if c.message == message for p in (c.start, c.end)]
 
 
-class TracedDict(dict[str, Any]):
-    """A marked copy of an object; ``Tracer.dump`` writes the original, with marks around it."""
-
-    origin: int
-    original: Any
-
-
-class TracedList(list[Any]):
-    """A marked copy of a list; ``Tracer.dump`` writes the original, with marks around it."""
-
-    origin: int
-    original: Any
-
-
-class OpaqueDict(TracedDict):
-    """An object of a neutral chat that stands for any object that is not empty."""
-
-
-class OpaqueList(TracedList):
-    """A list of a neutral chat that stands for any list that is not empty."""
+def _ranges(writers: Sequence[tuple[int, int | None]]) -> dict[int, list[tuple[int, int]]]:
+    """Return for each message the ranges that the template wrote while its loop was at it."""
+    ranges: dict[int, list[tuple[int, int]]] = {}
+    position = 0
+    for message, group in groupby(writers, key=lambda writer: writer[1]):
+        end = position + sum(length for length, _ in group)
+        if message is not None and end > position:
+            ranges.setdefault(message, []).append((position, end))
+        position = end
+    return ranges
 
 
 class Tracer:
-    """Puts marks around texts, and finds them again. It is used for a single rendering.
+    """Makes the traced copy of one record. It is used for a single rendering.
 
     Args:
-        key: a text that the record does not contain; see ``tracing_key``.
-        wanted: which texts to mark, by their paths.
+        neutral: whether the record is a neutral chat (see ``neutral``). Then JSON is hidden.
     """
 
-    def __init__(self, key: str, wanted: Callable[[Path], bool] = lambda path: True) -> None:
-        self._wanted = wanted
-        self._key = key
-        self._pattern = re.compile(rf"{self._key}(-?\d+)([oc])z")
-        self._marked_texts: dict[str, tuple[Path, str]] = {}  # marked text -> path and text
-        self.origins: list[Origin] = []
-        self.texts_without_marks: list[str] = []
-        self.json_options: dict[int, dict[str, Any]] = {}  # origin -> options of ``tojson``
+    def __init__(self, *, neutral: bool = False) -> None:
+        self._neutral = neutral
+        self._paths: dict[int, tuple[Path, Any, Any]] = {}  # id of a copy -> path, original, copy
+        self._loops: list[int | None] = []
+        self.at: int | None = None  # the message that the template's loop is at
+        self.as_python: list[Path] = []  # objects and lists that were written as Python writes them
+        self.nones = 0  # how often None was written
 
-    def marked(self, value: Any, path: Path) -> Any:
-        """Return a copy of a value of the record, with marks around the texts in it."""
+    def traced(self, value: Any, path: Path) -> Any:
+        """Return the traced copy of a value of the record.
+
+        Args:
+            value: a value as it comes from JSON.
+            path: leads from the record to the value.
+        """
         if isinstance(value, str):
-            return self._marked_text(value, path)
-        if isinstance(value, OpaqueDict):
-            return self._traced(OpaqueDict(value), value, path)
-        if isinstance(value, OpaqueList):
-            return self._traced(OpaqueList(value), value, path)
-        if isinstance(value, dict):
-            entries = TracedDict()
-            for key, entry in value.items():
-                entries[key] = self.marked(entry, (*path, key))
-            return self._traced(entries, value, path)
-        if isinstance(value, list):
-            items = [self.marked(item, (*path, i)) for i, item in enumerate(value)]
-            return self._traced(TracedList(items), value, path)
-        return value
+            if path[-1] == "role" and len(path) == 3:
+                return value
+            return TracedText.of(value, [Run(len(value), Origin(path, len(value)), 0)])
+        copy: Any
+        if isinstance(value, OpaqueDict | OpaqueList):
+            copy = type(value)(value)
+        elif isinstance(value, dict):
+            copy = {
+                self._key(key, path): self.traced(entry, (*path, key))
+                for key, entry in value.items()
+            }
+        elif isinstance(value, list):
+            copy = [self.traced(item, (*path, i)) for i, item in enumerate(value)]
+        else:
+            return value
+        self._paths[id(copy)] = (path, value, copy)
+        return copy
+
+    def _key(self, key: str, path: Path) -> str:
+        if len(path) == 2 and path[0] == "messages":
+            return key  # of a message: templates only look these up
+        return TracedText.of(key, [Run(len(key), Origin((*path, key), len(key)), 0)])
 
     def dump(self, value: Any, **options: Any) -> str:
-        """Return JSON, with marks around it if the value is an object, list or text of the record.
+        """Return the JSON of a value; the template's ``tojson`` calls this.
 
         Args:
             value: what the template passes to ``tojson``.
             options: as for ``json.dumps``.
         """
-        if isinstance(value, TracedDict | TracedList):
-            origin, original = value.origin, value.original
-        elif isinstance(value, str) and value in self._marked_texts:
-            path, original = self._marked_texts[value]
-            origin = self._add(Origin(path, as_json=True))
-        else:
+        origin = self._origin(value)
+        if origin is not None:
+            path, original = origin
+            text = json.dumps(original, **options)
+            if self._neutral and PRIVATE.search(repr(original)):
+                text = HIDDEN
+            json_text = Origin(path, len(text), options, is_text=isinstance(original, str))
+            return TracedText.of(text, [Run(len(text), json_text, 0)])
+        texts = list(traced_in(value))
+        if not texts:
             return json.dumps(value, **options)
-        opening, closing = self.marks(origin)
-        self.json_options[origin] = options
-        return f"{opening}{json.dumps(original, **options)}{closing}"
+        plain = options.get("indent") is None and not isinstance(value, str)
+        if plain and all(isinstance(key, str) for key in _keys(value)):
+            return concat(self._json(value, options))
+        return derived(json.dumps(value, **options), *texts)
 
-    def unmarked(self, rendered: str) -> Rendering:
-        """Take the marks out of rendered text."""
-        marks: list[Mark] = []
-        texts: list[str] = []
-        length = position = 0
-        for match in self._pattern.finditer(rendered):
-            texts.append(rendered[position : match.start()])
-            length += match.start() - position
-            position = match.end()
-            marks.append(Mark(length, int(match[1]), match[2] == "o"))
-        return Rendering("".join([*texts, rendered[position:]]), marks, self.origins)
+    def holds(self, value: Any) -> bool:
+        """Tell whether a value is one whole value of the record."""
+        return self._origin(value) is not None
 
-    def marks(self, origin: int) -> tuple[str, str]:
-        """Return the opening and the closing mark of an origin."""
-        return f"{self._key}{origin}oz", f"{self._key}{origin}cz"
+    def _origin(self, value: Any) -> tuple[Path, Any] | None:
+        """Return the path and the value of what is one whole value of the record."""
+        if isinstance(value, TracedText):
+            origin = whole(value)
+            if origin is None or origin.options is not None:
+                return None
+            return origin.path, str.__str__(value)
+        found = self._paths.get(id(value))
+        return None if found is None else (found[0], found[1])
 
-    def _traced(
-        self, value: TracedDict | TracedList, original: Any, path: Path
-    ) -> TracedDict | TracedList:
-        value.origin = self._add(Origin(path, as_json=True))
-        value.original = original
-        return value
+    def _json(self, value: Any, options: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the JSON of an object or list that the template made of values of the record."""
+        between, after_key = options.get("separators") or (", ", ": ")
+        if isinstance(value, dict):
+            items = sorted(value.items()) if options.get("sort_keys") else list(value.items())
+            entries = [(self.dump(key, **options), after_key, entry) for key, entry in items]
+        else:
+            entries = [("", "", entry) for entry in value]
+        yield "{" if isinstance(value, dict) else "["
+        for index, (key, colon, entry) in enumerate(entries):
+            yield between if index else ""
+            yield from (key, colon, self.dump(entry, **options))
+        yield "}" if isinstance(value, dict) else "]"
 
-    def _add(self, origin: Origin) -> int:
-        """Add an origin; return its index."""
-        self.origins.append(origin)
-        return len(self.origins) - 1
+    def written(self, value: Any) -> str:
+        """Return a value as a template writes it."""
+        if isinstance(value, str):
+            return value
+        if value is None:
+            self.nones += 1
+        texts = list(traced_in(value))
+        if not texts:
+            if id(value) in self._paths:
+                self.as_python.append(self._paths[id(value)][0])
+            return str(value)
+        if isinstance(value, dict | list | tuple):
+            found = self._paths.get(id(value))
+            self.as_python.append(found[0] if found else ())
+        return derived(str(value), *texts)
 
-    def _marked_text(self, text: str, path: Path) -> str:
-        if not text.strip():
-            return text  # templates test if a text is empty, and a marked text never is
-        if path[-1] == "role":
-            return text  # templates compare roles, and a role can only be one of a few words
-        if path[-1] == "type" or not self._wanted(path):
-            self.texts_without_marks.append(text)
-            return text
-        segments = THINK.split(text)  # at odd indexes: the think tags
-        count = (len(segments) + 1) // 2
-        marked = []
-        for index, segment in enumerate(segments):
-            if index % 2 or (index and not segment.strip()):
-                marked.append(segment)
-            else:
-                origin = self._add(Origin(path, index // 2, count))
-                marked.append(self._with_marks(segment, origin))
-        self._marked_texts["".join(marked)] = (path, text)
-        return "".join(marked)
+    def begin_loop(self) -> None:
+        """Note that a loop begins."""
+        self._loops.append(self.at)
 
-    def _with_marks(self, text: str, origin: int) -> str:
-        lead, core, tail = trimmed(text)
-        opening, closing = self.marks(origin)
-        if not core:  # white space before a think tag
-            return f"{text}{opening}{closing}"
-        return f"{lead}{opening}{core}{closing}{tail}"
+    def enter(self, value: Any) -> None:
+        """Note the item that a loop is at.
 
+        Args:
+            value: the loop's variable, or a tuple of its variables.
+        """
+        for item in value if isinstance(value, tuple) else (value,):
+            path = self._paths[id(item)][0] if id(item) in self._paths else ()
+            if path[:1] == ("messages",) and len(path) == 2:
+                self.at = int(path[1])
 
-def tracing_key(messages: list[Any], tools: list[Any] | None) -> str:
-    """Return a key for tracing marks that does not occur in these messages and tools.
-
-    The key is their hash: a record cannot contain its own hash, and the same record always gets
-    the same marks.
-    """
-    record = repr((messages, tools)).encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(record, digest_size=8).hexdigest()
-
-
-def trimmed(text: str) -> tuple[str, str, str]:
-    r"""Divide a text: leading white space, the text in between, trailing white space.
-
-    >>> trimmed(" a b\n")
-    (' ', 'a b', '\n')
-    """
-    core = text.strip()
-    if len(core) == len(text):
-        return "", text, ""
-    lead = text[: len(text) - len(text.lstrip())] if core else ""
-    return lead, core, text[len(lead) + len(core) :]
+    def end_loop(self) -> None:
+        """Note that a loop has ended."""
+        self.at = self._loops.pop()
 
 
-def value_at(record: dict[str, Any], path: Path) -> Any:
+def traced_in(value: Any) -> Iterator[TracedText]:
+    """Yield the traced texts in a value, keys included."""
+    if isinstance(value, TracedText):
+        yield value
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from traced_in(key)
+            yield from traced_in(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from traced_in(entry)
+
+
+def value_at(record: Mapping[str, Any], path: Path) -> Any:
     """Return the value in a record to which a path leads.
 
     Raises:
@@ -260,23 +305,12 @@ def value_at(record: dict[str, Any], path: Path) -> Any:
     return value
 
 
-def texts_of(value: Any) -> Iterator[str]:
-    """Yield every text in a value of a record, keys included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
+def _keys(value: Any) -> Iterator[Any]:
+    """Yield all keys in a value."""
+    if isinstance(value, dict):
         for key, entry in value.items():
             yield key
-            yield from texts_of(entry)
-    elif isinstance(value, list):
+            yield from _keys(entry)
+    elif isinstance(value, list | tuple):
         for entry in value:
-            yield from texts_of(entry)
-
-
-def keys_of(value: Any) -> Iterator[str]:
-    """Yield every key in an object or list of a record."""
-    if isinstance(value, dict):
-        yield from value
-    for entry in value.values() if isinstance(value, dict) else value:
-        if isinstance(entry, dict | list):
-            yield from keys_of(entry)
+            yield from _keys(entry)

@@ -13,37 +13,20 @@ it is empty. It may ask whether a text holds, starts with, ends with or equals a
 a text at a literal. Any other operation on a text counts as looking into it.
 """
 
-import operator
-import re
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import wraps
 from typing import Any, NamedTuple, cast
 
 import jinja2
-import jinja2.environment
 import jinja2.ext
-import jinja2.nodes
 import jinja2.runtime
-import jinja2.utils
-import jinja2.visitor
 
-from sftprep.templates.jinja.neutral import HIDDEN, PLACEHOLDER, PRIVATE, TRACING_KEY, filled_in
-from sftprep.templates.jinja.sandbox import Environment
-from sftprep.templates.jinja.tracing import OpaqueDict, OpaqueList
+from sftprep.templates.jinja.neutral import PRIVATE, OpaqueDict, OpaqueList, filled_in
+from sftprep.templates.jinja.traced_environment import COMPARISONS, TracedEnvironment, is_context
+from sftprep.templates.jinja.traced_text import whole
+from sftprep.templates.jinja.tracing import traced_in
 
-MARK = re.compile(rf"{TRACING_KEY}-?\d+[oc]z")
-
-COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "in": lambda left, right: left in right,
-    "notin": lambda left, right: left not in right,
-}
 TESTS_AS_COMPARISONS = {
     "eq": "eq", "==": "eq", "equalto": "eq", "ne": "ne", "!=": "ne", "in": "in",
 }  # fmt: skip
@@ -108,7 +91,7 @@ class Watch:
         """Answer a question about a text of the record, and remember it."""
         if not isinstance(literal, str) or PRIVATE.search(literal):
             raise self.inspection()
-        question = Question(MARK.sub("", text), about, str(literal))
+        question = Question(str.__str__(text), about, str.__str__(literal))
         answer = question.answer(self._texts)
         if answer is None:
             raise self.inspection()
@@ -122,89 +105,17 @@ class Watch:
         return InspectedError()
 
 
-class _Hooks(jinja2.ext.Extension):
-    """The operations that Jinja compiles to plain Python; ``_Hooking`` compiles them to calls."""
-
-    def compared(self, left: Any, *operations: Any) -> Any:
-        """Compare: ``left < right``, ``left in right``, or a chain of them."""
-        result: Any = True
-        for name, right in zip(operations[::2], operations[1::2], strict=True):
-            result = self._watched.compared(name, left, right)
-            if not result:
-                break
-            left = right
-        return result
-
-    def sequence(self, value: Any) -> Any:
-        """Slice, iterate over or unpack a value."""
-        if _is_text(value) or isinstance(value, OpaqueDict | OpaqueList):
-            raise self._watched.watch.inspection()
-        return value
-
-    def joined(self, value: Any) -> Any:
-        """Concatenate a value with ``~``, or write it."""
-        if not isinstance(value, str) and _has_text(value):
-            raise self._watched.watch.inspection()
-        return value
-
-    @property
-    def _watched(self) -> "WatchedEnvironment":
-        environment = self.environment
-        assert isinstance(environment, WatchedEnvironment)
-        return environment
-
-
-class _Hooking(jinja2.visitor.NodeTransformer):
-    """Replaces operations in a parsed template by calls of ``_Hooks``."""
-
-    def __init__(self, hooks: _Hooks) -> None:
-        self._hooks = hooks
-
-    def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
-        """Replace the operations in a node."""
-        self.generic_visit(node)
-        if isinstance(node, jinja2.nodes.Compare):
-            arguments: list[Any] = [node.expr]
-            for operand in node.ops:
-                arguments += [jinja2.nodes.Const(operand.op), operand.expr]
-            return self._hooks.call_method("compared", arguments).set_lineno(node.lineno)
-        if isinstance(node, jinja2.nodes.Getitem) and isinstance(node.arg, jinja2.nodes.Slice):
-            node.node = self._call("sequence", node.node)
-        elif isinstance(node, jinja2.nodes.For):
-            node.iter = self._call("sequence", node.iter)
-        elif isinstance(node, jinja2.nodes.Assign):
-            if isinstance(node.target, jinja2.nodes.Tuple):
-                node.node = self._call("sequence", node.node)
-        elif isinstance(node, jinja2.nodes.Concat):
-            node.nodes = [self._call("joined", part) for part in node.nodes]
-        elif isinstance(node, jinja2.nodes.Output):
-            fixed = jinja2.nodes.TemplateData | jinja2.nodes.Const
-            node.nodes = [
-                part if isinstance(part, fixed) else self._call("joined", part)
-                for part in node.nodes
-            ]
-        return node
-
-    def _call(self, name: str, value: jinja2.nodes.Node) -> Any:
-        return self._hooks.call_method(name, [cast(jinja2.nodes.Expr, value)]).set_lineno(
-            value.lineno
-        )
-
-
-class WatchedEnvironment(Environment):
-    """The sandbox's environment, with every operation on texts of the record watched.
+class WatchedEnvironment(TracedEnvironment):
+    """The traced environment, with every operation on texts of the record watched.
 
     Args:
         today: as for ``Environment``.
         watch: receives the questions.
     """
 
-    intercepted_binops = frozenset(("+", "-", "*", "/", "//", "%", "**"))
-
     def __init__(self, today: date | None, watch: Watch) -> None:
         super().__init__(today)
         self.watch = watch
-        self.add_extension(_Hooks)
         self._trusted = (dict, self.globals["namespace"], self.globals["raise_exception"])
         for name, function in self.filters.items():
             self.filters[name] = self._watched_filter(name, function)
@@ -212,13 +123,27 @@ class WatchedEnvironment(Environment):
             if name not in TYPE_TESTS:
                 self.tests[name] = self._watched_test(name, cast(Callable[..., Any], function))
 
-    def _parse(self, *arguments: Any) -> jinja2.nodes.Template:
-        tree = super()._parse(*arguments)
-        hooks = self.extensions[_Hooks.identifier]
-        assert isinstance(hooks, _Hooks)
-        hooked: jinja2.nodes.Template = _Hooking(hooks).visit(tree)
-        hooked.set_environment(self)
-        return hooked
+    def sequence(self, value: Any) -> Any:
+        """Return what a template slices, iterates over or unpacks."""
+        if _is_text(value) or isinstance(value, OpaqueDict | OpaqueList):
+            raise self.watch.inspection()
+        return value
+
+    def written(self, value: Any) -> str:
+        """Return a value as the template writes it."""
+        if not isinstance(value, str) and self._has_text(value):
+            raise self.watch.inspection()
+        return super().written(value)
+
+    def dump(self, value: Any, **options: Any) -> str:
+        """Return the JSON of a value, hidden if it contains texts of the record."""
+        parts = [text for text in traced_in(value) if _is_text(text)]
+        origins = [whole(part) for part in parts]
+        if any(origin is None or origin.options is not None for origin in origins):
+            raise self.watch.inspection()
+        if options.get("indent") is not None and parts and not self.tracer.holds(value):
+            raise self.watch.inspection()
+        return super().dump(value, **options)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return an attribute or item."""
@@ -229,7 +154,11 @@ class WatchedEnvironment(Environment):
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Return an item or attribute."""
         is_opaque = isinstance(obj, OpaqueDict | OpaqueList)
-        if is_opaque or _has_text(argument) or (_is_text(obj) and not isinstance(argument, str)):
+        if (
+            is_opaque
+            or self._has_text(argument)
+            or (_is_text(obj) and not isinstance(argument, str))
+        ):
             raise self.watch.inspection()
         return super().getitem(obj, argument)
 
@@ -244,11 +173,9 @@ class WatchedEnvironment(Environment):
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
         """Add; or calculate with what is not a text."""
-        if operator != "+" and (_has_text(left) or _has_text(right)):
+        if operator != "+" and (self._has_text(left) or self._has_text(right)):
             raise self.watch.inspection()
-        if operator in ("*", "**", "%"):
-            return super().call_binop(context, operator, left, right)
-        return self.binop_table[operator](left, right)
+        return super().call_binop(context, operator, left, right)
 
     def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a function or a method."""
@@ -259,14 +186,14 @@ class WatchedEnvironment(Environment):
         is_own = isinstance(obj, jinja2.runtime.Macro) or isinstance(owner, jinja2.ext.Extension)
         if not is_own and not any(obj is trusted for trusted in self._trusted):
             values = (*args, *given.values())
-            if isinstance(owner, OpaqueDict | OpaqueList) or any(map(_has_text, values)):
+            if isinstance(owner, OpaqueDict | OpaqueList) or any(map(self._has_text, values)):
                 raise self.watch.inspection()
         return super().call(context, obj, *args, **kwargs)
 
     def compared(self, name: str, left: Any, right: Any) -> Any:
         """Compare two values."""
         compare = COMPARISONS[name]
-        if not _has_text(left) and not _has_text(right):
+        if not self._has_text(left) and not self._has_text(right):
             return compare(left, right)
         if name in ("eq", "ne"):
             if not _is_text(left):
@@ -279,13 +206,26 @@ class WatchedEnvironment(Environment):
                 return equal if name == "eq" else not equal
             if not left or not right:  # what contains a text is not empty
                 return compare(left, right)
-        if name in ("in", "notin") and not _has_text(left):
+        if name in ("in", "notin") and not self._has_text(left):
             if _is_text(right):
                 found = bool(self.watch.ask(right, "in", left))
                 return found if name == "in" else not found
             if isinstance(right, dict) and not isinstance(right, OpaqueDict):
                 return compare(left, right)
         raise self.watch.inspection()
+
+    def _has_text(self, value: Any) -> bool:
+        """Tell whether a value could hold a text of the record."""
+        if isinstance(value, str):
+            return PRIVATE.search(value) is not None
+        if isinstance(value, dict | list | tuple):
+            # What the record holds may be large; it counts as a text without a search.
+            if isinstance(value, OpaqueDict | OpaqueList) or self.tracer.holds(value):
+                return True
+            entries = (*value, *value.values()) if isinstance(value, dict) else value
+            return any(map(self._has_text, entries))
+        known = int | float | jinja2.Undefined | jinja2.runtime.Macro
+        return value is not None and not isinstance(value, known)
 
     def _method(self, name: str, text: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Call a method of a text."""
@@ -296,11 +236,9 @@ class WatchedEnvironment(Environment):
             return getattr(text, name)(*args)
         if name in ("startswith", "endswith", "count") and len(args) == 1:
             return self.watch.ask(text, name, first)
-        if name in SPLITS and isinstance(first, str) and first:
-            plain = MARK.sub("", text)
-            times = self.watch.ask(text, "count", first)
-            if times == plain.count(first) == text.count(first):
-                return getattr(text, name)(*args)
+        divides = name in SPLITS and isinstance(first, str) and first
+        if divides and self.watch.ask(text, "count", first) == text.count(str(first)):
+            return getattr(text, name)(*args)
         if name == "replace" and len(args) == 2 and not self.watch.ask(text, "in", first):
             return text
         raise self.watch.inspection()
@@ -309,15 +247,15 @@ class WatchedEnvironment(Environment):
         @wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
             # Jinja passes the context first to the filters that ask for it.
-            value, *others = [value for value in args if not _is_context(value)]
-            if not any(map(_has_text, (value, *others, *kwargs.values()))):
+            value, *others = [value for value in args if not is_context(value)]
+            if not any(map(self._has_text, (value, *others, *kwargs.values()))):
                 return function(*args, **kwargs)
             if name in ("default", "d"):
                 return function(*args, **kwargs)
-            if any(map(_has_text, (*others, *kwargs.values()))):
+            if any(map(self._has_text, (*others, *kwargs.values()))):
                 raise self.watch.inspection()
             if name == "tojson" and not kwargs.get("ensure_ascii") and not any(others[:1]):
-                return PLACEHOLDER.sub(HIDDEN, function(*args, **kwargs))
+                return function(*args, **kwargs)
             if isinstance(value, str) and not kwargs:
                 return self._text_filter(name, value, others)
             if name in ITEM_FILTERS and not isinstance(value, str | OpaqueDict | OpaqueList):
@@ -325,7 +263,7 @@ class WatchedEnvironment(Environment):
             if name == "join" and len(others) < 2 and not kwargs:
                 items = [] if isinstance(value, OpaqueDict | OpaqueList) else list(value)
                 if items and all(isinstance(item, str) for item in items):
-                    return str(others[0] if others else "").join(items)
+                    return function(*args, **kwargs)
             raise self.watch.inspection()
 
         return watched
@@ -342,8 +280,8 @@ class WatchedEnvironment(Environment):
     def _watched_test(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
         def watched(*args: Any, **kwargs: Any) -> Any:
-            given = [value for value in args if not _is_context(value)]
-            if not any(map(_has_text, (*given, *kwargs.values()))):
+            given = [value for value in args if not is_context(value)]
+            if not any(map(self._has_text, (*given, *kwargs.values()))):
                 return function(*args, **kwargs)
             if name in TESTS_AS_COMPARISONS and len(given) == 2 and not kwargs:
                 return self.compared(TESTS_AS_COMPARISONS[name], *given)
@@ -357,23 +295,5 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str) and PRIVATE.search(value) is not None
 
 
-def _has_text(value: Any) -> bool:
-    """Tell whether a value could hold a text of the record."""
-    if isinstance(value, str):
-        return PRIVATE.search(value) is not None
-    if isinstance(value, OpaqueDict | OpaqueList):
-        return True
-    if isinstance(value, dict):
-        return any(map(_has_text, value)) or any(map(_has_text, value.values()))
-    if isinstance(value, list | tuple):
-        return any(map(_has_text, value))
-    plain = int | float | jinja2.Undefined | jinja2.runtime.Macro
-    return value is not None and not isinstance(value, plain)
-
-
 def _is_white_space(value: Any) -> bool:
     return value is None or (isinstance(value, str) and not value.strip())
-
-
-def _is_context(value: Any) -> bool:
-    return isinstance(value, jinja2.Environment | jinja2.runtime.Context | jinja2.nodes.EvalContext)

@@ -40,7 +40,6 @@ def renderer(source: str, **options: Any) -> ChatRenderer:
         ChatTemplate("t.jinja", source, "", arguments, options.pop("today", None)),
         variables={"bos_token": "<s>", "eos_token": options.pop("eos", "</s>")},
         controls=CONTROLS,
-        bos="<s>",
         train_on=options.pop("train_on", "completion"),
         **options,
     )
@@ -54,6 +53,11 @@ def chat_of(record: dict[str, Any]) -> Chat:
 def shown(made: ChatRenderer, record: dict[str, Any]) -> str:
     """Return a record's text, with the trained text between ⟦ and ⟧."""
     return shown_rendered(made, made.render(chat_of(record)))
+
+
+def contents(made: ChatRenderer, record: dict[str, Any]) -> tuple[str, ...]:
+    """Return what of a rendered record comes from the record, and can be no control token."""
+    return made.render(chat_of(record)).contents
 
 
 def shown_rendered(made: ChatRenderer, rendered: Rendered) -> str:

@@ -14,6 +14,7 @@ from templates.jinja.chats import (
     CHATML,
     call,
     chat_of,
+    contents,
     renderer,
     shown,
     shown_rendered,
@@ -197,8 +198,6 @@ def test_the_answer_and_its_terminator_are_trained(name: str) -> None:
 
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
-    "content in capitals": (CHATML.replace("m.content", "m.content | upper"), turns("a", "b")),
-    "answer cut short": (CHATML.replace("m.content", "m.content[:3]"), turns("a", "bcdef")),
     "answer left out": (CHATML.replace("m.content", "m.role"), turns("a", "b")),
     "calls left out": (CHATML.replace("m.content", "(m.content or '')"), turns("a", call(x=1))),
     "no terminator within the conversation": (
@@ -309,10 +308,8 @@ def test_a_key_that_the_template_writes_itself_cannot_become_a_control_token() -
     def record(key: str) -> dict[str, Any]:
         return turns("a", {**call(**{key: "1"}), "content": ""}) | {"tools": tools}
 
-    assert "(x=1)" in shown(renderer(source), record("x"))
-    with pytest.raises(RecordError) as caught:
-        shown(renderer(source), record("</im>"))
-    assert caught.value.reason == "control_in_unmarked_text"
+    assert contents(renderer(source), record("x"))[2:] == ("f", "x", "1")
+    assert contents(renderer(source), record("</im>"))[2:] == ("f", "</im>", "1")
 
 
 def test_a_rewritten_prompt_is_reported() -> None:
@@ -415,22 +412,21 @@ def test_arguments_get_the_form_that_the_template_takes(written: str, arguments:
     assert shown(renderer(source), record).endswith('⟦<call>{"x": 1}</call></im>⟧\n')
 
 
-def test_arguments_that_are_not_json_are_refused() -> None:
+def test_arguments_that_are_not_json_are_text() -> None:
     """A template that needs an object cannot write arguments that are not JSON."""
     record = turns("a", call())
     record["messages"][1]["tool_calls"][0]["function"]["arguments"] = "x = 1"
-    source = CALLS.replace("c.function", "c.function.arguments.items()")
     with pytest.raises(RecordError) as caught:
-        shown(renderer(source), record)
+        shown(renderer(CALLS.replace("c.function", "c.function.arguments.items()")), record)
     assert caught.value.reason == "template_failed"
-    with pytest.raises(RecordError) as caught:
-        shown(
-            renderer(CALLS.replace("c.function | tojson", "c.function.arguments | upper")), record
-        )
-    assert (caught.value.reason, caught.value.problem) == (
-        "wrong_type",
-        "a tool call's arguments field is 'x = 1'; expected JSON text",
-    )
+    source = CALLS.replace("c.function | tojson", "c.function.arguments | upper")
+    assert shown(renderer(source), record).endswith("⟦<call>X = 1</call></im>⟧\n")
+
+
+def test_what_is_computed_from_a_text_is_a_content() -> None:
+    """The template cannot make a control token of the record's text, however it computes it."""
+    source = CHATML.replace("m.content", "(m.content | lower) + m.content[:4]")
+    assert contents(renderer(source), turns("</IM>x", "b")) == ("</im>x", "</IM", "b", "b")
 
 
 def test_date_and_arguments() -> None:
@@ -453,12 +449,10 @@ def test_date_and_arguments() -> None:
 def test_keys_and_types_cannot_become_control_tokens(
     build: Callable[[str], dict[str, Any]],
 ) -> None:
-    """A template may write them without marks, so they must not look like control tokens."""
+    """What a template writes of them is a content, like any other text of the record."""
     source = CALLS.replace(
         "{{ c.function | tojson }}",
         "{{ c.type }}{% for k in c.function.arguments %}<{{ k }}>{% endfor %}",
     )
     for text in ("end", "<end>", " end "):
-        with pytest.raises(RecordError) as caught:
-            shown(renderer(source), build(text))
-        assert caught.value.reason == "control_in_unmarked_text"
+        assert text in contents(renderer(source), build(text))

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.sandbox import Sandbox
 from sftprep.templates.jinja.system_prompt import why_no_system_prompt
 
@@ -33,6 +34,21 @@ def why(source: str) -> str:
 def test_what_a_template_does(source: str, expected: str) -> None:
     """A template is told to have no place only if it renders the same chat without the prompt."""
     assert why(source) == expected
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set n = namespace(t='x' * 1000000) %}{% for i in range(20) %}"
+        "{% set n.t = n.t ~ n.t %}{% endfor %}",
+    ],
+)
+def test_nothing_is_certain_of_a_template_that_reaches_a_limit(body: str) -> None:
+    """The trial ends soon, with little memory, and the template is not refused."""
+    limit = CpuLimit(0.1)
+    sandbox = Sandbox(body + LEAVES_OUT, name="t", today=None, variables={}, limit=limit)
+    assert why_no_system_prompt(sandbox) == ""
 
 
 def test_without_a_time_limit_nothing_is_tried() -> None:

@@ -1,0 +1,149 @@
+"""cpu_limit: only CPU time of the main thread counts, and what cannot be interrupted is killed."""
+
+import contextlib
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zlib
+
+import pytest
+
+from sftprep.system.cpu_limit import CpuLimit, CpuLimitReached
+
+
+def work(seconds: float) -> None:
+    """Use this much CPU time in this thread."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        sum(range(1000))
+
+
+def test_code_that_takes_too_long_is_interrupted() -> None:
+    """It is interrupted soon after its time is over, each time."""
+    limit = CpuLimit(0.1)
+    for _ in range(2):
+        start = time.thread_time()
+        with pytest.raises(CpuLimitReached), limit:
+            work(60)
+        assert 0.1 <= time.thread_time() - start < 1
+
+
+def test_waiting_does_not_count() -> None:
+    """A process that does not get the CPU has as much time as on an idle machine."""
+    with CpuLimit(0.1):
+        time.sleep(0.3)
+        work(0.02)
+
+
+def test_other_threads_do_not_count() -> None:
+    """The signal comes when the process has used the time; then the thread's own time decides."""
+    stop = threading.Event()
+
+    def busy() -> None:
+        data = bytearray(1 << 20)
+        while not stop.is_set():
+            zlib.compress(data)  # without Python's lock
+
+    other = threading.Thread(target=busy)
+    other.start()
+    try:
+        with CpuLimit(0.2):
+            time.sleep(0.4)  # the other thread uses more than the limit
+            work(0.05)
+        with pytest.raises(CpuLimitReached), CpuLimit(0.2):
+            work(60)
+    finally:
+        stop.set()
+        other.join()
+
+
+def test_the_parts_of_an_allotment_share_its_time() -> None:
+    """What is used in one block, and between blocks, is gone for the next."""
+    limit = CpuLimit(60)
+    limit.begin(0.2)
+    with limit:
+        work(0.05)
+    work(0.1)
+    with pytest.raises(CpuLimitReached), limit:
+        work(0.1)
+    with pytest.raises(CpuLimitReached), limit:
+        pytest.fail("an allotment that is used up cannot be entered")
+    limit.begin(0.2)
+    with limit:
+        work(0.1)
+    limit.end()
+    for _ in range(2):
+        with limit:
+            work(0.15)  # each block has the seconds for itself again
+
+
+def test_the_signal_comes_again_if_it_was_swallowed() -> None:
+    """Code that goes on after the first exception is interrupted once more."""
+    start = time.thread_time()
+
+    def swallow() -> None:
+        with contextlib.suppress(CpuLimitReached):
+            work(60)
+        work(60)
+
+    with pytest.raises(CpuLimitReached), CpuLimit(0.1):
+        swallow()
+    assert time.thread_time() - start < 5
+
+
+def test_nothing_interrupts_other_threads() -> None:
+    """Signals arrive in the main thread only, so elsewhere there is no limit."""
+    ended: list[bool] = []
+
+    def run() -> None:
+        with CpuLimit(0.01):
+            work(0.1)
+        ended.append(True)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    assert ended == [True]
+
+
+STUCK = """
+import sys
+from sftprep.system import cpu_limit
+cpu_limit.SECONDS_BEFORE_KILL = 0
+limit = cpu_limit.CpuLimit(60)
+limit.kill_if_stuck()
+limit.begin(0.2)
+if sys.argv[1] == "ended":
+    limit.end()
+    limit.seconds = 60
+with limit:
+    sum(range(150_000_000))  # one call into C code, of several seconds
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "code"),
+    [("stuck", -signal.SIGXCPU), pytest.param("ended", 0, marks=pytest.mark.faults)],
+)
+def test_the_kernel_ends_a_process_that_cannot_be_interrupted(how: str, code: int) -> None:
+    """While an allotment lasts, the whole process is limited; the signal says why it ended."""
+    done = subprocess.run([sys.executable, "-c", STUCK, how], check=False)
+    assert done.returncode == code
+
+
+def test_a_lower_limit_of_the_user_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ulimit -t`` is never raised, and it is there again after the allotment."""
+    limits = {resource.RLIMIT_CPU: (100, 100), resource.RLIMIT_CORE: (0, 0)}
+    monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
+    monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
+    limit = CpuLimit(1)
+    limit.kill_if_stuck()
+    limit.begin(1000)
+    assert limits[resource.RLIMIT_CPU] == (100, 100)
+    limit.begin(1)
+    assert limits[resource.RLIMIT_CPU][0] < 100
+    limit.end()
+    assert limits[resource.RLIMIT_CPU] == (100, 100)
