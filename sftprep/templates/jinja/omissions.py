@@ -32,21 +32,26 @@ class _Written:
     def __init__(self, rendering: Rendering) -> None:
         self._whole: set[Path] = set()
         self._parts: dict[Path, list[tuple[int, int]]] = {}
+        self._prefixes: set[Path] = set()  # of the paths of all that is written
         for content in rendering.contents:
             path, length = content.origin.path, content.end - content.start
             if content.offset == DERIVED or content.origin.options is not None:
                 self._whole.add(path)
             else:
                 self._parts.setdefault(path, []).append((content.offset, content.offset + length))
+            self._prefixes |= {path[:length] for length in range(1, len(path) + 1)}
 
     def has(self, path: Path) -> bool:
         """Tell whether anything of the value at a path is written."""
-        paths = {*self._whole, *(path for path, parts in self._parts.items() if parts)}
-        return any(one[: len(path)] == path or path[: len(one)] == one for one in paths)
+        return path in self._prefixes or self._is_within(path)
+
+    def _is_within(self, path: Path) -> bool:
+        """Tell whether all of a value that holds the one at a path is written."""
+        return any(path[:length] in self._whole for length in range(1, len(path) + 1))
 
     def rest(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
         """Yield the parts of the text at a path that are not written, with their starts."""
-        if any(path[: len(one)] == one for one in self._whole):
+        if self._is_within(path):
             return
         position = 0
         for start, end in sorted(self._parts.get(path, [])):

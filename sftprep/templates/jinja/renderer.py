@@ -76,7 +76,10 @@ class _Remembered(NamedTuple):
 
 
 EOS_ENDS = TurnEnd()
-NOT_WELL = "arguments_not_written"
+MOST_MESSAGES = 64
+"""A longer chat gets a skeleton of its own. Deriving one renders each prompt, which takes less time
+with the chat itself than with its neutral form, and few long chats have the same form."""
+NOT_WELL = "written_as_python"
 """The reason of a refusal that another form of the chat may cure."""
 NOT_REMEMBERED = _Remembered((), None)
 
@@ -221,7 +224,7 @@ class ChatRenderer:
 
     def _remembered_for(self, chat: Chat) -> tuple[Form | None, _Remembered]:
         """Return the form of a chat, and what is remembered for it."""
-        if not self._may_reuse:
+        if not self._may_reuse or len(chat.messages) > MOST_MESSAGES:
             return None, NOT_REMEMBERED
         form = neutral_form(chat)
         remembered = self._remembered.setdefault(form.key, [])
@@ -254,13 +257,12 @@ class ChatRenderer:
         """
         traced = TracedChat(sandbox, chat, self._plain if sandbox is self._traced else None)
         rendering = traced.whole()
-        calls = any(message.get("tool_calls") for message in chat.messages)
-        if calls and not is_written_well(sandbox.tracer, rendering):
+        if _has_structure(chat) and not is_written_well(sandbox.tracer, rendering):
             raise RecordError(
                 NOT_WELL,
-                "the chat template writes a tool call's arguments or a missing content in Python's "
-                "form, which no model expects",
-                "Give the arguments as an object, or use another template",
+                "the chat template writes a tool call or a content in Python's form, which no "
+                "model expects",
+                "Use another template",
             )
         trained = self._trained(chat)
         finder = SpanFinder(rendering, traced, chat.roles, self._controls, self._stops)
@@ -293,10 +295,17 @@ class ChatRenderer:
 
     def _check_answers(self, chat: Chat, rendering: Rendering, spans: Sequence[Span]) -> None:
         """Refuse a chat with an answer of white space only that the template trims."""
-        for message in {span.message for span in spans}:
+        for message in sorted({span.message for span in spans}):
             turn = rendering.turn(message)
             if turn is not None and turn.start == turn.end:
                 text = chat.messages[message].get("content")
+                if chat.messages[message].get("tool_calls"):
+                    raise RecordError(
+                        "omitted_by_template",
+                        f"the chat template writes nothing of messages[{message}]: it does not "
+                        "write tool calls",
+                        "Use another template, or pass --on-error quarantine",
+                    )
                 if isinstance(text, str) and not text.strip():
                     raise RecordError(
                         "empty_completion",
@@ -390,6 +399,14 @@ def _with_flag(chat: Chat, path: Path, trained: bool) -> bool:
 def _is_tool_result(chat: Chat, path: Path) -> bool:
     """Return whether a text is in a tool's result, which the model does not write."""
     return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
+
+
+def _has_structure(chat: Chat) -> bool:
+    """Tell whether a chat has tool calls or contents that are lists."""
+    return any(
+        message.get("tool_calls") or isinstance(message.get("content"), list)
+        for message in chat.messages
+    )
 
 
 def _record(chat: Chat) -> dict[str, Any]:

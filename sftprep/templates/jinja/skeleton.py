@@ -9,6 +9,7 @@ Keeps  every character: filling the stretches with the contents gives the text a
 """
 
 import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -115,6 +116,6 @@ def stretches_of(rendering: Rendering, spans: Sequence[Span]) -> tuple[list[Stre
 
 def _divided(start: int, end: int, slot: int, borders: Sequence[int]) -> list[Stretch]:
     """Return a stretch, divided at the borders of spans."""
-    inside = [border for border in borders if start < border < end]
+    inside = borders[bisect_right(borders, start) : bisect_left(borders, end)]
     points = [start, *inside, end] if start < end else []
     return [Stretch(a, b, slot) for a, b in pairwise(points)]

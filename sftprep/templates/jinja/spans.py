@@ -150,11 +150,9 @@ class SpanFinder:
             turn = self._rendering.turn(message)
             if turn is None:
                 raise not_derivable(f"it does not write the text of messages[{message}]")
-            others = [c for c in self._rendering.others(turn, message) if c.end > c.start]
-            if any(turn.start <= c.start < turn.end for c in others):
+            if self._rendering.is_mixed(turn, message):
                 raise not_derivable(f"it writes other text into messages[{message}]")
-            before = max((c.end for c in others if c.end <= turn.start), default=0)
-            start, has_parity = self._start(message, turn, before)
+            start, has_parity = self._start(message, turn, self._rendering.previous_end(turn))
             parity &= has_parity
             spans.append(Span(start, self._end(message, turn), message))
         return Spans(spans, parity)
@@ -186,7 +184,9 @@ class SpanFinder:
             return len(prompt), True
         history = self._chat.prompt(message, generation_prompt=False)
         added = self._chat.generation_prompt()
-        if prompt is not None and history is not None:
+        if prompt is not None and history is not None and prompt.startswith(history):
+            added = prompt[len(history) :]
+        elif prompt is not None and history is not None:
             common = _common_length(self._controls.split(prompt), self._controls.split(history))
             added = prompt[common:]
         found = self._after(between, added)

@@ -55,6 +55,11 @@ class TracedSandbox(Sandbox):
         self._writers: list[tuple[int, int | None]] = []
 
     @property
+    def main_loop_decides(self) -> bool:
+        """Whether the template has a main loop, see ``main_loop``."""
+        return self._traced.main_loop_decides
+
+    @property
     def tracer(self) -> Tracer:
         """The tracer of the last rendering."""
         return self._traced.tracer
@@ -83,6 +88,7 @@ class TracedSandbox(Sandbox):
         self._writers = []
         for text in super()._stretches(values, limit):
             self._writers.append((len(text), self._traced.tracer.at))
+            self._traced.tracer.sight.position += len(text)
             yield text
 
 
@@ -101,21 +107,38 @@ class TracedChat:
         self._chat = chat
         self._plain = plain
         self._generation_prompt: str | None = None
+        self._text = ""  # of the whole chat
+        self._before: dict[int, tuple[int, int]] = {}  # as ``Sight.before``, of the whole chat
+        self._endings: dict[bool, str] = {}  # what the template writes after its main loop
 
     def whole(self) -> Rendering:
         """Render the whole chat."""
-        return self._sandbox.trace(self._chat.messages, self._chat)
+        rendering = self._sandbox.trace(self._chat.messages, self._chat)
+        if self._sandbox.main_loop_decides:
+            self._text = rendering.text
+            self._before = self._sandbox.tracer.sight.before
+        return rendering
 
     def until(self, message: int) -> Rendering:
         """Render the chat up to and including a message."""
         return self._sandbox.trace(self._chat.messages[: message + 1], self._chat)
 
     def prompt(self, message: int, *, generation_prompt: bool) -> str | None:
-        """Render the messages before a message; None if the template does not accept them."""
+        """Render the messages before a message; None if the template does not accept them.
+
+        Where the rendering of the whole chat proves the text, nothing is rendered again.
+        """
+        position, seen = self._before.get(message, (0, message))
+        is_proven = message > 0 and seen < message
+        if is_proven and generation_prompt in self._endings:
+            return self._text[:position] + self._endings[generation_prompt]
         try:
-            return self._rendered(self._chat.messages[:message], generation_prompt)
+            text = self._rendered(self._chat.messages[:message], generation_prompt)
         except RecordError:
             return None
+        if is_proven and text.startswith(self._text[:position]):
+            self._endings[generation_prompt] = text[position:]
+        return text
 
     def generation_prompt(self) -> str:
         """Return the generation prompt after a made-up user message; "" if there is none."""

@@ -9,8 +9,9 @@ Keeps  the provenance through all operations of templates: concatenation, slices
        (``upper``, for example) counts as *derived* from it. It is never taken for template text.
 """
 
+import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
 from typing import Any, NamedTuple, SupportsIndex, cast
 
 Path = tuple[str | int, ...]
@@ -88,7 +89,7 @@ class TracedText(str):
         return traced_concat((other, self))
 
     def __mul__(self, times: SupportsIndex) -> "TracedText":
-        return traced_concat([self] * times.__index__())
+        return traced_concat([self] * operator.index(times))
 
     __rmul__ = __mul__
 
@@ -104,7 +105,7 @@ class TracedText(str):
             if step == 1:
                 return self.part(start, max(start, stop))
             return traced_concat([self.part(i, i + 1) for i in range(start, stop, step)])
-        position = index.__index__()
+        position = operator.index(index)
         text = str.__getitem__(self, position)
         position += len(self) if position < 0 else 0
         return self.part(position, position + len(text))
@@ -125,10 +126,22 @@ class TracedText(str):
             position = end
             if position > stop:
                 break
-        source = next((run for run in self.runs if run.origin and run.origin.path), None)
-        if not runs and source is not None:
-            runs = [Run(0, source.origin, DERIVED)]
-        return TracedText.of(str.__getitem__(self, slice(start, stop)), runs)
+        text = str.__getitem__(self, slice(start, stop))
+        return TracedText.of(text, runs or self._empty_run(start))
+
+    def _empty_run(self, place: int) -> list[Run]:
+        """Return an empty run of the record's text nearest to a place; none if there is no text."""
+        found: list[Run] = []
+        position = 0
+        for run in self.runs:
+            if run.origin and run.origin.path:
+                inside = min(max(place - position, 0), run.length)
+                copied = run.start if run.start == DERIVED else run.start + inside
+                found = [Run(0, run.origin, copied)]
+            position += run.length
+            if found and position >= place:
+                break
+        return found
 
     def derived(self, text: str) -> "TracedText":
         """Return a text that was computed from this one."""
@@ -198,7 +211,8 @@ class TracedText(str):
 
     def replace(self, old: str, new: str, count: SupportsIndex = -1) -> "TracedText":
         """As for ``str``."""
-        most = count.__index__()
+        str.replace(self, old, new, 0)  # raises TypeError for what is no text
+        most = operator.index(count)
         places = [match.start() for match in re.finditer(re.escape(old), self)]
         if most >= 0:
             places = places[:most]
@@ -257,22 +271,17 @@ class TracedText(str):
 
     def center(self, width: SupportsIndex, fillchar: str = " ") -> "TracedText":
         """As for ``str``."""
-        return self._padded(str.center(self, width, "x"), fillchar)
+        added = len(str.center(self, width, fillchar)) - len(self)
+        left = added // 2 + (added & width.__index__() & 1)
+        return traced_concat((fillchar * left, self, fillchar * (added - left)))
 
     def ljust(self, width: SupportsIndex, fillchar: str = " ") -> "TracedText":
         """As for ``str``."""
-        return traced_concat((self, fillchar * (width.__index__() - len(self))))
+        return traced_concat((self, fillchar * (len(str.ljust(self, width, fillchar)) - len(self))))
 
     def rjust(self, width: SupportsIndex, fillchar: str = " ") -> "TracedText":
         """As for ``str``."""
-        return traced_concat((fillchar * (width.__index__() - len(self)), self))
-
-    def _padded(self, padded: str, fillchar: str) -> "TracedText":
-        left = (len(padded) - len(self)) // 2
-        if padded[left : left + len(self)] != self:
-            left += 1
-        right = len(padded) - len(self) - left
-        return traced_concat((fillchar * left, self, fillchar * right))
+        return traced_concat((fillchar * (len(str.rjust(self, width, fillchar)) - len(self)), self))
 
 
 def is_traced(value: Any) -> bool:
@@ -304,11 +313,22 @@ def traced_concat(parts: Sequence[str]) -> TracedText:
 
 
 def derived(text: str, *sources: str) -> TracedText:
-    """Return a text that was computed from texts, of which at least one is traced."""
-    origin = next(
-        (o for source in sources for _, o, _ in runs_of(source) if o is not None and o.path), None
-    )
-    return TracedText.of(text, [Run(len(text), origin, 0 if origin is None else DERIVED)])
+    """Return a text that was computed from texts, of which at least one is traced.
+
+    All characters count as computed from the first text of the record among the sources. The others
+    get an empty run.
+    """
+    origins = {
+        id(origin): origin
+        for source in sources
+        for _, origin, _ in runs_of(source)
+        if origin is not None and origin.path
+    }
+    if not origins:
+        return TracedText.of(text, [Run(len(text), None, 0)])
+    first, *others = origins.values()
+    runs = [Run(len(text), first, DERIVED if text else 0)]
+    return TracedText.of(text, runs + [Run(0, other, DERIVED) for other in others if text])
 
 
 def formatted(make: Callable[[Any], str], form: str, values: Any) -> str:
@@ -319,6 +339,11 @@ def formatted(make: Callable[[Any], str], form: str, values: Any) -> str:
         form: the format string.
         values: what is formatted: a text, or a tuple, list or dict of values.
     """
+    texts = list(traced_in((form, values)))
+    true = make(values)
+    if not texts:
+        return true
+    true = str.__str__(true)
     slots: list[TracedText] = []
 
     def slotted(value: Any) -> Any:
@@ -333,19 +358,41 @@ def formatted(make: Callable[[Any], str], form: str, values: Any) -> str:
             return {key: slotted(entry) for key, entry in value.items()}
         return value
 
-    with_slots = slotted(values)
-    if not slots and not is_traced(form):
-        return make(values)
-    true = make(values)
-    true = str.__str__(true)
-    if SLOT not in true and not is_traced(form):
-        pieces = re.split(rf"{SLOT}(\d+){SLOT}", make(with_slots))
+    if SLOT not in true and not is_traced(form) and not _has_other_texts(values):
+        try:
+            with_slots = make(slotted(values))
+        except (TypeError, ValueError, LookupError):
+            # The form looks into the texts, as ``%c`` and ``{0[5]}`` do.
+            return derived(true, *texts)
+        pieces = re.split(rf"{SLOT}(\d+){SLOT}", with_slots)
         parts: list[str] = [
             slots[int(piece)] if index % 2 else piece for index, piece in enumerate(pieces)
         ]
         if "".join(parts) == true:
             return traced_concat(parts)
-    return derived(true, *slots, form)
+    return derived(true, *texts)
+
+
+def traced_in(value: Any) -> Iterator[TracedText]:
+    """Yield the traced texts in a value, keys included."""
+    if isinstance(value, TracedText):
+        yield value
+    elif isinstance(value, dict):
+        for key, entry in value.items():
+            yield from traced_in(key)
+            yield from traced_in(entry)
+    elif isinstance(value, list | tuple | KeysView | ValuesView | ItemsView):
+        for entry in value:
+            yield from traced_in(entry)
+
+
+def _has_other_texts(value: Any) -> bool:
+    """Tell whether a value holds traced texts that ``formatted`` cannot put slots in place of."""
+    if isinstance(value, tuple) or type(value) is list:
+        return any(map(_has_other_texts, value))
+    if type(value) is dict:
+        return any(map(is_traced, value)) or any(map(_has_other_texts, value.values()))
+    return not is_traced(value) and next(traced_in(value), None) is not None
 
 
 def whole(text: TracedText) -> Origin | None:

@@ -8,6 +8,7 @@ Keeps  the value of every text: a template sees no difference between the copy a
 """
 
 import json
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -21,6 +22,7 @@ from sftprep.templates.jinja.traced_text import (
     concat,
     derived,
     runs_of,
+    traced_in,
     whole,
 )
 
@@ -82,6 +84,11 @@ class Rendering:
                 self.contents.append(Placed(position, end, run.origin, run.start))
             position += run.length
         self.generations.sort()
+        self._starts = [content.start for content in self.contents]
+        self._own: dict[int, list[Placed]] = {}  # message -> its contents
+        for content in self.contents:
+            if content.message is not None:
+                self._own.setdefault(content.message, []).append(content)
         self._ranges = _ranges(writers)  # message -> where the template's loop wrote it
         self._turns: dict[int, Turn | None] = {}
 
@@ -97,7 +104,7 @@ class Rendering:
         return self._turns[message]
 
     def _turn(self, message: int) -> Turn | None:
-        own = [c for c in self.contents if c.message == message]
+        own = self._own.get(message, [])
         for begin, finish in self._ranges.get(message, ()):
             inside = [c for c in own if begin <= c.start and c.end <= finish]
             if inside:
@@ -112,18 +119,26 @@ class Rendering:
         turn = self.turn(message)
         return turn is not None and (turn.begin, turn.finish) in self._ranges.get(message, ())
 
-    def others(self, turn: Turn, message: int) -> Iterator[Placed]:
-        """Yield the stretches of the record that do not belong to a message's turn."""
-        for content in self.contents:
-            inside = turn.begin <= content.start and content.end <= turn.finish
-            if not (content.message == message and inside):
-                yield content
+    def is_mixed(self, turn: Turn, message: int) -> bool:
+        """Tell whether a text of another message, or of the tools, stands in a message's turn."""
+        first = bisect_left(self._starts, turn.start)
+        last = bisect_left(self._starts, turn.end)
+        inside = self.contents[first:last]
+        return any(c.message != message and c.end > c.start for c in inside)
+
+    def previous_end(self, turn: Turn) -> int:
+        """Return where the last text of the record before a turn ends; 0 if there is none."""
+        index = bisect_left(self._starts, turn.start) - 1
+        while index >= 0 and self.contents[index].start == self.contents[index].end:
+            index -= 1
+        return self.contents[index].end if index >= 0 else 0
 
     def next_content(self, turn: Turn) -> int | None:
         """Return where the next text of the record starts after a turn's last text."""
-        return next(
-            (c.start for c in self.contents if c.start >= turn.end and c.end > turn.end), None
-        )
+        index = bisect_left(self._starts, turn.end)
+        while index < len(self.contents) and self.contents[index].end <= turn.end:
+            index += 1
+        return self.contents[index].start if index < len(self.contents) else None
 
     def tail(self, turn: Turn) -> str:
         """Return the text between a turn's last text and the next text of the record."""
@@ -132,7 +147,7 @@ class Rendering:
 
     def positions(self, message: int) -> list[int]:
         """Return where the texts of a message begin and end."""
-        return [p for c in self.contents if c.message == message for p in (c.start, c.end)]
+        return [p for c in self._own.get(message, ()) for p in (c.start, c.end)]
 
 
 def _ranges(writers: Sequence[tuple[int, int | None]]) -> dict[int, list[tuple[int, int]]]:
@@ -147,6 +162,49 @@ def _ranges(writers: Sequence[tuple[int, int | None]]) -> dict[int, list[tuple[i
     return ranges
 
 
+EVERYTHING = 1 << 60
+"""A message that no conversation has: what the template did may depend on any message."""
+
+
+class Sight:
+    """How far into the conversation the template has looked, while it writes it.
+
+    What a template has written before it looked at a message or at the number of messages does not
+    depend on them. So it is the same where the conversation ends before that message.
+    """
+
+    def __init__(self) -> None:
+        self.position = 0  # how many characters have been written
+        self.before: dict[int, tuple[int, int]] = {}  # message -> position, last message seen
+        self._seen = -1
+        self._views: dict[int, tuple[list[Any], int]] = {}  # id -> list of messages, first message
+
+    def add(self, messages: list[Any], first: int) -> None:
+        """Note that a list holds the messages from ``first`` on."""
+        self._views[id(messages)] = (messages, first)
+
+    def first(self, value: Any) -> int | None:
+        """Return the first message in a list of messages; None for other values."""
+        return self._views[id(value)][1] if id(value) in self._views else None
+
+    def see(self, message: int) -> None:
+        """Note that the template looks at a message, or asks whether there is one."""
+        self._seen = max(self._seen, message)
+
+    def see_all_of(self, *values: Any) -> None:
+        """Note that the template looks at all of these values."""
+        if any(id(value) in self._views for value in values):
+            self._seen = EVERYTHING
+
+    def see_everything(self) -> None:
+        """Note that what follows may depend on all messages."""
+        self._seen = EVERYTHING
+
+    def enter(self, message: int) -> None:
+        """Note that the template begins to write a message."""
+        self.before.setdefault(message, (self.position, self._seen))
+
+
 class Tracer:
     """Makes the traced copy of one record. It is used for a single rendering.
 
@@ -159,8 +217,10 @@ class Tracer:
         self._paths: dict[int, tuple[Path, Any, Any]] = {}  # id of a copy -> path, original, copy
         self._loops: list[int | None] = []
         self.at: int | None = None  # the message that the template's loop is at
+        self.sight = Sight()
         self.as_python: list[Path] = []  # objects and lists that were written as Python writes them
         self.nones = 0  # how often None was written
+        self.encoded: list[TracedText] = []  # the texts that were turned into bytes
 
     def traced(self, value: Any, path: Path) -> Any:
         """Return the traced copy of a value of the record.
@@ -170,7 +230,7 @@ class Tracer:
             path: leads from the record to the value.
         """
         if isinstance(value, str):
-            if path[-1] == "role" and len(path) == 3:
+            if path[-1] == "role" and len(path) == 3 and path[0] == "messages":
                 return value
             return TracedText.of(value, [Run(len(value), Origin(path, len(value)), 0)])
         copy: Any
@@ -186,6 +246,8 @@ class Tracer:
         else:
             return value
         self._paths[id(copy)] = (path, value, copy)
+        if path == ("messages",):
+            self.sight.add(copy, 0)
         return copy
 
     def _key(self, key: str, path: Path) -> str:
@@ -264,33 +326,26 @@ class Tracer:
         """Note that a loop begins."""
         self._loops.append(self.at)
 
-    def enter(self, value: Any) -> None:
+    def enter(self, value: Any, *, is_main: bool) -> None:
         """Note the item that a loop is at.
 
         Args:
             value: the loop's variable, or a tuple of its variables.
+            is_main: whether this is the template's main loop over the messages.
         """
         for item in value if isinstance(value, tuple) else (value,):
             path = self._paths[id(item)][0] if id(item) in self._paths else ()
             if path[:1] == ("messages",) and len(path) == 2:
                 self.at = int(path[1])
+                if is_main:
+                    self.sight.enter(self.at)
+                self.sight.see(self.at)
 
-    def end_loop(self) -> None:
+    def end_loop(self, iterable: Any, *, is_main: bool) -> None:
         """Note that a loop has ended."""
         self.at = self._loops.pop()
-
-
-def traced_in(value: Any) -> Iterator[TracedText]:
-    """Yield the traced texts in a value, keys included."""
-    if isinstance(value, TracedText):
-        yield value
-    elif isinstance(value, dict):
-        for key, entry in value.items():
-            yield from traced_in(key)
-            yield from traced_in(entry)
-    elif isinstance(value, list | tuple):
-        for entry in value:
-            yield from traced_in(entry)
+        if not is_main:
+            self.sight.see_all_of(iterable)
 
 
 def value_at(record: Mapping[str, Any], path: Path) -> Any:

@@ -1,19 +1,21 @@
 """The forms in which a chat can be given to a template, in the order in which they are tried.
 
 In     a ``Chat``, as its schema read it.
-Out    ``variants``: the same chat with its tool calls' arguments as objects and as JSON text, and
-       with an empty text in place of a missing content. ``is_written_well``: whether a template
-       wrote one of them as it was meant.
+Out    ``variants``: the same chat, and others that say the same: with its tool calls' arguments as
+       objects and as JSON text, with an empty text in place of a missing content, and with contents
+       as text and as lists of parts. ``is_written_well``: whether a template wrote one of them as
+       it was meant.
 Keeps  everything else.
 
 Records hold arguments as objects or as JSON text, and templates want the one or the other: some
 write them with ``tojson``, others as text. A template that is given the wrong kind fails, or writes
 an object as Python does (``{'a': 1}``), or a text with quotes and escapes. At inference, servers
-parse the arguments before they give them to the template. So objects come first.
+parse the arguments before they give them to the template. So objects come first. Servers also join
+the text parts of a content for templates that take texts only.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sftprep.data.conversation import Chat
@@ -21,24 +23,34 @@ from sftprep.errors import RecordError
 from sftprep.strict_json import parse_json_text
 from sftprep.templates.jinja.tracing import Rendering, Tracer
 
+Convert = Callable[[Any], Any]
+"""Returns a value in another form."""
+
 
 def variants(chat: Chat) -> Iterator[Chat]:
-    """Yield the forms of a chat. A chat without tool calls has only one."""
-    if not any(message.get("tool_calls") for message in chat.messages):
-        yield chat
-        return
-    seen: list[Chat] = []
-    for convert in (_as_object, _as_text):
-        converted = _with_arguments(chat, convert)
-        for content in (None, ""):
-            variant = converted if content is None else _with_content(converted)
+    """Yield the forms of a chat, the most likely first."""
+    has_calls = any(message.get("tool_calls") for message in chat.messages)
+    if not has_calls:
+        yield chat  # nearly always the only one that is needed
+    arguments: Sequence[Convert] = (_as_object, _as_text) if has_calls else (_as_it_is,)
+    has_parts = any(isinstance(message.get("content"), list) for message in chat.messages)
+    contents: list[Convert] = [_as_it_is]
+    if has_calls:
+        contents.append(_as_empty)
+    if has_parts:
+        contents.append(_joined)
+    contents.append(_as_parts)
+    seen: list[Chat] = [] if has_calls else [chat]
+    for change_content in contents:
+        for change_arguments in arguments:
+            variant = _changed(chat, change_arguments, change_content)
             if variant not in seen:
                 seen.append(variant)
                 yield variant
 
 
 def is_written_well(tracer: Tracer, rendering: Rendering) -> bool:
-    """Tell whether a template wrote a chat with tool calls as it was meant.
+    """Tell whether a template wrote a chat with tool calls or content parts as it was meant.
 
     It did not if it wrote an object as Python does, a missing content as ``None``, or the JSON text
     of arguments as a JSON string.
@@ -46,10 +58,15 @@ def is_written_well(tracer: Tracer, rendering: Rendering) -> bool:
     if tracer.as_python or tracer.nones:
         return False
     return not any(
-        content.origin.options is not None and content.origin.path[-1] == "arguments"
+        content.origin.options is not None
+        and content.origin.path[-1] == "arguments"
         and content.origin.is_text
         for content in rendering.contents
-    )  # fmt: skip
+    )
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _as_object(value: Any) -> Any:
@@ -70,26 +87,41 @@ def _as_text(value: Any) -> Any:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _with_arguments(chat: Chat, convert: Callable[[Any], Any]) -> Chat:
-    """Return the chat with the arguments of each tool call converted."""
+def _as_empty(content: Any) -> Any:
+    """Return an empty text for a missing content."""
+    return "" if content is None else content
+
+
+def _joined(content: Any) -> Any:
+    """Return the text of a content that is a list of text parts."""
+    if not isinstance(content, list):
+        return _as_empty(content)
+    texts = [part.get("text", "") for part in content if isinstance(part, dict)]
+    return "".join(texts) if all(isinstance(text, str) for text in texts) else content
+
+
+def _as_parts(content: Any) -> Any:
+    """Return a content that is a text as a list with one text part."""
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _changed(chat: Chat, change_arguments: Convert, change_content: Convert) -> Chat:
+    """Return the chat with the arguments of each tool call and each content changed.
+
+    Only messages with tool calls may have no content.
+    """
     messages = []
     for message in chat.messages:
+        changed = dict(message)
         calls = []
         for call in message.get("tool_calls") or ():
             function = dict(call.get("function", call))
             if "arguments" in function:
-                function["arguments"] = convert(function["arguments"])
+                function["arguments"] = change_arguments(function["arguments"])
             calls.append({**call, "function": function} if "function" in call else function)
-        messages.append({**message, "tool_calls": calls} if calls else message)
-    return chat._replace(messages=messages)
-
-
-def _with_content(chat: Chat) -> Chat:
-    """Return the chat with an empty content in each message with calls that has none."""
-    messages = [
-        {**message, "content": ""}
-        if message.get("tool_calls") and message.get("content") is None
-        else message
-        for message in chat.messages
-    ]
+        if calls:
+            changed["tool_calls"] = calls
+        if change_content is not _as_it_is and (calls or "content" in message):
+            changed["content"] = change_content(message.get("content"))
+        messages.append(changed)
     return chat._replace(messages=messages)

@@ -24,8 +24,7 @@ import jinja2.runtime
 
 from sftprep.templates.jinja.neutral import PRIVATE, OpaqueDict, OpaqueList, filled_in
 from sftprep.templates.jinja.traced_environment import COMPARISONS, TracedEnvironment, is_context
-from sftprep.templates.jinja.traced_text import whole
-from sftprep.templates.jinja.tracing import traced_in
+from sftprep.templates.jinja.traced_text import traced_in, whole
 
 TESTS_AS_COMPARISONS = {
     "eq": "eq", "==": "eq", "equalto": "eq", "ne": "ne", "!=": "ne", "in": "in",
@@ -263,7 +262,7 @@ class WatchedEnvironment(TracedEnvironment):
             if name == "join" and len(others) < 2 and not kwargs:
                 items = [] if isinstance(value, OpaqueDict | OpaqueList) else list(value)
                 if items and all(isinstance(item, str) for item in items):
-                    return function(*args, **kwargs)
+                    return function(*(items if arg is value else arg for arg in args))
             raise self.watch.inspection()
 
         return watched
