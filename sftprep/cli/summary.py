@@ -4,34 +4,32 @@ In     a ``Manifest`` and the name of the output folder.
 Out    a few lines of text: counts with thousands separators, lost records by reason, advice.
 """
 
-import re
-from collections.abc import Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sftprep.cli.read_as import read_as
 from sftprep.data.omitted import in_words
+from sftprep.dataset.causes import Cause, most_frequent
 from sftprep.dataset.manifest import Manifest
-from sftprep.schemas.fields import FIELDS, LOSS_FLAGS, SYNONYMS
 from sftprep.text import ascii_safe, number
 
-MOST_LISTED = 10
-"""How many names a line of the summary lists."""
-KNOWN = {*FIELDS, *(name for names in SYNONYMS.values() for name in names)}
-FLAG = re.compile("train|loss|mask|weight", re.IGNORECASE)
 
-
-def summarize(manifest: Manifest, output: str, status: str = "written") -> str:
+def summarize(
+    manifest: Manifest, output: str, status: str = "written", causes: Sequence[Cause] = ()
+) -> str:
     """Summarize a finished dataset.
 
     Args:
         manifest: the manifest of the dataset.
         output: the name of the dataset's folder.
         status: whether this run wrote the dataset, as in ``Prepared``.
+        causes: why records were refused.
     """
     output = ascii_safe(output)
     if status == "unchanged":
         return f"{output}: already complete, from the same input and options; nothing was done"
-    lines = [_rows(manifest, output), *_read_as(manifest), *_losses(manifest), *_cuts(manifest)]
+    lines = [_rows(manifest, output), *read_as(manifest), *_losses(manifest, causes)]
+    lines += _cuts(manifest)
     lines += _tokenizer(manifest) + _remarks(manifest)
     return "\n".join(lines)
 
@@ -52,67 +50,14 @@ def _rows(manifest: Manifest, output: str) -> str:
     )
 
 
-def _read_as(manifest: Manifest) -> list[str]:
-    """Say how the records were understood: fields, roles and flags with names of their own."""
-    counts, lines = manifest.counts, []
-    renamed = {
-        f"{actual} as {name}": None
-        for entry in manifest.inputs
-        for name, actual in entry.get("fields", {}).items()
-        if actual != name
-    }
-    outputs = {f"{k} as output": n for k, n in counts["output_fields"].items() if k != "output"}
-    if others := outputs | counts["fields"]:
-        renamed[_listed(others, "record")] = None
-    if renamed:
-        lines.append(f"  fields     read: {', '.join(renamed)}")
-    if any(entry["schema"] == "text" for entry in manifest.inputs):
-        lines.append("  text       the records have no turns: their whole text is trained")
-    if roles := counts["roles"]:
-        lines.append(f"  roles      read: {_listed(roles, 'message')}")
-    if flags := counts["loss_flags"]:
-        lines.append(f"  flags      obeyed: {_listed(flags, 'time')}")
-    if ignored := counts["ignored_fields"]:
-        lines.append(f"  ignored    {_listed(ignored, 'record')}")
-        lines += [f"             {hint}" for hint in _hints(ignored)]
-    return lines
-
-
-def _listed(counts: Mapping[str, int], noun: str) -> str:
-    """List names with their counts; names with the same count share it."""
-    by_count: dict[str, list[str]] = {}
-    top = sorted(counts.items(), key=lambda item: -item[1])
-    for name, count in top[:MOST_LISTED]:
-        of = "message" if "[]." in name else noun
-        by_count.setdefault(number(count, of), []).append(ascii_safe(name))
-    parts = [f"{', '.join(names)} ({count})" for count, names in by_count.items()]
-    more = len(counts) - MOST_LISTED
-    return ", ".join(parts) + (f", and {more:,} more: see --json" if more > 0 else "")
-
-
-def _hints(ignored: Mapping[str, int]) -> list[str]:
-    """Name ignored fields whose names look as if they were to be read."""
-    hints = []
-    for field in ignored:
-        name = field.rpartition(".")[2]
-        close = get_close_matches(name.lower(), [n for n in KNOWN if len(n) > 4], 1, 0.85)
-        if close and close[0] != name:
-            hints.append(f"{ascii_safe(field)} is not read: did you mean {close[0]}?")
-        elif FLAG.search(name):
-            hints.append(
-                f"{ascii_safe(field)} looks like a loss flag, but is not read as one; the names "
-                f"are {', '.join(LOSS_FLAGS)}"
-            )
-    return hints
-
-
-def _losses(manifest: Manifest) -> list[str]:
+def _losses(manifest: Manifest, causes: Sequence[Cause]) -> list[str]:
     counts = manifest.counts
     lines = []
     if counts["dropped"]:
         lines.append(f"  dropped    {_reasons(counts['dropped'])}; listed in dropped.jsonl")
     if counts["rejected"]:
         lines.append(f"  rejected   {_reasons(counts['rejected'])}; kept in rejects.jsonl")
+        lines += [f"             {line}" for line in most_frequent(causes)]
     return lines
 
 
@@ -162,6 +107,21 @@ def _tokenizer(manifest: Manifest) -> list[str]:
 def _remarks(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
     lines += _stops(manifest)
+    if texts := counts["tokens_as_text"]:
+        what = ", ".join(f"{text} in {number(n, 'row')}" for text, n in texts.items())
+        first = next(iter(texts))
+        lines.append(
+            f"  tokens     template {manifest.template['name']} writes what looks like a token and "
+            f"is none of the tokenizer's: {what}. Pass --add-token '{first}', or --plain-text "
+            f"'{first}' if it is meant as text"
+        )
+    if glued := counts["glued_answers"]:
+        takes_separator = "{separator}" in manifest.template["source"]
+        cure = "pass --separator '\\n'" if takes_separator else "write one into the template"
+        lines.append(
+            f"  separator  {number(glued, 'answer')} directly behind the prompt, without a space "
+            f"or a line break: {cure}, or end the prompts with one"
+        )
     if omitted := counts["omitted"]:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")

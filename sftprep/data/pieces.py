@@ -7,6 +7,7 @@ depends only on the shape is computed once per shape.
 
 from collections.abc import Sequence
 from enum import IntEnum
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
 LITERAL = -1
@@ -102,6 +103,22 @@ def trained_ends(pieces: Sequence[Piece]) -> list[int]:
         index
         for index, (piece, after) in enumerate(zip(pieces, following, strict=True), 1)
         if piece.trained and not (after and after.trained)
+    ]
+
+
+def touching(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
+    """Return the contents that a trained content follows without any template text between them.
+
+    Returns:
+        pairs of slots: the slot of the first content, and that of the trained one.
+
+    >>> touching([Piece("", 0, False, Section.PROMPT), Piece("", 2, True, Section.COMPLETION)])
+    [(0, 2)]
+    """
+    return [
+        (first.slot, second.slot)
+        for first, second in pairwise(pieces)
+        if first.slot >= 0 and second.slot >= 0 and second.trained
     ]
 
 

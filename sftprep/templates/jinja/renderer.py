@@ -16,7 +16,6 @@ give exactly the record's text, then a skeleton is derived from the record itsel
 """
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -69,6 +68,7 @@ class _Remembered(NamedTuple):
     answers: tuple[tuple[Question, bool | int], ...]
     shape: int | None  # None: a skeleton must be derived from each record itself
     fillers: tuple[Filler, ...] = ()
+    fails: bool = False  # the template refuses this form, or cannot write it
 
     def suits(self, form: Form) -> bool:
         """Tell whether all questions of the template have the same answers for this form."""
@@ -80,7 +80,9 @@ MOST_MESSAGES = 64
 """A longer chat gets a skeleton of its own. Deriving one renders each prompt, which takes less time
 with the chat itself than with its neutral form, and few long chats have the same form."""
 NOT_WELL = "written_as_python"
-"""The reason of a refusal that another form of the chat may cure."""
+"""The reason for refusing a chat that the template writes as Python values."""
+CURABLE = ("template_failed", "template_refused", NOT_WELL)
+"""The reasons of refusals that another form of the chat may cure."""
 NOT_REMEMBERED = _Remembered((), None)
 
 
@@ -159,21 +161,21 @@ class ChatRenderer:
 
     def render(self, chat: Chat) -> Rendered:
         """Render one chat."""
-        refusal: RecordError | None = None
+        refused: list[Chat] = []
         for variant in variants(chat):
+            form, remembered = self._remembered_for(variant)
             try:
-                return self._rendered(variant)
+                if not remembered.fails:
+                    return self._rendered(variant, form, remembered)
             except RecordError as error:
-                # The first refusal tells the most: it is about the record as it is.
-                refusal = refusal or error
-                if error.reason not in ("template_failed", "template_refused", NOT_WELL):
-                    break
-        assert refusal is not None
-        raise refusal
+                if error.reason not in CURABLE:
+                    raise
+            refused.append(variant)
+        # The refusal of the first form tells the most: it is about the record as it is.
+        return self._rendered(refused[0], None, NOT_REMEMBERED)
 
-    def _rendered(self, chat: Chat) -> Rendered:
+    def _rendered(self, chat: Chat, form: Form | None, remembered: _Remembered) -> Rendered:
         """Render one form of a chat."""
-        form, remembered = self._remembered_for(chat)
         if form is not None and remembered.shape is not None:
             skeleton = self._skeletons[remembered.shape]
             text = self._plain.render(
@@ -236,15 +238,19 @@ class ChatRenderer:
 
     def _derive_from_form(self, form: Form) -> _Remembered:
         """Derive a skeleton from the neutral chat of a form."""
-        derived = None
+        derived, fails = None, False
         self._watch.begin(form.texts)
         if is_neutral(form):
             # If this fails, deriving one from the record itself tells more about the error.
-            with suppress(RecordError, TemplateError):
+            try:
                 derived = self._derive(neutral_chat(form.key), self._watched)
+            except RecordError as error:
+                fails = error.reason in CURABLE
+            except TemplateError:
+                pass
         answers = tuple(self._watch.questions.items())
         if derived is None or self._watch.inspected:
-            return _Remembered(answers, None)
+            return _Remembered(answers, None, fails=fails and not self._watch.inspected)
         fillers = [Filler.of(c, t) for c, t in zip(derived.contents, derived.texts(), strict=True)]
         return _Remembered(answers, self._shape(derived.skeleton), tuple(fillers))
 
