@@ -64,7 +64,10 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         "<im>user\n</im>\n<im>assistant\n⟦b</im>⟧\n<im>user\n</im>\n<im>assistant\n⟦d</im>⟧\n",
     ),
     "list contents": (
-        CHATML,
+        CHATML.replace(
+            "m.content",
+            "(m.content if m.content is string else m.content | join(attribute='text'))",
+        ),
         turns([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "c"),
         "<im>user\nab</im>\n<im>assistant\n⟦c</im>⟧\n",
     ),
