@@ -40,9 +40,9 @@ class Placed(NamedTuple):
 
     @property
     def message(self) -> int | None:
-        """The index of the message that the text belongs to; None for tools and arguments."""
+        """The index of the message that the text belongs to; None if it belongs to no single one."""
         path = self.origin.path
-        return int(path[1]) if path[0] == "messages" else None
+        return int(path[1]) if path[0] == "messages" and len(path) > 1 else None
 
 
 class Turn(NamedTuple):
