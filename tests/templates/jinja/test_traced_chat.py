@@ -189,9 +189,7 @@ def test_a_prompt_that_the_template_refuses_is_none() -> None:
     source = "{{ raise_exception('short') if messages|length == 1 }}" + CHATML
     made = traced(source, chat_of(TALK))
     assert made.prompt(1, generation_prompt=True) is None
-    assert made.prompt(2, generation_prompt=False) == (
-        "<im>user\na</im>\n<im>assistant\nb</im>\n"
-    )
+    assert made.prompt(2, generation_prompt=False) == ("<im>user\na</im>\n<im>assistant\nb</im>\n")
 
 
 @pytest.mark.parametrize(
