@@ -41,7 +41,7 @@ class Placed(NamedTuple):
 
     @property
     def message(self) -> int | None:
-        """The index of the message that the text belongs to; None if it belongs to no single one."""
+        """The index of the message that the text belongs to; None if there is no such message."""
         path = self.origin.path
         return int(path[1]) if path[0] == "messages" and len(path) > 1 else None
 

@@ -1,7 +1,8 @@
-"""Tracer and Rendering: the copy of a record equals the record, and its texts can be found again."""
+"""Tracer and Rendering: the copy of a record equals it, and its texts are found again."""
 
 import json
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -112,7 +113,7 @@ def test_json_of_what_a_template_puts_together(
             "tuple": (first, 1, None),
             "dict": {"a": first, "b": {"c": others}, "k\"'": 2.5},
             "keys": {f"k{i}": part for i, part in enumerate(parts)},
-            "numbers as keys": {1: first, True: others, None: "k"},
+            "numbers as keys": {1: first, False: others, None: "k"},
             "text": first if not isinstance(first, str) else first[:2] + "x",
         }
         return kinds[kind]
@@ -248,7 +249,7 @@ def test_each_message_has_its_turn(name: str) -> None:
             assert "</im>\n" in text[turn.end : turn.finish]
         found.append(turn)
     if has_loop:
-        for one, other in zip(found, found[1:], strict=False):
+        for one, other in pairwise(found):
             assert one.finish <= other.begin
         assert found[-1].finish == len(text)
     else:
