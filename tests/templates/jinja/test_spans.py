@@ -287,7 +287,8 @@ def test_an_answer_that_is_left_out_is_refused() -> None:
 
 MARKED = (
     "{% for m in messages %}<im>{{ m.role }}\n{% if m.role == 'assistant' %}"
-    "{% generation %}BODY{% endgeneration %}{% else %}{{ m.content }}</im>{% endif %}{{ '\n' }}{% endfor %}"
+    "{% generation %}BODY{% endgeneration %}{% else %}{{ m.content }}</im>{% endif %}"
+    "{{ '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}<im>assistant\n{% endif %}"
 )
 MARKERS: dict[str, tuple[str, dict[str, Any], str]] = {
