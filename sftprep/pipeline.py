@@ -25,11 +25,12 @@ from sftprep.data.foreign import check_plain
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
 from sftprep.data.policy import Policy
-from sftprep.data.ragged import Mask, Ragged
+from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError, TemplateError
 from sftprep.reading.json_lines import Outcomes
 from sftprep.reading.parsing import Parsed, good_records, parse_block
+from sftprep.remarks import Remarks
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import shorten
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
@@ -57,6 +58,7 @@ class Settings:
     fields: dict[str, str]  # canonical field name -> the name that the data uses
     system: str | None
     separator: str
+    plain_text: tuple[str, ...] = ()  # looks like control tokens, and is meant as text
     allowed: tuple[str, ...]  # the control tokens that a record's text may become
     rejects_controls: bool = False  # reject a record that holds a control token's text
     rejects_omissions: bool = True  # reject a record that the template leaves a part out of
@@ -124,8 +126,13 @@ class Pipeline:
             joint=settings.boundary == "joint",
             sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
         )
-        self._stop_ids = stop_ids(settings)
-        self._token_of = {token.id: token.content for token in tokenizer.added}
+        self._remarks = Remarks(
+            self._renderer,
+            tokenizer.controls,
+            stops=stop_ids(settings),
+            plain_text=settings.plain_text,
+            finds_glue=not settings.untrusted,
+        )
         self._fields = Fields(settings.fields)
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
         self._normalizers: dict[str, Callable[[Record], Dialogue]] = {}
@@ -134,13 +141,14 @@ class Pipeline:
         """Take one block from bytes to rows."""
         if self._renderer.forget():
             self._builder.forget()
+            self._remarks.forget()
         self.encoder.limit_memory()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         parsed = parse_block(block)
         examples = self._render_block(block, parsed, result)
         if examples.rendered:
             self._count_control_strings(examples.rendered, result)
-            self._cut(block, parsed.raw, examples.places, self._build(examples), result)
+            self._cut(block, parsed.raw, examples, self._build(examples), result)
         return result
 
     def _render_block(self, block: Block, parsed: Parsed, result: BlockResult) -> "_Examples":
@@ -326,12 +334,13 @@ class Pipeline:
         self,
         block: Block,
         lines: Sequence[bytes],
-        places: Sequence[int],
+        examples: "_Examples",
         rows: "_Rows",
         result: BlockResult,
     ) -> None:
         """Cut the rows to ``max_length``, and list each record that has no row."""
         settings, built = self.settings, rows.built
+        places, rendered = examples.places, examples.rendered
         batch = built.batch
         if rows.refused:
             batch = batch.keep_rows(~np.isin(batch.record, list(rows.refused)))
@@ -358,26 +367,10 @@ class Pipeline:
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
-        self._count_stops(built.answer_ends.take(batch.record[~cut.lost_trained]), result)
-        if rows.omitted:
-            for row in batch.record.tolist():
-                result.omitted.update(rows.omitted.get(row, ()))
+        self._remarks.count(rendered, rows.omitted, batch.record, result)
+        self._remarks.count_ends(built.answer_ends.take(batch.record[~cut.lost_trained]), result)
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
-
-    def _count_stops(self, ends: Ragged, result: BlockResult) -> None:
-        """Count the trained answers that end with no token that stops the model.
-
-        Args:
-            ends: for each row the ids of the tokens that end its answers, -1 if there is none.
-            result: receives the counts.
-        """
-        for token, answers in zip(*np.unique(ends.values, return_counts=True), strict=True):
-            if token >= 0 and (self._stop_ids is None or token in self._stop_ids):
-                continue
-            result.counts["answers_without_stop"] += int(answers)
-            if token >= 0:
-                result.other_stops[self._token_of[int(token)]] += int(answers)
 
 
 class _Examples(NamedTuple):

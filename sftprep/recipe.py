@@ -178,7 +178,8 @@ class Recipe:
     separator: str | None = _option(
         None,
         "Template",
-        "The text between prompt and completion, for --template plain; it may be a special token.",
+        "The text between prompt and completion, for --template plain; it may be a special token. "
+        "\\n is a newline, \\t a tab, \\\\ a backslash.",
     )
     add_token: tuple[str, ...] = _option(
         (),
@@ -186,6 +187,13 @@ class Recipe:
         "A token to add if the tokenizer lacks it; ROLE=TOKEN also makes it bos, eos, pad or sep. "
         "Repeatable.",
         metavar="TOKEN",
+    )
+    plain_text: tuple[str, ...] = _option(
+        (),
+        "Tokenizer",
+        "A text of the template or the separator that looks like a control token and is meant as "
+        "plain text. Repeatable.",
+        metavar="TEXT",
     )
     allow_control: tuple[str, ...] = _option(
         (),
@@ -480,6 +488,36 @@ def parse_size(text: str, name: str = "shard_size") -> int:
     return size
 
 
+ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+
+
+def unescaped(text: str, name: str) -> str:
+    r"""Return a text with its escapes replaced: a newline, a tab or a backslash.
+
+    Args:
+        text: the text as it was given.
+        name: the option, for the error message.
+
+    >>> unescaped(r"a\nb\\c", "separator")
+    'a\nb\\c'
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] not in ESCAPES:
+            raise UsageError(
+                f"{flag(name)} is {shown(text)}; behind a backslash, expected n (a newline), t (a "
+                "tab) or another backslash. Write two backslashes for one."
+            )
+        return ESCAPES[match[1]]
+
+    return re.sub(r"\\(.?)", replaced, text, flags=re.DOTALL)
+
+
+def escaped(text: str) -> str:
+    """Return the text from which ``unescaped`` gives this one; only backslashes are changed."""
+    return text.replace("\\", "\\\\")
+
+
 def flag(name: str) -> str:
     """Return an option's flag on the command line.
 
@@ -596,7 +634,9 @@ def _check_words(option: Option, value: str) -> None:
     wrong = next((word for word in words if word not in option.words), None)
     if wrong is None:
         if twice := next((word for word in words if words.count(word) > 1), None):
-            raise UsageError(f"{option.flag} is {shown(value)}, which names {twice} twice. Keep one.")
+            raise UsageError(
+                f"{option.flag} is {shown(value)}, which names {twice} twice. Keep one."
+            )
         return
     if len(words) > 1 and option.words:
         known, what = option.words, f", in which {shown(wrong)} is not allowed"
@@ -719,6 +759,8 @@ def _check_template_options(recipe: Recipe) -> None:
             raise UsageError(
                 f"--template-arg {shown(entry)}: {error}. Correct the value."
             ) from error
+    if recipe.separator is not None:
+        unescaped(recipe.separator, "separator")
     if recipe.date is not None:
         try:
             datetime.date.fromisoformat(recipe.date)

@@ -107,7 +107,8 @@ def prepare(
         manifest = _manifest(job, reader, accounting, written, _save_tokenizer(output, job))
         write_durably(output.dataset / MANIFEST, manifest.dump())
         output.publish()
-    return Prepared(manifest, "resumed" if resumed else "written")
+    causes = tuple(accounting.causes.listed())
+    return Prepared(manifest, "resumed" if resumed else "written", causes)
 
 
 def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: Plan) -> bool:

@@ -39,6 +39,7 @@ EVERYTHING: dict[str, Any] = {
     "system": "Sei kurz: 价\n",
     "separator": "",
     "add_token": ["<x>", "pad=<p>"],
+    "plain_text": ["<|x|>"],
     "allow_control": ["<x>"],
     "end_of_turn": "<y>",
     "max_length": 100,
@@ -97,6 +98,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
     path = str(write("r.yaml", yaml.safe_dump(EVERYTHING)))
     others: dict[str, Any] = {
         "field": ["prompt=q"], "inputs": ["x"], "add_token": ["y"], "allow_control": ["z"],
+        "plain_text": ["y"],
         "max_length": 7, "workers": 1, "ignore_index": -7, "overwrite": True, "max_rejects": "3",
         "shard_size": "9B", "schema": "sharegpt", "truncation": "drop", "train_on": "all",
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
@@ -243,6 +245,16 @@ def test_no_file(tmp_path: Path) -> None:
         (
             {"on_error": "ignore"},
             "--on-error is 'ignore', which is not allowed. Choose one of fail, quarantine.",
+        ),
+        (
+            {"separator": "a\\d"},
+            "--separator is 'a\\\\d'; behind a backslash, expected n (a newline), t (a tab) or "
+            "another backslash. Write two backslashes for one.",
+        ),
+        (
+            {"separator": "a\\"},
+            "--separator is 'a\\\\'; behind a backslash, expected n (a newline), t (a tab) or "
+            "another backslash. Write two backslashes for one.",
         ),
         (
             {"on_injection": "x"},

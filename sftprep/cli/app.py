@@ -81,7 +81,7 @@ def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
     if json:
         show(result.dump())
     elif not quiet:
-        show(summarize(result.manifest, str(recipe.output), result.status))
+        show(summarize(result.manifest, str(recipe.output), result.status, result.causes))
 
 
 NOT_IN_PREVIEW = (

@@ -4,26 +4,30 @@ In     a ``Manifest`` and the name of the output folder.
 Out    a few lines of text: counts with thousands separators, lost records by reason, advice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftprep.data.omitted import in_words
+from sftprep.dataset.causes import Cause, most_frequent
 from sftprep.dataset.manifest import Manifest
 from sftprep.text import ascii_safe, number
 
 
-def summarize(manifest: Manifest, output: str, status: str = "written") -> str:
+def summarize(
+    manifest: Manifest, output: str, status: str = "written", causes: Sequence[Cause] = ()
+) -> str:
     """Summarize a finished dataset.
 
     Args:
         manifest: the manifest of the dataset.
         output: the name of the dataset's folder.
         status: whether this run wrote the dataset, as in ``Prepared``.
+        causes: why records were refused.
     """
     output = ascii_safe(output)
     if status == "unchanged":
         return f"{output}: already complete, from the same input and options; nothing was done"
-    lines = [_rows(manifest, output), *_losses(manifest), *_cuts(manifest)]
+    lines = [_rows(manifest, output), *_losses(manifest, causes), *_cuts(manifest)]
     lines += _tokenizer(manifest) + _remarks(manifest)
     return "\n".join(lines)
 
@@ -44,13 +48,14 @@ def _rows(manifest: Manifest, output: str) -> str:
     )
 
 
-def _losses(manifest: Manifest) -> list[str]:
+def _losses(manifest: Manifest, causes: Sequence[Cause]) -> list[str]:
     counts = manifest.counts
     lines = []
     if counts["dropped"]:
         lines.append(f"  dropped    {_reasons(counts['dropped'])}; listed in dropped.jsonl")
     if counts["rejected"]:
         lines.append(f"  rejected   {_reasons(counts['rejected'])}; kept in rejects.jsonl")
+        lines += [f"             {line}" for line in most_frequent(causes)]
     return lines
 
 
@@ -104,6 +109,21 @@ def _remarks(manifest: Manifest) -> list[str]:
         names = ", ".join(f"{name} in {n:,}" for name, n in others.items())
         lines.append(f"  fields     read as output: {names}")
     lines += _stops(manifest)
+    if texts := counts["tokens_as_text"]:
+        what = ", ".join(f"{text} in {number(n, 'row')}" for text, n in texts.items())
+        first = next(iter(texts))
+        lines.append(
+            f"  tokens     template {manifest.template['name']} writes what looks like a token and "
+            f"is none of the tokenizer's: {what}. Pass --add-token '{first}', or --plain-text "
+            f"'{first}' if it is meant as text"
+        )
+    if glued := counts["glued_answers"]:
+        takes_separator = "{separator}" in manifest.template["source"]
+        cure = "pass --separator '\\n'" if takes_separator else "write one into the template"
+        lines.append(
+            f"  separator  {number(glued, 'answer')} directly behind the prompt, without a space "
+            f"or a line break: {cure}, or end the prompts with one"
+        )
     if omitted := counts["omitted"]:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")

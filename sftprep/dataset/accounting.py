@@ -14,16 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from sftprep.data.block import Source
+from sftprep.data.block import Source, place_in
 from sftprep.data.result import BlockResult, LostRecord
+from sftprep.dataset.causes import Causes
 from sftprep.dataset.ledger import Ledger, LedgerInfo
 from sftprep.errors import DataError, InternalError, RecordError
 from sftprep.text import ascii_safe, number
 
 REJECTS = "rejects.jsonl"
 DROPPED = "dropped.jsonl"
-LISTED = 20
-"""How many bad records an error message lists. Its first line gives the total number."""
 
 
 @dataclass
@@ -69,8 +68,11 @@ class Accounting:
     Args:
         sources: the sources of the run.
         folder: the folder in which the ledgers are written.
-        quarantine: if True, bad records are written to ``rejects.jsonl``. If False, the first
-            ``LISTED`` of them are kept for the error that ``check`` raises.
+        quarantine: if True, bad records are written to ``rejects.jsonl``. If False, ``check``
+            raises an error that lists the causes.
+
+    Attributes:
+        causes: why records were refused.
     """
 
     def __init__(self, sources: Sequence[Source], folder: Path, *, quarantine: bool) -> None:
@@ -78,11 +80,12 @@ class Accounting:
         self.counts: Counter[str] = Counter()
         self.controls: Counter[str] = Counter()
         self.outputs: Counter[str] = Counter()
+        self.lookalikes: Counter[str] = Counter()
         self.omitted: Counter[str] = Counter()
         self.other_stops: Counter[str] = Counter()
         self._sources = sources
         self._quarantine = quarantine
-        self._first_errors: list[str] = []
+        self.causes = Causes()
         self._ledgers = {name: Ledger(folder / name) for name in (REJECTS, DROPPED)}
 
     @property
@@ -108,15 +111,15 @@ class Accounting:
         self.counts.update(result.counts)
         self.controls.update(result.controls)
         self.outputs.update(result.outputs)
+        self.lookalikes.update(result.lookalikes)
         self.omitted.update(result.omitted)
         self.other_stops.update(result.other_stops)
         for lost in result.dropped:
             self._ledgers[DROPPED].add(self._entry(lost))
         for lost in result.rejected:
+            self._note_cause(lost)
             if self._quarantine:
                 self._ledgers[REJECTS].add(self._entry(lost) | _raw(lost.raw))
-            elif len(self._first_errors) < LISTED:
-                self._first_errors.append(self._message(lost))
 
     def ledgers(self) -> dict[str, LedgerInfo]:
         """Return the description of each ledger that has entries so far, by file name."""
@@ -129,9 +132,10 @@ class Accounting:
             "counts": dict(self.counts),
             "controls": dict(self.controls),
             "outputs": dict(self.outputs),
+            "lookalikes": dict(self.lookalikes),
             "omitted": dict(self.omitted),
             "other_stops": dict(self.other_stops),
-            "first": list(self._first_errors),
+            "causes": self.causes.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -140,9 +144,10 @@ class Accounting:
         self.counts = Counter(state["counts"])
         self.controls = Counter(state["controls"])
         self.outputs = Counter(state["outputs"])
+        self.lookalikes = Counter(state["lookalikes"])
         self.omitted = Counter(state["omitted"])
         self.other_stops = Counter(state["other_stops"])
-        self._first_errors = list(state["first"])
+        self.causes.restore(state["causes"])
         for ledger in self._ledgers.values():
             ledger.resume()
 
@@ -170,19 +175,22 @@ class Accounting:
         """
         for source, counts in zip(self._sources, self.by_source, strict=True):
             check_balance(source.path, counts.as_dict())
+        found = f"{self.rejected:,} of {self.read:,} records cannot be used"
         if not self._quarantine and self.rejected:
-            more = self.rejected - len(self._first_errors)
-            lines = [
-                f"{self.rejected:,} of {self.read:,} records cannot be used; nothing was "
-                "published.",
-                *self._first_errors,
-                *([f"... and {more:,} more; --on-error quarantine lists all"] if more else []),
-            ]
-            raise DataError("\n".join(lines))
+            more = self.causes.not_listed
+            raise DataError(
+                "\n".join(
+                    [
+                        f"{found}; nothing was published.",
+                        *(f"{c.message} {c.others()}".rstrip() for c in self.causes.listed()),
+                        *([f"... and {more:,} more; --on-error quarantine lists all"] * bool(more)),
+                    ]
+                )
+            )
         if limit is not None and self.rejected > limit:
             raise DataError(
-                f"{self.rejected:,} of {self.read:,} records cannot be used, and --max-rejects "
-                f"allows {limit:,}; nothing was published. Fix the data, or raise the limit."
+                f"{found}, and --max-rejects allows {limit:,}; nothing was published. Fix the "
+                f"data, or raise the limit.\n{self.causes.most_frequent()}"
             )
 
     def totals(self) -> dict[str, Any]:
@@ -205,14 +213,20 @@ class Accounting:
             "records_with_control_strings": self.counts["control_records"],
             "control_strings": dict(sorted(self.controls.items())),
             "output_fields": dict(sorted(self.outputs.items())),
+            "tokens_as_text": dict(sorted(self.lookalikes.items())),
+            "glued_answers": self.counts["glued_answers"],
             "omitted": dict(sorted(self.omitted.items())),
             "answers_without_stop": self.counts["answers_without_stop"],
             "other_stops": dict(sorted(self.other_stops.items())),
         }
 
-    def _message(self, lost: LostRecord) -> str:
+    def _note_cause(self, lost: LostRecord) -> None:
         error = lost.error or RecordError(lost.reason, lost.reason)
-        return error.text(f"{ascii_safe(self._sources[lost.source].path)}:{lost.line}")
+        path = ascii_safe(self._sources[lost.source].path)
+        where = place_in(path, lost.line, lost.offset)
+        place = where if error.column is None else f"{where}:{error.column}"
+        message = f"{place}: {error.problem}" if self._quarantine else error.text(where)
+        self.causes.add(error, place, message)
 
     def _entry(self, lost: LostRecord) -> dict[str, Any]:
         """Return the ledger entry of a lost record, without the record itself."""

@@ -17,6 +17,7 @@ from typing import Any, TypedDict
 
 import orjson
 
+from sftprep.dataset.causes import Cause
 from sftprep.dataset.identity import FORMAT_VERSION, Identity, fingerprint, identity
 from sftprep.errors import DataError, NoInputError
 from sftprep.text import shown
@@ -72,11 +73,13 @@ class Prepared:
     """The result of a run.
 
     ``status`` is ``written``; ``resumed``, if the run continued an interrupted run; or
-    ``unchanged``, if the output folder already held the same dataset.
+    ``unchanged``, if the output folder already held the same dataset. ``causes`` says why records
+    were refused; with ``unchanged`` it is empty.
     """
 
     manifest: Manifest
     status: str
+    causes: tuple[Cause, ...] = ()
 
     def dump(self) -> bytes:
         """Return one JSON object: the status, followed by the content of the manifest."""

@@ -19,7 +19,7 @@ from sftprep.reading.shards import Cutting
 from sftprep.reading.streams import PlainStream
 from sftprep.text import ascii_safe
 
-SMALL_BYTES = 256 << 10
+SMALL_BYTES = 1 << 20
 """Batches are joined until they have this size."""
 
 

@@ -15,7 +15,9 @@ from sftprep.data.conversation import Dialogue
 D = TypeVar("D", bound=Dialogue)
 
 
-def per_turn(dialogue: D, is_trained: Callable[[str], bool] = lambda r: r == "assistant") -> list[D]:
+def per_turn(
+    dialogue: D, is_trained: Callable[[str], bool] = lambda r: r == "assistant"
+) -> list[D]:
     """Return the examples of a conversation, in the order of its answers.
 
     Args:

@@ -99,10 +99,17 @@ MANIFEST_STRUCTURE = {
         ),
         **dict.fromkeys(("tokens", "trained_tokens", "rewritten_histories"), COUNT),
         **dict.fromkeys(
-            ("answers_without_stop", "unclean_boundaries", "records_with_control_strings"), COUNT
+            (
+                "answers_without_stop",
+                "glued_answers",
+                "unclean_boundaries",
+                "records_with_control_strings",
+            ),
+            COUNT,
         ),
         **dict.fromkeys(
-            ("control_strings", "output_fields", "omitted", "other_stops"), ObjectOf(COUNT)
+            ("control_strings", "output_fields", "omitted", "other_stops", "tokens_as_text"),
+            ObjectOf(COUNT),
         ),
     },
     "shards": [

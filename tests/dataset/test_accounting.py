@@ -194,7 +194,7 @@ def test_restored_accounting_ends_the_same(tmp_path: Path, quarantine: bool) -> 
 
 
 def test_restored_error_lists_the_first_bad_records(tmp_path: Path) -> None:
-    """Bad records from before an interruption are listed first, in their order."""
+    """Bad records from before an interruption are listed first, and counted with later ones."""
     first = Accounting(SOURCES, tmp_path, quarantine=False)
     first.add(block(0, 2, 1, rejected=[rejected(0, 3)]))
     second = Accounting(SOURCES, tmp_path, quarantine=False)
@@ -205,7 +205,7 @@ def test_restored_error_lists_the_first_bad_records(tmp_path: Path) -> None:
     more = "prompt is 5; expected a string. Fix the record, or pass --on-error quarantine."
     assert str(caught.value) == (
         "2 of 4 records cannot be used; nothing was published.\n"
-        f"in/a.jsonl:3: {more}\nin/b\\x1b.jsonl:9: {more}"
+        f"in/a.jsonl:3: {more} The same in 1 more record: in/b\\x1b.jsonl:9"
     )
 
 
@@ -241,15 +241,15 @@ def test_no_ledger_without_lost_records(tmp_path: Path) -> None:
 
 
 def test_bad_records_are_an_error(tmp_path: Path) -> None:
-    """Without quarantine, bad records are an error that lists them, with file names escaped."""
+    """Without quarantine, bad records are an error that tells each cause, file names escaped."""
     accounting = full(tmp_path, quarantine=False)
     with pytest.raises(DataError) as caught:
         accounting.check(None)
     more = "Fix the record, or pass --on-error quarantine."
     assert [
         "3 of 8 records cannot be used; nothing was published.",
-        f"in/a.jsonl:3: prompt is 5; expected a string. {more}",
-        f"in/a.jsonl:4: prompt is 5; expected a string. {more}",
+        f"in/a.jsonl:3: prompt is 5; expected a string. {more} The same in 1 more record: "
+        "in/a.jsonl:4",
         f"in/b\\x1b.jsonl:1: bad. {more}",
     ] == str(caught.value).split("\n")
     assert not (tmp_path / "rejects.jsonl").exists()
@@ -266,8 +266,26 @@ def test_max_rejects(tmp_path: Path, limit: int | None, passes: bool) -> None:
         accounting.check(limit)
     assert (
         f"3 of 8 records cannot be used, and --max-rejects allows {limit}; nothing was published. "
-        "Fix the data, or raise the limit."
+        "Fix the data, or raise the limit.\n"
+        "in/a.jsonl:3: prompt is 5; expected a string. The same in 1 more record: in/a.jsonl:4\n"
+        "in/b\\x1b.jsonl:1: bad."
     ) == str(caught.value)
+
+
+def test_the_place_in_a_table_is_a_row(tmp_path: Path) -> None:
+    """A lost row of a table is listed with the number of the row, without line and offset."""
+    lost = LostRecord(0, 7, None, "wrong_type", WRONG, b"{}")
+    with Accounting(SOURCES, tmp_path, quarantine=False) as failing:
+        failing.add(block(0, 1, 0, rejected=[lost]))
+        with pytest.raises(DataError) as caught:
+            failing.check(None)
+    assert str(caught.value).split("\n")[1].startswith("in/a.jsonl: row 7: prompt is 5; expected")
+    with Accounting(SOURCES, tmp_path, quarantine=True) as accounting:
+        accounting.add(block(0, 1, 0, rejected=[lost]))
+        accounting.close()
+    (entry,) = lines(tmp_path / "rejects.jsonl")
+    assert [*entry] == ["file", "row", "reason", "message", "cure", "raw"]
+    assert (entry["file"], entry["row"]) == ("a.jsonl", 7)
 
 
 def test_a_record_without_an_outcome_is_a_bug(tmp_path: Path) -> None:

@@ -107,8 +107,10 @@ def test_fault_in_an_array(write: Write, tmp_path: Path, tokenizer: Path) -> Non
     source = write("a.json", text)
     with pytest.raises(DataError) as caught:
         prepare(recipe(source, tmp_path / "out", tokenizer))
-    places = [line.split(" ")[0] for line in str(caught.value).split("\n")[1:]]
-    assert places == [f"{source}:{place}:" for place in ("1:11", "3:18", "3", "3:40")]
+    lines = str(caught.value).split("\n")[1:]
+    places = [line.split(" ")[0] for line in lines]
+    assert places == [f"{source}:{place}:" for place in ("1:11", "3:18", "3")]
+    assert lines[1].endswith(f"The same in 1 more record: {source}:3:40")
 
 
 def test_long_line_in_a_run(write: Write, tmp_path: Path, tokenizer: Path) -> None:

@@ -21,6 +21,7 @@ from templates.conversations import (
 
 from sftprep.data.conversation import Conversation, Turn
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Section, filled
+from sftprep.data.policy import Policy
 from sftprep.errors import RecordError
 from sftprep.templates.loading import load_template
 from sftprep.templates.renderer import TemplateRenderer

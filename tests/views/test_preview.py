@@ -351,3 +351,20 @@ def test_answers_without_a_stop(
     made = recipe(source, tmp_path / "out", folder, template=str(template))
     lines = preview(made, rows=1, colour=False).splitlines()
     assert [x.strip() for x in lines if "stop token" in x] == ([] if remark is None else [remark])
+
+
+def test_remarks_on_the_template(tmp_path: Path) -> None:
+    """A row says if its template writes what only looks like a token, or glues an answer."""
+    template = tmp_path / "own.yaml"
+    template.write_text("user: '<|x|>{content}'\nassistant: {body: '{content}{eos}'}")
+    source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}])
+    made = recipe(source, tmp_path / "out", template=str(template), plain_text=["<|x|>"])
+    lines = preview(made, rows=1, colour=False).splitlines()
+    assert "  an answer follows its prompt without a space or a line break" in lines
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(SAMPLE_TOKENIZER, folder)
+    turns = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(f"<|x|>{turns}")
+    made = recipe(source, tmp_path / "out", folder, template="tokenizer")
+    lines = preview(made, rows=1, colour=False).splitlines()
+    assert "  the template writes <|x|>, which is no token (see --plain-text)" in lines
