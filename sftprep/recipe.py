@@ -25,7 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
-from sftprep.data.policy import ROLES
+from sftprep.data.policy import TRAINABLE
 from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
 from sftprep.reading.limits import MAX_EXPANSION, Hints, Limits
@@ -255,21 +255,21 @@ class Recipe:
         "Which text carries loss: completion (all answers), all (all text), last (the last "
         "answer), or the messages of roles, e.g. user or user,assistant.",
         values=("completion", "all", "last"),
-        words=ROLES,
-        metavar="NAME|ROLE[,ROLE]",
+        words=TRAINABLE,
+        metavar="NAME",
     )
     train_reasoning: str = _option(
         "all",
         "Length and loss",
-        "Whether the reasoning in trained answers carries loss: {values}. last is that of the last "
-        "answer.",
+        "Whether the reasoning in trained answers carries loss: all, none or last (that of the "
+        "last answer).",
         values=("all", "last", "none"),
         metavar="NAME",
     )
     train_tool_calls: str = _option(
         "yes",
         "Length and loss",
-        "Whether the tool calls in trained answers carry loss: {values}.",
+        "Whether the tool calls in trained answers carry loss.",
         values=("yes", "no"),
         metavar="yes|no",
     )

@@ -109,7 +109,8 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
         "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
-        "on_omission": "error", "delimiter": ";", "train_reasoning": "last", "train_tool_calls": "yes",
+        "on_omission": "error", "delimiter": ";", "train_reasoning": "last",
+        "train_tool_calls": "yes",
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()

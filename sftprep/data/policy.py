@@ -11,7 +11,7 @@ reasoning and its calls. Role markers are in no body.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-ROLES = ("system", "user", "assistant", "tool")
+TRAINABLE = ("system", "user", "assistant", "tool")
 """The roles that ``--train-on`` can name. A developer's message counts as the system's."""
 SAME_ROLE = {"developer": "system"}
 OPENING, CLOSING = "<think>", "</think>"
