@@ -279,6 +279,8 @@ class ChatRenderer:
         """
         traced = TracedChat(sandbox, chat, self._plain if sandbox is self._traced else None)
         rendering = traced.whole()
+        if any(content.origin.path == ("messages",) for content in rendering.contents):
+            raise not_derivable("it writes the list of all messages as JSON")
         if _has_structure(chat) and not is_written_well(sandbox.tracer, rendering):
             raise RecordError(
                 NOT_WELL,
