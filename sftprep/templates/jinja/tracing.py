@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from sftprep.errors import RecordError
 from sftprep.templates.jinja.neutral import HIDDEN, PRIVATE, OpaqueDict, OpaqueList
 from sftprep.templates.jinja.traced_text import (
     Origin,
@@ -40,9 +41,9 @@ class Placed(NamedTuple):
 
     @property
     def message(self) -> int | None:
-        """The index of the message that the text belongs to; None for tools and arguments."""
+        """The index of the message that the text belongs to; None if there is no such message."""
         path = self.origin.path
-        return int(path[1]) if path[0] == "messages" else None
+        return int(path[1]) if path[0] == "messages" and len(path) > 1 else None
 
 
 class Turn(NamedTuple):
@@ -66,6 +67,9 @@ class Rendering:
         text: the rendered text, without provenance.
         contents: the stretches that come from the record, in order.
         generations: where the bodies of ``{% generation %}`` markers start and end.
+
+    Raises:
+        RecordError ``span_not_derivable``: the template cuts such a body, or has one in another.
     """
 
     def __init__(self, text: str, writers: Sequence[tuple[int, int | None]]) -> None:
@@ -78,11 +82,15 @@ class Rendering:
             if run.origin is OPEN:
                 opened.append(position)
             elif run.origin is CLOSE:
+                if not opened:
+                    raise _cut_markers()
                 self.generations.append((opened.pop(), position))
             elif run.origin is not None:
                 end = position + run.length
                 self.contents.append(Placed(position, end, run.origin, run.start))
             position += run.length
+        if opened:
+            raise _cut_markers()
         self.generations.sort()
         self._starts = [content.start for content in self.contents]
         self._own: dict[int, list[Placed]] = {}  # message -> its contents
@@ -148,6 +156,15 @@ class Rendering:
     def positions(self, message: int) -> list[int]:
         """Return where the texts of a message begin and end."""
         return [p for c in self._own.get(message, ()) for p in (c.start, c.end)]
+
+
+def _cut_markers() -> RecordError:
+    return RecordError(
+        "span_not_derivable",
+        "it is not certain what the chat template trains: it cuts the text between "
+        "{% generation %} and {% endgeneration %}, or has such a block in another",
+        "Correct the template",
+    )
 
 
 def _ranges(writers: Sequence[tuple[int, int | None]]) -> dict[int, list[tuple[int, int]]]:
@@ -270,7 +287,7 @@ class Tracer:
                 text = HIDDEN
             json_text = Origin(path, len(text), options, is_text=isinstance(original, str))
             return TracedText.of(text, [Run(len(text), json_text, 0)])
-        texts = list(traced_in(value))
+        texts = list(traced_in(value)) if isinstance(value, str | dict | list | tuple) else []
         if not texts:
             return json.dumps(value, **options)
         plain = options.get("indent") is None and not isinstance(value, str)
