@@ -24,6 +24,7 @@ from sftprep.data.conversation import Chat, Dialogue, Record
 from sftprep.data.foreign import check_plain
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
+from sftprep.data.policy import Policy
 from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError, TemplateError
@@ -71,6 +72,8 @@ class Settings:
     max_length: int
     truncation: str
     train_on: str
+    train_reasoning: str = "all"
+    train_calls: bool = True
     per_turn: bool = False
     end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
     patience: int = PATIENCE  # how many records of a block may take a chat template too long
@@ -93,6 +96,11 @@ class Settings:
         """The tokens that stop the model at inference, ``--end-of-turn`` first."""
         given = (self.end_of_turn,) if self.end_of_turn else ()
         return tuple(dict.fromkeys((*given, *self.tokenizer.stops)))
+
+    @property
+    def policy(self) -> Policy:
+        """Which text is trained."""
+        return Policy(self.train_on, self.train_reasoning, self.train_calls)
 
     def light(self) -> "Settings":
         """Return the settings without the parts that only the parent process needs."""
@@ -255,8 +263,8 @@ class Pipeline:
         return self._normalizers[schema]
 
     def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
-        """Return one example for each answer that is trained."""
-        examples = per_turn(dialogue)
+        """Return one example for each answer, or other body, that is trained."""
+        examples = per_turn(dialogue, self.settings.policy.has_body)
         if self.settings.train_on != "last":
             return examples
         *earlier, last = examples
@@ -474,7 +482,7 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             template,
             variables=tokenizer.variables,
             controls=tokenizer.controls,
-            train_on=settings.train_on,
+            policy=settings.policy,
             turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
             with_sections=settings.truncation in NEEDS_SECTIONS,
             limit=None if limits is None else limits.cpu,
@@ -488,7 +496,8 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             end_of_turn=settings.end_of_turn,
         ),
         implicit_bos=tokenizer.adds_bos,
-        train_on=settings.train_on,
+        policy=settings.policy,
+        controls=list(tokenizer.controls.values()),
         allowed=settings.allowed,
     )
 

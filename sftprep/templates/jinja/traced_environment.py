@@ -250,6 +250,8 @@ class TracedEnvironment(Environment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Return an item or attribute."""
+        if isinstance(obj, jinja2.runtime.LoopContext) and argument in LOOKS_AHEAD:
+            self._look_ahead(obj, argument)
         first = self.tracer.sight.first(obj)
         if first is not None:
             if isinstance(argument, int) and argument >= 0:

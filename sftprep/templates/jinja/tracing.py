@@ -8,7 +8,7 @@ Keeps  the value of every text: a template sees no difference between the copy a
 """
 
 import json
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -133,6 +133,16 @@ class Rendering:
         last = bisect_left(self._starts, turn.end)
         inside = self.contents[first:last]
         return any(c.message != message and c.end > c.start for c in inside)
+
+    def within(self, start: int, end: int) -> list[Placed]:
+        """Return the stretches of the record's text that lie between two places, or overlap them.
+
+        An empty stretch counts if it is at one of the places.
+        """
+        first = bisect_left(self._starts, start)
+        while first and self.contents[first - 1].end > start:
+            first -= 1
+        return self.contents[first : bisect_right(self._starts, end - 1)]
 
     def previous_end(self, turn: Turn) -> int:
         """Return where the last text of the record before a turn ends; 0 if there is none."""
