@@ -1,4 +1,4 @@
-"""Skeletons: filled with its contents, a skeleton gives the text again; other records can fill it."""
+"""Skeletons: the contents give the text again, and other records of the form can fill them."""
 
 import json
 from typing import Any
@@ -137,7 +137,7 @@ def test_fillers_take_contents_from_texts_and_values() -> None:
     form = neutral_form(chat)
     rendering = rendering_of(CALLS, neutral_chat(form.key), neutral=True)
     fillers = [Filler.of(c, rendering.text[c.start : c.end]) for c in rendering.contents]
-    record = {"messages": chat.messages, "tools": None, "arguments": {}}
+    record: dict[str, Any] = {"messages": chat.messages, "tools": None, "arguments": {}}
     dumped = json.dumps(chat.messages[1]["tool_calls"][0]["function"], ensure_ascii=False)
     assert contents_of(fillers, record, form) == ("a", dumped, "r", "b")
     options = rendering.contents[1].origin.options
