@@ -9,9 +9,9 @@ means for the run.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
@@ -24,17 +24,24 @@ from sftprep.data.conversation import Chat, Dialogue, Record
 from sftprep.data.foreign import check_plain
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
-from sftprep.data.ragged import Mask, Ragged
+from sftprep.data.policy import Policy
+from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError, TemplateError
 from sftprep.reading.json_lines import Outcomes
 from sftprep.reading.parsing import Parsed, good_records, parse_block
+from sftprep.remarks import Remarks, Written
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import shorten
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import Fields
-from sftprep.schemas.instruction import output_field
-from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer, detect_schema
+from sftprep.schemas.ignored import reader_of
+from sftprep.schemas.normalizer import (
+    Normalizer,
+    chat_normalizer,
+    conversation_normalizer,
+    detect_schema,
+)
 from sftprep.schemas.per_turn import per_turn
 from sftprep.system.memory import keep_freed
 from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
@@ -54,14 +61,19 @@ class Settings:
     tokenizer: Tokenizer
     template: Template | ChatTemplate
     fields: dict[str, str]  # canonical field name -> the name that the data uses
+    roles: dict[str, str] = field(default_factory=dict)  # the data's name of a role -> the role
+    merge_turns: bool = False  # join consecutive messages of one role
     system: str | None
     separator: str
+    plain_text: tuple[str, ...] = ()  # looks like control tokens, and is meant as text
     allowed: tuple[str, ...]  # the control tokens that a record's text may become
     rejects_controls: bool = False  # reject a record that holds a control token's text
     rejects_omissions: bool = True  # reject a record that the template leaves a part out of
     max_length: int
     truncation: str
     train_on: str
+    train_reasoning: str = "all"
+    train_calls: bool = True
     per_turn: bool = False
     end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
     patience: int = PATIENCE  # how many records of a block may take a chat template too long
@@ -84,6 +96,11 @@ class Settings:
         """The tokens that stop the model at inference, ``--end-of-turn`` first."""
         given = (self.end_of_turn,) if self.end_of_turn else ()
         return tuple(dict.fromkeys((*given, *self.tokenizer.stops)))
+
+    @property
+    def policy(self) -> Policy:
+        """Which text is trained."""
+        return Policy(self.train_on, self.train_reasoning, self.train_calls)
 
     def light(self) -> "Settings":
         """Return the settings without the parts that only the parent process needs."""
@@ -116,23 +133,31 @@ class Pipeline:
             joint=settings.boundary == "joint",
             sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
         )
-        self._stop_ids = stop_ids(settings)
-        self._token_of = {token.id: token.content for token in tokenizer.added}
-        self._fields = Fields(settings.fields)
+        self._remarks = Remarks(
+            self._renderer,
+            tokenizer.controls,
+            stops=stop_ids(settings),
+            plain_text=settings.plain_text,
+            finds_glue=not settings.untrusted,
+        )
+        self._fields = Fields(
+            settings.fields, roles=settings.roles, merge_turns=settings.merge_turns
+        )
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
-        self._normalizers: dict[str, Callable[[Record], Dialogue]] = {}
+        self._normalizers: dict[str, Normalizer[Any]] = {}
 
     def process(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
         if self._renderer.forget():
             self._builder.forget()
+            self._remarks.forget()
         self.encoder.limit_memory()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         parsed = parse_block(block)
         examples = self._render_block(block, parsed, result)
         if examples.rendered:
             self._count_control_strings(examples.rendered, result)
-            self._cut(block, parsed.raw, examples.places, self._build(examples), result)
+            self._cut(block, parsed.raw, examples, self._build(examples), result)
         return result
 
     def _render_block(self, block: Block, parsed: Parsed, result: BlockResult) -> "_Examples":
@@ -140,7 +165,8 @@ class Pipeline:
         found = parsed.records
         result.read = len(found) - found.count(None)
         result.blank = len(found) - result.read
-        normalize = self._normalizer(block.schema)
+        normalizer = self._normalizer(block.schema)
+        normalize = normalizer.read
         if parsed.has_foreign:
             normalize = _without_foreign(normalize)
         examples = self._render_all(found, normalize)
@@ -150,9 +176,10 @@ class Pipeline:
                 examples = self._render_each(block, parsed, normalize, result)
         used = dict.fromkeys(examples.places)
         result.counts["extra_examples"] += len(examples.places) - len(used)
-        if block.schema == "instruction":
-            records = (found[index] for index in used)
-            result.outputs.update(output_field(cast(Record, r), self._fields) for r in records)
+        records = [cast(Record, found[index]) for index in used]
+        understood = normalizer.understood(records)
+        result.ignored, result.roles, result.flags, result.fields = understood
+        result.outputs.update(normalizer.outputs(records))
         return examples
 
     def _render_all(
@@ -170,8 +197,9 @@ class Pipeline:
         with suppress(RecordError):
             dialogues = list(map(normalize, cast(list[Record], parsed)))
             rendered = list(map(self._render, dialogues))
-            self._refuse_omissions(dialogues, rendered)
-            return _Examples(list(range(len(parsed))), dialogues, rendered)
+            omitted = self._omitted(dialogues, rendered)
+            self._refuse_omissions(omitted)
+            return _Examples(list(range(len(parsed))), dialogues, rendered, omitted)
         return None
 
     def _render_each(
@@ -192,6 +220,10 @@ class Pipeline:
                     with self.limits.record(len(parsed.raw[index])):
                         self._render_record(examples, index, record, normalize)
             except RecordError as error:
+                if error.reason == DropReason.NOTHING_TO_TRAIN.value:
+                    lost = _lost(block, index, parsed.raw[index], error.reason, None)
+                    result.dropped.append(lost)
+                    continue
                 lost = _lost(block, index, parsed.raw[index], error.reason, error)
                 result.rejected.append(lost)
                 too_slow += [lost] if error.reason == TOO_SLOW else []
@@ -215,21 +247,24 @@ class Pipeline:
         dialogues = self._per_turn(dialogue) if self.settings.per_turn else [dialogue]
         rendered = [self._render(example) for example in dialogues]
         # Add all examples of the record or none: if one is rejected, the record is.
-        self._refuse_omissions(dialogues, rendered)
+        self._refuse_omissions(self._omitted(dialogues, rendered))
         examples.rendered.extend(rendered)
         examples.dialogues.extend(dialogues)
         examples.places.extend([index] * len(dialogues))
 
-    def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
+    def _normalizer(self, schema: str) -> Normalizer[Any]:
         if schema not in self._normalizers:
-            is_chat = self.settings.untrusted
-            make: Any = chat_normalizer if is_chat else conversation_normalizer
-            self._normalizers[schema] = make(schema, self._fields, self.settings.system)
+            system, template = self.settings.system, self.settings.template
+            self._normalizers[schema] = (
+                chat_normalizer(schema, self._fields, system, reader_of(template.source))
+                if isinstance(template, ChatTemplate)
+                else conversation_normalizer(schema, self._fields, system)
+            )
         return self._normalizers[schema]
 
     def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
-        """Return one example for each answer that is trained."""
-        examples = per_turn(dialogue)
+        """Return one example for each answer, or other body, that is trained."""
+        examples = per_turn(dialogue, self.settings.policy.has_body)
         if self.settings.train_on != "last":
             return examples
         *earlier, last = examples
@@ -269,13 +304,11 @@ class Pipeline:
         )
         return {index: names for index, names in enumerate(by_example) if names}
 
-    def _refuse_omissions(
-        self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]
-    ) -> None:
+    def _refuse_omissions(self, omitted: Mapping[int, frozenset[str]]) -> None:
         """Refuse examples that would not hold all that the model is to learn or to see."""
         if not self.settings.rejects_omissions:
             return
-        for names in self._omitted(dialogues, rendered).values():
+        for names in omitted.values():
             if refused := names & REFUSED:
                 raise RecordError(
                     "omitted_by_template",
@@ -307,23 +340,28 @@ class Pipeline:
             for index, record in shorter.items():
                 rendered[index] = record
             built = self._builder.build(rendered) if gone else built
-        rewriting = {s for s in {r.shape for r in rendered} if self._renderer.rewrites(s)}
+        shapes = {record.shape for record in rendered}
+        rewriting = {shape for shape in shapes if self._renderer.rewrites(shape)}
         rewritten = np.zeros(len(rendered), np.bool_)
         if rewriting:
             rewritten[:] = [r.shape in rewriting for r in rendered]
         refused |= dict.fromkeys(built.leaks, LEAK)
-        return _Rows(built, gone, refused, rewritten, self._omitted(dialogues, rendered))
+        omitted = examples.omitted
+        if omitted is None or gone:
+            omitted = self._omitted(dialogues, rendered)
+        return _Rows(built, gone, refused, rewritten, omitted, shapes)
 
     def _cut(
         self,
         block: Block,
         lines: Sequence[bytes],
-        places: Sequence[int],
+        examples: "_Examples",
         rows: "_Rows",
         result: BlockResult,
     ) -> None:
         """Cut the rows to ``max_length``, and list each record that has no row."""
         settings, built = self.settings, rows.built
+        places, rendered = examples.places, examples.rendered
         batch = built.batch
         if rows.refused:
             batch = batch.keep_rows(~np.isin(batch.record, list(rows.refused)))
@@ -345,31 +383,17 @@ class Pipeline:
             else:
                 gone = _lost(block, places[row], line, why.reason, why)
                 result.rejected.append(gone._replace(tokens=tokens))
-        result.rejected.sort(key=lambda lost: lost.line if lost.offset is None else lost.offset)
+        for listed in (result.rejected, result.dropped):
+            listed.sort(key=lambda one: one.line if one.offset is None else one.offset)
         batch = cut.batch
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
-        self._count_stops(built.answer_ends.take(batch.record[~cut.lost_trained]), result)
-        if rows.omitted:
-            for row in batch.record.tolist():
-                result.omitted.update(rows.omitted.get(row, ()))
+        written = Written(rendered, rows.shapes, batch.record)
+        self._remarks.count(written, rows.omitted, result)
+        self._remarks.count_ends(built.answer_ends.take(batch.record[~cut.lost_trained]), result)
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
-
-    def _count_stops(self, ends: Ragged, result: BlockResult) -> None:
-        """Count the trained answers that end with no token that stops the model.
-
-        Args:
-            ends: for each row the ids of the tokens that end its answers, -1 if there is none.
-            result: receives the counts.
-        """
-        for token, answers in zip(*np.unique(ends.values, return_counts=True), strict=True):
-            if token >= 0 and (self._stop_ids is None or token in self._stop_ids):
-                continue
-            result.counts["answers_without_stop"] += int(answers)
-            if token >= 0:
-                result.other_stops[self._token_of[int(token)]] += int(answers)
 
 
 class _Examples(NamedTuple):
@@ -378,6 +402,7 @@ class _Examples(NamedTuple):
     places: list[int]  # for each example, the index of its line in the block
     dialogues: list[Dialogue]
     rendered: list[Rendered]
+    omitted: dict[int, frozenset[str]] | None = None  # as ``_omitted`` returns it; None: not known
 
 
 class _Rows(NamedTuple):
@@ -388,6 +413,7 @@ class _Rows(NamedTuple):
     refused: dict[int, RecordError]  # rows that must not be written
     rewritten: Mask  # bool[rows]: at inference, the model would see another text before an answer
     omitted: dict[int, frozenset[str]]  # row -> what it leaves out of its record
+    shapes: set[int]  # of all records
 
 
 LEAK = RecordError(
@@ -402,19 +428,18 @@ def with_schemas(
 
     Args:
         blocks: the blocks, in input order.
-        schema: the schema of all sources; or ``auto``, to give each source the schema of its first
-            record whose schema is recognized.
+        schema: the schema of all sources, or ``auto``. Each source gets the shape of its first
+            record that has one, among those that this schema reads.
         field_names: canonical field name -> the name that the data uses.
     """
     fields = Fields(field_names)
+    wanted = "" if schema == "auto" else schema
     source, found = -1, ""
     for block in blocks:
-        if schema != "auto":
-            found = schema
-        elif block.source != source or not found:
-            found = detect_schema(good_records(block), fields)
+        if block.source != source or not found:
+            found = detect_schema(good_records(block), fields, wanted)
         source = block.source
-        yield block._replace(schema=found)
+        yield block._replace(schema=found or wanted)
 
 
 def _without_foreign(normalize: Callable[[Record], Dialogue]) -> Callable[[Record], Dialogue]:
@@ -457,7 +482,7 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             template,
             variables=tokenizer.variables,
             controls=tokenizer.controls,
-            train_on=settings.train_on,
+            policy=settings.policy,
             turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
             with_sections=settings.truncation in NEEDS_SECTIONS,
             limit=None if limits is None else limits.cpu,
@@ -471,7 +496,8 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             end_of_turn=settings.end_of_turn,
         ),
         implicit_bos=tokenizer.adds_bos,
-        train_on=settings.train_on,
+        policy=settings.policy,
+        controls=list(tokenizer.controls.values()),
         allowed=settings.allowed,
     )
 

@@ -6,10 +6,11 @@ Raises UsageError, TokenizerError, TemplateError, NoInputError: all before anyth
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from sftprep.data.block import Source
@@ -19,14 +20,16 @@ from sftprep.dataset.manifest import token_roles
 from sftprep.errors import TemplateError, UsageError
 from sftprep.pipeline import Settings
 from sftprep.reading.sources import find_inputs
-from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe
+from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe, escaped, unescaped
 from sftprep.system.cores import usable_cores
 from sftprep.templates.limits import PATIENCE, PATIENCE_IN_QUARANTINE
-from sftprep.templates.loading import load_template
+from sftprep.templates.loading import is_builtin, load_template
+from sftprep.templates.lookalikes import lookalikes
 from sftprep.templates.template import (
     ChatTemplate,
     RunTexts,
     Template,
+    own_texts,
     run_texts,
     text_after_answer,
     with_run_texts,
@@ -38,6 +41,9 @@ from sftprep.tokenization.proof import ContentEncoding
 from sftprep.tokenization.tokenizer import Tokenizer
 
 LIBRARIES = ("sftprep", "gigatoken", "orjson", "pyarrow", "tokenizers", "transformers")
+
+
+NO_VARIABLES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Plan:
         settings = self.settings
         resolved = {
             "template": settings.template.name,
-            "separator": settings.separator,
+            "separator": escaped(settings.separator),
             "allow_control": list(settings.allowed),
             "max_length": settings.max_length,
             "shard_size": self.recipe.shard_bytes,
@@ -121,6 +127,7 @@ def plan(recipe: Recipe) -> Plan:
     check_template_options(recipe, template, tokenizer)
     _check_allowed(recipe, tokenizer)
     _check_end_of_turn(recipe, template, tokenizer)
+    _check_lookalikes(recipe, template, tokenizer)
     encoding = resolve_content_encoding(tokenizer, recipe.allow_control, recipe.backend)
     settings = settings_of(recipe, tokenizer, template, encoding)
     return Plan(recipe, sources, settings, recipe.workers or usable_cores(), notes)
@@ -146,14 +153,19 @@ def settings_of(
         encoding=encoding,
         template=template,
         fields=recipe.field_names,
+        roles=recipe.role_names,
+        merge_turns=recipe.merge_turns,
         system=recipe.system,
         separator=_separator(recipe, tokenizer),
+        plain_text=_plain_text(recipe, template, tokenizer),
         allowed=tuple(sorted(set(recipe.allow_control))),
         rejects_controls=recipe.on_injection == "reject",
         rejects_omissions=recipe.on_omission == "error",
         max_length=recipe.max_length or _default_length(tokenizer),
         truncation=recipe.truncation,
         train_on=recipe.train_on,
+        train_reasoning=recipe.train_reasoning,
+        train_calls=recipe.train_tool_calls == "yes",
         per_turn=recipe.per_turn,
         end_of_turn=recipe.end_of_turn or "",
         patience=PATIENCE_IN_QUARANTINE if recipe.on_error == "quarantine" else PATIENCE,
@@ -206,26 +218,37 @@ def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
         TemplateError: a token is missing; the text names the flags that add it.
     """
     missing = [token for token in template.tokens if token not in tokenizer.ids]
-    flags = [f"--add-token '{token}'" for token in missing]
-    missing = [shown(token) for token in missing]
-    for role in sorted(run_texts(template) & set(ROLES)):
-        if tokenizer.special_id(role) is None:
-            missing.append(
-                f"an {role.upper()} token" if role == "eos" else f"a {role.upper()} token"
-            )
-            flags.append(f"--add-token '{role}=TOKEN'")
-    if missing:
+    roles = sorted(run_texts(template) & set(ROLES))
+    needed = [role for role in roles if tokenizer.special_id(role) is None]
+    if missing or needed:
         raise TemplateError(
-            f"template {template.name!r} needs {', '.join(missing)}, which tokenizer "
-            f"{shown(tokenizer.name)} does not have. Pass {' '.join(flags)}, or choose another "
+            f"template {template.name!r} {_needs(missing, tokenizer, needed)}, or choose another "
             "--template."
         )
+
+
+def _needs(texts: Sequence[str], tokenizer: Tokenizer, roles: Sequence[str] = ()) -> str:
+    """Say which tokens are needed and missing, and which flags add them.
+
+    Args:
+        texts: the texts of tokens.
+        tokenizer: the tokenizer that lacks them.
+        roles: the roles of special tokens, such as ``eos``.
+    """
+    articles = {role: "an" if role == "eos" else "a" for role in roles}
+    names = [*map(shown, texts), *(f"{a} {role.upper()} token" for role, a in articles.items())]
+    flags = [*(f"--add-token {shown(text)}" for text in texts)]
+    flags += [f"--add-token '{role}=TOKEN'" for role in roles]
+    return (
+        f"needs {', '.join(names)}, which tokenizer {shown(tokenizer.name)} does not have. Pass "
+        f"{' '.join(flags)}"
+    )
 
 
 def _separator(recipe: Recipe, tokenizer: Tokenizer) -> str:
     """Return ``--separator`` if given, else the sep token if ``--add-token`` names one, else ""."""
     if recipe.separator is not None:
-        return recipe.separator
+        return unescaped(recipe.separator, "separator")
     named = any(split_role(token)[0] == "sep" for token in recipe.add_token)
     return tokenizer.special["sep"] if named else ""
 
@@ -254,6 +277,16 @@ def check_template_options(
         if recipe.template_arg or recipe.date is not None or recipe.system is not None:
             _check_chat_options(recipe, template, tokenizer)
         return
+    if "tool" in recipe.train_on.split(","):
+        raise UsageError(
+            f"--train-on {recipe.train_on} cannot be used: {name} takes no tool messages; only "
+            "Jinja chat templates do. Remove tool, or choose another --template."
+        )
+    if recipe.train_tool_calls == "no":
+        raise UsageError(
+            f"--train-tool-calls no cannot be used: {name} takes no tool calls; only Jinja chat "
+            "templates do. Remove the option, or choose another --template."
+        )
     if recipe.separator and "separator" not in run_texts(template):
         raise UsageError(
             f"--separator cannot be used: {name} does not contain {{separator}}. Use --template "
@@ -283,18 +316,10 @@ SET_BY_US = ("messages", "tools", "documents", "add_generation_prompt")
 
 def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Tokenizer) -> None:
     """Refuse options that a chat template would ignore."""
-    from sftprep.system.cpu_limit import CpuLimit
-    from sftprep.templates.jinja.sandbox import Sandbox
     from sftprep.templates.jinja.system_prompt import why_no_system_prompt
 
     name = f"template {shown(template.name)}"
-    sandbox = Sandbox(
-        template.source,
-        name=template.name,
-        today=template.today,
-        variables={**tokenizer.variables, **template.arguments},
-        limit=CpuLimit(1.0),
-    )
+    sandbox = _sandbox(template, tokenizer)
     read = sandbox.names_read()
     known = [key for key in sandbox.arguments() if key not in SET_BY_US]
     for entry in recipe.template_arg:
@@ -319,6 +344,28 @@ def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Token
             f"--system cannot be used: {name} {why}. Remove the option, or choose another "
             "--template."
         )
+
+
+def _sandbox(
+    template: ChatTemplate, tokenizer: Tokenizer, more: Mapping[str, str] = NO_VARIABLES
+) -> Any:
+    """Return the sandbox in which a chat template is tried out, with little time.
+
+    Args:
+        template: the template.
+        tokenizer: the tokenizer, whose special tokens a template can read.
+        more: variables of the template besides these tokens and the template's arguments.
+    """
+    from sftprep.system.cpu_limit import CpuLimit
+    from sftprep.templates.jinja.sandbox import Sandbox
+
+    return Sandbox(
+        template.source,
+        name=template.name,
+        today=template.today,
+        variables={**more, **tokenizer.variables, **template.arguments},
+        limit=CpuLimit(1.0),
+    )
 
 
 def _check_allowed(recipe: Recipe, tokenizer: Tokenizer) -> None:
@@ -369,6 +416,79 @@ def _check_end_of_turn(
                 "trained. Remove the option, and move the token to the end of the template's "
                 "'body'."
             )
+
+
+def _check_lookalikes(
+    recipe: Recipe, template: Template | ChatTemplate, tokenizer: Tokenizer
+) -> None:
+    """Refuse a template or a separator that needs a token which the tokenizer does not have.
+
+    The tokenizer's own chat template and the built-in templates are not checked: what looks like a
+    token in them and is none is meant as text.
+    """
+    controls = ControlTokens(list(tokenizer.controls.values()))
+    for text in recipe.plain_text:
+        if lookalikes([text], controls) != [text]:
+            is_token = text in tokenizer.controls
+            why = "is a token of the tokenizer" if is_token else "looks like no control token"
+            raise UsageError(
+                f"--plain-text {shown(text)} cannot be used: the text {why}. Remove the option."
+            )
+    found = lookalikes([_separator(recipe, tokenizer)], controls)
+    if isinstance(template, Template):
+        written = {*found, *lookalikes(own_texts(template), controls)}
+        for text in recipe.plain_text:
+            if text not in written:
+                raise UsageError(
+                    f"--plain-text {shown(text)} cannot be used: template {shown(template.name)} "
+                    "does not write this text. Remove the option."
+                )
+    if missing := [text for text in found if text not in recipe.plain_text]:
+        raise UsageError(f"--separator {_needs(missing, tokenizer)}, or {_as_text(missing)}.")
+    roles: list[str] = []
+    if isinstance(template, Template):
+        found = [] if is_builtin(template) else lookalikes(own_texts(template), controls)
+    else:
+        found, roles = _missing_in_chat_template(recipe, template, tokenizer, controls)
+    missing = [text for text in found if text not in recipe.plain_text]
+    if missing or roles:
+        as_text = f" {_as_text(missing)}," if missing else ""
+        raise TemplateError(
+            f"template {shown(template.name)} {_needs(missing, tokenizer, roles)},{as_text} or "
+            "choose another --template."
+        )
+
+
+def _missing_in_chat_template(
+    recipe: Recipe, template: ChatTemplate, tokenizer: Tokenizer, controls: ControlTokens
+) -> tuple[list[str], list[str]]:
+    """Return what a chat template needs and the tokenizer lacks.
+
+    Returns:
+        the texts that look like tokens and are none, and the roles of special tokens.
+    """
+    from sftprep.templates.jinja.missing_tokens import missing_tokens
+
+    missing = missing_tokens(lambda more: _sandbox(template, tokenizer, more), controls)
+    texts = missing.texts if recipe.template.endswith(".jinja") else []
+    return texts, [variable.removesuffix("_token") for variable in missing.variables]
+
+
+def _as_text(missing: Sequence[str]) -> str:
+    """Return the flag that says that the first of these texts is meant as text."""
+    which = "it is" if len(missing) == 1 else "one is"
+    return f"--plain-text {shown(missing[0])} if {which} meant as plain text"
+
+
+def _plain_text(
+    recipe: Recipe, template: Template | ChatTemplate, tokenizer: Tokenizer
+) -> tuple[str, ...]:
+    """Return the texts that look like control tokens, and are known to be meant as plain text."""
+    known = set(recipe.plain_text)
+    if isinstance(template, Template) and is_builtin(template):
+        controls = ControlTokens(list(tokenizer.controls.values()))
+        known.update(lookalikes(own_texts(template), controls))
+    return tuple(sorted(known))
 
 
 def _default_length(tokenizer: Tokenizer) -> int:

@@ -25,10 +25,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from sftprep.data.policy import TRAINABLE
 from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
 from sftprep.reading.limits import MAX_EXPANSION, Hints, Limits
 from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
+from sftprep.schemas.paths import paths_of
+from sftprep.schemas.roles import ROLES
 from sftprep.strict_yaml import parse_yaml
 from sftprep.text import alternatives, did_you_mean, shown
 
@@ -50,6 +53,7 @@ class Option(NamedTuple):
     help: str
     group: str  # one of ``GROUPS``
     values: tuple[str, ...]  # the values it allows; () if it allows any value of its type
+    words: tuple[str, ...]  # the words that a value may consist of instead, with commas between
     least: int | None  # the smallest number it allows
     most: int | None  # the largest number it allows
     form: str  # what a text may hold; see ``_check_text``
@@ -69,6 +73,7 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     help: str,  # noqa: A002 - the name that typer and argparse use
     *,
     values: tuple[str, ...] = (),
+    words: tuple[str, ...] = (),
     least: int | None = None,
     most: int | None = None,
     form: str = "text",
@@ -79,8 +84,9 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     """Declare an option: make a dataclass field whose metadata has the values of ``Option``."""
     text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
-        "group": group, "help": text, "values": values, "least": least, "most": most, "form": form,
-        "takes_number": takes_number, "metavar": metavar, "decides_bytes": decides_bytes,
+        "group": group, "help": text, "values": values, "words": words, "least": least,
+        "most": most, "form": form, "takes_number": takes_number, "metavar": metavar,
+        "decides_bytes": decides_bytes,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -132,8 +138,22 @@ class Recipe:
     field: tuple[str, ...] = _option(
         (),
         "Input",
-        "The name that the data uses for a field, e.g. prompt=question. Repeatable.",
+        "The name that the data uses for a field, e.g. prompt=question; a path, e.g. "
+        "prompt=data.question; or a text with several fields, e.g. 'prompt={title}\\n{body}'. "
+        "Repeatable.",
         metavar="CANONICAL=ACTUAL",
+    )
+    role: tuple[str, ...] = _option(
+        (),
+        "Input",
+        "What a name of a role in the data means: system, developer, user, assistant or tool; e.g. "
+        "patient=user. Repeatable.",
+        metavar="NAME=ROLE",
+    )
+    merge_turns: bool = _option(
+        False,
+        "Input",
+        "Join consecutive messages of one role, with an empty line between their texts.",
     )
     delimiter: str | None = _option(
         None,
@@ -174,7 +194,8 @@ class Recipe:
     separator: str | None = _option(
         None,
         "Template",
-        "The text between prompt and completion, for --template plain; it may be a special token.",
+        "The text between prompt and completion, for --template plain; it may be a special token. "
+        "\\n is a newline, \\t a tab, \\\\ a backslash.",
     )
     add_token: tuple[str, ...] = _option(
         (),
@@ -182,6 +203,13 @@ class Recipe:
         "A token to add if the tokenizer lacks it; ROLE=TOKEN also makes it bos, eos, pad or sep. "
         "Repeatable.",
         metavar="TOKEN",
+    )
+    plain_text: tuple[str, ...] = _option(
+        (),
+        "Tokenizer",
+        "A text of the template or the separator that looks like a control token and is meant as "
+        "plain text. Repeatable.",
+        metavar="TEXT",
     )
     allow_control: tuple[str, ...] = _option(
         (),
@@ -224,10 +252,26 @@ class Recipe:
     train_on: str = _option(
         "completion",
         "Length and loss",
-        "Which text carries loss: completion (all answers), all (all text), or last (the last "
-        "answer).",
+        "Which text carries loss: completion (all answers), all (all text), last (the last "
+        "answer), or the messages of roles, e.g. user or user,assistant.",
         values=("completion", "all", "last"),
+        words=TRAINABLE,
         metavar="NAME",
+    )
+    train_reasoning: str = _option(
+        "all",
+        "Length and loss",
+        "Whether the reasoning in trained answers carries loss: all, none or last (that of the "
+        "last answer).",
+        values=("all", "last", "none"),
+        metavar="NAME",
+    )
+    train_tool_calls: str = _option(
+        "yes",
+        "Length and loss",
+        "Whether the tool calls in trained answers carry loss.",
+        values=("yes", "no"),
+        metavar="yes|no",
     )
     per_turn: bool = _option(
         False,
@@ -348,7 +392,7 @@ class Recipe:
             for text in value if isinstance(value, tuple) else (value,):
                 _check_text(option, text)
             if option.values and value not in option.values:
-                raise UsageError(_not_allowed(option, value))
+                _check_words(option, value)
             if isinstance(value, int):
                 check_range(option.flag, value, option.least, option.most)
         _check_together(self)
@@ -390,6 +434,11 @@ class Recipe:
     def field_names(self) -> dict[str, str]:
         """Canonical field name -> the name that the data uses."""
         return dict(entry.split("=", 1) for entry in self.field)
+
+    @property
+    def role_names(self) -> dict[str, str]:
+        """The name of a role in the data -> the role."""
+        return dict(entry.rsplit("=", 1) for entry in self.role)
 
     @property
     def template_arguments(self) -> dict[str, Any]:
@@ -458,6 +507,36 @@ def parse_size(text: str, name: str = "shard_size") -> int:
             f"{flag(name)} is {shown(text)}; expected less than 2^63 bytes. Use a smaller number."
         )
     return size
+
+
+ESCAPES = {"n": "\n", "t": "\t", "\\": "\\"}
+
+
+def unescaped(text: str, name: str) -> str:
+    r"""Return a text with its escapes replaced: a newline, a tab or a backslash.
+
+    Args:
+        text: the text as it was given.
+        name: the option, for the error message.
+
+    >>> unescaped(r"a\nb\\c", "separator")
+    'a\nb\\c'
+    """
+
+    def replaced(match: re.Match[str]) -> str:
+        if match[1] not in ESCAPES:
+            raise UsageError(
+                f"{flag(name)} is {shown(text)}; behind a backslash, expected n (a newline), t (a "
+                "tab) or another backslash. Write two backslashes for one."
+            )
+        return ESCAPES[match[1]]
+
+    return re.sub(r"\\(.?)", replaced, text, flags=re.DOTALL)
+
+
+def escaped(text: str) -> str:
+    """Return the text from which ``unescaped`` gives this one; only backslashes are changed."""
+    return text.replace("\\", "\\\\")
 
 
 def flag(name: str) -> str:
@@ -531,6 +610,8 @@ def _typed(option: Option, value: Any) -> Any:
         kind = get_args(kind)[0]
     if option.takes_number and type(value) is int:
         value = str(value) if abs(value) <= MOST_BYTES else value
+    if option.values == ("yes", "no") and isinstance(value, bool):  # what YAML makes of these words
+        value = "yes" if value else "no"
     if isinstance(value, datetime.date):  # YAML reads an unquoted date as one
         is_day = option.name == "date" and not isinstance(value, datetime.datetime)
         if not is_day:
@@ -568,9 +649,22 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _not_allowed(option: Option, value: str) -> str:
-    hint = did_you_mean(value, option.values, f"Choose one of {', '.join(option.values)}.")
-    return f"{option.flag} is {shown(value)}, which is not allowed. {hint}"
+def _check_words(option: Option, value: str) -> None:
+    """Require that a value that is not one of ``option.values`` consists of ``option.words``."""
+    words = value.split(",")
+    wrong = next((word for word in words if word not in option.words), None)
+    if wrong is None:
+        if twice := next((word for word in words if words.count(word) > 1), None):
+            raise UsageError(
+                f"{option.flag} is {shown(value)}, which names {twice} twice. Keep one."
+            )
+        return
+    if len(words) > 1 and option.words:
+        known, what = option.words, f", in which {shown(wrong)} is not allowed"
+    else:
+        known, what = (*option.values, *option.words), ", which is not allowed"
+    hint = did_you_mean(wrong, known, f"Choose one of {', '.join(known)}.")
+    raise UsageError(f"{option.flag} is {shown(value)}{what}. {hint}")
 
 
 def _check_together(recipe: Recipe) -> None:
@@ -589,6 +683,11 @@ def _check_together(recipe: Recipe) -> None:
             )
         if canonical_names.count(canonical) > 1:
             raise UsageError(f"--field gives the name of {canonical} twice. Keep one.")
+        try:
+            paths_of(actual)
+        except ValueError as error:
+            raise UsageError(f"--field {shown(entry)}: {error}.") from error
+    _check_roles(recipe)
     _check_template_options(recipe)
     _check_hints(recipe)
     parse_size(recipe.shard_size)
@@ -603,6 +702,18 @@ def _check_together(recipe: Recipe) -> None:
             raise UsageError(
                 "--max-rejects needs --on-error quarantine: without it no bad record is allowed."
             )
+
+
+def _check_roles(recipe: Recipe) -> None:
+    names = [entry.rpartition("=")[0] for entry in recipe.role]
+    for entry in recipe.role:
+        name, _, role = entry.rpartition("=")
+        if not name or role not in ROLES:
+            raise UsageError(
+                f"--role {shown(entry)}: expected NAME=ROLE, with ROLE one of {', '.join(ROLES)}."
+            )
+        if names.count(name) > 1:
+            raise UsageError(f"--role gives the meaning of {shown(name)} twice. Keep one.")
 
 
 def _check_hints(recipe: Recipe) -> None:
@@ -686,6 +797,8 @@ def _check_template_options(recipe: Recipe) -> None:
             raise UsageError(
                 f"--template-arg {shown(entry)}: {error}. Correct the value."
             ) from error
+    if recipe.separator is not None:
+        unescaped(recipe.separator, "separator")
     if recipe.date is not None:
         try:
             datetime.date.fromisoformat(recipe.date)

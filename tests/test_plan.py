@@ -1,6 +1,7 @@
 """plan: a recipe is resolved, or refused before anything is written."""
 
 import resource
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,7 @@ def test_an_end_of_turn_that_is_added() -> None:
     assert (settings.end_of_turn, settings.stops) == ("<x>", ("<x>", "<|endoftext|>"))
 
 
-TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}"
+TURNS = "{% for m in messages %}[{{ m.role }}]{{ m.content }}<|im_end|>{% endfor %}"
 READS = TURNS + "{% if enable_thinking is defined and enable_thinking %}think{% endif %}"
 NO_SYSTEM = (
     "{% if messages[0].role == 'system' %}{{ raise_exception('No system here') }}{% endif %}"
@@ -262,3 +263,132 @@ def test_fingerprint_follows_what_decides_the_bytes(tmp_path: Path) -> None:
     ]
     assert prints[0] == prints[1] == prints[2]
     assert len(variants) - 2 == len(set(prints))
+
+
+# --- tokens that the template needs ---------------------------------------------------------------
+
+LACKS = "which tokenizer 'tokenizer' does not have."
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        (
+            "{% for m in messages %}<|a|>{{ m.content }}<|b|>{% endfor %}",
+            {},
+            f"template 'own.jinja' needs '<|a|>', '<|b|>', {LACKS} Pass --add-token '<|a|>' "
+            "--add-token '<|b|>', --plain-text '<|a|>' if one is meant as plain text, or choose "
+            "another --template.",
+        ),
+        (
+            "{% for m in messages %}<|a|>{{ m.content }}<|b|>{% endfor %}",
+            {"add_token": ("<|a|>",)},
+            f"template 'own.jinja' needs '<|b|>', {LACKS} Pass --add-token '<|b|>', --plain-text "
+            "'<|b|>' if it is meant as plain text, or choose another --template.",
+        ),
+        ("<|a|><|b|>", {"add_token": ("<|a|>",), "plain_text": ("<|b|>",)}, ""),
+        (
+            "{{ bos_token + 'x' }}",
+            {},
+            f"template 'own.jinja' needs a BOS token, {LACKS} Pass --add-token 'bos=TOKEN', or "
+            "choose another --template.",
+        ),
+        ("{{ bos_token + 'x' }}", {"add_token": ("bos=<s>",)}, ""),
+        ("{{ bos_token + 'x' }}", {"template_arg": ("bos_token=y",)}, ""),
+    ],
+)
+def test_a_chat_template_without_its_tokens(
+    tmp_path: Path, source: str, options: dict[str, Any], message: str
+) -> None:
+    """A chat template in a file is refused like a YAML template if its tokens are missing."""
+    (tmp_path / "own.jinja").write_text(source)
+    options = {"template": str(tmp_path / "own.jinja"), **options}
+    if not message:
+        assert planned(**options)
+        return
+    with pytest.raises(TemplateError) as caught:
+        planned(**options)
+    assert str(caught.value) == message
+
+
+def test_a_yaml_template_without_its_tokens(tmp_path: Path) -> None:
+    """A user's YAML template is checked too, and the flag says that a text is meant as text."""
+    path = tmp_path / "zephyr.yaml"
+    path.write_text("user: '<|a|>{content}'\nassistant: {body: '{content}<|im_end|>{{<s>}}'}\n")
+    with pytest.raises(TemplateError) as caught:
+        planned(template=str(path))
+    assert str(caught.value) == (
+        f"template 'zephyr' needs '<|a|>', '<s>', {LACKS} Pass --add-token '<|a|>' --add-token "
+        "'<s>', --plain-text '<|a|>' if one is meant as plain text, or choose another --template."
+    )
+    settings = planned(template=str(path), plain_text=("<s>", "<|a|>")).settings
+    assert settings.plain_text == ("<s>", "<|a|>")
+
+
+def test_the_tokenizers_own_template_is_not_refused(tmp_path: Path) -> None:
+    """What its maker wrote is meant as it is; the same text in a file is a refusal."""
+    folder = tmp_path / "t"
+    shutil.copytree(SAMPLE_TOKENIZER, folder)
+    (folder / "chat_template.jinja").write_text("<|a|>")
+    assert planned(tokenizer=str(folder), template="tokenizer").settings.plain_text == ()
+    with pytest.raises(TemplateError, match=r"template 'chat_template\.jinja' needs"):
+        planned(tokenizer=str(folder), template=str(folder / "chat_template.jinja"))
+
+
+def test_builtin_templates_are_as_they_should_be() -> None:
+    """Zephyr's markers are plain text, so nobody has to say it."""
+    settings = planned(template="zephyr").settings
+    assert settings.plain_text == ("<|assistant|>", "<|system|>", "<|user|>")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"separator": "<|sep|>"},
+            f"--separator needs '<|sep|>', {LACKS} Pass --add-token '<|sep|>', or --plain-text "
+            "'<|sep|>' if it is meant as plain text.",
+        ),
+        ({"separator": "<|sep|>", "plain_text": ("<|sep|>",)}, ""),
+        ({"separator": "<|sep|>", "add_token": ("<|sep|>",)}, ""),
+        (
+            {"plain_text": ("<|im_end|>",)},
+            "--plain-text '<|im_end|>' cannot be used: the text is a token of the tokenizer. "
+            "Remove the option.",
+        ),
+        (
+            {"plain_text": ("x",)},
+            "--plain-text 'x' cannot be used: the text looks like no control token. Remove the "
+            "option.",
+        ),
+        (
+            {"plain_text": ("<|x|>",)},
+            "--plain-text '<|x|>' cannot be used: template 'plain' does not write this text. "
+            "Remove the option.",
+        ),
+    ],
+)
+def test_separators_and_plain_text(options: dict[str, Any], message: str) -> None:
+    """A separator that looks like a token must be one, or be meant as text."""
+    if not message:
+        assert planned(**options)
+        return
+    with pytest.raises(UsageError) as caught:
+        planned(**options)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("given", "separator", "stored"),
+    [
+        (r"\n", "\n", "\n"),
+        (r"a\tb\\n", "a\tb\\n", "a\tb\\\\n"),
+        ("\n\t", "\n\t", "\n\t"),
+    ],
+)
+def test_escapes_in_the_separator(given: str, separator: str, stored: str) -> None:
+    """Escapes are replaced once: the stored recipe gives the same separator again."""
+    job = planned(separator=given)
+    assert job.settings.separator == separator
+    assert job.identity(["a"])["recipe"]["separator"] == stored
+    assert planned(separator=stored).settings.separator == separator

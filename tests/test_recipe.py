@@ -31,6 +31,8 @@ EVERYTHING: dict[str, Any] = {
     "revision": "v1",
     "schema": "messages",
     "field": ["content=text", "role=by=whom"],
+    "role": ["Al=Bob=user"],
+    "merge_turns": True,
     "delimiter": "tab",
     "json_path": "result.rows",
     "template": "own.yaml",
@@ -39,11 +41,14 @@ EVERYTHING: dict[str, Any] = {
     "system": "Sei kurz: 价\n",
     "separator": "",
     "add_token": ["<x>", "pad=<p>"],
+    "plain_text": ["<|x|>"],
     "allow_control": ["<x>"],
     "end_of_turn": "<y>",
     "max_length": 100,
     "truncation": "balanced",
     "train_on": "last",
+    "train_reasoning": "none",
+    "train_tool_calls": "no",
     "per_turn": True,
     "ignore_index": -1,
     "boundary": "joint",
@@ -97,12 +102,15 @@ def test_a_flag_wins(write: Write, name: str) -> None:
     path = str(write("r.yaml", yaml.safe_dump(EVERYTHING)))
     others: dict[str, Any] = {
         "field": ["prompt=q"], "inputs": ["x"], "add_token": ["y"], "allow_control": ["z"],
+        "role": ["p=user"], "merge_turns": True,
+        "plain_text": ["y"],
         "max_length": 7, "workers": 1, "ignore_index": -7, "overwrite": True, "max_rejects": "3",
         "shard_size": "9B", "schema": "sharegpt", "truncation": "drop", "train_on": "all",
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
         "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
-        "on_omission": "error", "delimiter": ";",
+        "on_omission": "error", "delimiter": ";", "train_reasoning": "last",
+        "train_tool_calls": "yes",
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()
@@ -230,7 +238,32 @@ def test_no_file(tmp_path: Path) -> None:
         ),
         (
             {"train_on": "x"},
-            "--train-on is 'x', which is not allowed. Choose one of completion, all, last.",
+            "--train-on is 'x', which is not allowed. Choose one of completion, all, last, system, "
+            "user, assistant, tool.",
+        ),
+        ({"train_on": "usr"}, "--train-on is 'usr', which is not allowed. Did you mean 'user'?"),
+        (
+            {"train_on": "user,asistant"},
+            "--train-on is 'user,asistant', in which 'asistant' is not allowed. Did you mean "
+            "'assistant'?",
+        ),
+        (
+            {"train_on": "user,last"},
+            "--train-on is 'user,last', in which 'last' is not allowed. Choose one of system, "
+            "user, assistant, tool.",
+        ),
+        ({"train_on": "user,"}, "--train-on is 'user,', in which '' is not allowed."),
+        (
+            {"train_on": "user,tool,user"},
+            "--train-on is 'user,tool,user', which names user twice. Keep one.",
+        ),
+        (
+            {"train_reasoning": "no"},
+            "--train-reasoning is 'no', which is not allowed. Did you mean 'none'?",
+        ),
+        (
+            {"train_tool_calls": "maybe"},
+            "--train-tool-calls is 'maybe', which is not allowed. Choose one of yes, no.",
         ),
         (
             {"boundary": "x"},
@@ -243,6 +276,16 @@ def test_no_file(tmp_path: Path) -> None:
         (
             {"on_error": "ignore"},
             "--on-error is 'ignore', which is not allowed. Choose one of fail, quarantine.",
+        ),
+        (
+            {"separator": "a\\d"},
+            "--separator is 'a\\\\d'; behind a backslash, expected n (a newline), t (a tab) or "
+            "another backslash. Write two backslashes for one.",
+        ),
+        (
+            {"separator": "a\\"},
+            "--separator is 'a\\\\'; behind a backslash, expected n (a newline), t (a tab) or "
+            "another backslash. Write two backslashes for one.",
         ),
         (
             {"on_injection": "x"},

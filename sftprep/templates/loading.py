@@ -45,6 +45,13 @@ def builtin_names() -> list[str]:
     return sorted(path.stem for path in BUILTIN_FOLDER.glob("*.yaml"))
 
 
+def is_builtin(template: Template) -> bool:
+    """Return whether a template is a built-in one, and not a user's file of the same name."""
+    return (
+        template.name in builtin_names() and load_template(template.name).sha256 == template.sha256
+    )
+
+
 def load_template(name: str) -> Template:
     """Load a built-in template by its name, or a user's template by its path."""
     path = BUILTIN_FOLDER / f"{name}.yaml"

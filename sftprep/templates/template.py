@@ -113,13 +113,24 @@ def with_run_texts(text: str, texts: RunTexts) -> str:
     return "".join(getattr(texts, x) if is_slot else x for is_slot, x in split_placeholders(text))
 
 
-def run_texts(template: Template) -> set[str]:
-    """Return which of ``RUN_TEXTS`` a template writes."""
+def own_texts(template: Template) -> list[str]:
+    """Return the texts that a template writes by itself, without those of the record."""
+    defaults = [template.default_system, template.default_system_with_input]
+    parts = [part for text in _texts(template) for part in split_placeholders(text)]
+    return [text for is_slot, text in parts if not is_slot] + [text for text in defaults if text]
+
+
+def _texts(template: Template) -> list[str]:
+    """Return a template's texts with placeholders."""
     texts = (
         template.system, template.user, template.user_with_input, template.user_with_system,
         template.header, template.body, template.after, template.end,
     )  # fmt: skip
-    found = {
-        value for text in texts if text for is_slot, value in split_placeholders(text) if is_slot
-    }
+    return [text for text in texts if text]
+
+
+def run_texts(template: Template) -> set[str]:
+    """Return which of ``RUN_TEXTS`` a template writes."""
+    parts = [part for text in _texts(template) for part in split_placeholders(text)]
+    found = {value for is_slot, value in parts if is_slot}
     return (found | {"bos"} if template.bos == "always" else found) & set(RUN_TEXTS)

@@ -78,7 +78,16 @@ MANIFEST_STRUCTURE = {
         "shard_size": POSITIVE,
         "max_line_bytes": POSITIVE,
     },
-    "inputs": [{"name": STRING, "bytes": COUNT, "sha256": SHA256, "schema": STRING, **OUTCOMES}],
+    "inputs": [
+        {
+            "name": STRING,
+            "bytes": COUNT,
+            "sha256": SHA256,
+            "schema": STRING,
+            "fields": ObjectOf(STRING),
+            **OUTCOMES,
+        }
+    ],
     "tokenizer": {
         "name": STRING,
         "sha256": SHA256,
@@ -99,11 +108,19 @@ MANIFEST_STRUCTURE = {
         ),
         **dict.fromkeys(("tokens", "trained_tokens", "rewritten_histories"), COUNT),
         **dict.fromkeys(
-            ("answers_without_stop", "unclean_boundaries", "records_with_control_strings"), COUNT
+            (
+                "answers_without_stop",
+                "glued_answers",
+                "unclean_boundaries",
+                "records_with_control_strings",
+            ),
+            COUNT,
         ),
         **dict.fromkeys(
-            ("control_strings", "output_fields", "omitted", "other_stops"), ObjectOf(COUNT)
+            ("control_strings", "output_fields", "omitted", "other_stops", "tokens_as_text"),
+            ObjectOf(COUNT),
         ),
+        **dict.fromkeys(("ignored_fields", "fields", "roles", "loss_flags"), ObjectOf(COUNT)),
     },
     "shards": [
         {

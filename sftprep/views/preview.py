@@ -162,6 +162,11 @@ class _Outcome:
         ]
         if result.counts["answers_without_stop"]:
             remarks.append(_stop_remark(result))
+        if result.lookalikes:
+            texts = ", ".join(sorted(result.lookalikes))
+            remarks.append(f"the template writes {texts}, which is no token (see --plain-text)")
+        if result.counts["glued_answers"]:
+            remarks.append("an answer follows its prompt without a space or a line break")
         if result.omitted:
             remarks.append(f"left out of this record: {in_words(result.omitted)}")
         if result.controls:

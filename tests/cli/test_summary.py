@@ -1,47 +1,66 @@
 """The summary of a run, as a person reads it."""
 
-from typing import Any
-
 import pytest
-from manifests import manifest
+from manifests import counts, manifest
 
 from sftprep.cli.summary import summarize
 
 
 def test_summary() -> None:
     """The summary has one line per subject, with separators in numbers, singular and plural."""
-    counts = {
-        "read": 8, "extra_examples": 0, "blank_lines": 1, "written": 4,
-        "dropped": {"too_long": 1}, "rejected": {"invalid_utf8": 1, "wrong_type": 2},
-        "truncated": 5, "truncated_trained": 2, "shortened": 0, "exchanges_dropped": 0,
-        "tokens": 12345, "trained_tokens": 1, "rewritten_histories": 0, "unclean_boundaries": 1,
-        "records_with_control_strings": 1, "control_strings": {"<s>": 1},
-        "output_fields": {"response": 2}, "omitted": {"earlier_reasoning": 3, "tools": 1},
-        "answers_without_stop": 0, "other_stops": {},
-    }  # fmt: skip
+    found = counts(
+        read=8, blank_lines=1, written=4, dropped={"too_long": 1},
+        rejected={"invalid_utf8": 1, "wrong_type": 2}, truncated=5, truncated_trained=2,
+        tokens=12345, trained_tokens=1, unclean_boundaries=1, records_with_control_strings=1,
+        control_strings={"<s>": 1}, output_fields={"response": 2}, glued_answers=1,
+        omitted={"earlier_reasoning": 3, "tools": 1}, tokens_as_text={"<|a|>": 1, "<|b|>": 2},
+        ignored_fields={
+            "loss_scale": 2, "messages[].id": 1, "id": 1500, "sytem": 2, "source": 1500,
+        },
+        roles={"bot as assistant": 3, "human as user": 3}, loss_flags={"weight": 1},
+        fields={"context as input": 7},
+    )  # fmt: skip
     text = summarize(
         manifest(
-            counts=counts,
+            counts=found,
             recipe={"max_length": 2048, "truncation": "balanced"},
-            inputs=[{"schema": "messages"}, {"schema": ""}, {"schema": "instruction"}],
+            inputs=[
+                {"schema": "messages", "fields": {"messages": "messages"}},
+                {"schema": "", "fields": {}},
+                {"schema": "question/response", "fields": {"prompt": "question"}},
+            ],
             tokenizer={
                 "name": "t", "vocabulary_size": 50257, "added_tokens": {}, "pad_is_eos": False,
                 "special_tokens": {"pad": {"token": "<pad>", "id": 0}},
             },
             shards=[{}, {}],
-            template={"name": "qa"},
+            template={"name": "qa", "source": "{content}{separator}"},
         ),
         "out",
     )  # fmt: skip
     assert text.split("\n") == [
         "out: 4 rows in 2 shards, 12,345 tokens, 0.0% of them trained",
-        "  read       8 records (instruction, messages), template qa, at most 2,048 tokens per row",
+        "  read       8 records (messages, question/response), template qa, at most 2,048 tokens "
+        "per row",
+        "  fields     read: question as prompt, context as input (7 records), response as output "
+        "(2 records)",
+        "  roles      read: bot as assistant, human as user (3 messages)",
+        "  flags      obeyed: weight (1 time)",
+        "  ignored    id, source (1,500 records), loss_scale, sytem (2 records), messages[].id "
+        "(1 message)",
+        "             loss_scale looks like a loss flag, but is not read as one; the names are "
+        "train, trainable, training, loss, loss_mask, loss_weight, weight, mask, masked",
+        "             sytem is not read: did you mean system?",
         "  dropped    1 too_long; listed in dropped.jsonl",
         "  rejected   1 invalid_utf8, 2 wrong_type; kept in rejects.jsonl",
         "  truncated  5 rows by balanced; 2 of them lost all or part of an answer",
         "  tokenizer  t, vocabulary 50,257, nothing added",
         "  padding    the pad token is <pad>; rows are not padded",
-        "  fields     read as output: response in 2",
+        "  tokens     template qa writes what looks like a token and is none of the tokenizer's: "
+        "<|a|> in 1 row, <|b|> in 2 rows. Pass --add-token '<|a|>', or --plain-text '<|a|>' if it "
+        "is meant as text",
+        "  separator  1 answer directly behind the prompt, without a space or a line break: pass "
+        "--separator '\\n', or end the prompts with one",
         "  omitted    template qa does not write: reasoning of earlier answers in 3 rows, tools in "
         "1 row",
         "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
@@ -61,14 +80,10 @@ def test_summary() -> None:
 )
 def test_rows_that_lost_trained_tokens(lost: int, train_on: str, expected: str) -> None:
     """Rows that lost trained tokens are counted apart; with ``all``, they need not be answers."""
-    counts: dict[str, Any] = dict.fromkeys(
-        ["read", "extra_examples", "written", "dropped", "rejected", "shortened",
-         "rewritten_histories", "unclean_boundaries", "records_with_control_strings"], 0,
-    ) | {"tokens": 9, "trained_tokens": 1, "truncated": 5, "truncated_trained": lost}  # fmt: skip
+    found = counts(tokens=9, trained_tokens=1, truncated=5, truncated_trained=lost)
     tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {}}
     recipe = {"max_length": 9, "truncation": "keep-end", "train_on": train_on}
-    counts |= {"output_fields": {}, "omitted": {}, "other_stops": {}, "answers_without_stop": 0}
-    made = manifest(counts=counts, recipe=recipe, tokenizer=tokenizer)
+    made = manifest(counts=found, recipe=recipe, tokenizer=tokenizer)
     assert f"  truncated  {expected}" in summarize(made, "out").split("\n")
 
 
@@ -106,13 +121,22 @@ def test_answers_without_a_stop(
     without: int, others: dict[str, int], source: str, expected: list[str]
 ) -> None:
     """The summary says how many answers do not stop the model, and what to do."""
-    counts: dict[str, Any] = dict.fromkeys(
-        ["read", "extra_examples", "written", "dropped", "rejected", "shortened", "truncated",
-         "rewritten_histories", "unclean_boundaries", "records_with_control_strings"], 0,
-    ) | {"tokens": 9, "trained_tokens": 1, "output_fields": {}, "omitted": {}}  # fmt: skip
-    counts |= {"answers_without_stop": without, "other_stops": others}
+    found = counts(tokens=9, answers_without_stop=without, other_stops=others)
     tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {},
                  "stop_tokens": ["<a>", "<b>"]}  # fmt: skip
-    made = manifest(counts=counts, template={"name": "t", "source": source}, tokenizer=tokenizer)
+    made = manifest(counts=found, template={"name": "t", "source": source}, tokenizer=tokenizer)
     lines = summarize(made, "out").split("\n")
     assert [f"  stop       {text}" for text in expected] == [x for x in lines if " stop " in x[:8]]
+
+
+def test_a_template_without_a_separator() -> None:
+    """If the template has no {separator}, the option would not help."""
+    tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {}}
+    template = {"name": "own", "source": "user: '{content}'"}
+    made = manifest(
+        counts=counts(tokens=9, glued_answers=1200), template=template, tokenizer=tokenizer
+    )
+    assert summarize(made, "out").endswith(
+        "  separator  1,200 answers directly behind the prompt, without a space or a line break: "
+        "write one into the template, or end the prompts with one"
+    )

@@ -75,7 +75,7 @@ def test_records_without_a_row_are_counted_by_reason() -> None:
         "\n"
         "15 records read, 2 rows shown; rejected: 1 invalid_json (bad.jsonl:2), "
         "1 not_an_object (bad.jsonl:3), 1 missing_field (bad.jsonl:5), "
-        "2 wrong_type (first at bad.jsonl:6), 1 unknown_role (bad.jsonl:7), "
+        "2 wrong_type (first at bad.jsonl:6), 1 unsupported_tools (bad.jsonl:7), "
         "2 bad_turn_order (first at bad.jsonl:8), 1 empty_completion (bad.jsonl:9), "
         "1 schema_mismatch (bad.jsonl:11), 1 invalid_utf8 (bad.jsonl:13), "
         "1 lone_surrogate (bad.jsonl:15); "
@@ -351,3 +351,20 @@ def test_answers_without_a_stop(
     made = recipe(source, tmp_path / "out", folder, template=str(template))
     lines = preview(made, rows=1, colour=False).splitlines()
     assert [x.strip() for x in lines if "stop token" in x] == ([] if remark is None else [remark])
+
+
+def test_remarks_on_the_template(tmp_path: Path) -> None:
+    """A row says if its template writes what only looks like a token, or glues an answer."""
+    template = tmp_path / "own.yaml"
+    template.write_text("user: '<|x|>{content}'\nassistant: {body: '{content}{eos}'}")
+    source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}])
+    made = recipe(source, tmp_path / "out", template=str(template), plain_text=["<|x|>"])
+    lines = preview(made, rows=1, colour=False).splitlines()
+    assert "  an answer follows its prompt without a space or a line break" in lines
+    folder = tmp_path / "tokenizer"
+    shutil.copytree(SAMPLE_TOKENIZER, folder)
+    turns = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
+    (folder / "chat_template.jinja").write_text(f"<|x|>{turns}")
+    made = recipe(source, tmp_path / "out", folder, template="tokenizer")
+    lines = preview(made, rows=1, colour=False).splitlines()
+    assert "  the template writes <|x|>, which is no token (see --plain-text)" in lines

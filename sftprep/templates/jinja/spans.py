@@ -2,8 +2,8 @@
 
 In     a rendered conversation that tells where each of its characters comes from; a way to render
        only a part of the conversation.
-Out    for each assistant turn that is to be trained, its span: the characters from the end of the
-       generation prompt to the end of the terminator.
+Out    for each turn that is to be trained, its span: in an answer, the characters from the end of
+       the generation prompt to the end of the terminator.
 Never  guesses.
 Raises RecordError ``span_not_derivable``: the rules below do not determine a span.
 
@@ -51,7 +51,10 @@ this turn, whichever fields they are in.
         trailing white space. The whole conversation must continue with it in that place. If the
         next message begins with a stop token (``<|user|>``), the model stops by writing it: then
         the span ends after that token.
-3.  A span contains only the turn's texts and text of the template. If it contains a text of another
+3.  Of a message that is no answer, only the body is trained: from the start of its content to the
+    first stop token behind its texts that the template's loop writes with it; if there is none, to
+    the first control token before the next text of the record; else to the end of its texts.
+4.  A span contains only the turn's texts and text of the template. If it contains a text of another
     message, the record is refused.
 """
 
@@ -150,12 +153,37 @@ class SpanFinder:
             turn = self._rendering.turn(message)
             if turn is None:
                 raise not_derivable(f"it does not write the text of messages[{message}]")
+            if self._roles[message] != "assistant":
+                spans.append(self._body(message, turn))
+                prompt = self._chat.prompt(message, generation_prompt=False) if message else None
+                parity &= prompt is None or self._rendering.text.startswith(prompt)
+                continue
             if self._rendering.is_mixed(turn, message):
                 raise not_derivable(f"it writes other text into messages[{message}]")
             start, has_parity = self._start(message, turn, self._rendering.previous_end(turn))
             parity &= has_parity
             spans.append(Span(start, self._end(message, turn), message))
         return Spans(spans, parity)
+
+    def _body(self, message: int, turn: Turn) -> Span:
+        """Return the span of a message that is no answer (rule 3)."""
+        rendering = self._rendering
+        inside = rendering.within(turn.start, turn.end + 1)
+        own = [c for c in inside if c.origin.path[:3] == ("messages", message, "content")]
+        if not own:
+            raise not_derivable(f"it does not write the content of messages[{message}]")
+        following = rendering.tail(turn)
+        items = self._controls.split(following)
+        finish = turn.finish if rendering.has_loop(message) else turn.end + len(following)
+        tokens = [
+            (turn.end + len(_joined(items[: index + 1])), token) for index, token in _tokens(items)
+        ]
+        stops = [end for end, token in tokens if end <= finish and token.content in self._stops]
+        end = [*stops, *(end for end, _ in tokens), turn.end][0]
+        others = [c for c in rendering.within(own[0].start, end) if c.end > c.start]
+        if any(c.message != message for c in others):
+            raise not_derivable(f"it writes other text into messages[{message}]")
+        return Span(own[0].start, end, message)
 
     def _start(self, message: int, turn: Turn, before: int) -> tuple[int, bool]:
         """Find where a span starts (rule 1).
