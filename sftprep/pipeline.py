@@ -11,7 +11,7 @@ means for the run.
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
@@ -34,8 +34,13 @@ from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import shorten
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import Fields
-from sftprep.schemas.instruction import output_field
-from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer, detect_schema
+from sftprep.schemas.ignored import reader_of
+from sftprep.schemas.normalizer import (
+    Normalizer,
+    chat_normalizer,
+    conversation_normalizer,
+    detect_schema,
+)
 from sftprep.schemas.per_turn import per_turn
 from sftprep.system.memory import keep_freed
 from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
@@ -55,6 +60,8 @@ class Settings:
     tokenizer: Tokenizer
     template: Template | ChatTemplate
     fields: dict[str, str]  # canonical field name -> the name that the data uses
+    roles: dict[str, str] = field(default_factory=dict)  # the data's name of a role -> the role
+    merge_turns: bool = False  # join consecutive messages of one role
     system: str | None
     separator: str
     plain_text: tuple[str, ...] = ()  # looks like control tokens, and is meant as text
@@ -125,9 +132,11 @@ class Pipeline:
             plain_text=settings.plain_text,
             finds_glue=not settings.untrusted,
         )
-        self._fields = Fields(settings.fields)
+        self._fields = Fields(
+            settings.fields, roles=settings.roles, merge_turns=settings.merge_turns
+        )
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
-        self._normalizers: dict[str, Callable[[Record], Dialogue]] = {}
+        self._normalizers: dict[str, Normalizer[Any]] = {}
 
     def process(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
@@ -148,7 +157,8 @@ class Pipeline:
         found = parsed.records
         result.read = len(found) - found.count(None)
         result.blank = len(found) - result.read
-        normalize = self._normalizer(block.schema)
+        normalizer = self._normalizer(block.schema)
+        normalize = normalizer.read
         if parsed.has_foreign:
             normalize = _without_foreign(normalize)
         examples = self._render_all(found, normalize)
@@ -158,9 +168,10 @@ class Pipeline:
                 examples = self._render_each(block, parsed, normalize, result)
         used = dict.fromkeys(examples.places)
         result.counts["extra_examples"] += len(examples.places) - len(used)
-        if block.schema == "instruction":
-            records = (found[index] for index in used)
-            result.outputs.update(output_field(cast(Record, r), self._fields) for r in records)
+        records = [cast(Record, found[index]) for index in used]
+        understood = normalizer.understood(records)
+        result.ignored, result.roles, result.flags, result.fields = understood
+        result.outputs.update(normalizer.outputs(records))
         return examples
 
     def _render_all(
@@ -200,6 +211,10 @@ class Pipeline:
                     with self.limits.record(len(parsed.raw[index])):
                         self._render_record(examples, index, record, normalize)
             except RecordError as error:
+                if error.reason == DropReason.NOTHING_TO_TRAIN.value:
+                    lost = _lost(block, index, parsed.raw[index], error.reason, None)
+                    result.dropped.append(lost)
+                    continue
                 lost = _lost(block, index, parsed.raw[index], error.reason, error)
                 result.rejected.append(lost)
                 too_slow += [lost] if error.reason == TOO_SLOW else []
@@ -228,11 +243,14 @@ class Pipeline:
         examples.dialogues.extend(dialogues)
         examples.places.extend([index] * len(dialogues))
 
-    def _normalizer(self, schema: str) -> Callable[[Record], Dialogue]:
+    def _normalizer(self, schema: str) -> Normalizer[Any]:
         if schema not in self._normalizers:
-            is_chat = self.settings.untrusted
-            make: Any = chat_normalizer if is_chat else conversation_normalizer
-            self._normalizers[schema] = make(schema, self._fields, self.settings.system)
+            system, template = self.settings.system, self.settings.template
+            self._normalizers[schema] = (
+                chat_normalizer(schema, self._fields, system, reader_of(template.source))
+                if isinstance(template, ChatTemplate)
+                else conversation_normalizer(schema, self._fields, system)
+            )
         return self._normalizers[schema]
 
     def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
@@ -354,7 +372,8 @@ class Pipeline:
             else:
                 gone = _lost(block, places[row], line, why.reason, why)
                 result.rejected.append(gone._replace(tokens=tokens))
-        result.rejected.sort(key=lambda lost: lost.line if lost.offset is None else lost.offset)
+        for listed in (result.rejected, result.dropped):
+            listed.sort(key=lambda one: one.line if one.offset is None else one.offset)
         batch = cut.batch
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
@@ -395,19 +414,18 @@ def with_schemas(
 
     Args:
         blocks: the blocks, in input order.
-        schema: the schema of all sources; or ``auto``, to give each source the schema of its first
-            record whose schema is recognized.
+        schema: the schema of all sources, or ``auto``. Each source gets the shape of its first
+            record that has one, among those that this schema reads.
         field_names: canonical field name -> the name that the data uses.
     """
     fields = Fields(field_names)
+    wanted = "" if schema == "auto" else schema
     source, found = -1, ""
     for block in blocks:
-        if schema != "auto":
-            found = schema
-        elif block.source != source or not found:
-            found = detect_schema(good_records(block), fields)
+        if block.source != source or not found:
+            found = detect_schema(good_records(block), fields, wanted)
         source = block.source
-        yield block._replace(schema=found)
+        yield block._replace(schema=found or wanted)
 
 
 def _without_foreign(normalize: Callable[[Record], Dialogue]) -> Callable[[Record], Dialogue]:

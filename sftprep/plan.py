@@ -153,6 +153,8 @@ def settings_of(
         encoding=encoding,
         template=template,
         fields=recipe.field_names,
+        roles=recipe.role_names,
+        merge_turns=recipe.merge_turns,
         system=recipe.system,
         separator=_separator(recipe, tokenizer),
         plain_text=_plain_text(recipe, template, tokenizer),

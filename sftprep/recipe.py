@@ -29,6 +29,8 @@ from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
 from sftprep.reading.limits import MAX_EXPANSION, Hints, Limits
 from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
+from sftprep.schemas.paths import paths_of
+from sftprep.schemas.roles import ROLES
 from sftprep.strict_yaml import parse_yaml
 from sftprep.text import alternatives, did_you_mean, shown
 
@@ -132,8 +134,22 @@ class Recipe:
     field: tuple[str, ...] = _option(
         (),
         "Input",
-        "The name that the data uses for a field, e.g. prompt=question. Repeatable.",
+        "The name that the data uses for a field, e.g. prompt=question; a path, e.g. "
+        "prompt=data.question; or a text with several fields, e.g. 'prompt={title}\\n{body}'. "
+        "Repeatable.",
         metavar="CANONICAL=ACTUAL",
+    )
+    role: tuple[str, ...] = _option(
+        (),
+        "Input",
+        "What a name of a role in the data means: system, developer, user, assistant or tool; e.g. "
+        "patient=user. Repeatable.",
+        metavar="NAME=ROLE",
+    )
+    merge_turns: bool = _option(
+        False,
+        "Input",
+        "Join consecutive messages of one role, with an empty line between their texts.",
     )
     delimiter: str | None = _option(
         None,
@@ -400,6 +416,11 @@ class Recipe:
         return dict(entry.split("=", 1) for entry in self.field)
 
     @property
+    def role_names(self) -> dict[str, str]:
+        """The name of a role in the data -> the role."""
+        return dict(entry.rsplit("=", 1) for entry in self.role)
+
+    @property
     def template_arguments(self) -> dict[str, Any]:
         """The chat template's arguments: each is a JSON value, or else a text."""
         return {k: _json_or_text(v) for k, v in (a.split("=", 1) for a in self.template_arg)}
@@ -627,6 +648,11 @@ def _check_together(recipe: Recipe) -> None:
             )
         if canonical_names.count(canonical) > 1:
             raise UsageError(f"--field gives the name of {canonical} twice. Keep one.")
+        try:
+            paths_of(actual)
+        except ValueError as error:
+            raise UsageError(f"--field {shown(entry)}: {error}.") from error
+    _check_roles(recipe)
     _check_template_options(recipe)
     _check_hints(recipe)
     parse_size(recipe.shard_size)
@@ -641,6 +667,18 @@ def _check_together(recipe: Recipe) -> None:
             raise UsageError(
                 "--max-rejects needs --on-error quarantine: without it no bad record is allowed."
             )
+
+
+def _check_roles(recipe: Recipe) -> None:
+    names = [entry.rpartition("=")[0] for entry in recipe.role]
+    for entry in recipe.role:
+        name, _, role = entry.rpartition("=")
+        if not name or role not in ROLES:
+            raise UsageError(
+                f"--role {shown(entry)}: expected NAME=ROLE, with ROLE one of {', '.join(ROLES)}."
+            )
+        if names.count(name) > 1:
+            raise UsageError(f"--role gives the meaning of {shown(name)} twice. Keep one.")
 
 
 def _check_hints(recipe: Recipe) -> None:

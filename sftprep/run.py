@@ -29,6 +29,8 @@ from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
+from sftprep.schemas.fields import Fields
+from sftprep.schemas.normalizer import read_as
 from sftprep.text import number
 
 
@@ -189,12 +191,14 @@ def _manifest(
     shards: list[dict[str, Any]],
     tokenizer_files: dict[str, str],
 ) -> Manifest:
+    fields = Fields(job.recipe.field_names)
     inputs = [
         {
             "name": source.name,
             "bytes": facts.bytes,
             "sha256": facts.sha256,
             "schema": counts.schema,
+            "fields": read_as(counts.schema, fields),
             **counts.as_dict(),
         }
         for source, facts, counts in zip(

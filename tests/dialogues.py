@@ -29,12 +29,12 @@ def normalize(
     schema: str, record: Record, *, system: str | None = None, **renamed: str
 ) -> Conversation:
     """Return the record as a conversation."""
-    return conversation_normalizer(schema, Fields(renamed), system)(record)
+    return conversation_normalizer(schema, Fields(renamed), system).read(record)
 
 
 def chat(schema: str, record: Record, *, system: str | None = None, **renamed: str) -> Any:
     """Return the record as a chat."""
-    return chat_normalizer(schema, Fields(renamed), system)(record)
+    return chat_normalizer(schema, Fields(renamed), system).read(record)
 
 
 def refused(schema: str, record: Record, *, as_chat: bool = False) -> RecordError:

@@ -14,7 +14,7 @@ def counts(**changed: Any) -> dict[str, Any]:
         "glued_answers",
     )  # fmt: skip
     none = ("dropped", "rejected", "control_strings", "output_fields", "omitted", "other_stops",
-            "tokens_as_text")  # fmt: skip
+            "tokens_as_text", "ignored_fields", "fields", "roles", "loss_flags")  # fmt: skip
     return dict.fromkeys(zero, 0) | {name: {} for name in none} | changed
 
 

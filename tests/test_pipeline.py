@@ -292,8 +292,10 @@ def test_omissions_of_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
     """What no template of the kind takes counts like what the template leaves out."""
 
     def normalizer(*options: Any) -> Any:
-        normalize = conversation_normalizer(*options)
-        return lambda record: normalize(record)._replace(omitted=tuple(record.get("left", ())))
+        made = conversation_normalizer(*options)
+        read = made.read
+        made.read = lambda record: read(record)._replace(omitted=tuple(record.get("left", ())))
+        return made
 
     monkeypatch.setattr("sftprep.pipeline.conversation_normalizer", normalizer)
     records = [talk("u:a a:b") | {"left": ["reasoning", "name"]}, talk("u:c a:d")]

@@ -31,6 +31,8 @@ EVERYTHING: dict[str, Any] = {
     "revision": "v1",
     "schema": "messages",
     "field": ["content=text", "role=by=whom"],
+    "role": ["Al=Bob=user"],
+    "merge_turns": True,
     "delimiter": "tab",
     "json_path": "result.rows",
     "template": "own.yaml",
@@ -98,6 +100,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
     path = str(write("r.yaml", yaml.safe_dump(EVERYTHING)))
     others: dict[str, Any] = {
         "field": ["prompt=q"], "inputs": ["x"], "add_token": ["y"], "allow_control": ["z"],
+        "role": ["p=user"], "merge_turns": True,
         "plain_text": ["y"],
         "max_length": 7, "workers": 1, "ignore_index": -7, "overwrite": True, "max_rejects": "3",
         "shard_size": "9B", "schema": "sharegpt", "truncation": "drop", "train_on": "all",

@@ -7,6 +7,7 @@ Out    a few lines of text: counts with thousands separators, lost records by re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sftprep.cli.read_as import read_as
 from sftprep.data.omitted import in_words
 from sftprep.dataset.causes import Cause, most_frequent
 from sftprep.dataset.manifest import Manifest
@@ -27,7 +28,8 @@ def summarize(
     output = ascii_safe(output)
     if status == "unchanged":
         return f"{output}: already complete, from the same input and options; nothing was done"
-    lines = [_rows(manifest, output), *_losses(manifest, causes), *_cuts(manifest)]
+    lines = [_rows(manifest, output), *read_as(manifest), *_losses(manifest, causes)]
+    lines += _cuts(manifest)
     lines += _tokenizer(manifest) + _remarks(manifest)
     return "\n".join(lines)
 
@@ -104,10 +106,6 @@ def _tokenizer(manifest: Manifest) -> list[str]:
 
 def _remarks(manifest: Manifest) -> list[str]:
     counts, lines = manifest.counts, []
-    others = {name: n for name, n in counts["output_fields"].items() if name != "output"}
-    if others:
-        names = ", ".join(f"{name} in {n:,}" for name, n in others.items())
-        lines.append(f"  fields     read as output: {names}")
     lines += _stops(manifest)
     if texts := counts["tokens_as_text"]:
         what = ", ".join(f"{text} in {number(n, 'row')}" for text, n in texts.items())

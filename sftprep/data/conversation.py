@@ -139,10 +139,12 @@ class Conversation(NamedTuple):
 
 
 class Chat(NamedTuple):
-    """Messages and tools in the form that a model's own chat template takes."""
+    """Messages, tools and arguments in the form that a model's own chat template takes."""
 
-    messages: list[dict[str, Any]]  # without keys whose value is None
-    tools: list[Any] | None
+    # Without loss flags, and without keys whose value is null, except ``content``. Content may be a
+    # list of text parts. Arguments of tool calls are objects or JSON text, as the record has them.
+    messages: list[dict[str, Any]]
+    tools: list[Any] | None  # None if the record says nothing of tools; [] if it says: no tools
     train: tuple[bool | None, ...]  # for each message, as ``Message.train``
     size: int  # the record's approximate number of characters; it limits a template's output
     omitted: tuple[str, ...] = ()  # what the record has and no chat template takes

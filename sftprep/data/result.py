@@ -39,4 +39,8 @@ class BlockResult:
     other_stops: Counter[str] = field(default_factory=Counter)
     lookalikes: Counter[str] = field(default_factory=Counter)  # no token, but like one -> rows
     omitted: Counter[str] = field(default_factory=Counter)  # what rows leave out -> such rows
+    ignored: Counter[str] = field(default_factory=Counter)  # field not read -> records, messages
+    roles: Counter[str] = field(default_factory=Counter)  # "human as user" -> messages
+    flags: Counter[str] = field(default_factory=Counter)  # loss flag -> records, messages with it
+    fields: Counter[str] = field(default_factory=Counter)  # "context as input" -> records
     outputs: Counter[str] = field(default_factory=Counter)  # output field -> records that use it

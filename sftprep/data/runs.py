@@ -68,6 +68,10 @@ class RunEncoder(Protocol):
         """Return True if the tokenizer adds a space before a text that follows this token."""
         ...
 
+    def is_word(self, character: str) -> bool:
+        """Return True if a ``single_word`` token next to this character is plain text."""
+        ...
+
     def forbidden_in(self, ids: Ids) -> Offsets:
         """Return the positions of control tokens in ``ids``, which text must never become."""
         ...

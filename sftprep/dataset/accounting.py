@@ -23,6 +23,9 @@ from sftprep.text import ascii_safe, number
 
 REJECTS = "rejects.jsonl"
 DROPPED = "dropped.jsonl"
+MOST_NAMES = 200
+"""How many names of fields or roles are counted each by itself."""
+OTHER_NAMES = "(others)"
 
 
 @dataclass
@@ -82,6 +85,10 @@ class Accounting:
         self.outputs: Counter[str] = Counter()
         self.lookalikes: Counter[str] = Counter()
         self.omitted: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()
+        self.roles: Counter[str] = Counter()
+        self.flags: Counter[str] = Counter()
+        self.fields: Counter[str] = Counter()
         self.other_stops: Counter[str] = Counter()
         self._sources = sources
         self._quarantine = quarantine
@@ -113,6 +120,10 @@ class Accounting:
         self.outputs.update(result.outputs)
         self.lookalikes.update(result.lookalikes)
         self.omitted.update(result.omitted)
+        _add_names(self.ignored, result.ignored)
+        _add_names(self.roles, result.roles)
+        self.flags.update(result.flags)
+        self.fields.update(result.fields)
         self.other_stops.update(result.other_stops)
         for lost in result.dropped:
             self._ledgers[DROPPED].add(self._entry(lost))
@@ -134,6 +145,10 @@ class Accounting:
             "outputs": dict(self.outputs),
             "lookalikes": dict(self.lookalikes),
             "omitted": dict(self.omitted),
+            "ignored": dict(self.ignored),
+            "fields": dict(self.fields),
+            "roles": dict(self.roles),
+            "flags": dict(self.flags),
             "other_stops": dict(self.other_stops),
             "causes": self.causes.state(),
         }
@@ -146,6 +161,10 @@ class Accounting:
         self.outputs = Counter(state["outputs"])
         self.lookalikes = Counter(state["lookalikes"])
         self.omitted = Counter(state["omitted"])
+        self.ignored = Counter(state["ignored"])
+        self.roles = Counter(state["roles"])
+        self.flags = Counter(state["flags"])
+        self.fields = Counter(state["fields"])
         self.other_stops = Counter(state["other_stops"])
         self.causes.restore(state["causes"])
         for ledger in self._ledgers.values():
@@ -216,6 +235,10 @@ class Accounting:
             "tokens_as_text": dict(sorted(self.lookalikes.items())),
             "glued_answers": self.counts["glued_answers"],
             "omitted": dict(sorted(self.omitted.items())),
+            "ignored_fields": dict(sorted(self.ignored.items())),
+            "fields": dict(sorted(self.fields.items())),
+            "roles": dict(sorted(self.roles.items())),
+            "loss_flags": dict(sorted(self.flags.items())),
             "answers_without_stop": self.counts["answers_without_stop"],
             "other_stops": dict(sorted(self.other_stops.items())),
         }
@@ -244,6 +267,13 @@ class Accounting:
                 entry["column"] = lost.error.column
             entry |= {"message": lost.error.problem, "cure": lost.error.cure}
         return entry
+
+
+def _add_names(total: Counter[str], counts: Mapping[str, int]) -> None:
+    """Add counts by name; those of new names are counted together once there are many names."""
+    for name, count in counts.items():
+        is_known = name in total or len(total) < MOST_NAMES
+        total[name if is_known else OTHER_NAMES] += count
 
 
 def _raw(line: bytes) -> dict[str, str]:

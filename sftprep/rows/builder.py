@@ -130,7 +130,7 @@ class RowBuilder:
     def _number_for(self, record: Rendered, number: int) -> int:
         """Return the number of the layout in which all tokens that the record demotes are text."""
         demoted = NOTHING_DEMOTED
-        while more := self._layouts[number].demoted(record.contents):
+        while more := self._layouts[number].demoted(record.contents, self._encoder.is_word):
             demoted |= more
             number = self._number(record.shape, demoted)
         return number

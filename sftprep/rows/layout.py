@@ -15,7 +15,6 @@ itself, and a token swallows no white space across the place at which the loss t
 ``joint``, they may be encoded as one text, and a token swallows white space across that place too.
 """
 
-import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
@@ -34,8 +33,6 @@ WHITE_SPACE = (
     + ("\u2028\u2029\u202f\u205f\u3000")
 )
 """Unicode's White_Space: ``lstrip`` and ``rstrip`` swallow it. ``str.strip`` would remove more."""
-
-WORD = re.compile(r"\w")
 
 Fragment = str | int
 """One component of a run's text: template text, or the slot of a content."""
@@ -148,15 +145,20 @@ class Layout:
             run = self.runs[index]
             reaches = (run.strip_right or reaches) and run.chained and not texts[index]
 
-    def demoted(self, contents: Sequence[str]) -> Demoted:
-        """Return the ``single_word`` tokens that touch a word character in this record."""
+    def demoted(self, contents: Sequence[str], is_word: Callable[[str], bool]) -> Demoted:
+        """Return the ``single_word`` tokens that touch a word character in this record.
+
+        Args:
+            contents: the contents of the record.
+            is_word: returns True for a word character.
+        """
         if not self.single_words:
             return NOTHING_DEMOTED
         return frozenset(
             token.atom
             for token in self.single_words
-            if WORD.match(_nearest(token.left, contents)[-1:])
-            or WORD.match(_nearest(token.right, contents))
+            if any(map(is_word, _nearest(token.left, contents)[-1:]))
+            or any(map(is_word, _nearest(token.right, contents)[:1]))
         )
 
 

@@ -1,21 +1,32 @@
 """Build a ``Chat`` for a model's own chat template, in code that several schemas share.
 
-Keeps  texts, tool schemas and arguments as they are, including the order of keys.
+Keeps  texts, parts of content, keys of messages and arguments as they are, including their order.
+Never  passes loss flags on, or keys whose value is null (except ``content``): in data that was once
+       a table, null only says that a key belongs to another row.
 Raises RecordError: ``bad_turn_order``, ``bad_tool_call``, ``empty_completion``, ``missing_field``,
-       ``wrong_type``, or what ``strict_json`` finds in JSON text.
+       ``wrong_type``, and what ``content``, ``tool_calls`` and ``flags`` raise.
 
 The template itself decides which order of messages it accepts. This module checks only what sftprep
-needs: the last message is an answer, and each tool result can belong to a call.
+needs: the last message is an answer, and a tool result does not contradict the calls before it.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sftprep.data.conversation import Chat, Conversation, Record
+from sftprep.data.conversation import Chat, Conversation
 from sftprep.errors import RecordError
-from sftprep.schemas.checks import missing_answer, require_completion, wrong_type
-from sftprep.strict_json import parse_json_text
+from sftprep.schemas.checks import missing_answer, require_completion, require_role, wrong_type
+from sftprep.schemas.content import Content, read_content
+from sftprep.schemas.fields import LOSS_FLAGS, SYNONYMS, Fields
+from sftprep.schemas.flags import train_flag
+from sftprep.schemas.merging import merged_messages
+from sftprep.schemas.roles import CALL
+from sftprep.schemas.tool_calls import read_call_text, read_calls, read_function_call
+from sftprep.schemas.turn_list import TurnList
 from sftprep.text import alternatives, shown
+
+REASONING = SYNONYMS["reasoning_content"]
+"""The names under which datasets hold an answer's reasoning."""
 
 
 def chat_of_conversation(conversation: Conversation) -> Chat:
@@ -24,112 +35,158 @@ def chat_of_conversation(conversation: Conversation) -> Chat:
         {"role": m.role, "content": f"{m.content}\n{m.input}" if m.input else m.content}
         for m in conversation.messages
     ]
-    return Chat(messages, None, tuple(m.train for m in conversation.messages), _size(messages))
+    return Chat(messages, None, tuple(m.train for m in conversation.messages), size_of(messages))
 
 
-def build_chat(
-    messages: list[dict[str, Any]], train: Sequence[bool | None], record: Record, name: str
-) -> Chat:
-    """Check messages and add the record's tools.
+def chat_of_turns(lists: Sequence[TurnList], fields: Fields) -> Chat:
+    """Return the chat of a record that holds turns.
 
     Args:
-        messages: the messages with ``role`` and ``content`` or ``tool_calls``.
-        train: the training flag of each message.
-        record: the record, which may have a field ``tools``.
-        name: the name of the field that holds the messages in the data.
+        lists: the turns, in one list or in several that follow each other.
+        fields: the names that the data uses for roles.
     """
-    _check_messages(messages, name)
-    _check_tool_results(messages, name)
-    tools = _tools(record.get("tools"))
-    return Chat(messages, tools, tuple(train), _size(messages) + _size(tools))
+    messages: list[dict[str, Any]] = []
+    train: list[bool | None] = []
+    places: list[str] = []
+    for found in lists:
+        for index, turn in enumerate(found.turns):
+            where = found.place(index)
+            role = require_role(turn, where, found.role, fields.roles)
+            messages.append(_message(turn, role, where, found))
+            train.append(train_flag(turn, where) if turn.keys() & _FLAGS else None)
+            places.append(where)
+    if fields.merge_turns:
+        messages, train, places = merged_messages(messages, train, places)
+    _check_messages(messages, places, lists[-1].name)
+    _check_tool_results(messages, places)
+    return Chat(messages, None, tuple(train), size_of(messages))
+
+
+_FLAGS = frozenset(LOSS_FLAGS)
 
 
 def with_system_message(chat: Chat, system: str) -> Chat:
     """Return the chat with a system message in front of its other messages."""
     message = {"role": "system", "content": system}
-    return Chat(
-        [message, *chat.messages], chat.tools, (None, *chat.train), chat.size + _size(message)
+    return chat._replace(
+        messages=[message, *chat.messages],
+        train=(None, *chat.train),
+        size=chat.size + size_of(message),
     )
 
 
-def check_tool_calls(value: object, where: str) -> list[dict[str, Any]]:
-    """Check a message's tool calls; return them without the keys whose value is null."""
-    if not isinstance(value, list):
-        raise wrong_type(where, value, "a list")
-    calls = []
-    for index, call in enumerate(value):
-        place = f"{where}[{index}]"
-        if not isinstance(call, dict):
-            raise wrong_type(place, call, "an object")
-        function = call.get("function", call)
-        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
-            raise RecordError("missing_field", f"{place} has no function name")
-        if not isinstance(function.get("arguments", {}), dict | str):
-            raise wrong_type(f"{place}.arguments", function["arguments"], "an object or JSON text")
-        calls.append({k: v for k, v in call.items() if v is not None})
-    return calls
+def with_reasoning(message: dict[str, Any], reasoning: str) -> dict[str, Any]:
+    """Return a message with its reasoning under the names that templates read.
+
+    Some templates read it under one of the two names, some under the other.
+    """
+    return {**message, "thinking": reasoning, "reasoning_content": reasoning}
 
 
-def _tools(value: object) -> list[Any] | None:
-    """Return tools, each as ``{"type": "function", "function": ...}``; None if there are none."""
+def size_of(value: object) -> int:
+    """Return roughly how many characters a value of a record has."""
     if isinstance(value, str):
-        value = parse_json_text(value, "tools") if value.strip() else None
-    if value is None or value in ([], {}):
-        return None
-    if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
-        raise wrong_type("tools", value, "a list of objects, or such a list as JSON text")
-    return [
-        tool if "function" in tool or "name" not in tool else {"type": "function", "function": tool}
-        for tool in value
-    ]
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + size_of(entry) for key, entry in value.items())
+    if isinstance(value, list):
+        return sum(map(size_of, value))
+    return 8
 
 
-def _check_messages(messages: list[dict[str, Any]], name: str) -> None:
+def _message(turn: dict[str, Any], role: str, where: str, found: TurnList) -> dict[str, Any]:
+    """Return a message with ``role``, ``content``, calls and reasoning, and all its other keys."""
+    text = found.text
+    content = read_content(turn.get(text), f"{where}.{text}")
+    message: dict[str, Any] = {}
+    for key, value in turn.items():
+        if key == found.role:
+            message["role"] = "assistant" if role == CALL else role
+        elif key == text:
+            message["content"] = content.value
+        elif value is not None and key not in _FLAGS and key not in ("role", "content"):
+            message[key] = value
+    calls = _calls(turn, role, content, where, text)
+    message.pop("function_call", None)
+    message.pop("tool_calls", None)
+    if calls:
+        message["tool_calls"] = calls
+        if role == CALL:
+            message["content"] = ""
+    elif message.get("content") is None:
+        raise RecordError("missing_field", f"{where} has neither {text} nor tool_calls")
+    reasoning = _reasoning(turn, content, where)
+    return message if reasoning is None else with_reasoning(message, reasoning)
+
+
+def _calls(
+    turn: dict[str, Any], role: str, content: Content, where: str, text: str
+) -> list[dict[str, Any]]:
+    """Return the tool calls of a message, wherever it has them."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    if turn.get("tool_calls") not in (None, []):
+        found["tool_calls"] = read_calls(turn["tool_calls"], f"{where}.tool_calls")
+    if turn.get("function_call") not in (None, {}):
+        place = f"{where}.function_call"
+        found["function_call"] = read_function_call(turn["function_call"], place)
+    if content.calls:
+        found[text] = read_calls(list(content.calls), f"{where}.{text}")
+    if role == CALL:
+        found[text] = read_call_text(content.text, f"{where}.{text}")
+    if len(found) > 1:
+        raise RecordError(
+            "bad_tool_call",
+            f"{where} has tool calls in {alternatives(found).replace(' or ', ' and ')}; expected "
+            "them in one place",
+        )
+    return next(iter(found.values()), [])
+
+
+def _reasoning(turn: dict[str, Any], content: Content, where: str) -> str | None:
+    """Return the reasoning of a message, wherever it has it; None if it has none."""
+    found: str | None = content.reasoning or None
+    for name in REASONING:
+        value = turn.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise wrong_type(f"{where}.{name}", value, "a string")
+        if found and value and found != value:
+            raise RecordError(
+                "conflicting_reasoning",
+                f"{where} has reasoning in two places, with different texts; one is {name}",
+            )
+        found = found or value
+    return found
+
+
+def _check_messages(messages: list[dict[str, Any]], places: Sequence[str], name: str) -> None:
     """Require that the last message is the assistant's, and that no answer is empty."""
     if not messages:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
     if messages[-1]["role"] != "assistant":
         raise missing_answer(name, messages[-1]["role"])
-    for index, message in enumerate(messages):
-        if message["role"] == "assistant" and not message.get("tool_calls"):
-            text = message["content"] or message.get("reasoning_content", "")
-            require_completion(text, f"{name}[{index}]")
+    for message, place in zip(messages, places, strict=True):
+        if message["role"] == "assistant" and "tool_calls" not in message:
+            content = message["content"]
+            if isinstance(content, list):
+                content = "".join(part["text"] for part in content)
+            require_completion(content or message.get("reasoning_content", ""), place)
 
 
-def _check_tool_results(messages: list[dict[str, Any]], name: str) -> None:
-    """Require that a tool's result follows an assistant message and names one of its calls."""
+def _check_tool_results(messages: list[dict[str, Any]], places: Sequence[str]) -> None:
+    """Refuse a tool's result that names none of the calls before it."""
     call_ids: list[Any] = []  # of the last assistant message
-    previous = ""
-    for index, message in enumerate(messages):
+    for message, place in zip(messages, places, strict=True):
         role, answered = message["role"], message.get("tool_call_id")
         if role == "assistant":
-            ids = [call.get("id") for call in message.get("tool_calls") or ()]
+            ids = [call.get("id") for call in message.get("tool_calls", ())]
             call_ids = [call_id for call_id in ids if call_id is not None]
             if any(call_ids.count(call_id) > 1 for call_id in call_ids):
-                raise RecordError(
-                    "bad_tool_call", f"{name}[{index}] has two tool calls with the same id"
-                )
-        elif role == "tool":
-            if previous not in ("assistant", "tool"):
-                raise RecordError(
-                    "bad_turn_order",
-                    f"{name}[{index}] is a tool message; expected an assistant message before it",
-                )
-            if call_ids and answered is not None and answered not in call_ids:
-                raise RecordError(
-                    "bad_tool_call",
-                    f"{name}[{index}].tool_call_id is {shown(answered)}; expected the id of a call "
-                    f"before it: {alternatives(map(shown, call_ids))}",
-                )
-        previous = role
-
-
-def _size(value: object) -> int:
-    """Return roughly how many characters a value of a record has."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, dict):
-        return sum(len(key) + _size(entry) for key, entry in value.items())
-    if isinstance(value, list):
-        return sum(map(_size, value))
-    return 8
+                raise RecordError("bad_tool_call", f"{place} has two tool calls with the same id")
+        elif role == "tool" and call_ids and answered is not None and answered not in call_ids:
+            raise RecordError(
+                "bad_tool_call",
+                f"{place}.tool_call_id is {shown(answered)}; expected the id of a call before it: "
+                f"{alternatives(map(shown, call_ids))}",
+            )

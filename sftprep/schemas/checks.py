@@ -4,11 +4,12 @@ Raises RecordError: ``missing_field``, ``wrong_type``, ``unknown_role``, ``empty
        message names the place in the record, such as ``messages[3].role``, and the value found.
 """
 
-from collections.abc import Collection
-from typing import Any
+import shlex
+from collections.abc import Mapping
 
 from sftprep.data.conversation import Record
 from sftprep.errors import RecordError
+from sftprep.schemas.roles import ROLES
 from sftprep.text import alternatives, shown
 
 
@@ -23,7 +24,7 @@ def require_text(record: Record, name: str, where: str = "") -> str:
     value = record.get(name)
     if type(value) is str:
         return value
-    value = _require(record, name, where)
+    value = require(record, name, where)
     raise wrong_type(f"{where}.{name}" if where else name, value, "a string")
 
 
@@ -37,60 +38,32 @@ def optional_text(record: Record, name: str) -> str:
     return value
 
 
-def require_list(record: Record, name: str) -> list[Any]:
-    """Return a field that must be a list."""
-    value = _require(record, name, "")
-    if not isinstance(value, list):
-        raise wrong_type(name, value, "a list")
-    return value
-
-
 def require_completion(text: str, where: str) -> None:
     """Refuse an empty completion."""
     if not text:
         raise RecordError("empty_completion", f"{where} is empty: there is nothing to train on")
 
 
-def require_role(turn: object, where: str, field: str, roles: Collection[str]) -> str:
-    """Return the role of a turn, which must be an object with one of the given roles.
+def require_role(turn: object, where: str, field: str, roles: Mapping[str, str]) -> str:
+    """Return what the role of a turn means.
 
     Args:
-        turn: an entry of the list of turns.
+        turn: an entry of the list of turns; it must be an object.
         where: the turn's place in the record.
         field: the name of the role's field in the data.
-        roles: the roles that are accepted, as the data writes them.
+        roles: what each name of a role means. Names are also found in lower case.
     """
     if not isinstance(turn, dict):
         raise wrong_type(where, turn, "an object")
-    role = require_text(turn, field, where)
-    if role not in roles:
+    name = require_text(turn, field, where)
+    role = roles.get(name) or roles.get(name.strip().lower())
+    if role is None:
         raise RecordError(
-            "unknown_role", f"{where}.{field} is {shown(role)}; expected {alternatives(roles)}"
+            "unknown_role",
+            f"{where}.{field} is {shown(name)}; expected {alternatives(ROLES)}",
+            f"Fix the record, or say what it means, e.g. --role {shlex.quote(name)}=user",
         )
     return role
-
-
-def train_flag(turn: Record, where: str) -> bool | None:
-    """Return what the turn's ``train`` or ``weight`` says about training on it.
-
-    Returns:
-        True or False as the record says; None if it says nothing, so that ``--train-on`` decides.
-    """
-    train = turn.get("train")
-    if train is not None and not isinstance(train, bool):
-        raise wrong_type(f"{where}.train", train, "true or false")
-    weight = turn.get("weight")
-    if weight is None:
-        return train
-    if not isinstance(weight, int | float) or isinstance(weight, bool) or weight not in {0, 1}:
-        raise wrong_type(f"{where}.weight", weight, "0 or 1")
-    if train is not None and train != bool(weight):
-        raise RecordError(
-            "wrong_type",
-            f"{where} has train {shown(train)} and weight {shown(weight)}, which contradict each "
-            "other",
-        )
-    return bool(weight)
 
 
 def wrong_type(where: str, value: object, expected: str) -> RecordError:
@@ -116,7 +89,14 @@ def found_fields(record: Record) -> str:
     return ", ".join(map(shown, list(record)[:8]))
 
 
-def _require(record: Record, name: str, where: str) -> object:
+def require(record: Record, name: str, where: str) -> object:
+    """Return the value of a field that must be there.
+
+    Args:
+        record: the record, or an object inside it.
+        name: the field's name in the data.
+        where: the object's place in the record; "" for the record itself.
+    """
     if name not in record:
         place = where or "the record"
         found = found_fields(record) or "nothing"

@@ -1,11 +1,15 @@
-"""The names of the schemas and of the fields that they read.
+"""How the records name things: the schemas, the fields that they read, and the roles.
 
-This module imports nothing else of sftprep, so that options can be checked without loading numpy.
+This module imports nothing heavy, so that options can be checked without loading numpy.
 """
 
 from collections.abc import Mapping
+from copy import copy
 
-SCHEMA_NAMES = ("prompt-completion", "instruction", "messages", "sharegpt")
+from sftprep.schemas.paths import is_computed
+from sftprep.schemas.roles import PLAIN_ROLES, role_names
+
+SCHEMA_NAMES = ("prompt-completion", "instruction", "messages", "sharegpt", "text")
 """The values that ``--schema`` takes besides ``auto``, in the order of the help text."""
 
 FIELDS = (
@@ -16,17 +20,41 @@ FIELDS = (
     "output",
     "system",
     "history",
+    "tools",
+    "reasoning_content",
     "messages",
     "role",
     "content",
     "conversations",
     "from",
     "value",
+    "text",
+    "train",
 )
 """The canonical field names, which ``--field CANONICAL=ACTUAL`` can rename."""
 
-OUTPUT_SYNONYMS = ("output", "response", "answer", "target")
-"""Names that instruction datasets use for the output. The first that a record has is read."""
+LOSS_FLAGS = (
+    "train",
+    "trainable",
+    "training",
+    "loss",
+    "loss_mask",
+    "loss_weight",
+    "weight",
+    "mask",
+    "masked",
+)
+"""The names under which a record or a message says whether it is trained: see ``flags``."""
+
+SYNONYMS = {
+    "input": ("input", "context", "Input", "Context"),
+    "output": ("output", "response", "answer", "target", "Output", "Response", "Answer", "Target"),
+    "system": ("system", "system_prompt", "system_message", "System"),
+    "tools": ("tools", "functions"),
+    "reasoning_content": ("reasoning_content", "reasoning", "thinking"),
+    "train": LOSS_FLAGS,
+}
+"""Canonical field -> the names that are read unless ``--field`` gives its name."""
 
 
 class Fields(dict[str, str]):
@@ -34,13 +62,44 @@ class Fields(dict[str, str]):
 
     Args:
         renamed: the names that differ, as ``--field`` gives them.
+        roles: name -> role, as ``--role`` gives them.
+        merge_turns: whether consecutive messages of one role are to become one.
 
     Attributes:
-        outputs: the names under which an instruction record may hold its output. The synonyms are
-            accepted only if ``--field`` does not name the output.
+        renamed: the argument.
+        roles: what each name of a role means, synonyms included.
+        plain_roles: the same for the roles that built-in and YAML templates know.
+        merge_turns: the argument.
+        computed: the values of ``renamed`` that are paths (``data.question``) or texts with several
+            fields (``{title}: {body}``), not names.
     """
 
-    def __init__(self, renamed: Mapping[str, str] | None = None) -> None:
-        renamed = dict(renamed or {})
-        super().__init__({name: name for name in FIELDS} | renamed)
-        self.outputs = (renamed["output"],) if "output" in renamed else OUTPUT_SYNONYMS
+    def __init__(
+        self,
+        renamed: Mapping[str, str] | None = None,
+        *,
+        roles: Mapping[str, str] | None = None,
+        merge_turns: bool = False,
+    ) -> None:
+        self.renamed = dict(renamed or {})
+        super().__init__({name: name for name in FIELDS} | self.renamed)
+        self.roles = role_names(roles)
+        self.plain_roles = {
+            name: PLAIN_ROLES[role] for name, role in self.roles.items() if role in PLAIN_ROLES
+        }
+        self.merge_turns = merge_turns
+        self.computed = tuple(name for name in self.renamed.values() if is_computed(name))
+
+    def names(self, canonical: str) -> tuple[str, ...]:
+        """Return the names under which a record may hold a field, the preferred one first."""
+        if canonical == "train" and canonical in self.renamed:
+            return (self[canonical], *LOSS_FLAGS)  # a message's own flags have their usual names
+        if canonical in self.renamed or canonical not in SYNONYMS:
+            return (self[canonical],)
+        return SYNONYMS[canonical]
+
+    def with_names(self, names: Mapping[str, str]) -> "Fields":
+        """Return a copy in which these fields have these names, unless ``--field`` names them."""
+        changed = copy(self)
+        changed.update({name: actual for name, actual in names.items() if name not in self.renamed})
+        return changed

@@ -1,118 +1,363 @@
-"""Choose a record's schema and turn the record into a ``Conversation`` or a ``Chat``.
+"""Tell a file's shape, and turn its records into ``Conversation``s or ``Chat``s.
 
 In     a record: a dict as parsed.
 Out    a ``Conversation`` for built-in and YAML templates: at most one system turn, first; then user
        and assistant turns in alternation, ending with an assistant turn. A ``Chat`` for Jinja chat
        templates.
 Keeps  every text exactly as it is: nothing is trimmed and nothing is repaired.
-Raises RecordError: ``unknown_schema``, ``schema_mismatch``, or what the schema's module raises.
+Never  leaves out a part of a record in silence: it is used, refused, or counted as ignored.
+Raises RecordError: ``unknown_schema``, ``ambiguous_schema``, ``preference_data``,
+       ``schema_mismatch``, or what the schema's module and ``extras`` raise.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NoReturn, TypeVar
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from operator import attrgetter
+from typing import Any, Generic, NoReturn, TypeVar
 
 from sftprep.data.conversation import Chat, Conversation, Record
 from sftprep.errors import RecordError, UsageError
+from sftprep.schemas import instruction, prompt_completion
 from sftprep.schemas.chat_messages import with_system_message
 from sftprep.schemas.checks import found_fields
+from sftprep.schemas.computed import with_computed
+from sftprep.schemas.extras import (
+    chat_with,
+    conversation_with,
+    extra_fields,
+    refuse_unreadable,
+    refuse_untrained,
+)
 from sftprep.schemas.fields import SCHEMA_NAMES, Fields
-from sftprep.schemas.table import SCHEMAS, Schema
+from sftprep.schemas.ignored import (
+    ReadsKey,
+    Understood,
+    synonyms_read,
+    understood_turns,
+    unread_arguments,
+    unread_fields,
+)
+from sftprep.schemas.one_of import is_empty
+from sftprep.schemas.paths import top_fields
+from sftprep.schemas.preference import preference_error
+from sftprep.schemas.shapes import AMBIGUOUS, Fit, Shape, fitting, shape_named
+from sftprep.schemas.table import EXCHANGES, SCHEMAS, Schema
 from sftprep.schemas.turns import with_system
-from sftprep.text import shown
+from sftprep.text import alternatives, shown
 
 D = TypeVar("D", Conversation, Chat)
+BESIDE_LIST = ("system", "tools")
+BESIDE_EXCHANGE = (*BESIDE_LIST, "input", "reasoning_content")
+"""The fields with synonyms that may stand beside a list of messages, and beside a prompt."""
+MOST_KEY_SETS = 10_000
+"""How many different sets of a record's keys a normalizer remembers."""
 
 
-def detect_schema(records: Iterable[Record], fields: Fields) -> str:
-    """Return a file's schema: that of the first record that fits any schema; "" if none fits."""
+def detect_schema(records: Iterable[Record], fields: Fields, schema: str = "") -> str:
+    """Return a file's shape, by name: that of the first record that fits any.
+
+    Args:
+        records: the first records of the file.
+        fields: the names that the data uses.
+        schema: the only schema that is wanted; "" for any.
+
+    Returns:
+        A name that ``shape_named`` knows; ``AMBIGUOUS`` if that record fits several shapes; "" if
+        no record fits any.
+    """
     for record in records:
-        if schema := schema_of(record, fields):
-            return schema
+        fits = _fits(record, fields, schema)
+        if fits:
+            return fits[0].shape.name if len(fits) == 1 else AMBIGUOUS
     return ""
 
 
 def schema_of(record: Record, fields: Fields) -> str:
-    """Return the name of the schema whose fields a record has; "" if there is none.
+    """Return the name of the shape that a record has; "" if it has none, or more than one.
 
     >>> schema_of({"instruction": "a", "response": "b"}, Fields())
     'instruction'
     """
-    for name, schema in SCHEMAS.items():
-        if schema.matches(record, fields):
-            return name
-    return ""
+    fits = _fits(record, fields)
+    return fits[0].shape.name if len(fits) == 1 else ""
+
+
+def read_as(name: str, fields: Fields) -> dict[str, str]:
+    """Return what the fields of a shape are read as: canonical field -> its name in the data."""
+    if name in ("", AMBIGUOUS):
+        return {}
+    return dict(shape_named(name, fields).names)
+
+
+@dataclass(frozen=True)
+class _Kind(Generic[D]):
+    """How dialogues of one kind are made."""
+
+    turns: Callable[[Schema], Callable[[Record, Fields], D]]
+    with_extras: Callable[[D, Record, Fields, frozenset[str]], D]
+    with_system: Callable[[D, str], D]
+
+
+class Normalizer(Generic[D]):
+    """Turns the records of a file into conversations or chats.
+
+    ``conversation_normalizer`` and ``chat_normalizer`` make it.
+
+    Args:
+        kind: the kind of dialogues.
+        name: the file's shape; ``AMBIGUOUS`` or "" for a file without one: then every record is
+            refused.
+        fields: the names that the data uses.
+        system: the system prompt for records without one; None to add none.
+        reads: for a chat template: which variables and keys of messages it may read.
+
+    Attributes:
+        read: turns a record into a conversation or a chat.
+    """
+
+    read: Callable[[Record], D]
+
+    def __init__(
+        self,
+        kind: "_Kind[D]",
+        name: str,
+        fields: Fields,
+        system: str | None,
+        reads: ReadsKey | None = None,
+    ) -> None:
+        self._kind: _Kind[D] = kind
+        self._system = system
+        self._reads = reads
+        self._given = fields
+        self._readers: dict[tuple[str, ...], Callable[[Record], D]] = {}
+        self.shape = _shape(name, fields)
+        if self.shape is None:
+            self.read = partial(_refuse, fields=fields, is_ambiguous=name == AMBIGUOUS)
+            return
+        self._fields = self.shape.fields(fields)
+        self._schema = SCHEMAS[self.shape.schema]
+        self._extra = extra_fields(self._fields)
+        self._own = frozenset(self.shape.names.values()) | top_fields(fields.computed)
+        self._is_exchange = self.shape.schema in EXCHANGES
+        beside = ("input", "history") if self._is_exchange else ("history",)
+        self._beside = frozenset(chain.from_iterable(map(self._fields.names, beside)))
+        self.read = self._read_computed if fields.computed else self._read
+
+    def __call__(self, record: Record) -> D:
+        """Return a record as a conversation or a chat."""
+        return self.read(record)
+
+    def understood(self, records: Sequence[Record]) -> Understood:
+        """Count what is not read in records that were used, and what is read by another name."""
+        found = Understood(Counter(), Counter(), Counter(), Counter())
+        if self.shape is None or not records:
+            return found
+        if self._given.computed:
+            records = [with_computed(record, self._given.computed) for record in records]
+        lists = chain.from_iterable(
+            self._schema.turn_lists(record, self._fields) for record in self._with_lists(records)
+        )
+        found = understood_turns(lists, self._fields.roles, self._reads)
+        found.ignored.update(unread_fields(records, self._known))
+        names = set(chain.from_iterable(set(map(tuple, records))))
+        if self._reads is not None and names & self._extra:
+            found.ignored.update(unread_arguments(records, self._reads))
+        beside = BESIDE_EXCHANGE if self._is_exchange else BESIDE_LIST
+        others = {name for canonical in beside for name in self._fields.names(canonical)[1:]}
+        if others & names:
+            found.fields.update(synonyms_read(records, self._fields, beside))
+        for name in self._special(names).intersection(self._fields.names("train")):
+            found.flags[name] += sum(record.get(name) is not None for record in records)
+        return found
+
+    def outputs(self, records: Iterable[Record]) -> Counter[str]:
+        """Count the fields that the output of instruction records was read from."""
+        if self.shape is None or self.shape.schema != "instruction":
+            return Counter()
+        return Counter(instruction.output_field(record, self._fields) for record in records)
+
+    def _with_lists(self, records: Sequence[Record]) -> Iterable[Record]:
+        """Return the records that may hold lists of messages."""
+        if not self._is_exchange:
+            return records
+        if self.shape is not None and self.shape.schema == "prompt-completion":
+            prompt = self._fields["prompt"]
+            return [record for record in records if type(record[prompt]) is list]
+        return ()
+
+    def _known(self, keys: tuple[str, ...]) -> frozenset[str]:
+        """Return which fields of a record with these keys are read."""
+        known = self._own | self._special(keys) | self._beside | frozenset(self._given.computed)
+        if self.shape is not None and self.shape.schema == "instruction":
+            known |= {instruction.output_field(dict.fromkeys(keys), self._fields)}
+        return known
+
+    def _special(self, keys: Iterable[str]) -> frozenset[str]:
+        """Return which of these fields have a meaning of their own, beside the turns."""
+        special = self._extra.intersection(keys) - self._own
+        if self._is_exchange:
+            return special
+        return special - set(self._fields.names("reasoning_content"))
+
+    def _read_computed(self, record: Record) -> D:
+        return self._read(with_computed(record, self._given.computed))
+
+    def _read(self, record: Record) -> D:
+        keys = tuple(record)
+        reader = self._readers.get(keys)
+        if reader is None:
+            if len(self._readers) >= MOST_KEY_SETS:
+                self._readers.clear()
+            reader = self._readers[keys] = self._reader(keys)
+        try:
+            return reader(record)
+        except RecordError as error:
+            if error.reason == "missing_field":
+                raise self._mismatch(record) or error from None
+            raise
+
+    def _reader(self, keys: tuple[str, ...]) -> Callable[[Record], D]:
+        """Return a function for records with these keys, which does only what they need."""
+        fields, kind, system = self._fields, self._kind, self._system
+        special, beside = self._special(keys), self._beside.intersection(keys) - self._own
+        turns: Callable[[Record, Fields], Any] = kind.turns(self._schema)
+        if turns is prompt_completion.to_conversation and not beside:
+            turns = prompt_completion.two_texts
+        if not special and not (beside and not self._is_exchange) and system is None:
+            return lambda record: turns(record, fields)
+
+        def read(record: Record) -> D:
+            if not self._is_exchange:
+                _refuse_history(record, beside)
+            refuse_unreadable(record, fields, special)
+            dialogue: D = turns(record, fields)
+            if special:
+                dialogue = kind.with_extras(dialogue, record, fields, special)
+                refuse_untrained(dialogue, record, fields, special)
+            return dialogue if system is None else kind.with_system(dialogue, system)
+
+        return read
+
+    def _mismatch(self, record: Record) -> RecordError | None:
+        """Return the error for a record that has another shape; None if it has no other."""
+        found = schema_of(record, self._given)
+        if self.shape is None or found in {"", self.shape.name}:
+            return None
+        return RecordError(
+            "schema_mismatch",
+            f"the record's schema is {found}; expected {self.shape.name}, the schema of its file",
+            "Put records of one schema into each file",
+        )
 
 
 def conversation_normalizer(
-    schema: str, fields: Fields, system: str | None = None
-) -> Callable[[Record], Conversation]:
-    """Return the function that turns records of a schema into conversations.
+    name: str, fields: Fields, system: str | None = None
+) -> Normalizer[Conversation]:
+    """Return what turns records of a shape into conversations.
 
     Args:
-        schema: a key of ``SCHEMAS``; or "" for a file whose schema could not be detected: then
-            every record is refused.
-        fields: the names that the records use for the canonical fields.
+        name: the shape; see ``Normalizer``.
+        fields: the names that the data uses.
         system: the system prompt for records without one; None to add none.
     """
-    read = _schema(schema).to_conversation if schema else _refuse
-    return _normalizer(read, schema, fields, system, with_system)
+    kind = _Kind(attrgetter("to_conversation"), conversation_with, with_system)
+    return Normalizer(kind, name, fields, system)
 
 
 def chat_normalizer(
-    schema: str, fields: Fields, system: str | None = None
-) -> Callable[[Record], Chat]:
-    """Return the function that turns records of a schema into chats.
+    name: str, fields: Fields, system: str | None = None, reads: ReadsKey = lambda _: True
+) -> Normalizer[Chat]:
+    """Return what turns records of a shape into chats.
 
-    The arguments are those of ``conversation_normalizer``.
+    Args:
+        name: the shape; see ``Normalizer``.
+        fields: the names that the data uses.
+        system: the system prompt for records without one; None to add none.
+        reads: which variables and keys of messages the chat template may read.
     """
-    read = _schema(schema).to_chat if schema else _refuse
-    return _normalizer(read, schema, fields, system, _with_system_unless_it_has_one)
+    kind = _Kind(attrgetter("to_chat"), chat_with, _with_system_unless_it_has_one)
+    return Normalizer(kind, name, fields, system, reads)
 
 
-def _normalizer(
-    read: Callable[[Record, Fields], D],
-    schema: str,
-    fields: Fields,
-    system: str | None,
-    add_system: Callable[[D, str], D],
-) -> Callable[[Record], D]:
-    def normalize(record: Record) -> D:
+def _shape(name: str, fields: Fields) -> Shape | None:
+    if name in ("", AMBIGUOUS):
+        return None
+    try:
+        return shape_named(name, fields)
+    except KeyError:
+        raise UsageError(
+            f"unknown schema {shown(name)}. Choose {', '.join(SCHEMA_NAMES)} or auto."
+        ) from None
+
+
+def _fits(record: Record, fields: Fields, schema: str = "") -> list[Fit]:
+    if fields.computed:
         try:
-            dialogue = read(record, fields)
-        except RecordError as error:
-            if error.reason == "missing_field":
-                raise _mismatch(record, schema, fields) or error from None
-            raise
-        return dialogue if system is None else add_system(dialogue, system)
-
-    return normalize
+            record = with_computed(record, fields.computed)
+        except RecordError:  # the record is refused when it is read
+            return []
+    return fitting(record, fields, schema)
 
 
-def _schema(name: str) -> Schema:
-    if name not in SCHEMAS:
-        raise UsageError(f"unknown schema {shown(name)}. Choose {', '.join(SCHEMA_NAMES)} or auto.")
-    return SCHEMAS[name]
-
-
-def _refuse(record: Record, fields: Fields) -> NoReturn:
-    """Refuse a record of a file in which no record so far fits a schema."""
+def _refuse(record: Record, fields: Fields, *, is_ambiguous: bool) -> NoReturn:
+    """Refuse a record of a file that has no shape, or more than one."""
+    if fields.computed:
+        record = with_computed(record, fields.computed)
+    if is_ambiguous:
+        raise _ambiguous(fitting(record, fields))
+    if (error := preference_error(record)) is not None:
+        raise error
+    if record.keys() >= {"role", "content"}:
+        raise RecordError(
+            "unknown_schema",
+            "the record is a single message; expected a whole conversation",
+            "Put the messages of each conversation into one record, as a list in a field messages",
+        )
     raise RecordError(
         "unknown_schema",
         f"no known schema has these fields: {found_fields(record) or 'no fields'}",
-        "Map them with --field, e.g. --field prompt=question --field completion=answer",
+        _field_flags(record, fields),
     )
 
 
-def _mismatch(record: Record, schema: str, fields: Fields) -> RecordError | None:
-    """Return the error for a record that fits another schema; None if it fits no other."""
-    found = schema_of(record, fields)
-    if found in {"", schema}:
-        return None
+def _ambiguous(fits: list[Fit]) -> RecordError:
+    """Return the error for a record of a file whose first record fits more than one shape."""
+    flags = " or ".join(fit.flags for fit in fits)
+    if len(fits) > 1:
+        names = alternatives(fit.shape.name for fit in fits).replace(" or ", " and ")
+        return RecordError(
+            "ambiguous_schema", f"the record fits more than one schema: {names}", f"Pass {flags}"
+        )
     return RecordError(
-        "schema_mismatch",
-        f"the record's schema is {found}; expected {schema}, the schema of its file",
-        "Put records of one schema into each file",
+        "ambiguous_schema",
+        "the first record of the file fits more than one schema",
+        f"Pass {flags}" if flags else "Name the fields with --field",
     )
+
+
+def _field_flags(record: Record, fields: Fields) -> str:
+    """Return what to do with a record that has no known shape: flags that may fit it."""
+    for name, value in record.items():
+        if isinstance(value, dict) and len(fits := fitting(value, fields)) == 1:
+            names = fits[0].shape.names
+            listed = {k: v for k, v in names.items() if v in fits[0].decisive}
+            flags = " ".join(f"--field {k}={name}.{v}" for k, v in listed.items())
+            return f"Name the fields inside {shown(name)}: {flags}"
+    return "Map them with --field, e.g. --field prompt=question --field completion=answer"
+
+
+def _refuse_history(record: Record, names: Iterable[str]) -> None:
+    """Refuse a history beside a list of messages: it is not clear how the two belong together."""
+    for name in names:
+        if not is_empty(record[name]):
+            raise RecordError(
+                "conflicting_fields",
+                f"the record has {name} beside a list of messages",
+                f"Put the turns of {name} into the list",
+            )
 
 
 def _with_system_unless_it_has_one(chat: Chat, system: str) -> Chat:

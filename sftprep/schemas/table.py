@@ -3,15 +3,20 @@
 from typing import Protocol
 
 from sftprep.data.conversation import Chat, Conversation, Record
-from sftprep.schemas import instruction, messages, prompt_completion, sharegpt
+from sftprep.schemas import instruction, messages, prompt_completion, sharegpt, text
 from sftprep.schemas.fields import Fields
+from sftprep.schemas.turn_list import TurnList
 
 
 class Schema(Protocol):
     """What the module of a schema provides."""
 
-    def matches(self, record: Record, fields: Fields) -> bool:
-        """Return whether a record has the fields of this schema."""
+    def turn_lists(self, record: Record, fields: Fields) -> list[TurnList]:
+        """Return the lists of turns that a good record holds.
+
+        Raises:
+            RecordError: the record cannot be used.
+        """
         ...
 
     def to_conversation(self, record: Record, fields: Fields) -> Conversation:
@@ -36,5 +41,10 @@ SCHEMAS: dict[str, Schema] = {
     "sharegpt": sharegpt,
     "instruction": instruction,
     "prompt-completion": prompt_completion,
+    "text": text,
 }
-"""All schemas. A record gets the first of them, in this order, that it matches."""
+"""All schemas. ``shapes`` says which of them a record has."""
+
+EXCHANGES = ("instruction", "prompt-completion")
+"""The schemas of records with a prompt and a completion. Further fields of a record may hold an
+input, a history and reasoning."""

@@ -1,73 +1,145 @@
-"""Build a ``Conversation`` from a list of turns, for the schemas messages and sharegpt.
+"""Build a ``Conversation``, for built-in and YAML templates.
 
 Keeps  every text exactly as it is: nothing is trimmed and nothing is repaired.
-Raises RecordError: ``unsupported_tools``, ``bad_turn_order``, and what ``checks`` raises.
+Raises RecordError: ``unsupported_tools``, ``bad_turn_order``, ``conflicting_system``, and what
+       ``checks``, ``content`` and ``flags`` raise.
 
 Built-in and YAML templates take one optional system turn, then user and assistant turns in
-alternation, and have no place for tools.
+alternation. They have no place for tools and for reasoning: a message with a tool call is refused,
+and reasoning is listed in ``Conversation.omitted``.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
-from sftprep.data.conversation import Conversation, Record, Turn, content_slot
+from sftprep.data.conversation import Conversation, Turn, content_slot
 from sftprep.errors import RecordError
-from sftprep.schemas.checks import (
-    missing_answer,
-    require_completion,
-    require_list,
-    require_role,
-    require_text,
-    train_flag,
-)
+from sftprep.schemas.checks import missing_answer, require, require_completion, require_role
+from sftprep.schemas.content import read_content
+from sftprep.schemas.fields import LOSS_FLAGS, SYNONYMS, Fields
+from sftprep.schemas.flags import train_flag
+from sftprep.schemas.merging import different_flags, merged_text
+from sftprep.schemas.roles import PLAIN_ROLES
+from sftprep.schemas.turn_list import TurnList
+from sftprep.text import shown
 
-ROLES = {"system": "system", "user": "user", "assistant": "assistant"}
 # Records share these objects: creating one per turn would take longer than reading the record.
 TURNS = {
     (role, train): Turn(role, train=train)
-    for role in ROLES.values()
+    for role in ("system", "user", "assistant")
     for train in (None, True, False)
 }
 SYSTEM = TURNS["system", None]
 EXCHANGE = (TURNS["user", None], TURNS["assistant", None])
+REASONING = SYNONYMS["reasoning_content"]
+CALLS = ("tool_calls", "function_call")
+CHAT_TEMPLATE = "Pass --template tokenizer, or the .jinja file of a chat template"
 
 
 def with_system(conversation: Conversation, system: str) -> Conversation:
     """Put a system turn first, unless the conversation already has one."""
     if conversation.turns[0].role == "system":
         return conversation
-    return Conversation((SYSTEM, *conversation.turns), (system, "", *conversation.contents))
+    return conversation._replace(
+        turns=(SYSTEM, *conversation.turns), contents=(system, "", *conversation.contents)
+    )
 
 
-def conversation_of_turns(
-    record: Record, name: str, role_field: str, text_field: str, roles: Mapping[str, str]
-) -> Conversation:
-    """Build the conversation of a record that holds a list of turns.
+def own_system(conversation: Conversation) -> str | None:
+    """Return the text of the system turn; None if there is none."""
+    return conversation.contents[0] if conversation.turns[0].role == "system" else None
+
+
+def conversation_of_turns(lists: Sequence[TurnList], fields: Fields) -> Conversation:
+    """Build the conversation of a record that holds turns.
 
     Args:
-        record: the record, which must not offer tools.
-        name: the name of the list's field in the data.
-        role_field: the name of the role's field in each turn.
-        text_field: the name of the text's field in each turn.
-        roles: maps each role as the data writes it to the role that it means.
+        lists: the turns, in one list or in several that follow each other.
+        fields: the names that the data uses for roles.
     """
-    if record.get("tools"):
-        raise RecordError(
-            "unsupported_tools",
-            "the record offers tools, which built-in and YAML templates cannot render",
-            "Remove the field tools, or pass --template tokenizer",
-        )
+    plain = fields.plain_roles
     turns: list[Turn] = []
     contents: list[str] = []
-    for index, turn in enumerate(require_list(record, name)):
-        where = f"{name}[{index}]"
-        role = require_role(turn, where, role_field, roles)
-        contents += require_text(turn, text_field, where), ""
-        turns.append(TURNS[roles[role], train_flag(turn, where)])
-    _check_order(turns, contents, name)
-    return Conversation(tuple(turns), tuple(contents))
+    places: list[str] = []
+    omitted: tuple[str, ...] = ()
+    for found in lists:
+        for index, turn in enumerate(found.turns):
+            if type(turn) is dict and len(turn) == 2:  # most turns have no more than role and text
+                said, text = turn.get(found.role), turn.get(found.text)
+                role = plain.get(said) if type(said) is str else None
+                if role is not None and type(text) is str:
+                    turns.append(TURNS[role, None])
+                    contents += text, ""
+                    continue
+            role, text, train, reasoning = _read(turn, found, index, fields)
+            turns.append(TURNS[role, train])
+            contents += text, ""
+            omitted = ("reasoning",) if reasoning else omitted
+        places += map(found.place, range(len(found.turns)))
+    if fields.merge_turns:
+        _merge(turns, contents, places)
+    _check_order(turns, contents, places, lists[-1].name)
+    return Conversation(tuple(turns), tuple(contents), omitted)
 
 
-def _check_order(turns: list[Turn], contents: list[str], name: str) -> None:
+def _read(
+    turn: Any, found: TurnList, index: int, fields: Fields
+) -> tuple[str, str, bool | None, bool]:
+    """Return a turn's role, its text, its flag, and whether it has reasoning.
+
+    Args:
+        turn: an entry of the list.
+        found: the list.
+        index: the entry's index.
+        fields: the names that the data uses for roles.
+    """
+    where = found.place(index)
+    said = require_role(turn, where, found.role, fields.roles)
+    for name in CALLS:
+        if turn.get(name) not in (None, "", [], {}):
+            raise unsupported_tools(f"{where} has {name}")
+    role = PLAIN_ROLES.get(said)
+    if role is None:
+        raise unsupported_tools(f"{where} has the role {shown(turn[found.role])}")
+    content = read_content(require(turn, found.text, where), f"{where}.{found.text}")
+    if content.calls:
+        raise unsupported_tools(f"{where}.{found.text} has a tool call")
+    if content.value is None:
+        raise no_text(f"{where}.{found.text}")
+    reasoning = bool(content.reasoning) or any(turn.get(name) for name in REASONING)
+    flag = train_flag(turn, where) if turn.keys() & _FLAGS else None
+    return role, content.text, flag, reasoning
+
+
+_FLAGS = frozenset(LOSS_FLAGS)
+
+
+def unsupported_tools(what: str, cure: str = CHAT_TEMPLATE) -> RecordError:
+    """Return the error for a record with tools or calls, which only chat templates can write."""
+    problem = f"{what}, which built-in and YAML templates cannot write"
+    return RecordError("unsupported_tools", problem, cure)
+
+
+def no_text(where: str) -> RecordError:
+    """Return the error for a content that is null."""
+    return RecordError("wrong_type", f"{where} is null; expected a string")
+
+
+def _merge(turns: list[Turn], contents: list[str], places: list[str]) -> None:
+    """Merge consecutive turns of one role, in place."""
+    index = 1
+    while index < len(turns):
+        if turns[index].role != turns[index - 1].role:
+            index += 1
+            continue
+        if turns[index].train is not turns[index - 1].train:
+            raise different_flags(places[index - 1], places[index])
+        slot = content_slot(index)
+        contents[slot - 2] = merged_text(contents[slot - 2], contents[slot])
+        del turns[index], contents[slot : slot + 2], places[index]
+
+
+def _check_order(turns: list[Turn], contents: list[str], places: list[str], name: str) -> None:
     """Require an optional system turn, then user and assistant in alternation, assistant last."""
     if not turns:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
@@ -75,14 +147,23 @@ def _check_order(turns: list[Turn], contents: list[str], name: str) -> None:
     for index, turn in enumerate(turns[first:], first):
         expected = "user" if (index - first) % 2 == 0 else "assistant"
         if turn.role != expected:
-            raise RecordError(
-                "bad_turn_order",
-                f"{name}[{index}] is {_a_message(turn.role)}; expected {_a_message(expected)}",
-            )
+            raise _wrong_order(turns, places, index, expected)
         if expected == "assistant":
-            require_completion(contents[content_slot(index)], f"{name}[{index}]")
+            require_completion(contents[content_slot(index)], places[index])
     if turns[-1].role != "assistant":
         raise missing_answer(name, turns[-1].role)
+
+
+def _wrong_order(turns: list[Turn], places: list[str], index: int, expected: str) -> RecordError:
+    role = turns[index].role
+    repeats = index > 0 and turns[index - 1].role == role
+    return RecordError(
+        "bad_turn_order",
+        f"{places[index]} is {_a_message(role)}; expected {_a_message(expected)}",
+        "Fix the record, or pass --merge-turns to join messages of one role"
+        if repeats
+        else "Fix the record, or pass --template tokenizer",
+    )
 
 
 def _a_message(role: str) -> str:

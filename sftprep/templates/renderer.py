@@ -140,6 +140,7 @@ class TemplateRenderer:
     def _outline(self, turns: Turns) -> _Outline:
         """Find the shape of conversations with these turns, and how to edit their contents."""
         template = self.template
+        self._check_text(turns)
         edits: list[Edit] = []
         omitted: frozenset[str] = frozenset()
         has_place = template.system is not None or template.user_with_system is not None
@@ -187,6 +188,18 @@ class TemplateRenderer:
             self._omitted.append(omitted)
             self._shapes[key] = len(self._pieces) - 1
         return self._shapes[key]
+
+    def _check_text(self, turns: Turns) -> None:
+        """Refuse a text without turns if the template would write a turn's header around it."""
+        template = self.template
+        if len(turns) == 1 and (template.header or template.after or template.default_system):
+            raise RecordError(
+                "unsupported_text",
+                f"the record has only a text without turns, and template {template.name!r} writes "
+                "turns",
+                "Pass --template plain to train on the whole text, or name prompt and completion "
+                "with --field",
+            )
 
     def _default_system(self, turns: Turns) -> str | None:
         """Return the system prompt to add to a record that has none; None to add nothing."""

@@ -9,9 +9,10 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import chain
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -55,6 +56,28 @@ class HfBackend:
         encoded = self._tokenizer.encode(text, add_special_tokens=False)
         spans = np.array(encoded.offsets, np.int64).reshape(-1, 2)
         return np.array(encoded.ids, np.int32), spans
+
+
+@cache
+def is_word_character(character: str) -> bool:
+    """Return whether HF takes a character for part of a word.
+
+    It does so for letters, combining marks, digits, joiners and some symbols, by the Unicode tables
+    that it was built with. So it is asked: next to such a character, it does not recognize a token
+    that must be a word of its own.
+    """
+    return not _word_probe().encode(f"{character}a").ids
+
+
+@cache
+def _word_probe() -> Any:
+    """Return a tokenizer that knows nothing but one ``single_word`` token, the letter a."""
+    from tokenizers import AddedToken, models
+    from tokenizers import Tokenizer as HfTokenizer
+
+    probe = HfTokenizer(models.BPE())
+    probe.add_tokens([AddedToken("a", single_word=True, normalized=False)])
+    return probe
 
 
 def preload() -> None:

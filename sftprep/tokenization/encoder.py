@@ -18,7 +18,12 @@ from sftprep.data.control_tokens import AddedToken
 from sftprep.data.ragged import Ids, Mask, Offsets, Ragged
 from sftprep.data.runs import EncodedRuns, TextRuns
 from sftprep.system.memory import give_back, resident
-from sftprep.tokenization.backends import BATCH_FROM, GigatokenBackend, HfBackend
+from sftprep.tokenization.backends import (
+    BATCH_FROM,
+    GigatokenBackend,
+    HfBackend,
+    is_word_character,
+)
 from sftprep.tokenization.boundary.breaks import breaks_of
 from sftprep.tokenization.boundary.chains import join_chains, unclean_chains
 from sftprep.tokenization.proof import ContentEncoding, Variant, prove_content_encoding
@@ -142,6 +147,10 @@ class Encoder:
     def count_tokens(self, text: str) -> int:
         """Return the number of tokens of a text that does not continue another."""
         return len(self._starting.encode([text]).values)
+
+    def is_word(self, character: str) -> bool:
+        """Return whether a ``single_word`` token next to this character is plain text."""
+        return is_word_character(character)
 
     def adds_space_after(self, token: AddedToken) -> bool:
         """Return whether HF puts a space in front of a text that follows this added token."""

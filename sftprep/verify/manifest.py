@@ -78,7 +78,16 @@ MANIFEST_STRUCTURE = {
         "shard_size": POSITIVE,
         "max_line_bytes": POSITIVE,
     },
-    "inputs": [{"name": STRING, "bytes": COUNT, "sha256": SHA256, "schema": STRING, **OUTCOMES}],
+    "inputs": [
+        {
+            "name": STRING,
+            "bytes": COUNT,
+            "sha256": SHA256,
+            "schema": STRING,
+            "fields": ObjectOf(STRING),
+            **OUTCOMES,
+        }
+    ],
     "tokenizer": {
         "name": STRING,
         "sha256": SHA256,
@@ -111,6 +120,7 @@ MANIFEST_STRUCTURE = {
             ("control_strings", "output_fields", "omitted", "other_stops", "tokens_as_text"),
             ObjectOf(COUNT),
         ),
+        **dict.fromkeys(("ignored_fields", "fields", "roles", "loss_flags"), ObjectOf(COUNT)),
     },
     "shards": [
         {

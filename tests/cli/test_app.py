@@ -117,6 +117,7 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
     expected = (
         f"{out}: 3 rows in 1 shard, 27 tokens, 85.2% of them trained\n"
         "  read       5 records (instruction), template plain, at most 20 tokens per row\n"
+        "  fields     read: answer as output, response as output (1 record)\n"
         "  dropped    1 cut_to_nothing; listed in dropped.jsonl\n"
         "  rejected   1 missing_field; kept in rejects.jsonl\n"
         f"             {source}:5: {rejected['message']}.\n"
@@ -125,7 +126,6 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
         "tokenizer/ from the output\n"
         "  padding    the pad token is EOS (</s>): labels are already set, so use a collator that "
         "does not mask by pad id\n"
-        "  fields     read as output: answer in 1, response in 1\n"
         "  separator  2 answers directly behind the prompt, without a space or a line break: pass "
         "--separator '\\n', or end the prompts with one\n"
         "  boundary   1 row in which prompt and completion do not meet at a token boundary; "
@@ -213,11 +213,16 @@ BAD_RECORDS: list[tuple[int, str, str, str]] = [
     (6, "wrong_type", "messages[1].content is null; expected a string", ""),
     (
         7,
-        "unknown_role",
-        "messages[1].role is 'function'; expected system, user or assistant",
-        "",
+        "unsupported_tools",
+        "messages[1] has the role 'function', which built-in and YAML templates cannot write",
+        "Pass --template tokenizer, or the .jinja file of a chat template",
     ),
-    (8, "bad_turn_order", "messages[1] is a user message; expected an assistant message", ""),
+    (
+        8,
+        "bad_turn_order",
+        "messages[1] is a user message; expected an assistant message",
+        "Fix the record, or pass --merge-turns to join messages of one role",
+    ),
     (9, "empty_completion", "messages[1] is empty: there is nothing to train on", ""),
     (
         10,

@@ -14,12 +14,21 @@ def test_summary() -> None:
         tokens=12345, trained_tokens=1, unclean_boundaries=1, records_with_control_strings=1,
         control_strings={"<s>": 1}, output_fields={"response": 2}, glued_answers=1,
         omitted={"earlier_reasoning": 3, "tools": 1}, tokens_as_text={"<|a|>": 1, "<|b|>": 2},
+        ignored_fields={
+            "loss_scale": 2, "messages[].id": 1, "id": 1500, "sytem": 2, "source": 1500,
+        },
+        roles={"bot as assistant": 3, "human as user": 3}, loss_flags={"weight": 1},
+        fields={"context as input": 7},
     )  # fmt: skip
     text = summarize(
         manifest(
             counts=found,
             recipe={"max_length": 2048, "truncation": "balanced"},
-            inputs=[{"schema": "messages"}, {"schema": ""}, {"schema": "instruction"}],
+            inputs=[
+                {"schema": "messages", "fields": {"messages": "messages"}},
+                {"schema": "", "fields": {}},
+                {"schema": "question/response", "fields": {"prompt": "question"}},
+            ],
             tokenizer={
                 "name": "t", "vocabulary_size": 50257, "added_tokens": {}, "pad_is_eos": False,
                 "special_tokens": {"pad": {"token": "<pad>", "id": 0}},
@@ -31,13 +40,22 @@ def test_summary() -> None:
     )  # fmt: skip
     assert text.split("\n") == [
         "out: 4 rows in 2 shards, 12,345 tokens, 0.0% of them trained",
-        "  read       8 records (instruction, messages), template qa, at most 2,048 tokens per row",
+        "  read       8 records (messages, question/response), template qa, at most 2,048 tokens "
+        "per row",
+        "  fields     read: question as prompt, context as input (7 records), response as output "
+        "(2 records)",
+        "  roles      read: bot as assistant, human as user (3 messages)",
+        "  flags      obeyed: weight (1 time)",
+        "  ignored    id, source (1,500 records), loss_scale, sytem (2 records), messages[].id "
+        "(1 message)",
+        "             loss_scale looks like a loss flag, but is not read as one; the names are "
+        "train, trainable, training, loss, loss_mask, loss_weight, weight, mask, masked",
+        "             sytem is not read: did you mean system?",
         "  dropped    1 too_long; listed in dropped.jsonl",
         "  rejected   1 invalid_utf8, 2 wrong_type; kept in rejects.jsonl",
         "  truncated  5 rows by balanced; 2 of them lost all or part of an answer",
         "  tokenizer  t, vocabulary 50,257, nothing added",
         "  padding    the pad token is <pad>; rows are not padded",
-        "  fields     read as output: response in 2",
         "  tokens     template qa writes what looks like a token and is none of the tokenizer's: "
         "<|a|> in 1 row, <|b|> in 2 rows. Pass --add-token '<|a|>', or --plain-text '<|a|>' if it "
         "is meant as text",

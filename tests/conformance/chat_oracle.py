@@ -36,7 +36,8 @@ from chat_tokenizers import parsed
 
 FLAGS = ("train", "trainable", "training", "loss", "loss_mask", "weight")
 ARGUMENTS = ("enable_thinking", "thinking")
-FIRST_MARK = 0xF0000  # private-use characters that stand for control tokens
+FIRST_MARK = 0xF0000  # private-use characters that stand for the tokens that a template writes
+FIRST_COPY = 0xF8000  # and for those that a record holds
 OPEN, CLOSE = "\U00100001", "\U00100002"  # characters with which a message is changed
 SEARCHES = frozenset(
     (
@@ -45,8 +46,11 @@ SEARCHES = frozenset(
     )
 )  # fmt: skip
 NO_END = "no token ends the answer"
-OPENING = re.compile(r"<think>\s*$")  # a prompt may end with it, or the answer begin
-THINKING = re.compile(r"\s*<think>\s*(</think>\s*)?$")
+# A prompt may end with the token that begins the reasoning, or the answer begin with it.
+OPENING = re.compile(r"[<\[][^<>/\[\]]*think[^<>\[\]]*[>\]]\s*$", re.IGNORECASE)
+THINKING = re.compile(
+    r"\s*[<\[][^<>/\[\]]*think[^<>\[\]]*[>\]]\s*(</[^<>]*think[^<>]*>\s*)?$", re.IGNORECASE
+)
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
 
 Record = dict[str, Any]
@@ -71,6 +75,7 @@ class Row:
     may: list[bool]
     why: list[str] = field(default_factory=list)  # why ``must`` and ``may`` differ
     may_append: list[int] = field(default_factory=list)  # ids, one of which may end the row
+    leaves_out: bool = False  # the template writes nothing of a message that is to be trained
 
     def takes(self, ids: Sequence[int], trained: Sequence[bool]) -> str:
         """Return what is wrong with a row: "", "ids" or "mask"."""
@@ -141,7 +146,10 @@ class ChatOracle:
         from transformers.utils import chat_template_utils
 
         tree = parsed(self.source)
-        searched = {id(const) for node in _searches(tree) for const in _consts(node)}
+        consts = [const for node in _searches(tree) for const in _consts(node)]
+        searched = {id(const) for const in consts}
+        texts = [const.value for const in consts if isinstance(const.value, str)]
+        self.searched = {token for text in texts for token in self.control.findall(text)}
         for node in tree.find_all(nodes.TemplateData):
             node.data = self._replace_controls(node.data)
         for node in tree.find_all(nodes.Const):
@@ -179,27 +187,47 @@ class ChatOracle:
                 (found.start(), found.end(), self.controls[found[0]])
                 for found in self.control.finditer(final)
             ]
-        try:
-            marked = self._render_marked(chat, messages, prompt=prompt)
-        except RefusalError as refusal:
-            raise UndeterminedError(f"control tokens: {refusal}") from refusal
-        spans, text = [], ""
+        # Contents get a character in place of each token for which the template does not look.
+        copied = {
+            token: chr(FIRST_COPY + place)
+            for place, token in enumerate(self.marks)
+            if token not in self.searched
+        }
+        for stand_ins in (copied, {}):
+            with contextlib.suppress(RefusalError):
+                covered = [
+                    covered_message(message, self.control, stand_ins) for message in messages
+                ]
+                tools = covered_value(chat["tools"], self.control, stand_ins)
+                given = {**chat, "tools": tools}
+                marked = self._render_marked(given, covered, prompt=prompt)
+                spans = self._read_marks(marked, final, held, stand_ins)
+                if spans is not None:
+                    return spans
+        raise UndeterminedError("control tokens: the template also searches for what it writes")
+
+    def _read_marks(
+        self, marked: str, final: str, held: set[str], stand_ins: dict[str, str]
+    ) -> list[Control] | None:
+        """Return the control tokens of a marked text; None if it is not the final text."""
+        spans: list[Control] = []
+        text = ""
         tokens = {mark: token for token, mark in self.marks.items()}
-        pieces = re.split(f"([{''.join(tokens)}])", marked)
-        for piece in pieces:
+        copies = {mark: token for token, mark in stand_ins.items()}
+        for piece in re.split(f"([{''.join([*tokens, *copies])}])", marked):
             if piece in tokens:
                 token = tokens[piece]
                 spans.append((len(text), len(text) + len(token), self.controls[token]))
                 text += token
-                continue
-            for found in self.control.finditer(piece):  # e.g. '<|' + message.role + '|>'
-                if found[0] not in held:
-                    start = len(text) + found.start()
-                    spans.append((start, start + len(found[0]), self.controls[found[0]]))
-            text += piece
-        if text != final:
-            raise UndeterminedError("control tokens: the template also searches for what it writes")
-        return spans
+            elif piece in copies:
+                text += copies[piece]
+            else:
+                for found in self.control.finditer(piece):  # e.g. '<|' + message.role + '|>'
+                    if found[0] not in held or found[0] in stand_ins:
+                        start = len(text) + found.start()
+                        spans.append((start, start + len(found[0]), self.controls[found[0]]))
+                text += piece
+        return spans if text == final else None
 
     # --- where the texts of a message are --------------------------------------------------------
 
@@ -430,7 +458,12 @@ class ChatOracle:
         else:
             may = [any(a <= s < b for a, b in possible) for s, e in characters]
         must = [any(a <= s and e <= b for a, b in sure) for s, e in characters]
-        return Row(ids, must, may, why, appended)
+        lost = any(
+            self.text_span(chat, chat["messages"], place, final) is None
+            for place, message in enumerate(chat["messages"])
+            if message["role"] == "assistant" and chat["trained"][place]
+        )
+        return Row(ids, must, may, why, appended, lost)
 
     def _flagged(self, chat: Record, final: str, spans: list[Span]) -> list[Span]:
         """Return the spans of the markers without those of answers that are not to be trained."""
@@ -543,7 +576,8 @@ def changed_message(message: Record, change: Callable[[str], str]) -> Record:
     changed = dict(message)
     for key in ("content", "reasoning_content", "reasoning", "thinking"):
         if isinstance(changed.get(key), str):
-            changed[key] = change(changed[key])
+            if changed[key] or not message.get("tool_calls"):
+                changed[key] = change(changed[key])
         elif isinstance(changed.get(key), list):
             changed[key] = [{**part, "text": change(part["text"])} for part in changed[key]]
     if message.get("tool_calls"):
@@ -559,6 +593,25 @@ def changed_message(message: Record, change: Callable[[str], str]) -> Record:
             made.append({**one, "function": {**function, "name": name, "arguments": arguments}})
         changed["tool_calls"] = made
     return changed
+
+
+def covered_message(message: Record, control: re.Pattern[str], by: dict[str, str]) -> Record:
+    """Return a message with control tokens in its texts replaced; role and ids stay."""
+    return {
+        key: value if key in ("role", "tool_call_id") else covered_value(value, control, by)
+        for key, value in message.items()
+    }
+
+
+def covered_value(value: Any, control: re.Pattern[str], by: dict[str, str]) -> Any:
+    """Return a value with control tokens in all of its texts replaced, keys excepted."""
+    if isinstance(value, str):
+        return control.sub(lambda found: by.get(found[0], found[0]), value)
+    if isinstance(value, dict):
+        return {key: covered_value(item, control, by) for key, item in value.items()}
+    if isinstance(value, list):
+        return [covered_value(item, control, by) for item in value]
+    return value
 
 
 def changed_json(text: str, change: Callable[[str], str]) -> str:

@@ -4,8 +4,8 @@
 
 Each ``*.jinja`` below the folder is tried with every conversation of ``chat_conversations``, on
 GPT-2's tokenizer with the control tokens of the template. It prints a table of outcomes, and the
-reasons of the refusals by their count. ``--details`` gets a JSON line for each pair that is not
-equal. ``tokens.json`` in the folder may name models' ``bos_token`` and ``eos_token``.
+reasons of the refusals by their count. ``--details`` gets a JSON line for each pair.
+``tokens.json`` in the folder may name models' ``bos_token`` and ``eos_token``.
 """
 
 import argparse
@@ -29,8 +29,9 @@ SECONDS = 300  # for one template with all conversations
 
 EQUAL, WITHIN, IDS, MASK = "equal", "equal where determined", "ids differ", "mask differs"
 REFUSED, BOTH, OTHER = "refused", "refused by both", "row though transformers refuses"
+LOST = "refused: the template leaves an answer out"
 UNKNOWN, CRASHED, ORDER = "undetermined", "crashed", "depends on other records"
-OUTCOMES = (EQUAL, WITHIN, UNKNOWN, BOTH, OTHER, REFUSED, IDS, MASK, ORDER, CRASHED)
+OUTCOMES = (EQUAL, WITHIN, UNKNOWN, BOTH, LOST, OTHER, REFUSED, IDS, MASK, ORDER, CRASHED)
 
 
 class Ours(NamedTuple):
@@ -142,6 +143,8 @@ def judge(tokenizer: Any, said: tuple[str, Any], ours: Ours) -> tuple[str, str, 
         outcome = OTHER if verdict == BOTH and ours.ids is not None else verdict
         return outcome, why or rows, {"oracle": rows, "ours": why}
     if ours.ids is None:
+        if rows[0].leaves_out:
+            return LOST, why, {}
         return (REFUSED if any(rows[0].may) else BOTH), why, {}
     wrong = [row.takes(ours.ids, ours.trained or []) for row in rows]
     if "" in wrong:
@@ -231,6 +234,7 @@ def try_template(
 
 def general(reason: str) -> str:
     """Return a reason without the parts that differ from record to record."""
+    reason = re.sub(r"chat template \S+", "chat template", reason)
     reason = re.sub(r"\[\d+\]|\b\d+\b", "N", reason.split("\n", maxsplit=1)[0])
     return re.sub(r"'[^']{12,}'", "'…'", reason)[:150]
 
@@ -244,7 +248,7 @@ def table(pairs: Sequence[Pair]) -> Iterator[str]:
         with_it = {pair.template for pair in pairs if pair.outcome == outcome}
         share = counts[outcome] / max(1, len(pairs))
         yield f"{counts[outcome]:7} {share:6.1%} {len(with_it):5} templates  {outcome}"
-    for outcome in (REFUSED, OTHER, UNKNOWN, WITHIN, CRASHED):
+    for outcome in (REFUSED, LOST, OTHER, UNKNOWN, WITHIN, CRASHED):
         yield f"\n{outcome}, by reason (pairs, templates)"
         reasons: dict[str, list[Pair]] = {}
         for pair in pairs:
@@ -284,9 +288,14 @@ def sweep(folder: Path, options: dict[str, Any], **how: Any) -> list[Pair]:
         }
         for job in as_completed(jobs):
             try:
-                pairs += job.result()
+                made = job.result()
             except Exception as error:
-                pairs.append(Pair(jobs[job].stem, "*", CRASHED, f"oracle: {error!r}"))
+                made = [Pair(jobs[job].stem, "*", CRASHED, f"oracle: {error!r}")]
+            pairs += made
+            if how.get("details") is not None:  # at once: a long sweep may be stopped
+                with how["details"].open("a") as file:
+                    for pair in made:
+                        file.write(json.dumps(pair._asdict(), ensure_ascii=False) + "\n")
     return sorted(pairs)
 
 
@@ -295,7 +304,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--tree", type=Path, help="the folder whose sftprep is tried")
-    parser.add_argument("--details", type=Path, help="gets a JSON line for each pair not equal")
+    parser.add_argument("--details", type=Path, help="gets a JSON line for each pair")
     parser.add_argument("--only", default="", help="only templates with this in their names")
     parser.add_argument("--boundary", default="joint", choices=("joint", "split"))
     parser.add_argument("--order", action="store_true", help="try the reverse order too")
@@ -306,20 +315,18 @@ def main() -> None:
     if given.tree is not None:
         sys.path.insert(0, str(given.tree))
         os.environ["PYTHONPATH"] = f"{given.tree}:{os.environ.get('PYTHONPATH', '')}"
+    if given.details is not None:
+        given.details.unlink(missing_ok=True)
     pairs = sweep(
         given.folder,
         {"boundary": given.boundary},
         only=given.only,
+        details=given.details,
         order=given.order,
         every=given.every,
         kept=given.keep,
         workers=given.workers,
     )
-    if given.details is not None:
-        with given.details.open("w") as file:
-            for pair in pairs:
-                if pair.outcome != EQUAL:
-                    file.write(json.dumps(pair._asdict(), ensure_ascii=False) + "\n")
     print("\n".join(table(pairs)))
 
 

@@ -71,6 +71,10 @@ class Characters:
         """The tokenizer adds a space only after ``<s>``."""
         return token.content == "<s>"
 
+    def is_word(self, character: str) -> bool:
+        """Letters and digits are word characters."""
+        return character.isalnum()
+
     def forbidden_in(self, ids: Ids) -> Offsets:
         """The places at which a text had ``!``."""
         return np.flatnonzero(ids == ord("!"))
@@ -261,7 +265,20 @@ ODD: list[Token | str] = [
     "<s>",
     "</s>",
 ]
-TEXTS = ("a", " a ", "", "  ", "\n\nab \t", "价", " \u3000x", "_")
+TEXTS = (
+    "a",
+    " a ",
+    "",
+    "  ",
+    "\n\nab \t",
+    "价",
+    " \u3000x",
+    "_",
+    "-\u0301",
+    "-\u200d",
+    "²\u20dd",
+    "ⓐ",
+)
 SHAPES: list[list[Piece]] = [
     [literal("x <l> y <r> z <b> "), slot(0), literal("<b>")],
     [slot(0), literal("<l>"), slot(1)],

@@ -44,7 +44,7 @@ def laid_out(
     demoted = NOTHING_DEMOTED
     while True:
         layout = layouts.layout(pieces, demoted)
-        if not (more := layout.demoted(contents)):
+        if not (more := layout.demoted(contents, lambda c: c.isalnum() or c == "_")):
             break
         demoted |= more
     texts = iter(layout.texts([contents]))

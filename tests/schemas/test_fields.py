@@ -15,8 +15,9 @@ def test_fields_have_their_own_names_unless_renamed() -> None:
 
 def test_the_output_has_synonyms_unless_it_is_renamed() -> None:
     """The names tried for an instruction record's output."""
-    assert Fields().outputs == ("output", "response", "answer", "target")
-    assert Fields({"output": "solution"}).outputs == ("solution",)
+    names = ("output", "response", "answer", "target")
+    assert Fields().names("output") == (*names, *map(str.capitalize, names))
+    assert Fields({"output": "solution"}).names("output") == ("solution",)
 
 
 def test_options_can_be_checked_without_heavy_imports() -> None:

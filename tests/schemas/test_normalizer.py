@@ -15,17 +15,17 @@ from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer,
     ("records", "expected"),
     [
         ([], ""),
-        ([{"a": 1}, {"text": "b"}], ""),
+        ([{"a": 1}, {"body": "b"}], ""),
         ([{"instruction": "a"}], ""),
         ([{"prompt": "a"}, {"prompt": "a", "completion": "b"}], "prompt-completion"),
         ([{"x": 1}, {"messages": []}, {"conversations": []}], "messages"),
-        ([{"conversations": [], "messages": []}], "messages"),
+        ([{"conversations": [], "messages": []}], "ambiguous"),
         ([{"conversations": [], "instruction": "", "output": ""}], "sharegpt"),
-        ([{"instruction": "", "output": "", "prompt": "", "completion": ""}], "instruction"),
+        ([{"instruction": "", "output": "", "prompt": "", "completion": ""}], "ambiguous"),
     ],
 )
 def test_detect(records: list[Record], expected: str) -> None:
-    """The first record that fits a schema decides, and schemas are tried in a fixed order."""
+    """The first record that fits a schema decides; if it fits several, the file is not read."""
     assert detect_schema(records, Fields()) == expected
 
 
@@ -144,7 +144,7 @@ def test_record_of_another_schema(schema: str, record: Record, found: str, as_ch
 @pytest.mark.parametrize("as_chat", [False, True])
 @pytest.mark.parametrize(
     ("record", "found"),
-    [({"text": "a", "\x1b[31m": 1}, "'text', '\\x1b[31m'"), ({}, "no fields")],
+    [({"body": "a", "\x1b[31m": 1}, "'body', '\\x1b[31m'"), ({}, "no fields")],
 )
 def test_no_known_schema(record: Record, found: str, as_chat: bool) -> None:
     """In a file without a known schema every record is refused, and its fields are listed."""
@@ -165,7 +165,7 @@ def test_no_known_schema(record: Record, found: str, as_chat: bool) -> None:
         ),
         (
             "messages",
-            {"messages": [], "tools": [1]},
+            {"messages": [user("a"), assistant("b")], "tools": [{"name": "f"}]},
             "Remove the field tools, or pass --template tokenizer",
         ),
     ],

@@ -4,8 +4,8 @@ import pytest
 from dialogues import chat, conversation, normalize, refused
 
 from sftprep.data.conversation import Conversation, Record
-from sftprep.schemas import prompt_completion
 from sftprep.schemas.fields import Fields
+from sftprep.schemas.normalizer import schema_of
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ FAULTS: list[tuple[Record, str, str]] = [
     (
         {"prompt": "a", "completion": ["b"]},
         "wrong_type",
-        "completion is a list of 1 item; expected a string",
+        "completion is a list of 1 item; expected a string, or a list of messages",
     ),
     (
         {"prompt": "a", "completion": ""},
@@ -68,8 +68,8 @@ def test_fault(record: Record, reason: str, problem: str) -> None:
 def test_matches() -> None:
     """A record has this schema if it has both fields, under their renamed names if renamed."""
     fields = Fields({"completion": "answer"})
-    assert prompt_completion.matches({"prompt": "a", "answer": "b"}, fields)
-    assert not prompt_completion.matches({"prompt": "a", "completion": "b"}, fields)
+    assert schema_of({"prompt": "a", "answer": "b"}, fields) == "prompt-completion"
+    assert schema_of({"prompt": "a", "completion": "b"}, fields) == ""
 
 
 def test_chat() -> None:

@@ -38,15 +38,15 @@ from sftprep.data.conversation import Conversation, Record
         ),
         pytest.param(
             {
-                "system": "outside",
+                "system": "s",
                 "conversations": [
-                    {"from": "system", "value": "inside"},
+                    {"from": "system", "value": "s"},
                     {"from": "human", "value": "a"},
                     {"from": "gpt", "value": "b"},
                 ],
             },
-            conversation(("system", "inside"), ("user", "a"), ("assistant", "b")),
-            id="sharegpt-own-system-wins",
+            conversation(("system", "s"), ("user", "a"), ("assistant", "b")),
+            id="sharegpt-the-same-system-prompt-twice",
         ),
     ],
 )
@@ -57,9 +57,21 @@ def test_conversation(record: Record, expected: Conversation) -> None:
 
 FAULTS: list[tuple[Record, str, str]] = [
     (
+        {
+            "system": "outside",
+            "conversations": [
+                {"from": "system", "value": "inside"},
+                {"from": "human", "value": "a"},
+                {"from": "gpt", "value": "b"},
+            ],
+        },
+        "conflicting_system",
+        "system and the first message are two different system prompts",
+    ),
+    (
         {"conversations": [{"from": "tool", "value": "a"}]},
-        "unknown_role",
-        "conversations[0].from is 'tool'; expected system, human, gpt, user or assistant",
+        "unsupported_tools",
+        "conversations[0] has the role 'tool', which built-in and YAML templates cannot write",
     ),
     (
         {"conversations": [{"from": "gpt", "value": "a"}]},
@@ -67,9 +79,9 @@ FAULTS: list[tuple[Record, str, str]] = [
         "conversations[0] is an assistant message; expected a user message",
     ),
     (
-        {"conversations": [{"from": "human", "text": "a"}]},
+        {"conversations": [{"from": "human", "said": "a"}]},
         "missing_field",
-        "conversations[0] has no field 'value'; found 'from', 'text'",
+        "conversations[0] has no field 'value'; found 'from', 'said'",
     ),
     (
         {"conversations": [{"from": "human", "value": "a"}, {"from": "gpt", "value": ""}]},
@@ -117,7 +129,7 @@ def test_chat() -> None:
         assistant("a"),
     ]
     assert made.train == (None, None, None, None, False)
-    assert made.tools == [{"type": "function", "function": {"name": "f"}}]
+    assert made.tools == [{"name": "f"}]
 
 
 def test_several_calls_in_one_turn() -> None:

@@ -18,7 +18,7 @@ EXAMPLES: dict[str, Record] = {
 
 def test_names() -> None:
     """The values of ``--schema`` are the names in the table, each once."""
-    assert set(SCHEMAS) == set(SCHEMA_NAMES)
+    assert set(SCHEMAS) == set(SCHEMA_NAMES) == {*EXAMPLES, "text"}
     assert len(SCHEMAS) == len(SCHEMA_NAMES)
 
 
@@ -27,6 +27,5 @@ def test_each_schema_has_both_forms(name: str) -> None:
     """Each schema recognises its records and reads them for both kinds of template."""
     record, fields = EXAMPLES[name], Fields()
     assert schema_of(record, fields) == name
-    assert [n for n, schema in SCHEMAS.items() if schema.matches(record, fields)] == [name]
     assert SCHEMAS[name].to_conversation(record, fields).roles == ("user", "assistant")
     assert SCHEMAS[name].to_chat(record, fields).roles == ("user", "assistant")

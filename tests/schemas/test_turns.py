@@ -6,13 +6,15 @@ import pytest
 
 from sftprep.data.conversation import Conversation, Message
 from sftprep.errors import RecordError
-from sftprep.schemas.turns import ROLES, conversation_of_turns, with_system
+from sftprep.schemas.fields import Fields
+from sftprep.schemas.turn_list import TurnList
+from sftprep.schemas.turns import conversation_of_turns, with_system
 
 
-def built(*turns: Any, **fields: Any) -> Conversation:
+def built(*turns: Any) -> Conversation:
     """The conversation of a record with these turns, each as (role, text)."""
     listed = [{"role": role, "content": text} for role, text in turns]
-    return conversation_of_turns({"list": listed, **fields}, "list", "role", "content", ROLES)
+    return conversation_of_turns([TurnList(listed, "list", "role", "content")], Fields())
 
 
 def test_turns_keep_their_texts() -> None:
@@ -32,7 +34,8 @@ def test_turns_keep_their_texts() -> None:
         ([("user", "u"), ("user", "v"), ("assistant", "a")], "bad_turn_order"),
         ([("user", "u"), ("system", "s"), ("assistant", "a")], "bad_turn_order"),
         ([("user", "u"), ("assistant", "")], "empty_completion"),
-        ([("user", "u"), ("tool", "t"), ("assistant", "a")], "unknown_role"),
+        ([("user", "u"), ("tool", "t"), ("assistant", "a")], "unsupported_tools"),
+        ([("user", "u"), ("narrator", "t"), ("assistant", "a")], "unknown_role"),
         ([("user", 1), ("assistant", "a")], "wrong_type"),
     ],
 )
@@ -41,14 +44,6 @@ def test_turns_that_no_template_can_render_are_refused(turns: list[Any], reason:
     with pytest.raises(RecordError) as caught:
         built(*turns)
     assert caught.value.reason == reason
-
-
-def test_tools_are_refused() -> None:
-    """A record that offers tools needs a chat template; an empty list of tools does not."""
-    with pytest.raises(RecordError) as caught:
-        built(("user", "u"), ("assistant", "a"), tools=[{"name": "add"}])
-    assert caught.value.reason == "unsupported_tools"
-    assert built(("user", "u"), ("assistant", "a"), tools=[]).roles == ("user", "assistant")
 
 
 def test_a_system_turn_is_added_only_once() -> None:

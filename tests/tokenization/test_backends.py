@@ -4,12 +4,13 @@ import signal
 from typing import Any
 
 import pytest
-from toys import byte_tokenizer
+from toys import Token, byte_hf, byte_tokenizer
 
 from sftprep.tokenization.backends import (
     BATCH_FROM,
     GigatokenBackend,
     HfBackend,
+    is_word_character,
     preload,
     signals_deferred,
 )
@@ -77,3 +78,29 @@ def test_signals_wait_until_the_library_has_returned() -> None:
         assert signal.getsignal(signal.SIGINT) is interrupt
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize(
+    ("characters", "expected"),
+    [
+        ("aZ9_é价ßⅧ", True),
+        ("\u0301\u0903\u20dd", True),  # combining marks
+        ("\u200c\u200d", True),  # joiners
+        ("ⓐ🄰٣‿", True),
+        (" .-²½\u200b\n\0😀", False),
+    ],
+)
+def test_word_characters(characters: str, expected: bool) -> None:
+    """They are those of Unicode, as HF's own tables have them; superscripts are none."""
+    assert [is_word_character(c) for c in characters] == [expected] * len(characters)
+
+
+def test_word_characters_are_those_of_a_tokenizer() -> None:
+    """A ``single_word`` token is found next to a character if and only if that is no word's."""
+    tokenizer = byte_hf([Token("<w>", single_word=True)])
+    token = tokenizer.token_to_id("<w>")
+    sampled = [chr(code) for code in range(0x80, 0x3000, 37)]
+    found = [token in tokenizer.encode(f"{c}<w>").ids for c in sampled]
+    assert found == [token in tokenizer.encode(f"<w>{c}").ids for c in sampled]
+    assert found == [not is_word_character(c) for c in sampled]
+    assert 100 < sum(found) < len(sampled) - 100

@@ -75,7 +75,7 @@ def test_records_without_a_row_are_counted_by_reason() -> None:
         "\n"
         "15 records read, 2 rows shown; rejected: 1 invalid_json (bad.jsonl:2), "
         "1 not_an_object (bad.jsonl:3), 1 missing_field (bad.jsonl:5), "
-        "2 wrong_type (first at bad.jsonl:6), 1 unknown_role (bad.jsonl:7), "
+        "2 wrong_type (first at bad.jsonl:6), 1 unsupported_tools (bad.jsonl:7), "
         "2 bad_turn_order (first at bad.jsonl:8), 1 empty_completion (bad.jsonl:9), "
         "1 schema_mismatch (bad.jsonl:11), 1 invalid_utf8 (bad.jsonl:13), "
         "1 lone_surrogate (bad.jsonl:15); "

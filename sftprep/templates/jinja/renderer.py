@@ -50,7 +50,7 @@ from sftprep.templates.jinja.skeleton import (
     contents_of,
     stretches_of,
 )
-from sftprep.templates.jinja.spans import Span, SpanFinder, Spans, marked_spans
+from sftprep.templates.jinja.spans import Span, SpanFinder, Spans, marked_spans, not_derivable
 from sftprep.templates.jinja.traced_chat import TracedChat, TracedSandbox
 from sftprep.templates.jinja.traced_text import Path
 from sftprep.templates.jinja.tracing import Placed, Rendering
@@ -176,16 +176,26 @@ class ChatRenderer:
 
     def _rendered(self, chat: Chat, form: Form | None, remembered: _Remembered) -> Rendered:
         """Render one form of a chat."""
+        text = None
         if form is not None and remembered.shape is not None:
             skeleton = self._skeletons[remembered.shape]
-            text = self._plain.render(
-                chat.messages, chat.tools, size=chat.size, arguments=chat.arguments
-            )
+            text = self._text(chat)
             contents = contents_of(remembered.fillers, _record(chat), form)
             if filled(skeleton.pieces, contents) == text + skeleton.appended:
                 return Rendered(remembered.shape, contents)
         derived = self._derive(chat, self._traced)
+        if derived.rendering.text != (self._text(chat) if text is None else text):
+            raise not_derivable(
+                "its text differs when the record's texts are followed through it, as after the "
+                "filters `e` and `safe`"
+            )
         return Rendered(self._shape(derived.skeleton), derived.texts())
+
+    def _text(self, chat: Chat) -> str:
+        """Return the text of a chat."""
+        return self._plain.render(
+            chat.messages, chat.tools, size=chat.size, arguments=chat.arguments
+        )
 
     def pieces(self, shape: int) -> tuple[Piece, ...]:
         """Return the pieces of a shape."""

@@ -270,7 +270,7 @@ class Tracer:
                 text = HIDDEN
             json_text = Origin(path, len(text), options, is_text=isinstance(original, str))
             return TracedText.of(text, [Run(len(text), json_text, 0)])
-        texts = list(traced_in(value))
+        texts = list(traced_in(value)) if isinstance(value, str | dict | list | tuple) else []
         if not texts:
             return json.dumps(value, **options)
         plain = options.get("indent") is None and not isinstance(value, str)

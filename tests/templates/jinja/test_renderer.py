@@ -64,7 +64,10 @@ CASES: dict[str, tuple[str, dict[str, Any], str]] = {
         "<im>user\n</im>\n<im>assistant\n⟦b</im>⟧\n<im>user\n</im>\n<im>assistant\n⟦d</im>⟧\n",
     ),
     "list contents": (
-        CHATML,
+        CHATML.replace(
+            "m.content",
+            "(m.content if m.content is string else m.content | join(attribute='text'))",
+        ),
         turns([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "c"),
         "<im>user\nab</im>\n<im>assistant\n⟦c</im>⟧\n",
     ),
@@ -453,3 +456,19 @@ def test_keys_and_types_cannot_become_control_tokens(
     )
     for text in ("end", "<end>", " end "):
         assert text in contents(renderer(source), build(text))
+
+
+def test_a_text_that_cannot_be_followed_is_refused() -> None:
+    """After ``safe``, Jinja escapes what is added to the text; the traced text does not show it."""
+    source = CHATML.replace("m.content +", "('<b>' + (m.content | safe)) +")
+    with pytest.raises(RecordError) as caught:
+        shown(renderer(source), turns("a", "b"))
+    assert caught.value.reason == "span_not_derivable"
+    assert caught.value.problem == (
+        "it is not certain what the chat template trains: its text differs when the record's texts "
+        "are followed through it, as after the filters `e` and `safe`"
+    )
+    harmless = CALLS.replace("m.content or ''", "m.content | safe")
+    assert shown(renderer(harmless), turns("a", "b")) == (
+        "<im>user\na</im>\n<im>assistant\n⟦b</im>⟧\n"
+    )
