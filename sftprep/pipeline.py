@@ -9,7 +9,7 @@ means for the run.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -24,12 +24,13 @@ from sftprep.data.conversation import Chat, Dialogue, Record
 from sftprep.data.foreign import check_plain
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
+from sftprep.data.policy import Policy
 from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError, TemplateError
 from sftprep.reading.json_lines import Outcomes
 from sftprep.reading.parsing import Parsed, good_records, parse_block
-from sftprep.remarks import Remarks
+from sftprep.remarks import Remarks, Written
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import shorten
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
@@ -71,6 +72,8 @@ class Settings:
     max_length: int
     truncation: str
     train_on: str
+    train_reasoning: str = "all"
+    train_calls: bool = True
     per_turn: bool = False
     end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
     patience: int = PATIENCE  # how many records of a block may take a chat template too long
@@ -93,6 +96,11 @@ class Settings:
         """The tokens that stop the model at inference, ``--end-of-turn`` first."""
         given = (self.end_of_turn,) if self.end_of_turn else ()
         return tuple(dict.fromkeys((*given, *self.tokenizer.stops)))
+
+    @property
+    def policy(self) -> Policy:
+        """Which text is trained."""
+        return Policy(self.train_on, self.train_reasoning, self.train_calls)
 
     def light(self) -> "Settings":
         """Return the settings without the parts that only the parent process needs."""
@@ -189,8 +197,9 @@ class Pipeline:
         with suppress(RecordError):
             dialogues = list(map(normalize, cast(list[Record], parsed)))
             rendered = list(map(self._render, dialogues))
-            self._refuse_omissions(dialogues, rendered)
-            return _Examples(list(range(len(parsed))), dialogues, rendered)
+            omitted = self._omitted(dialogues, rendered)
+            self._refuse_omissions(omitted)
+            return _Examples(list(range(len(parsed))), dialogues, rendered, omitted)
         return None
 
     def _render_each(
@@ -238,7 +247,7 @@ class Pipeline:
         dialogues = self._per_turn(dialogue) if self.settings.per_turn else [dialogue]
         rendered = [self._render(example) for example in dialogues]
         # Add all examples of the record or none: if one is rejected, the record is.
-        self._refuse_omissions(dialogues, rendered)
+        self._refuse_omissions(self._omitted(dialogues, rendered))
         examples.rendered.extend(rendered)
         examples.dialogues.extend(dialogues)
         examples.places.extend([index] * len(dialogues))
@@ -254,8 +263,8 @@ class Pipeline:
         return self._normalizers[schema]
 
     def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
-        """Return one example for each answer that is trained."""
-        examples = per_turn(dialogue)
+        """Return one example for each answer, or other body, that is trained."""
+        examples = per_turn(dialogue, self.settings.policy.has_body)
         if self.settings.train_on != "last":
             return examples
         *earlier, last = examples
@@ -295,13 +304,11 @@ class Pipeline:
         )
         return {index: names for index, names in enumerate(by_example) if names}
 
-    def _refuse_omissions(
-        self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]
-    ) -> None:
+    def _refuse_omissions(self, omitted: Mapping[int, frozenset[str]]) -> None:
         """Refuse examples that would not hold all that the model is to learn or to see."""
         if not self.settings.rejects_omissions:
             return
-        for names in self._omitted(dialogues, rendered).values():
+        for names in omitted.values():
             if refused := names & REFUSED:
                 raise RecordError(
                     "omitted_by_template",
@@ -333,12 +340,16 @@ class Pipeline:
             for index, record in shorter.items():
                 rendered[index] = record
             built = self._builder.build(rendered) if gone else built
-        rewriting = {s for s in {r.shape for r in rendered} if self._renderer.rewrites(s)}
+        shapes = {record.shape for record in rendered}
+        rewriting = {shape for shape in shapes if self._renderer.rewrites(shape)}
         rewritten = np.zeros(len(rendered), np.bool_)
         if rewriting:
             rewritten[:] = [r.shape in rewriting for r in rendered]
         refused |= dict.fromkeys(built.leaks, LEAK)
-        return _Rows(built, gone, refused, rewritten, self._omitted(dialogues, rendered))
+        omitted = examples.omitted
+        if omitted is None or gone:
+            omitted = self._omitted(dialogues, rendered)
+        return _Rows(built, gone, refused, rewritten, omitted, shapes)
 
     def _cut(
         self,
@@ -378,7 +389,8 @@ class Pipeline:
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
-        self._remarks.count(rendered, rows.omitted, batch.record, result)
+        written = Written(rendered, rows.shapes, batch.record)
+        self._remarks.count(written, rows.omitted, result)
         self._remarks.count_ends(built.answer_ends.take(batch.record[~cut.lost_trained]), result)
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
@@ -390,6 +402,7 @@ class _Examples(NamedTuple):
     places: list[int]  # for each example, the index of its line in the block
     dialogues: list[Dialogue]
     rendered: list[Rendered]
+    omitted: dict[int, frozenset[str]] | None = None  # as ``_omitted`` returns it; None: not known
 
 
 class _Rows(NamedTuple):
@@ -400,6 +413,7 @@ class _Rows(NamedTuple):
     refused: dict[int, RecordError]  # rows that must not be written
     rewritten: Mask  # bool[rows]: at inference, the model would see another text before an answer
     omitted: dict[int, frozenset[str]]  # row -> what it leaves out of its record
+    shapes: set[int]  # of all records
 
 
 LEAK = RecordError(
@@ -468,7 +482,7 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             template,
             variables=tokenizer.variables,
             controls=tokenizer.controls,
-            train_on=settings.train_on,
+            policy=settings.policy,
             turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
             with_sections=settings.truncation in NEEDS_SECTIONS,
             limit=None if limits is None else limits.cpu,
@@ -482,7 +496,8 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             end_of_turn=settings.end_of_turn,
         ),
         implicit_bos=tokenizer.adds_bos,
-        train_on=settings.train_on,
+        policy=settings.policy,
+        controls=list(tokenizer.controls.values()),
         allowed=settings.allowed,
     )
 

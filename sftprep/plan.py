@@ -164,6 +164,8 @@ def settings_of(
         max_length=recipe.max_length or _default_length(tokenizer),
         truncation=recipe.truncation,
         train_on=recipe.train_on,
+        train_reasoning=recipe.train_reasoning,
+        train_calls=recipe.train_tool_calls == "yes",
         per_turn=recipe.per_turn,
         end_of_turn=recipe.end_of_turn or "",
         patience=PATIENCE_IN_QUARANTINE if recipe.on_error == "quarantine" else PATIENCE,
@@ -275,6 +277,16 @@ def check_template_options(
         if recipe.template_arg or recipe.date is not None or recipe.system is not None:
             _check_chat_options(recipe, template, tokenizer)
         return
+    if "tool" in recipe.train_on.split(","):
+        raise UsageError(
+            f"--train-on {recipe.train_on} cannot be used: {name} takes no tool messages; only "
+            "Jinja chat templates do. Remove tool, or choose another --template."
+        )
+    if recipe.train_tool_calls == "no":
+        raise UsageError(
+            f"--train-tool-calls no cannot be used: {name} takes no tool calls; only Jinja chat "
+            "templates do. Remove the option, or choose another --template."
+        )
     if recipe.separator and "separator" not in run_texts(template):
         raise UsageError(
             f"--separator cannot be used: {name} does not contain {{separator}}. Use --template "

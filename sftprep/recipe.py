@@ -25,6 +25,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from sftprep.data.policy import TRAINABLE
 from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
 from sftprep.reading.limits import MAX_EXPANSION, Hints, Limits
@@ -52,6 +53,7 @@ class Option(NamedTuple):
     help: str
     group: str  # one of ``GROUPS``
     values: tuple[str, ...]  # the values it allows; () if it allows any value of its type
+    words: tuple[str, ...]  # the words that a value may consist of instead, with commas between
     least: int | None  # the smallest number it allows
     most: int | None  # the largest number it allows
     form: str  # what a text may hold; see ``_check_text``
@@ -71,6 +73,7 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     help: str,  # noqa: A002 - the name that typer and argparse use
     *,
     values: tuple[str, ...] = (),
+    words: tuple[str, ...] = (),
     least: int | None = None,
     most: int | None = None,
     form: str = "text",
@@ -81,8 +84,9 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     """Declare an option: make a dataclass field whose metadata has the values of ``Option``."""
     text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
-        "group": group, "help": text, "values": values, "least": least, "most": most, "form": form,
-        "takes_number": takes_number, "metavar": metavar, "decides_bytes": decides_bytes,
+        "group": group, "help": text, "values": values, "words": words, "least": least,
+        "most": most, "form": form, "takes_number": takes_number, "metavar": metavar,
+        "decides_bytes": decides_bytes,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -248,10 +252,26 @@ class Recipe:
     train_on: str = _option(
         "completion",
         "Length and loss",
-        "Which text carries loss: completion (all answers), all (all text), or last (the last "
-        "answer).",
+        "Which text carries loss: completion (all answers), all (all text), last (the last "
+        "answer), or the messages of roles, e.g. user or user,assistant.",
         values=("completion", "all", "last"),
+        words=TRAINABLE,
         metavar="NAME",
+    )
+    train_reasoning: str = _option(
+        "all",
+        "Length and loss",
+        "Whether the reasoning in trained answers carries loss: all, none or last (that of the "
+        "last answer).",
+        values=("all", "last", "none"),
+        metavar="NAME",
+    )
+    train_tool_calls: str = _option(
+        "yes",
+        "Length and loss",
+        "Whether the tool calls in trained answers carry loss.",
+        values=("yes", "no"),
+        metavar="yes|no",
     )
     per_turn: bool = _option(
         False,
@@ -372,7 +392,7 @@ class Recipe:
             for text in value if isinstance(value, tuple) else (value,):
                 _check_text(option, text)
             if option.values and value not in option.values:
-                raise UsageError(_not_allowed(option, value))
+                _check_words(option, value)
             if isinstance(value, int):
                 check_range(option.flag, value, option.least, option.most)
         _check_together(self)
@@ -590,6 +610,8 @@ def _typed(option: Option, value: Any) -> Any:
         kind = get_args(kind)[0]
     if option.takes_number and type(value) is int:
         value = str(value) if abs(value) <= MOST_BYTES else value
+    if option.values == ("yes", "no") and isinstance(value, bool):  # what YAML makes of these words
+        value = "yes" if value else "no"
     if isinstance(value, datetime.date):  # YAML reads an unquoted date as one
         is_day = option.name == "date" and not isinstance(value, datetime.datetime)
         if not is_day:
@@ -627,9 +649,22 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _not_allowed(option: Option, value: str) -> str:
-    hint = did_you_mean(value, option.values, f"Choose one of {', '.join(option.values)}.")
-    return f"{option.flag} is {shown(value)}, which is not allowed. {hint}"
+def _check_words(option: Option, value: str) -> None:
+    """Require that a value that is not one of ``option.values`` consists of ``option.words``."""
+    words = value.split(",")
+    wrong = next((word for word in words if word not in option.words), None)
+    if wrong is None:
+        if twice := next((word for word in words if words.count(word) > 1), None):
+            raise UsageError(
+                f"{option.flag} is {shown(value)}, which names {twice} twice. Keep one."
+            )
+        return
+    if len(words) > 1 and option.words:
+        known, what = option.words, f", in which {shown(wrong)} is not allowed"
+    else:
+        known, what = (*option.values, *option.words), ", which is not allowed"
+    hint = did_you_mean(wrong, known, f"Choose one of {', '.join(known)}.")
+    raise UsageError(f"{option.flag} is {shown(value)}{what}. {hint}")
 
 
 def _check_together(recipe: Recipe) -> None:

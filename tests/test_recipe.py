@@ -47,6 +47,8 @@ EVERYTHING: dict[str, Any] = {
     "max_length": 100,
     "truncation": "balanced",
     "train_on": "last",
+    "train_reasoning": "none",
+    "train_tool_calls": "no",
     "per_turn": True,
     "ignore_index": -1,
     "boundary": "joint",
@@ -107,7 +109,8 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
         "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
-        "on_omission": "error", "delimiter": ";",
+        "on_omission": "error", "delimiter": ";", "train_reasoning": "last",
+        "train_tool_calls": "yes",
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()
@@ -235,7 +238,32 @@ def test_no_file(tmp_path: Path) -> None:
         ),
         (
             {"train_on": "x"},
-            "--train-on is 'x', which is not allowed. Choose one of completion, all, last.",
+            "--train-on is 'x', which is not allowed. Choose one of completion, all, last, system, "
+            "user, assistant, tool.",
+        ),
+        ({"train_on": "usr"}, "--train-on is 'usr', which is not allowed. Did you mean 'user'?"),
+        (
+            {"train_on": "user,asistant"},
+            "--train-on is 'user,asistant', in which 'asistant' is not allowed. Did you mean "
+            "'assistant'?",
+        ),
+        (
+            {"train_on": "user,last"},
+            "--train-on is 'user,last', in which 'last' is not allowed. Choose one of system, "
+            "user, assistant, tool.",
+        ),
+        ({"train_on": "user,"}, "--train-on is 'user,', in which '' is not allowed."),
+        (
+            {"train_on": "user,tool,user"},
+            "--train-on is 'user,tool,user', which names user twice. Keep one.",
+        ),
+        (
+            {"train_reasoning": "no"},
+            "--train-reasoning is 'no', which is not allowed. Did you mean 'none'?",
+        ),
+        (
+            {"train_tool_calls": "maybe"},
+            "--train-tool-calls is 'maybe', which is not allowed. Choose one of yes, no.",
         ),
         (
             {"boundary": "x"},

@@ -5,11 +5,16 @@ rendered record is only the number of its shape and the contents that fill the s
 depends only on the shape is computed once per shape.
 """
 
+import re
 from collections.abc import Sequence
 from enum import IntEnum
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
+EMPTY_THINK_BLOCK = re.compile(
+    r"<(\w*:?think\w*)>\s*</\1>|\[THINK\]\s*\[/THINK\]|<\|START_THINKING\|>\s*<\|END_THINKING\|>"
+)
+"""Text of a template that says: the model did not think."""
 LITERAL = -1
 """The slot of a piece that is template text."""
 IMPLICIT_BOS = -2
@@ -120,6 +125,29 @@ def touching(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
         for first, second in pairwise(pieces)
         if first.slot >= 0 and second.slot >= 0 and second.trained
     ]
+
+
+class ThinkBlocks(NamedTuple):
+    """The empty think blocks that a template writes by itself into the records of a shape."""
+
+    number: int
+    trained: int  # how many of them have trained text
+
+
+def empty_think_blocks(pieces: Sequence[Piece]) -> ThinkBlocks:
+    """Count the empty think blocks in the template's text of a shape.
+
+    >>> empty_think_blocks([Piece("<bot><think>", LITERAL, False, Section.PROMPT),
+    ...                     Piece("</think>", LITERAL, True, Section.PROMPT)])
+    ThinkBlocks(number=1, trained=1)
+    """
+    text, trained = "", []
+    for piece in pieces:
+        literal = "\0" if piece.slot >= 0 else piece.text
+        text += literal
+        trained += [piece.trained] * len(literal)
+    blocks = [match.span() for match in EMPTY_THINK_BLOCK.finditer(text)]
+    return ThinkBlocks(len(blocks), sum(any(trained[start:end]) for start, end in blocks))
 
 
 def filled(pieces: Sequence[Piece], contents: Sequence[str]) -> str:

@@ -10,15 +10,18 @@ Never  writes a system prompt that the template has no place for: ``omitted`` na
 Raises RecordError: the template trims an answer to nothing.
 
 The ``body`` of an assistant turn is trained; it ends with the turn's terminator. All other text
-(system, prompt, headers, text after the terminator) is not, except with ``train_on="all"``. A
-flag of a turn wins over ``train_on``: it decides about the body of an assistant turn, and about the
-contents of any other turn.
+(system, prompt, headers, text after the terminator) is not, except with ``--train-on all``. If
+``--train-on`` names the role of another turn, the body of that turn is its contents, the template's
+text between them, and the text after them up to the first control token. A flag of a turn wins over
+``--train-on``: it decides about the body of the turn if it is an answer or if ``--train-on`` names
+its role, and about the contents of any other turn.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from typing import NamedTuple
 
+from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.data.conversation import (
     Conversation,
     Turn,
@@ -27,6 +30,7 @@ from sftprep.data.conversation import (
     turn_of_slot,
 )
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, MOST_SHAPES, Piece, Rendered, Section
+from sftprep.data.policy import COMPLETION, Policy, reasoning_length
 from sftprep.errors import RecordError
 from sftprep.templates.template import (
     NO_TEXTS,
@@ -41,21 +45,32 @@ Edit = Callable[[list[str]], None]
 """Changes a conversation's contents in place."""
 
 
+class _Key(NamedTuple):
+    """What decides the shape of a conversation."""
+
+    turns: Turns  # after all edits; an assistant turn has an input if its reasoning is not trained
+    default_system: bool  # whether the first turn is the template's own system prompt
+    omitted: frozenset[str]
+
+
 class _Outline(NamedTuple):
     """What all conversations with the same turns have in common."""
 
     shape: int
     edits: tuple[Edit, ...]  # applied in this order to each conversation's contents
+    key: _Key
+    hidden: tuple[int, ...]  # the trained answers whose reasoning is not trained
 
 
 class TemplateRenderer:
-    """Renders conversations with one template, for one ``--train-on`` policy.
+    """Renders conversations with one template, for one policy.
 
     Args:
         template: the template.
         texts: the texts of the run.
         implicit_bos: whether the tokenizer itself adds a BOS at the start of a text.
-        train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
+        policy: which text is trained.
+        controls: the tokenizer's control tokens; they end the bodies of turns that are no answers.
         allowed: control tokens that the text of a record may become.
         most_shapes: how many different turn sequences to remember before ``forget`` drops them.
     """
@@ -66,7 +81,8 @@ class TemplateRenderer:
         *,
         texts: RunTexts = NO_TEXTS,
         implicit_bos: bool = False,
-        train_on: str = "completion",
+        policy: Policy = COMPLETION,
+        controls: Sequence[AddedToken] = (),
         allowed: Collection[str] = (),
         most_shapes: int = MOST_SHAPES,
     ) -> None:
@@ -74,12 +90,11 @@ class TemplateRenderer:
         if texts.end_of_turn in text_after_answer(template, texts):
             texts = texts._replace(end_of_turn="")  # the template writes it
         self._run_texts = texts._asdict()
-        self._train_on = train_on
+        self._policy = policy
+        self._controls = ControlTokens(controls)
         self._most_shapes = most_shapes
         self._outlines: dict[Turns, _Outline] = {}
-        # Turns after all edits, whether the first is the template's own system prompt, what is left
-        # out -> shape.
-        self._shapes: dict[tuple[Turns, bool, frozenset[str]], int] = {}
+        self._shapes: dict[_Key, int] = {}
         self._omitted: list[frozenset[str]] = []  # indexed by shape
         self._pieces: list[tuple[Piece, ...]] = []  # indexed by shape
         self._answers: list[tuple[int, ...]] = []  # indexed by shape, as ``answers`` returns them
@@ -96,12 +111,34 @@ class TemplateRenderer:
         outline = self._outlines.get(conversation.turns)
         if outline is None:
             outline = self._outlines[conversation.turns] = self._outline(conversation.turns)
-        if not outline.edits:
+        if not outline.edits and not outline.hidden:
             return Rendered(outline.shape, conversation.contents)
         contents = list(conversation.contents)
         for edit in outline.edits:
             edit(contents)
-        return Rendered(outline.shape, tuple(contents))
+        shape = self._hide_reasoning(outline, contents) if outline.hidden else outline.shape
+        return Rendered(shape, tuple(contents))
+
+    def _hide_reasoning(self, outline: _Outline, contents: list[str]) -> int:
+        """Take the reasoning that is not trained out of the contents of answers.
+
+        It becomes the input of its turn, which answers have no other use for.
+
+        Args:
+            outline: what is known about the conversation.
+            contents: its contents, which are changed in place.
+
+        Returns:
+            the shape of the conversation.
+        """
+        turns = list(outline.key.turns)
+        for turn in outline.hidden:
+            content = contents[content_slot(turn)]
+            if length := reasoning_length(content):
+                contents[input_slot(turn)] = content[:length]
+                contents[content_slot(turn)] = content[length:]
+                turns[turn] = turns[turn]._replace(has_input=True)
+        return self._shape(outline.key._replace(turns=tuple(turns)))
 
     def pieces(self, shape: int) -> tuple[Piece, ...]:
         """Return the pieces of a shape."""
@@ -161,31 +198,34 @@ class TemplateRenderer:
             trimmed = _content_slots(turns, template.trim)
             answers = answers if "assistant" in template.trim else []
             edits.append(partial(self._trim, trimmed, answers))
-        turns = self._with_train(turns)
-        shape = self._shape(turns, omitted, default_system=system is not None)
-        return _Outline(shape, tuple(edits))
+        key = _Key(self._with_train(turns, system is not None), system is not None, omitted)
+        roles = [turn.role for turn in turns]
+        hidden = [i for i in self._policy.without_reasoning(roles) if key.turns[i].train]
+        return _Outline(self._shape(key), tuple(edits), key, tuple(hidden))
 
-    def _with_train(self, turns: Turns) -> Turns:
-        """Decide for each turn whether it is trained: its own flag, or else ``--train-on``."""
-        last = len(turns) - 1
+    def _with_train(self, turns: Turns, default_system: bool) -> Turns:
+        """Decide for each turn whether it is trained: its own flag, or else the policy.
+
+        Args:
+            turns: the turns.
+            default_system: whether the first is the template's own, which no role stands for.
+        """
+        roles, flags = [turn.role for turn in turns], [turn.train for turn in turns]
+        if default_system and not self._policy.trains_all:
+            flags[0] = False
+        bodies = self._policy.bodies(roles, flags)
         return tuple(
-            turn
-            if turn.train is not None
-            else turn._replace(
-                train=self._train_on == "all"
-                or (turn.role == "assistant" and (self._train_on != "last" or i == last))
-            )
-            for i, turn in enumerate(turns)
+            turn._replace(train=self._policy.trains_all or i in bodies if flag is None else flag)
+            for i, (turn, flag) in enumerate(zip(turns, flags, strict=True))
         )
 
-    def _shape(self, turns: Turns, omitted: frozenset[str], *, default_system: bool) -> int:
+    def _shape(self, key: _Key) -> int:
         """Return the number of a shape; compose its pieces if it is new."""
-        key = (turns, default_system, omitted)
         if key not in self._shapes:
-            pieces, answers = self._compose(turns, default_system=default_system)
+            pieces, answers = self._compose(key.turns, default_system=key.default_system)
             self._pieces.append(tuple(pieces))
             self._answers.append(tuple(answers))
-            self._omitted.append(omitted)
+            self._omitted.append(key.omitted)
             self._shapes[key] = len(self._pieces) - 1
         return self._shapes[key]
 
@@ -242,10 +282,16 @@ class TemplateRenderer:
             default_system: whether the first turn is the template's own system prompt.
         """
         template = self.template
-        writer = _PieceWriter(self._run_texts, turns, trains_all=self._train_on == "all")
-        ends: list[int] = []
+        writer = _PieceWriter(self._run_texts, turns, trains_all=self._policy.trains_all)
+        ends: dict[int, int] = {}  # turn -> the number of pieces up to the end of its trained body
         answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
-        completion = max((i for i in answers if turns[i].train), default=answers[-1])
+        others = [
+            i
+            for i, turn in enumerate(turns)
+            if turn.train and turn.role != "assistant" and self._policy.has_body(turn.role)
+        ]
+        trained = [i for i in answers if turns[i].train] + others
+        completion = max(trained, default=len(turns) - 1)
         self._compose_bos(writer)
         has_system = turns[0].role == "system"
         if has_system and template.system is not None:
@@ -264,12 +310,51 @@ class TemplateRenderer:
                 writer.in_completion |= index == completion
                 body = template.body + "{end_of_turn}"
                 writer.write(body, {"content": content_slot(index)}, trained=bool(turn.train))
-                ends += [len(writer.pieces)] if turn.train else []
+                if turn.train:
+                    ends[index] = len(writer.pieces)
                 writer.write(template.after, {})
         writer.write(template.end, {})
-        pieces = self._with_kept_bos(writer.pieces)
-        more = len(pieces) - len(writer.pieces)
-        return pieces, [end + more for end in ends]
+        pieces = writer.pieces
+        for index in others:
+            self._train_body(pieces, index, ends, begins_completion=index == completion)
+        count = len(pieces)
+        pieces = self._with_kept_bos(pieces)
+        return pieces, [end + len(pieces) - count for _, end in sorted(ends.items())]
+
+    def _train_body(
+        self, pieces: list[Piece], turn: int, ends: dict[int, int], *, begins_completion: bool
+    ) -> None:
+        """Train the template's text in the body of a turn that is no answer.
+
+        Args:
+            pieces: the pieces of the shape, which are changed in place.
+            turn: the index of the turn.
+            ends: turn -> the number of pieces up to the end of its trained body; this turn is
+                added.
+            begins_completion: whether this body is the last one that is trained.
+        """
+        own = [i for i, p in enumerate(pieces) if p.slot in (content_slot(turn), input_slot(turn))]
+        if not own:
+            return
+        end = own[-1] + 1
+        for index in range(end, len(pieces)):
+            if pieces[index].slot != LITERAL:
+                break
+            items = self._controls.split(pieces[index].text)
+            tokens = [i for i, item in enumerate(items) if isinstance(item, AddedToken)]
+            if tokens:
+                inside, after = _joined(items[: tokens[0] + 1]), _joined(items[tokens[0] + 1 :])
+                divided = [pieces[index]._replace(text=text) for text in (inside, after) if text]
+                pieces[index : index + 1] = divided
+                end = index + 1
+                ends |= {t: n + len(divided) - 1 for t, n in ends.items() if n > index}
+                break
+        for index in range(own[0], end):
+            if pieces[index].slot == LITERAL:
+                pieces[index] = pieces[index]._replace(trained=True)
+        ends[turn] = end
+        if begins_completion:
+            pieces[own[0] :] = [p._replace(section=Section.COMPLETION) for p in pieces[own[0] :]]
 
     def _with_kept_bos(self, pieces: list[Piece]) -> list[Piece]:
         """Return the pieces; if the first is template text that starts with the BOS, that is kept.
@@ -344,9 +429,11 @@ class _PieceWriter:
         for index, (is_slot, value) in enumerate(split_placeholders(text)):
             keeps = kept if isinstance(kept, bool) else index in kept
             if is_slot and value in slots:
-                turn = self.turns[turn_of_slot(slots[value])]
-                piece = Piece("", slots[value], bool(turn.train), self._section(keeps))
-                self.pieces.append(piece)
+                index_of_turn = turn_of_slot(slots[value])
+                turn, section = self.turns[index_of_turn], self._section(keeps)
+                if turn.role == "assistant" and turn.has_input:
+                    self.pieces.append(Piece("", input_slot(index_of_turn), False, section))
+                self.pieces.append(Piece("", slots[value], bool(turn.train), section))
             elif literal := self.run_texts[value] if is_slot else value:
                 section = self._section(keeps or self.keeps_template_text)
                 self.pieces.append(Piece(literal, LITERAL, trained, section))
@@ -381,6 +468,10 @@ def _text_around_content(body: str, run_texts: dict[str, str]) -> str:
         for is_slot, value in split_placeholders(body)
         if not (is_slot and value == "content")
     )
+
+
+def _joined(items: Iterable[str | AddedToken]) -> str:
+    return "".join([item.content if isinstance(item, AddedToken) else item for item in items])
 
 
 def _content_slots(turns: Turns, roles: Collection[str]) -> list[int]:

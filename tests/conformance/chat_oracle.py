@@ -470,8 +470,9 @@ class ChatOracle:
         for place, is_trained in enumerate(chat["trained"]):
             if not is_trained:
                 text = self.text_span(chat, chat["messages"], place, final)
-                if text is not None:
-                    spans = [(a, b) for a, b in spans if b <= text[0] or a >= text[1]]
+                if text is None:
+                    raise UndeterminedError(f"messages[{place}]: which markers are its own?")
+                spans = [(a, b) for a, b in spans if b <= text[0] or a >= text[1]]
         return spans
 
     def _ids_of_transformers(self, chat: Record) -> list[int]:

@@ -3,6 +3,7 @@
 import pytest
 
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece, Renderer, Section, filled
+from sftprep.data.policy import COMPLETION
 from sftprep.templates.jinja.renderer import ChatRenderer
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, Template
@@ -57,6 +58,6 @@ def test_both_kinds_of_templates_have_a_renderer_with_the_same_methods() -> None
     chat_template = ChatTemplate("t.jinja", "", "", {}, None)
     renderers: list[Renderer] = [
         TemplateRenderer(Template(name="t", sha256="", user="{content}", body="{content}")),
-        ChatRenderer(chat_template, variables={}, controls={}, train_on="completion"),
+        ChatRenderer(chat_template, variables={}, controls={}, policy=COMPLETION),
     ]
     assert [renderer.forget() for renderer in renderers] == [False, False]

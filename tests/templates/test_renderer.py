@@ -21,6 +21,7 @@ from templates.conversations import (
 
 from sftprep.data.conversation import Conversation, Turn
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Section, filled
+from sftprep.data.policy import Policy
 from sftprep.errors import RecordError
 from sftprep.templates.loading import load_template
 from sftprep.templates.renderer import TemplateRenderer
@@ -39,7 +40,7 @@ from sftprep.templates.template import RunTexts, Template
 )
 def test_train_on_decides_what_is_trained(train_on: str, expected: str) -> None:
     """All answers, the last answer, or all text is trained."""
-    assert expected == marked(own(), TWO, train_on=train_on)
+    assert expected == marked(own(), TWO, policy=Policy(train_on))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_a_train_flag_wins_over_the_policy(
 ) -> None:
     """A flag says whether the body of its answer is trained, whatever --train-on says."""
     conversation = talk((U, "a"), (A, "b", "", first), (U, "c"), (A, "d", "", second))
-    assert expected == marked(own(), conversation, train_on=train_on)
+    assert expected == marked(own(), conversation, policy=Policy(train_on))
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_a_flag_of_a_user_turn_decides_about_its_content(
 ) -> None:
     """The template's text around the content follows --train-on."""
     conversation = talk((U, "a", "", flag), (A, "b"))
-    assert expected == marked(own(), conversation, train_on=train_on)
+    assert expected == marked(own(), conversation, policy=Policy(train_on))
 
 
 # --- BOS, separator, input, system --------------------------------------------------------------
@@ -397,7 +398,7 @@ def test_where_answers_end(conversation: Conversation, train_on: str) -> None:
     """Each trained answer ends behind its terminator, also where all text is trained."""
     answer = {"header": "A", "body": "{content}.", "after": "|"}
     template = own(system="<s>[{content}]", assistant=answer)
-    renderer = TemplateRenderer(template, texts=RunTexts(bos="<s>"), train_on=train_on)
+    renderer = TemplateRenderer(template, texts=RunTexts(bos="<s>"), policy=Policy(train_on))
     rendered = renderer.render(conversation)
     pieces = renderer.pieces(rendered.shape)
     found = [filled(pieces[:end], rendered.contents) for end in renderer.answers(rendered.shape)]

@@ -15,6 +15,7 @@ their neutral chat. If a template looks into the texts in other ways, or if the 
 give exactly the record's text, then a skeleton is derived from the record itself.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -29,8 +30,8 @@ from sftprep.data.pieces import (
     Rendered,
     Section,
     filled,
-    trained_ends,
 )
+from sftprep.data.policy import Policy
 from sftprep.errors import RecordError, TemplateError
 from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.kept import NOTHING_KEPT, KeptText
@@ -43,6 +44,7 @@ from sftprep.templates.jinja.neutral import (
     neutral_form,
 )
 from sftprep.templates.jinja.omissions import omissions
+from sftprep.templates.jinja.parts import holes, without
 from sftprep.templates.jinja.sandbox import Sandbox
 from sftprep.templates.jinja.skeleton import (
     Filler,
@@ -100,13 +102,13 @@ class _Derived(NamedTuple):
 
 
 class ChatRenderer:
-    """Renders chats with one chat template, for one ``--train-on`` policy.
+    """Renders chats with one chat template, for one policy.
 
     Args:
         template: the chat template.
         variables: the tokenizer's special tokens by name, for the template.
         controls: the tokenizer's control tokens, by text.
-        train_on: ``completion`` (all answers), ``last`` (the last answer), ``all`` (all text).
+        policy: which text is trained.
         turn_end: the tokens that end a turn at inference, by default the EOS token; and the token
             to add after a last answer that ends without one, by default the stop token with which
             the template would begin the next message, if there is one.
@@ -122,7 +124,7 @@ class ChatRenderer:
         *,
         variables: Mapping[str, Any],
         controls: Mapping[str, AddedToken],
-        train_on: str,
+        policy: Policy,
         turn_end: TurnEnd = EOS_ENDS,
         with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
@@ -154,7 +156,8 @@ class ChatRenderer:
         self._appended = turn_end.appended
         self._kept = KeptText(self._traced, self._controls, bos, eos)
         self._with_sections = with_sections
-        self._train_on = train_on
+        self._policy = policy
+        self._hides_parts = policy.reasoning != "all" or not policy.calls
         self._most_shapes = most_shapes
         self._skeletons: list[Skeleton] = []  # indexed by shape
         self._shapes: dict[Skeleton, int] = {}
@@ -209,9 +212,12 @@ class ChatRenderer:
         """Return the pieces of a shape."""
         return self._skeletons[shape].pieces
 
-    def answers(self, shape: int) -> list[int]:
-        """Return, for each trained stretch of a shape, the number of pieces up to its end."""
-        return trained_ends(self.pieces(shape))
+    def answers(self, shape: int) -> tuple[int, ...]:
+        """Return, for each trained body of a shape, the number of pieces up to its end.
+
+        If the text at its end is not trained, as behind a call, the body is left out.
+        """
+        return self._skeletons[shape].answers
 
     def rewrites(self, shape: int) -> bool:
         """Return whether inference would feed a different text before a trained turn of this shape.
@@ -284,6 +290,8 @@ class ChatRenderer:
         """
         traced = TracedChat(sandbox, chat, self._plain if sandbox is self._traced else None)
         rendering = traced.whole()
+        if any(content.origin.path == ("messages",) for content in rendering.contents):
+            raise not_derivable("it writes the list of all messages as JSON")
         is_strict = _has_structure(chat) and not accepts_python
         if is_strict and not is_written_well(sandbox.tracer, rendering):
             raise RecordError(
@@ -292,20 +300,56 @@ class ChatRenderer:
                 "model expects",
                 "Use another template",
             )
-        trained = [i for i in self._trained(chat) if _is_written(chat, rendering, i)]
+        bodies = self._policy.bodies(chat.roles, chat.train)
+        trained = [i for i in bodies if _is_written(chat, rendering, i)]
         finder = SpanFinder(rendering, traced, chat.roles, self._controls, self._stops)
         found = self._spans(chat, traced, rendering, finder, trained)
         self._check_answers(chat, rendering, found.spans)
         without_loss: list[Span] = []
         untrained = [i for i in _untrained(chat) if _is_written(chat, rendering, i)]
-        if self._train_on == "all" and untrained:
+        if self._policy.trains_all and untrained:
             without_loss = self._spans(chat, traced, rendering, finder, untrained).spans
-        stretches, contents = stretches_of(rendering, [*found.spans, *without_loss])
-        pieces = self._pieces(chat, rendering, found.spans, without_loss, stretches, contents)
-        appended = "" if self._has_markers else self._missing_stop(rendering, finder, found.spans)
+        if self._hides_parts:
+            # With ``all``, text outside of generation markers is trained too.
+            by_rules = self._policy.trains_all and self._has_markers
+            spans = finder.spans(trained).spans if by_rules else found.spans
+            without_loss += holes(chat, rendering, spans, self._policy, self._controls)
+        return self._skeleton(chat, rendering, finder, found, without_loss)
+
+    def _skeleton(
+        self,
+        chat: Chat,
+        rendering: Rendering,
+        finder: SpanFinder,
+        found: Spans,
+        without_loss: Sequence[Span],
+    ) -> _Derived:
+        """Build the skeleton of a chat from its spans.
+
+        Args:
+            chat: the chat.
+            rendering: the chat, rendered.
+            finder: finds the stop token that ends the last answer.
+            found: the spans of what is to be trained.
+            without_loss: what is not trained although it is in a span, or ``--train-on`` is all.
+        """
+        answers = [span for span in found.spans if chat.roles[span.message] == "assistant"]
+        stretches, contents = stretches_of(rendering, answers, [*found.spans, *without_loss])
+        pieces, ends = self._pieces(chat, rendering, found.spans, without_loss, stretches, contents)
+        rest = without(found.spans, without_loss)
+        appended = "" if self._has_markers else self._missing_stop(chat, rendering, finder, rest)
         if appended:
-            pieces += (Piece(appended, LITERAL, True, Section.COMPLETION),)
-        skeleton = Skeleton(pieces, found.parity, omissions(chat, rendering), appended)
+            pieces.append(Piece(appended, LITERAL, True, Section.COMPLETION))
+            ends.append(ends[-1])
+        bodies = {span.message: span.end for span in found.spans}
+        trained_ends = {span.end for span in rest}
+        skeleton = Skeleton(
+            tuple(pieces),
+            found.parity,
+            omissions(chat, rendering),
+            tuple([bisect_right(ends, end) for end in bodies.values() if end in trained_ends]),
+            appended,
+        )
         return _Derived(skeleton, contents, rendering)
 
     def _spans(
@@ -318,14 +362,14 @@ class ChatRenderer:
     ) -> Spans:
         """Find the spans of these answers. If the template has markers, only they count."""
         if self._has_markers:
-            required = [message for message in messages if chat.train[message]]
+            required = [m for m in messages if chat.train[m] or chat.roles[m] != "assistant"]
             return marked_spans(rendering, traced, messages, required)
         return finder.spans(messages)
 
     def _check_answers(self, chat: Chat, rendering: Rendering, spans: Sequence[Span]) -> None:
         """Refuse a chat with an answer of white space only that the template trims."""
         for message in sorted({span.message for span in spans}):
-            turn = rendering.turn(message)
+            turn = rendering.turn(message) if chat.roles[message] == "assistant" else None
             if turn is not None and turn.start == turn.end:
                 text = chat.messages[message].get("content")
                 if isinstance(text, str) and not text.strip():
@@ -335,21 +379,19 @@ class ChatRenderer:
                         "there is nothing to train on",
                     )
 
-    def _missing_stop(self, rendering: Rendering, finder: SpanFinder, spans: Sequence[Span]) -> str:
+    def _missing_stop(
+        self, chat: Chat, rendering: Rendering, finder: SpanFinder, spans: Sequence[Span]
+    ) -> str:
         """Return the stop token to add after the last answer; "" if it ends with one."""
         if not spans or spans[-1].end != len(rendering.text):
             return ""
         last = spans[-1]
+        if chat.roles[last.message] != "assistant":
+            return ""
         items = self._controls.split(rendering.text[last.start : last.end])
         if items and isinstance(items[-1], AddedToken) and items[-1].content in self._stops:
             return ""
         return self._appended or finder.stop_after(last.message)
-
-    def _trained(self, chat: Chat) -> list[int]:
-        """Return the assistant messages that are to be trained: a message's own flag wins."""
-        answers = [i for i, role in enumerate(chat.roles) if role == "assistant"]
-        by_policy = answers[-1:] if self._train_on == "last" else answers
-        return [i for i in answers if chat.train[i] or (chat.train[i] is None and i in by_policy)]
 
     def _pieces(
         self,
@@ -359,16 +401,19 @@ class ChatRenderer:
         without_loss: Sequence[Span],
         stretches: Sequence[Stretch],
         contents: Sequence[Placed],
-    ) -> tuple[Piece, ...]:
+    ) -> tuple[list[Piece], list[int]]:
         """Turn each stretch into a piece: decide its section, and whether it is trained.
 
         Args:
             chat: the chat.
             rendering: the chat, rendered.
             spans: what is trained.
-            without_loss: the answers that are not trained although ``--train-on`` says ``all``.
+            without_loss: what is not trained although it is in a span, or ``--train-on`` is all.
             stretches: the stretches of the rendered text.
             contents: where the content of each slot comes from.
+
+        Returns:
+            the pieces, and where each of them ends in the rendered text.
         """
         paths = [content.origin.path for content in contents]
         completion = _last_answer(spans, len(rendering.text))
@@ -376,15 +421,16 @@ class ChatRenderer:
         if self._with_sections:
             kept = self._kept.find(chat, rendering.text, stretches, paths)
         is_single_exchange = chat.roles.count("assistant") == 1
-        pieces = []
+        pieces, ends = [], []
         for stretch in kept.divided(stretches):
             start, end, slot = stretch
             is_literal = slot == LITERAL
             trained = _is_inside(stretch, spans)
-            if self._train_on == "all" and not _is_inside(stretch, without_loss):
+            if self._policy.trains_all:
                 trained |= is_literal or not _is_tool_result(chat, paths[slot])
             if not is_literal:
                 trained = _with_flag(chat, paths[slot], trained)
+            trained &= not _is_inside(stretch, without_loss)
             if start >= completion:
                 section = Section.COMPLETION
             elif kept.holds(start, end) or (is_single_exchange and is_literal):
@@ -393,7 +439,8 @@ class ChatRenderer:
                 section = Section.PROMPT
             text = rendering.text[start:end] if is_literal else ""
             pieces.append(Piece(text, slot, trained, section))
-        return tuple(pieces)
+            ends.append(end)
+        return pieces, ends
 
 
 def _last_answer(spans: Sequence[Span], end: int) -> int:

@@ -259,12 +259,14 @@ class Sandbox:
         self._environment = (environment or Environment)(today)
         try:
             self._template = self._environment.compiled(source)
-        except (jinja2.TemplateError, RecursionError) as error:
+        except Exception as error:
+            # Jinja checks the syntax only: a number with too many digits, for instance, is refused
+            # by Python.
             reason = ascii_safe(str(error).splitlines()[0] if str(error) else "too deeply nested")
             line = getattr(error, "lineno", None)
             place = f"{name}, line {line}" if line else name
             raise TemplateError(
-                f"chat template {place}: {reason}. Correct the template."
+                f"chat template {place}: {reason.rstrip('.')}. Correct the template."
             ) from error
 
     def names_read(self) -> set[str]:

@@ -27,6 +27,7 @@ class Skeleton(NamedTuple):
     pieces: tuple[Piece, ...]
     parity: bool  # whether the text before each trained span is what inference feeds
     omitted: frozenset[str]  # what the template leaves out, see ``omissions``
+    answers: tuple[int, ...]  # as ``Renderer.answers`` returns them
     appended: str  # the stop token that is added after the template's text, or ""
 
 
@@ -81,7 +82,9 @@ class Stretch(NamedTuple):
     slot: int  # LITERAL, or the index of a content
 
 
-def stretches_of(rendering: Rendering, spans: Sequence[Span]) -> tuple[list[Stretch], list[Placed]]:
+def stretches_of(
+    rendering: Rendering, spans: Sequence[Span], others: Sequence[Span] = ()
+) -> tuple[list[Stretch], list[Placed]]:
     """Return the text's stretches, and where the content of each slot comes from.
 
     Where a span starts inside a content, inference feeds the start of this content: the generation
@@ -89,9 +92,10 @@ def stretches_of(rendering: Rendering, spans: Sequence[Span]) -> tuple[list[Stre
 
     Args:
         rendering: the rendered conversation.
-        spans: what is trained.
+        spans: of answers.
+        others: other ranges at whose borders the stretches end.
     """
-    borders = sorted({p for span in spans for p in (span.start, span.end)})
+    borders = sorted({p for span in (*spans, *others) for p in (span.start, span.end)})
     fed: dict[int, int] = {}  # message -> where its span starts
     for span in spans:
         fed[span.message] = min(span.start, fed.get(span.message, span.start))

@@ -2,8 +2,8 @@
 
 In     a rendered conversation that tells where each of its characters comes from; a way to render
        only a part of the conversation.
-Out    for each assistant turn that is to be trained, its span: the characters from the end of the
-       generation prompt to the end of the terminator.
+Out    for each turn that is to be trained, its span: in an answer, the characters from the end of
+       the generation prompt to the end of the terminator.
 Never  guesses.
 Raises RecordError ``span_not_derivable``: the rules below do not determine a span.
 
@@ -23,8 +23,8 @@ this turn, whichever fields they are in.
         for example. Then the generation prompt must start with a control token that occurs once
         between the earlier texts and the turn's texts, and the two must first differ at a control
         token, or where the turn's texts start. The span starts where they differ. If the template's
-        loop tells where the turn begins, they may also differ within plain text; then the span
-        starts with the line in which they differ.
+        loop tells where the turn begins, they may also differ within plain text, behind the first
+        line; then the span starts with the line in which they differ.
     d.  White space around the generation prompt may differ. Then the prompt without it must occur
         exactly once between the earlier texts and the turn's texts; and if the template's loop does
         not tell where the turn begins, nothing but white space may stand between it and the latter.
@@ -57,7 +57,10 @@ this turn, whichever fields they are in.
         whole conversation must continue with it in that place. If the next message begins with a
         stop token (``<|user|>``), the model stops by writing it: then the span ends after that
         token.
-3.  A span contains only the turn's texts and text of the template. If it contains a text of another
+3.  Of a message that is no answer, only the body is trained: from the start of its content to the
+    first stop token behind its texts that the template's loop writes with it; if there is none, to
+    the first control token before the next text of the record; else to the end of its texts.
+4.  A span contains only the turn's texts and text of the template. If it contains a text of another
     message, the record is refused.
 """
 
@@ -156,12 +159,37 @@ class SpanFinder:
             turn = self._rendering.turn(message)
             if turn is None:
                 raise not_derivable(f"it does not write the text of messages[{message}]")
+            if self._roles[message] != "assistant":
+                spans.append(self._body(message, turn))
+                prompt = self._chat.prompt(message, generation_prompt=False) if message else None
+                parity &= prompt is None or self._rendering.text.startswith(prompt)
+                continue
             if self._rendering.is_mixed(turn, message):
                 raise not_derivable(f"it writes other text into messages[{message}]")
             start, has_parity = self._start(message, turn, self._rendering.previous_end(turn))
             parity &= has_parity
             spans.append(Span(start, self._end(message, turn), message))
         return Spans(spans, parity)
+
+    def _body(self, message: int, turn: Turn) -> Span:
+        """Return the span of a message that is no answer (rule 3)."""
+        rendering = self._rendering
+        inside = rendering.within(turn.start, turn.end + 1)
+        own = [c for c in inside if c.origin.path[:3] == ("messages", message, "content")]
+        if not own:
+            raise not_derivable(f"it does not write the content of messages[{message}]")
+        following = rendering.tail(turn)
+        items = self._controls.split(following)
+        finish = turn.finish if rendering.has_loop(message) else turn.end + len(following)
+        tokens = [
+            (turn.end + len(_joined(items[: index + 1])), token) for index, token in _tokens(items)
+        ]
+        stops = [end for end, token in tokens if end <= finish and token.content in self._stops]
+        end = [*stops, *(end for end, _ in tokens), turn.end][0]
+        others = [c for c in rendering.within(own[0].start, end) if c.end > c.start]
+        if any(c.message != message for c in others):
+            raise not_derivable(f"it writes other text into messages[{message}]")
+        return Span(own[0].start, end, message)
 
     def _start(self, message: int, turn: Turn, before: int) -> tuple[int, bool]:
         """Find where a span starts (rule 1).
@@ -189,19 +217,32 @@ class SpanFinder:
                 return begin + found, is_start and prompt == text[: begin + found]
         if is_start and prompt is not None and len(prompt) <= turn.end:
             return len(prompt), True
-        history = self._chat.prompt(message, generation_prompt=False)
-        added = self._chat.generation_prompt()
-        if prompt is not None and history is not None and prompt.startswith(history):
-            added = prompt[len(history) :]
-        elif prompt is not None and history is not None:
-            common = _common_length(self._controls.split(prompt), self._controls.split(history))
-            added = prompt[common:]
+        added = self._added(message, prompt, text[:begin] if in_loop else None)
         found = self._after(between, added, in_loop=in_loop)
         if found is None and not added and begin > before:
             found = 0  # rule 1e
         if found is None:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
         return begin + found, False
+
+    def _added(self, message: int, prompt: str | None, before: str | None) -> str:
+        """Return the generation prompt that inference would add before a message.
+
+        Args:
+            message: the index of the message.
+            prompt: the inference prompt; None if the template does not accept it.
+            before: the conversation up to where the template begins to write the message; None if
+                that is unknown.
+        """
+        if prompt is not None and before is not None and prompt.startswith(before):
+            return prompt[len(before) :]
+        history = self._chat.prompt(message, generation_prompt=False)
+        if prompt is None or history is None:
+            return self._chat.generation_prompt()
+        if prompt.startswith(history):
+            return prompt[len(history) :]
+        common = _common_length(self._controls.split(prompt), self._controls.split(history))
+        return prompt[common:]
 
     def _after(self, between: str, added: str, *, in_loop: bool) -> int | None:
         """Return where a generation prompt ends in the text before a turn (rules 1b to 1d).
@@ -219,8 +260,8 @@ class SpanFinder:
             if in_loop or not between[end:].strip():
                 space = added[len(added.rstrip()) :]
                 return end + _common_prefix_length(between[end:], space)
-        header = _header_length(self._controls.split(between), self._controls.split(added.lstrip()))
-        return header or None
+        ours, theirs = self._controls.split(between), self._controls.split(added.lstrip())
+        return _header_length(ours, theirs, in_loop=in_loop) or None
 
     def _end(self, message: int, turn: Turn) -> int:
         """Return where a span ends (rule 2)."""
@@ -343,7 +384,8 @@ def _header_length(between: TextAndTokens, added: TextAndTokens, *, in_loop: boo
             turn_text_next = index == len(ours) - 1 and not one[same:].strip()
             if not turn_text_next and same < len(other):
                 line = one[:same].rfind("\n") + 1
-                return len(_joined([*between[: start + index], one[:line]])) if in_loop else 0
+                header = [*between[: start + index], one[:line]]
+                return len(_joined(header)) if in_loop and line else 0
         break
     return len(_joined(between[:start])) + _common_length(ours, theirs)
 

@@ -398,9 +398,10 @@ def _has_other_texts(value: Any) -> bool:
 def whole(text: TracedText) -> Origin | None:
     """Return the origin of a text that is exactly one text of the record; None for others."""
     runs = [run for run in text.runs if run.length] or [run for run in text.runs if run.origin]
-    if len(runs) != 1 or runs[0].origin is None or runs[0].start:
+    origin = runs[0].origin if len(runs) == 1 and not runs[0].start else None
+    if origin is None or not origin.path:
         return None
-    return runs[0].origin if runs[0].length == runs[0].origin.length else None
+    return origin if runs[0].length == origin.length else None
 
 
 def _continues(last: Run, run: Run) -> bool:

@@ -8,11 +8,12 @@ Keeps  the value of every text: a template sees no difference between the copy a
 """
 
 import json
-from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from sftprep.errors import RecordError
 from sftprep.templates.jinja.neutral import HIDDEN, PRIVATE, OpaqueDict, OpaqueList
 from sftprep.templates.jinja.traced_text import (
     Origin,
@@ -40,9 +41,9 @@ class Placed(NamedTuple):
 
     @property
     def message(self) -> int | None:
-        """The index of the message that the text belongs to; None for tools and arguments."""
+        """The index of the message that the text belongs to; None if there is no such message."""
         path = self.origin.path
-        return int(path[1]) if path[0] == "messages" else None
+        return int(path[1]) if path[0] == "messages" and len(path) > 1 else None
 
 
 class Turn(NamedTuple):
@@ -66,6 +67,9 @@ class Rendering:
         text: the rendered text, without provenance.
         contents: the stretches that come from the record, in order.
         generations: where the bodies of ``{% generation %}`` markers start and end.
+
+    Raises:
+        RecordError ``span_not_derivable``: the template cuts such a body, or has one in another.
     """
 
     def __init__(self, text: str, writers: Sequence[tuple[int, int | None]]) -> None:
@@ -78,11 +82,15 @@ class Rendering:
             if run.origin is OPEN:
                 opened.append(position)
             elif run.origin is CLOSE:
+                if not opened:
+                    raise _cut_markers()
                 self.generations.append((opened.pop(), position))
             elif run.origin is not None:
                 end = position + run.length
                 self.contents.append(Placed(position, end, run.origin, run.start))
             position += run.length
+        if opened:
+            raise _cut_markers()
         self.generations.sort()
         self._starts = [content.start for content in self.contents]
         self._own: dict[int, list[Placed]] = {}  # message -> its contents
@@ -126,6 +134,16 @@ class Rendering:
         inside = self.contents[first:last]
         return any(c.message != message and c.end > c.start for c in inside)
 
+    def within(self, start: int, end: int) -> list[Placed]:
+        """Return the stretches of the record's text that lie between two places, or overlap them.
+
+        An empty stretch counts if it is at one of the places.
+        """
+        first = bisect_left(self._starts, start)
+        while first and self.contents[first - 1].end > start:
+            first -= 1
+        return self.contents[first : bisect_right(self._starts, end - 1)]
+
     def previous_end(self, turn: Turn) -> int:
         """Return where the last text of the record before a turn ends; 0 if there is none."""
         index = bisect_left(self._starts, turn.start) - 1
@@ -150,6 +168,15 @@ class Rendering:
         return [p for c in self._own.get(message, ()) for p in (c.start, c.end)]
 
 
+def _cut_markers() -> RecordError:
+    return RecordError(
+        "span_not_derivable",
+        "it is not certain what the chat template trains: it cuts the text between "
+        "{% generation %} and {% endgeneration %}, or has such a block in another",
+        "Correct the template",
+    )
+
+
 def _ranges(writers: Sequence[tuple[int, int | None]]) -> dict[int, list[tuple[int, int]]]:
     """Return for each message the ranges that the template wrote while its loop was at it."""
     ranges: dict[int, list[tuple[int, int]]] = {}
@@ -162,6 +189,7 @@ def _ranges(writers: Sequence[tuple[int, int | None]]) -> dict[int, list[tuple[i
     return ranges
 
 
+CONTAINERS = (dict, list, tuple, KeysView, ValuesView, ItemsView)
 EVERYTHING = 1 << 60
 """A message that no conversation has: what the template did may depend on any message."""
 
@@ -171,9 +199,13 @@ class Sight:
 
     What a template has written before it looked at a message or at the number of messages does not
     depend on them. So it is the same where the conversation ends before that message.
+
+    Args:
+        record: the ids of the objects and lists of the record, as the keys of a dict.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, record: Mapping[int, Any]) -> None:
+        self._record = record
         self.position = 0  # how many characters have been written
         self.before: dict[int, tuple[int, int]] = {}  # message -> position, last message seen
         self._seen = -1
@@ -192,9 +224,16 @@ class Sight:
         self._seen = max(self._seen, message)
 
     def see_all_of(self, *values: Any) -> None:
-        """Note that the template looks at all of these values."""
-        if any(id(value) in self._views for value in values):
+        """Note that the template looks at all of these values, and at what they contain."""
+        if any(map(self._has_messages, values)):
             self._seen = EVERYTHING
+
+    def _has_messages(self, value: Any) -> bool:
+        if id(value) in self._views:
+            return True
+        if not isinstance(value, CONTAINERS) or id(value) in self._record:
+            return False
+        return any(map(self._has_messages, value.values() if isinstance(value, dict) else value))
 
     def see_everything(self) -> None:
         """Note that what follows may depend on all messages."""
@@ -217,7 +256,7 @@ class Tracer:
         self._paths: dict[int, tuple[Path, Any, Any]] = {}  # id of a copy -> path, original, copy
         self._loops: list[int | None] = []
         self.at: int | None = None  # the message that the template's loop is at
-        self.sight = Sight()
+        self.sight = Sight(self._paths)
         self.as_python: list[Path] = []  # objects and lists that were written as Python writes them
         self.nones = 0  # how often None was written
         self.encoded: list[TracedText] = []  # the texts that were turned into bytes

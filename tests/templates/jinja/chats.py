@@ -8,6 +8,7 @@ from typing import Any
 from sftprep.data.control_tokens import AddedToken
 from sftprep.data.conversation import Chat
 from sftprep.data.pieces import Rendered
+from sftprep.data.policy import Policy
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import chat_normalizer
 from sftprep.templates.jinja.renderer import ChatRenderer
@@ -40,7 +41,11 @@ def renderer(source: str, **options: Any) -> ChatRenderer:
         ChatTemplate("t.jinja", source, "", arguments, options.pop("today", None)),
         variables={"bos_token": "<s>", "eos_token": options.pop("eos", "</s>")},
         controls=CONTROLS,
-        train_on=options.pop("train_on", "completion"),
+        policy=Policy(
+            options.pop("train_on", "completion"),
+            options.pop("reasoning", "all"),
+            options.pop("calls", True),
+        ),
         **options,
     )
 

@@ -192,6 +192,23 @@ def test_a_source_that_does_not_compile_is_refused(source: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "maximum recursion depth exceeded"),
+        ("{{ " + "9" * 5000 + " }}", "Exceeds the limit"),
+        ("{% generation %}", "block that needs to be closed is 'generation'. Correct"),
+    ],
+)
+def test_a_source_that_python_cannot_compile_is_refused(source: str, words: str) -> None:
+    """Nested too deeply, a number of too many digits; the message ends with one full stop."""
+    with pytest.raises(TemplateError) as caught:
+        rendered(source)
+    assert words in str(caught.value)
+    assert str(caught.value).endswith(". Correct the template.")
+    assert ".." not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("source", "code", "words"),
     [
         pytest.param(
