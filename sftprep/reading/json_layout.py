@@ -73,7 +73,7 @@ def _has_more(stream: PlainStream, position: int) -> bool:
 
 
 def _is_complete(line: bytearray) -> bool:
-    """Return True if the first line is a whole object, with or without text after it."""
+    """Return True if the first line is a whole object or list, with or without text after it."""
     scanner, position = Scanner(), 0
     while True:
         position, kind = scanner.next(line, position)
