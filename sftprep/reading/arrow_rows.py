@@ -60,6 +60,8 @@ def schema_problem(schema: pa.Schema) -> str:
     if len(schema) > MAX_COLUMNS:
         return f"has {len(schema):,} columns, and at most {MAX_COLUMNS:,} are read"
     names = schema.names
+    if not names:
+        return "has no columns"
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         return f"has two columns with the name {shown(twice)}"
@@ -260,10 +262,7 @@ def _record(batch: pa.RecordBatch) -> Any:
 
 
 def _records(batch: pa.RecordBatch) -> list[Any]:
-    names = batch.schema.names
-    if not names:
-        return [{} for _ in range(len(batch))]
-    return _objects(names, batch.columns)
+    return _objects(batch.schema.names, batch.columns)
 
 
 def _objects(names: Sequence[str], columns: Sequence[pa.Array]) -> list[Any]:

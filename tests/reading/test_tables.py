@@ -219,6 +219,7 @@ def test_a_row_that_is_too_long(write: Write, content: Callable[[Any], bytes], a
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
+        (pa.table({"a": [1]}).select([]), "has no columns"),
         (
             pa.table({"a": [1], "b": [2]}).rename_columns(["a", "a"]),
             "has two columns with the name 'a'",
