@@ -31,6 +31,7 @@ def blocks(stream: PlainStream, cut: Cutting) -> Iterator[Block]:
     """Yield the blocks of an Arrow IPC stream or file."""
     import pyarrow as pa
 
+    from sftprep.reading.arrow_rows import check_batch
     from sftprep.reading.table_blocks import TableBlocks, table_error
 
     table = TableBlocks(stream, cut)
@@ -46,8 +47,7 @@ def blocks(stream: PlainStream, cut: Cutting) -> Iterator[Block]:
                     batch = reader.read_next_batch()
                 except StopIteration:
                     break
-                # Compressed buffers and dictionaries are decoded by now; texts are checked later.
-                batch.validate()
+                check_batch(batch)
                 yield from table.add(batch)
             yield from table.rest()
     except (pa.ArrowException, OSError, ValueError) as error:

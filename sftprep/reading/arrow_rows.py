@@ -76,6 +76,37 @@ def _depth(kind: Any) -> int:
     return 1 + max((_depth(kind.field(i).type) for i in range(kind.num_fields)), default=0)
 
 
+def check_batch(batch: pa.RecordBatch) -> None:
+    """Check that all offsets and indices in a batch lead to values in it.
+
+    Texts may be invalid UTF-8: that makes single rows bad, not the batch.
+
+    Raises:
+        pa.ArrowInvalid: the batch is damaged.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        batch.validate()
+        for column in batch.columns:
+            pc.cast(column, _with_binary(column.type), safe=False).validate(full=True)
+
+
+def _with_binary(kind: Any) -> Any:
+    """Return a type with binary data instead of texts."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([(f.name, _with_binary(f.type)) for f in kind.fields])
+    if pa.types.is_list(kind):
+        return pa.list_(_with_binary(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_with_binary(kind.value_type))
+    return kind
+
+
 def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return the batch with its columns in the types that can be sliced and sent cheaply.
 
