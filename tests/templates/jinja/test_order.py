@@ -332,6 +332,8 @@ def shapes(source: str, *records: dict[str, Any]) -> tuple[list[int], int]:
         ("m.content +", "(m.content if m.content.startswith('<tool>') else m.content) +"),
         ("m.content +", "m.content.split('</think>')[-1] +"),
         ("m.content +", "m.content.replace('<tool>', '') +"),
+        ("m.content +", "([m] | map(attribute='content') | join) +"),
+        ("m.content +", "([m.content, ''] | join('')) +"),
         ("for m in messages", "for m in messages | selectattr('role', 'ne', 'system')"),
     ],
 )
