@@ -152,7 +152,7 @@ def test_prompts_are_what_the_template_gives(source: str) -> None:
 
 
 @pytest.mark.conformance
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(sources())
 def test_many_prompts_are_what_the_template_gives(source: str) -> None:
     """The same, longer."""

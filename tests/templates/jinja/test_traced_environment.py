@@ -349,7 +349,7 @@ def test_random_expressions(expressions: list[str]) -> None:
 
 
 @pytest.mark.conformance
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(st.lists(EXPRESSIONS, min_size=1, max_size=3))
 def test_many_random_expressions(expressions: list[str]) -> None:
     """The same, longer."""
