@@ -340,7 +340,7 @@ EXPRESSIONS: st.SearchStrategy[str] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(EXPRESSIONS, min_size=1, max_size=3))
 def test_random_expressions(expressions: list[str]) -> None:
     """Whatever a template computes, the value is the same and the record's text stays its own."""
