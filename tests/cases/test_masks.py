@@ -153,9 +153,9 @@ def test_what_a_template_refuses_gives_no_row(tmp_path: Path, failure: str) -> N
         "{{ '<|im_end|>\\n' }}{% endfor %}"
         "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
     )
-    assert run([answer("good")], str(path), CHATML, template=str(path)).row.trained == [
+    assert run([answer("good")], "own", CHATML, template=str(path)).row.trained == [
         "good<|im_end|>"
     ]
-    done = run([answer("bad")], str(path), CHATML, template=str(path))
+    done = run([answer("bad")], "own", CHATML, template=str(path))
     assert done.rows == []
     assert "Not this." in done.lost[0] or "ZeroDivisionError" in done.lost[0]

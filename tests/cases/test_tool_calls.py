@@ -192,14 +192,14 @@ def called(content: str | None) -> dict[str, Any]:
 
 
 def test_a_missing_content_is_never_written_as_none() -> None:
-    """A template that trims the content would write Python's ``None``: the row is that of ``""``."""
+    """A template that trims it would write Python's ``None``: the row is that of ``""``."""
     done = run([called(None)], "python_calls.jinja", LLAMA4)
     assert done.row == run([called("")], "python_calls.jinja", LLAMA4).row
     assert "None" not in done.row.text
 
 
 def test_an_object_is_not_written_as_text_between_braces() -> None:
-    """The template writes a list as Python does; the text form would give ``call:now{{"q": ...}}``."""
+    """It writes a list as Python does, but the text form would give ``call:now{{"q": ...}}``."""
     done = run([called("")], "braced_calls.jinja", GEMMA4)
     assert not any("{{" in row.text for row in done.rows)
     if done.rows:
