@@ -211,6 +211,10 @@ def test_single_word_tokens() -> None:
         ("last", {"t1": True, "t3": False}, ["b</s>"]),
         ("all", {}, ["a:b</s>", "a:c:d</s>"]),
         ("all", {"t1": False}, ["a:c:d</s>"]),
+        ("user", {}, ["a", "c"]),
+        ("user", {"t0": False}, ["c"]),
+        ("user", {"t1": True}, ["a", "b</s>", "c"]),
+        ("user,assistant", {"t3": False}, ["a", "b</s>", "c"]),
     ],
 )
 def test_each_trained_answer_gives_one_example(
