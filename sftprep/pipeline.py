@@ -9,7 +9,7 @@ means for the run.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -30,7 +30,7 @@ from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError, TemplateError
 from sftprep.reading.json_lines import Outcomes
 from sftprep.reading.parsing import Parsed, good_records, parse_block
-from sftprep.remarks import Remarks
+from sftprep.remarks import Remarks, Written
 from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.oldest_turns import shorten
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
@@ -197,8 +197,9 @@ class Pipeline:
         with suppress(RecordError):
             dialogues = list(map(normalize, cast(list[Record], parsed)))
             rendered = list(map(self._render, dialogues))
-            self._refuse_omissions(dialogues, rendered)
-            return _Examples(list(range(len(parsed))), dialogues, rendered)
+            omitted = self._omitted(dialogues, rendered)
+            self._refuse_omissions(omitted)
+            return _Examples(list(range(len(parsed))), dialogues, rendered, omitted)
         return None
 
     def _render_each(
@@ -246,7 +247,7 @@ class Pipeline:
         dialogues = self._per_turn(dialogue) if self.settings.per_turn else [dialogue]
         rendered = [self._render(example) for example in dialogues]
         # Add all examples of the record or none: if one is rejected, the record is.
-        self._refuse_omissions(dialogues, rendered)
+        self._refuse_omissions(self._omitted(dialogues, rendered))
         examples.rendered.extend(rendered)
         examples.dialogues.extend(dialogues)
         examples.places.extend([index] * len(dialogues))
@@ -303,13 +304,11 @@ class Pipeline:
         )
         return {index: names for index, names in enumerate(by_example) if names}
 
-    def _refuse_omissions(
-        self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]
-    ) -> None:
+    def _refuse_omissions(self, omitted: Mapping[int, frozenset[str]]) -> None:
         """Refuse examples that would not hold all that the model is to learn or to see."""
         if not self.settings.rejects_omissions:
             return
-        for names in self._omitted(dialogues, rendered).values():
+        for names in omitted.values():
             if refused := names & REFUSED:
                 raise RecordError(
                     "omitted_by_template",
@@ -341,12 +340,16 @@ class Pipeline:
             for index, record in shorter.items():
                 rendered[index] = record
             built = self._builder.build(rendered) if gone else built
-        rewriting = {s for s in {r.shape for r in rendered} if self._renderer.rewrites(s)}
+        shapes = {record.shape for record in rendered}
+        rewriting = {shape for shape in shapes if self._renderer.rewrites(shape)}
         rewritten = np.zeros(len(rendered), np.bool_)
         if rewriting:
             rewritten[:] = [r.shape in rewriting for r in rendered]
         refused |= dict.fromkeys(built.leaks, LEAK)
-        return _Rows(built, gone, refused, rewritten, self._omitted(dialogues, rendered))
+        omitted = examples.omitted
+        if omitted is None or gone:
+            omitted = self._omitted(dialogues, rendered)
+        return _Rows(built, gone, refused, rewritten, omitted, shapes)
 
     def _cut(
         self,
@@ -386,7 +389,8 @@ class Pipeline:
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
         _count(batch, rows, result.counts)
-        self._remarks.count(rendered, rows.omitted, batch.record, result)
+        written = Written(rendered, rows.shapes, batch.record)
+        self._remarks.count(written, rows.omitted, result)
         self._remarks.count_ends(built.answer_ends.take(batch.record[~cut.lost_trained]), result)
         if len(batch):
             result.batch = replace(batch, record=np.array(places, np.int64)[batch.record])
@@ -398,6 +402,7 @@ class _Examples(NamedTuple):
     places: list[int]  # for each example, the index of its line in the block
     dialogues: list[Dialogue]
     rendered: list[Rendered]
+    omitted: dict[int, frozenset[str]] | None = None  # as ``_omitted`` returns it; None: not known
 
 
 class _Rows(NamedTuple):
@@ -408,6 +413,7 @@ class _Rows(NamedTuple):
     refused: dict[int, RecordError]  # rows that must not be written
     rewritten: Mask  # bool[rows]: at inference, the model would see another text before an answer
     omitted: dict[int, frozenset[str]]  # row -> what it leaves out of its record
+    shapes: set[int]  # of all records
 
 
 LEAK = RecordError(

@@ -39,6 +39,21 @@ class _Shape(NamedTuple):
     think_blocks: ThinkBlocks
 
 
+class Written(NamedTuple):
+    """The rows of a block that are written."""
+
+    rendered: Sequence[Rendered]  # all records of the block
+    shapes: Collection[int]  # of all records
+    rows: Offsets  # int64[rows]: the indices of the records that have a row
+
+    def of_shape(self, shape: int) -> Sequence[Rendered]:
+        """Return the records of a shape that have a row."""
+        if len(self.shapes) == 1 and len(self.rows) == len(self.rendered):
+            return self.rendered
+        records = map(self.rendered.__getitem__, self.rows.tolist())
+        return [record for record in records if record.shape == shape]
+
+
 class Remarks:
     """Counts for one pipeline.
 
@@ -72,27 +87,22 @@ class Remarks:
         self._shapes.clear()
 
     def count(
-        self,
-        rendered: Sequence[Rendered],
-        omitted: Mapping[int, Iterable[str]],
-        rows: Offsets,
-        result: BlockResult,
+        self, written: Written, omitted: Mapping[int, Iterable[str]], result: BlockResult
     ) -> None:
-        """Count the remarks on the rows of a block that are written, without those on their ends.
+        """Count the remarks on the rows of a block, without those on what ends their answers.
 
         Args:
-            rendered: all records of the block.
+            written: the rows that are written.
             omitted: for records by index, what their rows leave out.
-            rows: int64[rows], the indices of the records that have a row.
             result: receives the counts.
         """
         if omitted:
-            for row in rows.tolist():
+            for row in written.rows.tolist():
                 result.omitted.update(omitted.get(row, ()))
-        for shape in {record.shape for record in rendered}:
+        for shape in written.shapes:
             names, pairs, blocks = self._shape(shape)
             if names or pairs or blocks.number:
-                of_shape = [r for row in rows.tolist() if (r := rendered[row]).shape == shape]
+                of_shape = written.of_shape(shape)
                 result.lookalikes.update(dict.fromkeys(names, len(of_shape)) if of_shape else ())
                 result.counts["empty_think_blocks"] += blocks.number * len(of_shape)
                 result.counts["trained_think_blocks"] += blocks.trained * len(of_shape)
@@ -129,8 +139,13 @@ class Remarks:
 
 def _glued(records: Sequence[Rendered], first: int, second: int) -> int:
     """Return in how many records two contents meet that are not empty, without white space."""
-    ends = "".join([record.contents[first][-1:] or " " for record in records])
-    starts = "".join([record.contents[second][:1] or " " for record in records])
+    # In most data all prompts end with white space, or all answers begin with it.
+    ends = "".join([contents[first][-1:] or " " for _, contents in records])
+    if ends.isspace():
+        return 0
+    starts = "".join([contents[second][:1] or " " for _, contents in records])
+    if starts.isspace():
+        return 0
     return int(np.count_nonzero(_is_visible(ends) & _is_visible(starts)))
 
 

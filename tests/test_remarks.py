@@ -10,7 +10,7 @@ from toys import byte_tokenizer
 from sftprep.data.pieces import LITERAL, Piece, Rendered, Section
 from sftprep.data.ragged import Ragged
 from sftprep.data.result import BlockResult
-from sftprep.remarks import Remarks, _is_visible
+from sftprep.remarks import Remarks, Written, _is_visible
 
 CONTROLS = byte_tokenizer(["<|a|>", "</s>"], special={}).controls
 A, EOS = CONTROLS["<|a|>"].id, CONTROLS["</s>"].id
@@ -49,7 +49,8 @@ def counted(
     remarks = Remarks(Shapes(*shapes), CONTROLS, **defaults | options)  # type: ignore[arg-type]
     result = BlockResult(0, 0, "", 0)
     numbers = np.array(range(len(records)) if rows is None else rows, np.int64)
-    remarks.count(records, omitted or {}, numbers, result)
+    written = Written(records, {record.shape for record in records}, numbers)
+    remarks.count(written, omitted or {}, result)
     return result
 
 
@@ -138,7 +139,7 @@ def test_forget() -> None:
     one = np.zeros(1, np.int64)
     for expected in ("<|b|>", "<|c|>"):
         result = BlockResult(0, 0, "", 0)
-        remarks.count([Rendered(0, ())], {}, one, result)
+        remarks.count(Written([Rendered(0, ())], {0}, one), {}, result)
         assert result.lookalikes == {expected: 1}
         shapes.shapes = ([text("<|c|>")],)
         remarks.forget()

@@ -39,6 +39,20 @@ def layout_of(stream: PlainStream, longest: int) -> str:
     return "json-wrapped" if _is_wrapper(stream, longest) else "json-objects"
 
 
+def is_list_per_line(stream: PlainStream, longest: int) -> bool:
+    """Return True if the first line of a file is a whole list, and another list follows it.
+
+    Args:
+        stream: the file, at its start; its first byte that is not white space is ``[``.
+        longest: the most bytes that a record may have.
+    """
+    end = _line_end(stream, longest)
+    if end is None or not _is_complete(stream.buffer[:end]) or not _has_more(stream, end):
+        return False
+    following = NOT_SPACE.search(stream.buffer, end)
+    return following is not None and following[0] == b"["
+
+
 def _line_end(stream: PlainStream, longest: int) -> int | None:
     """Return the position after the first line that is not blank; None if no line end is found."""
     begin = NOT_SPACE.search(stream.buffer)
@@ -59,7 +73,7 @@ def _has_more(stream: PlainStream, position: int) -> bool:
 
 
 def _is_complete(line: bytearray) -> bool:
-    """Return True if the first line is a whole object, with or without text after it."""
+    """Return True if the first line is a whole object or list, with or without text after it."""
     scanner, position = Scanner(), 0
     while True:
         position, kind = scanner.next(line, position)

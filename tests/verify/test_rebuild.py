@@ -58,6 +58,10 @@ def test_the_inputs_give_the_rows_again(dataset: MakeDataset, format_name: str) 
         {"template": "chatml", "boundary": "joint", "truncation": "balanced", "max_length": 100},
         {"template": "tokenizer", "per_turn": True, "truncation": "oldest-turns"},
         {"template": "mine.yaml", "system": "Be brief.", "add_token": ("<|u|>", "sep=<|s|>")},
+        {"template": "zephyr", "end_of_turn": "<|endoftext|>"},
+        {"template": "zephyr.yaml", "plain_text": ("<|u|>",), "separator": r"\n\\n"},
+        {"template": "zephyr.yaml", "add_token": ("<|u|>",), "end_of_turn": "<|u|>"},
+        {"template": "plain", "on_omission": "count"},
     ],
 )
 def test_a_dataset_holds_all_that_is_needed_to_rebuild_it(
@@ -73,9 +77,21 @@ def test_a_dataset_holds_all_that_is_needed_to_rebuild_it(
         "system: '{content}{separator}'\nuser: '<|u|>{content}\n'\n"
         "assistant: {header: 'A:', body: ' {content}{eos}'}\n"
     )
-    options = {k: str(mine) if v == "mine.yaml" else v for k, v in options.items()}
-    prepare(recipe(source, tmp_path / "out", tokenizer, shard_size="8KB", **options))
-    mine.unlink()
+    named_as_builtin = tmp_path / "zephyr.yaml"
+    named_as_builtin.write_text(
+        "system: '{content};'\nuser: '<|u|>{content}{separator}'\nassistant: {body: '{content}'}\n"
+    )
+    (tokenizer / "generation_config.json").write_text('{"eos_token_id": [2, 3]}')
+    files = {path.name: str(path) for path in (mine, named_as_builtin)}
+    options = options | {"template": files.get(options["template"], options["template"])}
+    made = prepare(recipe(source, tmp_path / "out", tokenizer, shard_size="8KB", **options))
+    stops = ["<|im_start|>", "<|im_end|>"]
+    assert made.manifest.tokenizer["stop_tokens"] == [
+        *filter(None, [options.get("end_of_turn")]),
+        *stops,
+    ]
+    for path in (mine, named_as_builtin):
+        path.unlink()
     shutil.rmtree(tokenizer)
     assert problems(tmp_path / "out", against=[str(source)]) == []
 
@@ -233,6 +249,8 @@ def test_what_the_manifest_tells_trainers_is_checked(dataset: MakeDataset) -> No
     folder = dataset()
     edit_manifest(folder, setting("tokenizer", "special_tokens", "eos", "id", to=0))
     edit_manifest(folder, setting("tokenizer", "vocabulary_size", to=1000))
+    edit_manifest(folder, setting("tokenizer", "stop_tokens", to=["<x>"]))
+    edit_manifest(folder, setting("tokenizer", "adds_bos", to=True))
     edit_manifest(folder, setting("inputs", 0, "bytes", to=7))
     size = Path("data.jsonl").stat().st_size
     assert problems(folder) == []
@@ -240,6 +258,8 @@ def test_what_the_manifest_tells_trainers_is_checked(dataset: MakeDataset) -> No
         f"{MANIFEST}: tokenizer.vocabulary_size is 1000; the saved tokenizer has 257",
         f'{MANIFEST}: tokenizer.special_tokens is {{"eos":{{"token":"</s>","id":0}}}}; the saved '
         'tokenizer has {"eos":{"token":"</s>","id":256}}',
+        f"{MANIFEST}: tokenizer.adds_bos is true; the saved tokenizer has false",
+        f'{MANIFEST}: tokenizer.stop_tokens is ["<x>"]; the saved tokenizer has ["</s>"]',
         f"{MANIFEST}: inputs[0].bytes is 7; the inputs give {size}",
     ]
 

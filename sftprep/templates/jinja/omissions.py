@@ -10,7 +10,7 @@ White space and think tags do not count: templates trim texts and write the tags
 templates leave the reasoning of earlier answers out on purpose; that is ``earlier_reasoning``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sftprep.data.conversation import Chat
@@ -39,7 +39,8 @@ class _Written:
                 self._whole.add(path)
             else:
                 self._parts.setdefault(path, []).append((content.offset, content.offset + length))
-            self._prefixes |= {path[:length] for length in range(1, len(path) + 1)}
+            if length or not content.origin.length or content.offset == DERIVED:
+                self._prefixes |= {path[:length] for length in range(1, len(path) + 1)}
 
     def has(self, path: Path) -> bool:
         """Tell whether anything of the value at a path is written."""
@@ -48,6 +49,12 @@ class _Written:
     def _is_within(self, path: Path) -> bool:
         """Tell whether all of a value that holds the one at a path is written."""
         return any(path[:length] in self._whole for length in range(1, len(path) + 1))
+
+    def has_all(self, path: Path, value: Any) -> bool:
+        """Tell whether all of a text, or anything of another value, is written."""
+        if not isinstance(value, str):
+            return self.has(path)
+        return all(_is_blank(rest) for _, rest in self.rest(path, value))
 
     def rest(self, path: Path, text: str) -> Iterator[tuple[int, str]]:
         """Yield the parts of the text at a path that are not written, with their starts."""
@@ -74,7 +81,7 @@ def _omissions(chat: Chat, written: _Written) -> Iterator[str]:
             if any(not written.has((*place, "tool_calls", number, *p)) for p in _parts_of(call)):
                 yield "tool_calls"
         names = [name for name in REASONING if message.get(name)]
-        if names and not any(written.has((*place, name)) for name in names):
+        if names and not any(written.has_all((*place, name), message[name]) for name in names):
             yield reasoning
         if message.get("name") and not written.has((*place, "name")):
             yield "name"
@@ -82,12 +89,9 @@ def _omissions(chat: Chat, written: _Written) -> Iterator[str]:
         for path, text in _texts(message.get("content"), (*place, "content")):
             inside = _think_ranges(text)
             for start, rest in written.rest(path, text):
-                if not THINK.sub("", rest).strip():
-                    continue
-                if any(a <= start and start + len(rest.rstrip()) <= b for a, b in inside):
-                    yield reasoning
-                else:
-                    yield "system" if is_system else "content"
+                for is_thinking, part in _divided(start, rest, inside):
+                    if not _is_blank(part):
+                        yield reasoning if is_thinking else "system" if is_system else "content"
 
 
 def _parts_of(call: dict[str, Any]) -> Iterator[Path]:
@@ -107,6 +111,30 @@ def _texts(content: Any, path: Path) -> Iterator[tuple[Path, str]]:
         for index, part in enumerate(content):
             if isinstance(part, dict) and isinstance(part.get("text"), str):
                 yield (*path, index, "text"), part["text"]
+
+
+def _is_blank(text: str) -> bool:
+    """Tell whether a text holds nothing but white space and think tags."""
+    return not THINK.sub("", text).strip()
+
+
+def _divided(
+    start: int, text: str, ranges: Sequence[tuple[int, int]]
+) -> Iterator[tuple[bool, str]]:
+    """Yield the parts of a text in and outside of ranges, and whether they are inside.
+
+    Args:
+        start: where the text starts.
+        text: the text.
+        ranges: the ranges, in order.
+    """
+    position = start
+    for first, last in ranges:
+        for end, is_inside in ((first, False), (last, True)):
+            if end > position:
+                yield is_inside, text[position - start : end - start]
+                position = end
+    yield False, text[position - start :]
 
 
 def _think_ranges(text: str) -> list[tuple[int, int]]:
