@@ -285,7 +285,11 @@ class TracedEnvironment(Environment):
         if operator == "%" and isinstance(left, str):
             _require_text_form(right)
             make = super().call_binop
-            return formatted(lambda values: make(context, "%", plain(left), values), left, right)
+            text = formatted(lambda values: make(context, "%", plain(left), values), left, right)
+            values = right.values() if isinstance(right, dict) else right
+            self._note_python(text, values if isinstance(right, dict | tuple) else [])
+            self._note_python(text, [right])
+            return text
         if operator in ("*", "**", "%"):
             return super().call_binop(context, operator, left, right)
         return self.binop_table[operator](left, right)
@@ -299,11 +303,20 @@ class TracedEnvironment(Environment):
 
         def traced_format(*args: Any, **kwargs: Any) -> str:
             _require_text_form([args, kwargs])
-            return formatted(
+            text = formatted(
                 lambda values: wrapped(*values[0], **values[1]), form, (args, dict(kwargs))
             )
+            self._note_python(text, [*args, *kwargs.values()])
+            return text
 
         return traced_format
+
+    def _note_python(self, text: str, values: Iterable[Any]) -> None:
+        """Note which of the values of a format were written as Python writes them."""
+        for value in values:
+            is_python = value is None or isinstance(value, (dict, *CONTAINERS))
+            if is_python and str(value) in plain(text):
+                self.tracer.written(value)
 
     def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a function or a method."""
@@ -348,11 +361,13 @@ class TracedEnvironment(Environment):
                 return text.replace(self.written(old), self.written(new), most)
             if name == "format" and isinstance(value, str):
                 _require_text_form([others, kwargs])
-                return formatted(
+                made = formatted(
                     lambda values: str(function(plain(value), *values[0], **values[1])),
                     value,
                     (tuple(others), kwargs),
                 )
+                self._note_python(made, [*others, *kwargs.values()])
+                return made
             if name == "string":
                 return self.written(value)
             sources = (value, *others, kwargs)

@@ -9,7 +9,7 @@ Keeps  the value of every text: a template sees no difference between the copy a
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -189,6 +189,7 @@ def _ranges(writers: Sequence[tuple[int, int | None]]) -> dict[int, list[tuple[i
     return ranges
 
 
+CONTAINERS = (dict, list, tuple, KeysView, ValuesView, ItemsView)
 EVERYTHING = 1 << 60
 """A message that no conversation has: what the template did may depend on any message."""
 
@@ -198,9 +199,13 @@ class Sight:
 
     What a template has written before it looked at a message or at the number of messages does not
     depend on them. So it is the same where the conversation ends before that message.
+
+    Args:
+        record: the ids of the objects and lists of the record, as the keys of a dict.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, record: Mapping[int, Any]) -> None:
+        self._record = record
         self.position = 0  # how many characters have been written
         self.before: dict[int, tuple[int, int]] = {}  # message -> position, last message seen
         self._seen = -1
@@ -219,9 +224,16 @@ class Sight:
         self._seen = max(self._seen, message)
 
     def see_all_of(self, *values: Any) -> None:
-        """Note that the template looks at all of these values."""
-        if any(id(value) in self._views for value in values):
+        """Note that the template looks at all of these values, and at what they contain."""
+        if any(map(self._has_messages, values)):
             self._seen = EVERYTHING
+
+    def _has_messages(self, value: Any) -> bool:
+        if id(value) in self._views:
+            return True
+        if not isinstance(value, CONTAINERS) or id(value) in self._record:
+            return False
+        return any(map(self._has_messages, value.values() if isinstance(value, dict) else value))
 
     def see_everything(self) -> None:
         """Note that what follows may depend on all messages."""
@@ -244,7 +256,7 @@ class Tracer:
         self._paths: dict[int, tuple[Path, Any, Any]] = {}  # id of a copy -> path, original, copy
         self._loops: list[int | None] = []
         self.at: int | None = None  # the message that the template's loop is at
-        self.sight = Sight()
+        self.sight = Sight(self._paths)
         self.as_python: list[Path] = []  # objects and lists that were written as Python writes them
         self.nones = 0  # how often None was written
         self.encoded: list[TracedText] = []  # the texts that were turned into bytes

@@ -286,7 +286,8 @@ def test_a_text_is_left_out_if_some_of_its_characters_are(
         "{% for m in messages %}{{ " + " ~ ".join(f"({part})" for part in parts) + " }}{% endfor %}"
     )
     ranges = {"m.content": (0, 9), "m.content | trim": (0, 9), "m.content | upper": (0, 9),
-              "m.content[:2]": (0, 2), "m.content[2:]": (2, 9), "m.content[1:3]": (1, 3)}  # fmt: skip
+              "m.content[:2]": (0, 2), "m.content[2:]": (2, 9),
+              "m.content[1:3]": (1, 3)}  # fmt: skip
     covered = {i for part in parts if part in ranges for i in range(*ranges[part])}
     missing = any(
         not character.isspace() and place not in covered
