@@ -20,7 +20,7 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, cast
 
 from sftprep.errors import DataError, NoInputError, UsageError
-from sftprep.reading.decompression import check_expansion, decompressed
+from sftprep.reading.decompression import check_expansion, decompressed, read_error
 from sftprep.reading.endings import IS_DATA, IS_DATA_IN_WORDS
 from sftprep.reading.limits import Limits
 from sftprep.reading.streams import StoredStream
@@ -90,8 +90,18 @@ def _names(file: IO[bytes], path: str) -> Iterator[str]:
         else:
             with _tar(file, path, Limits()) as members:
                 yield from (member.name for member in members if member.isreg())
+                _check_end(members, path)
     except (*ZIP_ERRORS, tarfile.TarError) as error:
         raise _damaged(path, error) from error
+    except OSError as error:
+        raise read_error(path, error, file.tell()) from error
+
+
+def _check_end(members: tarfile.TarFile, path: str) -> None:
+    """Refuse a tar archive without end mark: it may have had more members."""
+    assert members.fileobj is not None
+    if members.fileobj.tell() < members.offset + tarfile.BLOCKSIZE:
+        raise _damaged(path, "its end mark is missing")
 
 
 @contextmanager
@@ -109,6 +119,8 @@ def opened_member(file: IO[bytes], path: str, name: str, limits: Limits) -> Iter
             member = _member(file, path, name, limits, stack)
         except (*ZIP_ERRORS, tarfile.TarError) as error:
             raise _damaged(path, error) from error
+        except OSError as error:
+            raise read_error(path, error, file.tell()) from error
         if member is None:
             raise DataError(f"{path}: has no member {ascii_safe(name)} any more. Run again.")
         yield cast("IO[bytes]", member)
@@ -176,7 +188,7 @@ class _Member(io.RawIOBase):
         return data
 
 
-def _damaged(path: str, error: Exception) -> DataError:
+def _damaged(path: str, error: Exception | str) -> DataError:
     what = ascii_safe(str(error))
     if isinstance(error, RuntimeError) and "encrypted" in what:
         return DataError(f"{path}: the archive is encrypted. Unpack it first.")

@@ -53,6 +53,8 @@ FOREIGN = {
     b"\0\0\0\0": ("full of zero bytes at its start", "Fetch the file again"),
 }  # fmt: skip
 """First bytes -> what the file is, and what to do."""
+LIKE_JSON = re.compile(rb'\s*(\{\s*("|$)|\[\s*([\[{"]|$))')
+"""Matches text that cannot be CSV: there, a quote does not follow a bracket."""
 MARKUP = re.compile(rb"\s*<(!doctype html|html|head|body)\b", re.IGNORECASE)
 XML = re.compile(rb"\s*<(\?xml|[a-z]+:?[a-z]*\s)", re.IGNORECASE)
 TAR_MAGIC = b"ustar"
@@ -84,22 +86,26 @@ def format_of(start: bytes, path: str, delimiter: str = "") -> str:
             "file again, or correct its name."
         )
     text = start.removeprefix(UTF8_MARK)
-    looks_like_json = text.lstrip(b" \t\r\n")[:1] in (b"{", b"[")
-    if delimiter or ending in ("csv", "tsv"):
-        if looks_like_json and ending not in ("csv", "tsv"):
-            return "json"
+    is_json = LIKE_JSON.match(text) is not None
+    if ending in ("csv", "tsv"):
+        if is_json:
+            raise DataError(
+                f"{path}: holds JSON, although its name says {ending.upper()}. Correct its name."
+            )
         return "csv"
-    return "json"
+    return "csv" if delimiter and not is_json else "json"
 
 
 def _refuse_foreign(start: bytes, path: str) -> None:
+    if start[30:49] == b"[Content_Types].xml":  # the first file in the ZIP archive
+        raise DataError(f"{path}: is an Office document. Save the table as CSV.")
     for magic, (what, cure) in FOREIGN.items():
         if start.startswith(magic):
-            raise DataError(f"{path}: is {what}. {cure.format(path=path)}.")
+            raise DataError(f"{path}: is {what}. {_cure(cure, path)}.")
     if name := guess_file_encoding(start[:4]):
         raise DataError(f"{path}: the file is {name}. Convert it to UTF-8.")
     if start[257:262] == TAR_MAGIC:
-        raise DataError(f"{path}: is a tar archive. {NAME_A_MEMBER.format(path=path)}.")
+        raise DataError(f"{path}: is a tar archive. {_cure(NAME_A_MEMBER, path)}.")
     text = start.removeprefix(UTF8_MARK)
     if MARKUP.match(text):
         raise DataError(
@@ -111,3 +117,10 @@ def _refuse_foreign(start: bytes, path: str) -> None:
             f"{path}: is XML, perhaps an error message that was saved instead of the data. Fetch "
             "the file again, or write it as JSON Lines."
         )
+
+
+def _cure(cure: str, path: str) -> str:
+    """Return what to do. An archive that comes through a pipe has no members to name."""
+    if cure == NAME_A_MEMBER and path == "-":
+        return "Save it as a file, and name a file in it, as data.zip::train.jsonl"
+    return cure.format(path=path)

@@ -13,6 +13,7 @@ Raises DataError: such a quote, or one that is not closed; a line end that is a 
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, NoReturn
@@ -28,6 +29,8 @@ from sftprep.reading.streams import PlainStream
 from sftprep.text import number, shown
 
 QUOTE, NEWLINE, RETURN = b'"', b"\n", b"\r"
+QUOTED = re.compile(rb'(?:[^"]++|"")*+')
+"""Matches what is inside quotes, up to the quote that ends the cell or may do so."""
 OTHER_DELIMITERS = {";": "';'", "\t": "tab", "|": "'|'", ",": "','"}
 """Delimiters that a header with only one column suggests, and how to write each after the flag."""
 
@@ -188,71 +191,91 @@ class _Rows:
                     return begin, True
                 begin = stop + 1
             position = stop + 1
+        if end - begin > self._longest:  # a quoted line end is the last byte
+            return begin, True
         return end, is_whole
 
     def _take_long_row(self) -> tuple[bytes, int, int]:
         """Take a row that is over the limit, without holding it in memory."""
         stream, row = self._stream, self.number
-        kept, length = stream.peek(self._kept), 0
-        is_open, before = False, b""
+        kept, begin = stream.peek(self._kept), stream.offset
+        before = b""  # the last byte that was taken
         while True:
-            buffer = stream.buffer
-            quote, newline = buffer.find(QUOTE), -1 if is_open else buffer.find(NEWLINE)
-            if newline >= 0 and (quote < 0 or newline < quote):
-                length += newline
+            quote, newline = stream.buffer.find(QUOTE), stream.buffer.find(NEWLINE)
+            if newline >= 0 and not 0 <= quote < newline:
+                length = stream.offset + newline - begin
                 stream.skip(newline + 1)
                 break
             if quote >= 0:
-                outside = before + buffer[:quote]
-                if not is_open and outside and outside[-1:] not in (self._delimiter, QUOTE):
+                if (before + stream.take(quote))[-1:] not in (b"", self._delimiter):
                     self._refuse_quote(row)
-                before = b"" if not is_open else QUOTE
-                if is_open and stream.peek(quote + 2)[quote + 1 :] not in self._after_quote:
-                    self._refuse_quote(row)
-                is_open = not is_open
-                length += quote + 1
-                stream.skip(quote + 1)
+                self._skip_quoted(row)
+                before = QUOTE
                 continue
-            before = bytes(buffer[-1:]) or before
-            length += len(buffer)
-            stream.skip(len(buffer))
+            before = bytes(stream.buffer[-1:]) or before
+            stream.skip(len(stream.buffer))
             if not stream.more():
-                if is_open:
-                    self._refuse_open_quote(row)
+                length = stream.offset - begin
                 break
         self.number += 1
         return kept, 1, length
 
-    @property
-    def _after_quote(self) -> tuple[bytes, ...]:
-        return (self._delimiter, QUOTE, NEWLINE, RETURN, b"")
+    def _skip_quoted(self, row: int) -> None:
+        """Take a cell in quotes, which begins here."""
+        stream = self._stream
+        stream.skip(1)
+        while True:
+            inside = QUOTED.match(stream.buffer)
+            end = inside.end() if inside else 0
+            if end + 1 < len(stream.buffer):
+                if stream.buffer[end + 1 : end + 2] not in (self._delimiter, NEWLINE, RETURN):
+                    self._refuse_quote(row)
+                break
+            stream.skip(end)
+            if not stream.more():
+                if not stream.buffer:
+                    self._refuse_open_quote(row)
+                end = 0
+                break
+        stream.skip(end + 1)
 
     def _count(self, data: bytes | bytearray) -> int:
-        """Return the number of rows in whole rows, and check their quotes and line ends."""
-        parts = data.split(QUOTE)
-        outside = parts[::2]  # what is not in quotes; empty between the two of a doubled quote
-        text = b"".join(outside) if len(outside) > 1 else data
-        if len(outside) > 1:
-            self._check_quotes(outside)
-        if RETURN in text and self._has_lone_return(text, outside):
-            raise DataError(
-                f"{self._path}: row {self.number} or later: a line ends with CR alone. Write the "
-                "file with LF or CRLF, and put cells that hold CR in quotes."
-            )
-        is_cut = not data.endswith(NEWLINE)
-        return text.count(NEWLINE) + (bool(data) and is_cut)
+        """Return the number of rows in some rows, and check their quotes and line ends.
 
-    def _check_quotes(self, outside: Sequence[bytes | bytearray]) -> None:
-        """Check that each quote begins or ends a cell, or is doubled inside one."""
+        Args:
+            data: rows; the last one may end without a line end, and with an open quote.
+        """
+        parts = data.split(QUOTE)
+        is_open = len(parts) % 2 == 0
+        outside = parts[::2]  # what is not in quotes; empty between the two of a doubled quote
+        text = data
+        if len(parts) > 1:
+            self._check_quotes(outside, is_open=is_open)
+            text = b"".join(outside)
+        if RETURN in text and self._has_lone_return(text, outside):
+            place = f"row {self.number} or later" if self.number else "the header"
+            raise DataError(
+                f"{self._path}: {place}: a line ends with CR alone. Write the file with LF or "
+                "CRLF, and put cells that hold CR in quotes."
+            )
+        is_cut = is_open or (bool(data) and not data.endswith(NEWLINE))
+        return text.count(NEWLINE) + is_cut
+
+    def _check_quotes(self, outside: Sequence[bytes | bytearray], *, is_open: bool) -> None:
+        """Check that each quote begins or ends a cell, or is doubled inside one.
+
+        Args:
+            outside: the texts that are not in quotes.
+            is_open: whether a quote follows the last of them too.
+        """
         first, last = (self._delimiter, NEWLINE, RETURN), (self._delimiter, NEWLINE)
-        rows, end = self.number, len(outside) - 1
+        row, end = self.number, len(outside) - (not is_open)
         for index, part in enumerate(outside):
-            if part and (
-                (index and part[:1] not in first) or (index < end and part[-1:] not in last)
-            ):
-                begins_wrong = index and part[:1] not in first
-                self._refuse_quote(rows + (0 if begins_wrong else part.count(NEWLINE)))
-            rows += part.count(NEWLINE)
+            if part and index and part[:1] not in first:
+                self._refuse_quote(row)
+            row += part.count(NEWLINE)
+            if part and index < end and part[-1:] not in last:
+                self._refuse_quote(row)
 
     @staticmethod
     def _has_lone_return(text: bytes | bytearray, outside: Sequence[bytes | bytearray]) -> bool:
@@ -298,7 +321,7 @@ class Decoded(NamedTuple):
 def decode(data: bytes, rows: Rows) -> Decoded:
     """Return the records of a block."""
     records = _decode_fast(data, rows)
-    return _decode_slowly(data, rows) if records is None else Decoded(records, {})
+    return decode_slowly(data, rows) if records is None else Decoded(records, {})
 
 
 def _decode_fast(data: bytes, rows: Rows) -> list[Record | RecordError | None] | None:
@@ -329,7 +352,7 @@ def _decode_fast(data: bytes, rows: Rows) -> list[Record | RecordError | None] |
     return [dict(zip(header, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _decode_slowly(data: bytes, rows: Rows) -> Decoded:
+def decode_slowly(data: bytes, rows: Rows) -> Decoded:
     """Return the records of a block with Python's parser, and say what is wrong with each."""
     try:
         text, is_valid = data.decode(), True

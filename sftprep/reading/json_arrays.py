@@ -30,6 +30,8 @@ from sftprep.reading.streams import PlainStream
 from sftprep.text import shown
 
 FIRST = "the JSON array that the file begins with"
+NOT_LINES = "; JSON Lines must not begin with '['"
+"""What else may be wrong if this array is not closed."""
 
 
 def blocks(stream: PlainStream, cut: Cutting) -> Iterator[Block]:
@@ -125,6 +127,6 @@ def _take_element(
 def _read_more(stream: PlainStream, place: Place, name: str) -> None:
     if not stream.more():
         raise DataError(
-            f"{stream.path}:{place.line}: {name} is not closed. Check that the file is complete; "
-            "JSON Lines must not begin with '['."
+            f"{stream.path}:{place.line}: {name} is not closed. Check that the file is complete"
+            f"{NOT_LINES if name == FIRST else ''}."
         )

@@ -47,25 +47,15 @@ def data_files(folder: str, folders: Sequence[str], files: Sequence[str]) -> lis
 
 
 def _refuse_splits(folder: str, folders: Sequence[str]) -> None:
-    """Raise an error that names the splits of a ``DatasetDict``, with their sizes."""
+    """Raise an error that names the splits of a ``DatasetDict``."""
     description = _read(Path(folder) / SPLITS).get("splits")
     splits = description if isinstance(description, list) else sorted(folders)
-    named = [f"{ascii_safe(str(split))}{_rows(Path(folder) / str(split))}" for split in splits]
-    example = f"{folder.rstrip('/')}/{ascii_safe(str(splits[0]))}" if splits else folder
+    named = [ascii_safe(str(split)) for split in splits]
+    example = f"{folder.rstrip('/')}/{named[0]}" if named else folder
     raise UsageError(
         f"{folder}: is a DatasetDict with {number(len(splits), 'split')}: {', '.join(named)}. Name "
         f"the folders of those to read, as {example}."
     )
-
-
-def _rows(folder: Path) -> str:
-    """Return the number of rows of a saved split in words; "" if it is not known."""
-    try:
-        info = _read(folder / INFO)
-        counts = [split["num_examples"] for split in info["splits"].values()]
-        return f" ({number(sum(counts), 'row')})"
-    except (DataError, KeyError, TypeError, AttributeError):
-        return ""
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from sftprep.errors import DataError, NoInputError, StorageError, UsageError
 from sftprep.reading import archives, saved_datasets
 from sftprep.reading.endings import IS_ARCHIVE, IS_DATA, IS_DATA_IN_WORDS
 from sftprep.reading.limits import Limits
-from sftprep.text import ascii_safe, number
+from sftprep.text import ascii_safe
 
 STDIN = "-"
 SEPARATOR = "::"
@@ -80,13 +80,12 @@ def find_inputs(inputs: Sequence[str]) -> Found:
         seen[key, member] = path
     names = _short_names([(entry.path, entry.member) for entry in found])
     sources = [Source(e.path, name, e.member) for e, name in zip(found, names, strict=True)]
-    empty = [e.path for e in found if _is_empty(e)]
-    notes = (
-        [f"{number(len(hidden), 'hidden file or folder')} skipped ({_some(hidden)})."]
-        if (hidden)
-        else []
-    )
-    notes += [f"{_some(empty)}: empty; the download may have failed."] if empty else []
+    notes = []
+    if hidden:
+        what = "hidden file or folder" if len(hidden) == 1 else "hidden files or folders"
+        notes.append(f"{len(hidden):,} {what} skipped ({_some(hidden)}).")
+    if empty := [entry.path for entry in found if _is_empty(entry)]:
+        notes.append(f"{_some(empty)}: empty; the download may have failed.")
     return Found(sources, notes)
 
 

@@ -17,6 +17,7 @@ give exactly the record's text, then a skeleton is derived from the record itsel
 
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -174,20 +175,27 @@ class ChatRenderer:
                 if error.reason not in CURABLE:
                     raise
             refused.append(variant)
+        # No form is written well. If the template accepts one, it is what inference feeds too.
+        for variant in refused:
+            with suppress(RecordError):
+                return self._derived(variant, accepts_python=True)
         # The refusal of the first form tells the most: it is about the record as it is.
-        return self._rendered(refused[0], None, NOT_REMEMBERED)
+        return self._derived(refused[0])
 
     def _rendered(self, chat: Chat, form: Form | None, remembered: _Remembered) -> Rendered:
         """Render one form of a chat."""
-        text = None
         if form is not None and remembered.shape is not None:
             skeleton = self._skeletons[remembered.shape]
             text = self._text(chat)
             contents = contents_of(remembered.fillers, _record(chat), form)
             if filled(skeleton.pieces, contents) == text + skeleton.appended:
                 return Rendered(remembered.shape, contents)
-        derived = self._derive(chat, self._traced)
-        if derived.rendering.text != (self._text(chat) if text is None else text):
+        return self._derived(chat)
+
+    def _derived(self, chat: Chat, *, accepts_python: bool = False) -> Rendered:
+        """Render a chat with a skeleton that is derived from it."""
+        derived = self._derive(chat, self._traced, accepts_python=accepts_python)
+        if derived.rendering.text != self._text(chat):
             raise not_derivable(
                 "its text differs when the record's texts are followed through it, as after the "
                 "filters `e` and `safe`"
@@ -270,30 +278,36 @@ class ChatRenderer:
         fillers = [Filler.of(c, t) for c, t in zip(derived.contents, derived.texts(), strict=True)]
         return _Remembered(answers, self._shape(derived.skeleton), tuple(fillers))
 
-    def _derive(self, chat: Chat, sandbox: TracedSandbox) -> _Derived:
+    def _derive(
+        self, chat: Chat, sandbox: TracedSandbox, *, accepts_python: bool = False
+    ) -> _Derived:
         """Derive the skeleton of a chat.
 
         Args:
             chat: the chat, or a neutral chat.
             sandbox: renders it with provenance.
+            accepts_python: whether the template may write tool calls and contents as Python does.
         """
         traced = TracedChat(sandbox, chat, self._plain if sandbox is self._traced else None)
         rendering = traced.whole()
         if any(content.origin.path == ("messages",) for content in rendering.contents):
             raise not_derivable("it writes the list of all messages as JSON")
-        if _has_structure(chat) and not is_written_well(sandbox.tracer, rendering):
+        is_strict = _has_structure(chat) and not accepts_python
+        if is_strict and not is_written_well(sandbox.tracer, rendering):
             raise RecordError(
                 NOT_WELL,
                 "the chat template writes a tool call or a content in Python's form, which no "
                 "model expects",
                 "Use another template",
             )
-        trained = self._policy.bodies(chat.roles, chat.train)
+        bodies = self._policy.bodies(chat.roles, chat.train)
+        trained = [i for i in bodies if _is_written(chat, rendering, i)]
         finder = SpanFinder(rendering, traced, chat.roles, self._controls, self._stops)
         found = self._spans(chat, traced, rendering, finder, trained)
         self._check_answers(chat, rendering, found.spans)
         without_loss: list[Span] = []
-        if self._policy.trains_all and (untrained := _untrained(chat)):
+        untrained = [i for i in _untrained(chat) if _is_written(chat, rendering, i)]
+        if self._policy.trains_all and untrained:
             without_loss = self._spans(chat, traced, rendering, finder, untrained).spans
         if self._hides_parts:
             # With ``all``, text outside of generation markers is trained too.
@@ -358,13 +372,6 @@ class ChatRenderer:
             turn = rendering.turn(message) if chat.roles[message] == "assistant" else None
             if turn is not None and turn.start == turn.end:
                 text = chat.messages[message].get("content")
-                if chat.messages[message].get("tool_calls"):
-                    raise RecordError(
-                        "omitted_by_template",
-                        f"the chat template writes nothing of messages[{message}]: it does not "
-                        "write tool calls",
-                        "Use another template, or pass --on-error quarantine",
-                    )
                 if isinstance(text, str) and not text.strip():
                     raise RecordError(
                         "empty_completion",
@@ -461,6 +468,14 @@ def _with_flag(chat: Chat, path: Path, trained: bool) -> bool:
 def _is_tool_result(chat: Chat, path: Path) -> bool:
     """Return whether a text is in a tool's result, which the model does not write."""
     return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
+
+
+def _is_written(chat: Chat, rendering: Rendering, message: int) -> bool:
+    """Tell whether the template writes an answer. It may leave out an answer that only calls."""
+    if not chat.messages[message].get("tool_calls"):
+        return True
+    turn = rendering.turn(message)
+    return turn is not None and turn.start < turn.end
 
 
 def _has_structure(chat: Chat) -> bool:

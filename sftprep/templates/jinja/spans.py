@@ -22,8 +22,13 @@ this turn, whichever fields they are in.
     c.  The turn may start like the generation prompt and then differ from it: without ``<think>``,
         for example. Then the generation prompt must start with a control token that occurs once
         between the earlier texts and the turn's texts, and the two must first differ at a control
-        token, or where the turn's texts start. The span starts where they differ.
-    d.  If the template has no generation prompt, the span starts where the template begins to write
+        token, or where the turn's texts start. The span starts where they differ. If the template's
+        loop tells where the turn begins, they may also differ within plain text, behind the first
+        line; then the span starts with the line in which they differ.
+    d.  White space around the generation prompt may differ. Then the prompt without it must occur
+        exactly once between the earlier texts and the turn's texts; and if the template's loop does
+        not tell where the turn begins, nothing but white space may stand between it and the latter.
+    e.  If the template has no generation prompt, the span starts where the template begins to write
         the turn.
     No inference asks for an answer at the start of a conversation or after another answer. The
     prompt of such a turn ends with the generation prompt that follows a user message (1b, 1c), if
@@ -48,9 +53,10 @@ this turn, whichever fields they are in.
         ends the previous message, the text in front of it is the same as at the end of a
         conversation, and only white space separates it from the next control token.
     d.  If the first text contains no control token, its plain text is the terminator, without
-        trailing white space. The whole conversation must continue with it in that place. If the
-        next message begins with a stop token (``<|user|>``), the model stops by writing it: then
-        the span ends after that token.
+        trailing white space; or as much of it as the template's loop writes with the turn. The
+        whole conversation must continue with it in that place. If the next message begins with a
+        stop token (``<|user|>``), the model stops by writing it: then the span ends after that
+        token.
 3.  Of a message that is no answer, only the body is trained: from the start of its content to the
     first stop token behind its texts that the template's loop writes with it; if there is none, to
     the first control token before the next text of the record; else to the end of its texts.
@@ -202,34 +208,60 @@ class SpanFinder:
         )  # fmt: skip
         prompt = self._chat.prompt(message, generation_prompt=True)
         is_start = prompt is not None and text.startswith(prompt) and before <= len(prompt)
-        begin = max(before, turn.begin) if self._rendering.has_loop(message) else before
+        in_loop = self._rendering.has_loop(message)
+        begin = max(before, turn.begin) if in_loop else before
         between = text[begin : turn.start]
         if not follows_prompt:
-            found = self._after(between, self._chat.generation_prompt())
+            found = self._after(between, self._chat.generation_prompt(), in_loop=in_loop)
             if found is not None and not (is_start and prompt and len(prompt) > begin + found):
                 return begin + found, is_start and prompt == text[: begin + found]
         if is_start and prompt is not None and len(prompt) <= turn.end:
             return len(prompt), True
-        history = self._chat.prompt(message, generation_prompt=False)
-        added = self._chat.generation_prompt()
-        if prompt is not None and history is not None and prompt.startswith(history):
-            added = prompt[len(history) :]
-        elif prompt is not None and history is not None:
-            common = _common_length(self._controls.split(prompt), self._controls.split(history))
-            added = prompt[common:]
-        found = self._after(between, added)
+        added = self._added(message, prompt, text[:begin] if in_loop else None)
+        found = self._after(between, added, in_loop=in_loop)
         if found is None and not added and begin > before:
-            found = 0  # rule 1d
+            found = 0  # rule 1e
         if found is None:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
         return begin + found, False
 
-    def _after(self, between: str, added: str) -> int | None:
-        """Return where a generation prompt ends in the text before a turn (rules 1b and 1c)."""
+    def _added(self, message: int, prompt: str | None, before: str | None) -> str:
+        """Return the generation prompt that inference would add before a message.
+
+        Args:
+            message: the index of the message.
+            prompt: the inference prompt; None if the template does not accept it.
+            before: the conversation up to where the template begins to write the message; None if
+                that is unknown.
+        """
+        if prompt is not None and before is not None and prompt.startswith(before):
+            return prompt[len(before) :]
+        history = self._chat.prompt(message, generation_prompt=False)
+        if prompt is None or history is None:
+            return self._chat.generation_prompt()
+        if prompt.startswith(history):
+            return prompt[len(history) :]
+        common = _common_length(self._controls.split(prompt), self._controls.split(history))
+        return prompt[common:]
+
+    def _after(self, between: str, added: str, *, in_loop: bool) -> int | None:
+        """Return where a generation prompt ends in the text before a turn (rules 1b to 1d).
+
+        Args:
+            between: the text before the turn's texts.
+            added: the generation prompt.
+            in_loop: whether ``between`` is only what the template's loop writes with the turn.
+        """
         if added and between.count(added) == 1:
             return between.index(added) + len(added)
-        header = _header_length(self._controls.split(between), self._controls.split(added))
-        return header or None
+        core = added.strip()
+        if core and between.count(core) == 1:
+            end = between.index(core) + len(core)
+            if in_loop or not between[end:].strip():
+                space = added[len(added.rstrip()) :]
+                return end + _common_prefix_length(between[end:], space)
+        ours, theirs = self._controls.split(between), self._controls.split(added.lstrip())
+        return _header_length(ours, theirs, in_loop=in_loop) or None
 
     def _end(self, message: int, turn: Turn) -> int:
         """Return where a span ends (rule 2)."""
@@ -258,6 +290,9 @@ class SpanFinder:
         at_end = self._tail_at_end(message)
         if not _tokens(at_end):  # rule 2d
             plain = _joined(at_end).rstrip()
+            if rendering.has_loop(message):
+                finish = min(turn.finish, turn.end + len(_joined(tail)))
+                plain = rendering.text[turn.end : finish].rstrip()
             if not _joined(tail).startswith(plain):
                 raise not_derivable(
                     f"the end of messages[{message}] is not found in the conversation"
@@ -326,12 +361,13 @@ class SpanFinder:
         return {token.content for _, token in _tokens(tail)[:1]}
 
 
-def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
+def _header_length(between: TextAndTokens, added: TextAndTokens, *, in_loop: bool) -> int:
     """Find the end of a turn's header that starts like the generation prompt (rule 1c).
 
     Args:
         between: the text between the texts of the earlier messages and the turn's texts.
         added: the generation prompt.
+        in_loop: as for ``SpanFinder._after``.
 
     Returns:
         The length of ``between`` up to the end of the header; 0 if it is unknown.
@@ -347,7 +383,9 @@ def _header_length(between: TextAndTokens, added: TextAndTokens) -> int:
             same = _common_prefix_length(one, other)
             turn_text_next = index == len(ours) - 1 and not one[same:].strip()
             if not turn_text_next and same < len(other):
-                return 0
+                line = one[:same].rfind("\n") + 1
+                header = [*between[: start + index], one[:line]]
+                return len(_joined(header)) if in_loop and line else 0
         break
     return len(_joined(between[:start])) + _common_length(ours, theirs)
 

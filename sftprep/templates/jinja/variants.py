@@ -52,10 +52,10 @@ def variants(chat: Chat) -> Iterator[Chat]:
 def is_written_well(tracer: Tracer, rendering: Rendering) -> bool:
     """Tell whether a template wrote a chat with tool calls or content parts as it was meant.
 
-    It did not if it wrote an object as Python does, a missing content as ``None``, or the JSON text
-    of arguments as a JSON string.
+    It did not if it wrote an object of a message as Python does, a missing content as ``None``, or
+    the JSON text of arguments as a JSON string. Some templates write tools as Python does.
     """
-    if tracer.as_python or tracer.nones:
+    if tracer.nones or any(path[:1] != ("tools",) for path in tracer.as_python):
         return False
     return not any(
         content.origin.options is not None

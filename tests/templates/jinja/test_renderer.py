@@ -199,7 +199,6 @@ def test_the_answer_and_its_terminator_are_trained(name: str) -> None:
 
 REFUSED: dict[str, tuple[str, dict[str, Any]]] = {
     "answer left out": (CHATML.replace("m.content", "m.role"), turns("a", "b")),
-    "calls left out": (CHATML.replace("m.content", "(m.content or '')"), turns("a", call(x=1))),
     "all messages at once": ("{{ messages | tojson }}" + CHATML, turns("a", "b")),
     "no terminator within the conversation": (
         "{% for m in messages %}<im><{{ 'user' if m.role == 'user' else 'bot' }}>{{ m.content }}"

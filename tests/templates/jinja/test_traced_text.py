@@ -429,7 +429,7 @@ def test_what_is_derived_names_all_its_sources() -> None:
     one, other = of_record("漢"), of_record("z")
     made = derived("ab", "a", one, other)
     assert made.runs == (
-        Run(2, one.runs[0].origin, DERIVED), Run(0, other.runs[0].origin, DERIVED)
+        Run(0, other.runs[0].origin, DERIVED), Run(2, one.runs[0].origin, DERIVED)
     )  # fmt: skip
     assert derived("ab", "a", traced_concat(["a"])).runs == (Run(2, None, 0),)
 
