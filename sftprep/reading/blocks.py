@@ -21,7 +21,7 @@ from sftprep.data.block import Block, Source
 from sftprep.errors import UsageError
 from sftprep.reading.content import START_BYTES, UTF8_MARK, format_of
 from sftprep.reading.decompression import decompressed, read_error
-from sftprep.reading.json_layout import is_list_per_line, layout_of
+from sftprep.reading.json_layout import layout_of
 from sftprep.reading.limits import Hints, Limits
 from sftprep.reading.shards import Cutting, Shards
 from sftprep.reading.sources import STDIN, opened, size_of
@@ -140,9 +140,6 @@ class BlockReader:
             return name
         if self._hints.json_path:
             return "json-wrapped"
-        if stream.first_byte() == b"[":
-            is_lines = is_list_per_line(stream, self._limits.line)
-            return "json-lines" if is_lines else "json-array"
         return layout_of(stream, self._limits.line)
 
     def _check_hints(self) -> None:
