@@ -212,6 +212,10 @@ def test_single_word_tokens() -> None:
         ("last", {"t1": True, "t3": False}, ["b</s>"]),
         ("all", {}, ["a:b</s>", "a:c:d</s>"]),
         ("all", {"t1": False}, ["a:c:d</s>"]),
+        ("user", {}, ["c"]),  # nothing is in front of "a" from which it could be predicted
+        ("user", {"t0": False}, ["c"]),
+        ("user", {"t1": True}, ["b</s>", "c"]),
+        ("user,assistant", {"t3": False}, ["b</s>", "c"]),
     ],
 )
 def test_each_trained_answer_gives_one_example(
