@@ -97,6 +97,9 @@ class Rendering:
         for content in self.contents:
             if content.message is not None:
                 self._own.setdefault(content.message, []).append(content)
+        for message, own in self._own.items():
+            # An empty text tells where a message stands only if it has no other text.
+            self._own[message] = [c for c in own if c.end > c.start] or own
         self._ranges = _ranges(writers)  # message -> where the template's loop wrote it
         self._turns: dict[int, Turn | None] = {}
 
@@ -116,11 +119,54 @@ class Rendering:
         for begin, finish in self._ranges.get(message, ()):
             inside = [c for c in own if begin <= c.start and c.end <= finish]
             if inside:
-                return Turn(begin, inside[0].start, max(c.end for c in inside), finish)
+                start = inside[0].start
+                return Turn(begin, start, self._end_of(message, start, inside), finish)
         if not own:
             return None
-        start, end = own[0].start, max(c.end for c in own)
+        start = own[0].start
+        end = self._end_of(message, start, own)
         return Turn(start, start, end, end)
+
+    def _end_of(self, message: int, start: int, own: Sequence[Placed]) -> int:
+        """Return where a message's texts end that stand before any text of a later message.
+
+        A template may write a call's result, with the name of the function, within the call's turn.
+
+        Args:
+            message: the index of the message.
+            start: where its first text starts.
+            own: its texts.
+        """
+        later = next(
+            (
+                content.start
+                for content in self.contents[bisect_left(self._starts, start) :]
+                if (content.message or 0) > message and content.end > content.start
+            ),
+            len(self.text),
+        )
+        return max((content.end for content in own if content.end <= later), default=start)
+
+    def holds_later(self, message: int) -> bool:
+        """Tell whether the template writes a text of a later message while it is at a message."""
+        turn = self.turn(message)
+        if turn is None:
+            return False
+        first, last = (bisect_left(self._starts, place) for place in (turn.start, turn.finish))
+        return any((c.message or 0) > message for c in self.contents[first:last])
+
+    def count(self, message: int) -> int:
+        """Return how many texts of a message stand in its turn."""
+        turn = self.turn(message)
+        own = self._own.get(message, ())
+        return 0 if turn is None else sum(turn.start <= c.start <= turn.end for c in own)
+
+    def end_turn(self, message: int, count: int) -> None:
+        """Let the turn of a message end after so many of its texts."""
+        turn = self.turn(message)
+        if turn is not None and count:
+            own = [c for c in self._own[message] if c.start >= turn.start][:count]
+            self._turns[message] = turn._replace(end=max(c.end for c in own))
 
     def has_loop(self, message: int) -> bool:
         """Tell whether the template's loop tells where it writes a message."""
