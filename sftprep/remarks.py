@@ -2,8 +2,8 @@
 
 In     the rendered records of a block, and which of them have a row.
 Out    counts in a ``BlockResult``: rows that leave out a part of their record, answers that end
-       without a stop token, answers that follow their prompt without a space, and template text
-       that looks like a control token but is none.
+       without a stop token, answers that follow their prompt without a space, template text that
+       looks like a control token but is none, and empty think blocks that a template writes.
 Never  changes a row, and never looks at a record that has no row.
 
 Whatever depends on the shape of a record only is found out once per shape.
@@ -15,7 +15,14 @@ from typing import NamedTuple
 import numpy as np
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens
-from sftprep.data.pieces import LITERAL, Rendered, Renderer, touching
+from sftprep.data.pieces import (
+    LITERAL,
+    Rendered,
+    Renderer,
+    ThinkBlocks,
+    empty_think_blocks,
+    touching,
+)
 from sftprep.data.ragged import Mask, Offsets, Ragged
 from sftprep.data.result import BlockResult
 from sftprep.templates.lookalikes import lookalikes
@@ -29,6 +36,7 @@ class _Shape(NamedTuple):
 
     lookalikes: tuple[str, ...]
     touching: tuple[tuple[int, int], ...]
+    think_blocks: ThinkBlocks
 
 
 class Written(NamedTuple):
@@ -92,10 +100,12 @@ class Remarks:
             for row in written.rows.tolist():
                 result.omitted.update(omitted.get(row, ()))
         for shape in written.shapes:
-            names, pairs = self._shape(shape)
-            if names or pairs:
+            names, pairs, blocks = self._shape(shape)
+            if names or pairs or blocks.number:
                 of_shape = written.of_shape(shape)
                 result.lookalikes.update(dict.fromkeys(names, len(of_shape)) if of_shape else ())
+                result.counts["empty_think_blocks"] += blocks.number * len(of_shape)
+                result.counts["trained_think_blocks"] += blocks.trained * len(of_shape)
                 for first, second in pairs:
                     result.counts["glued_answers"] += _glued(of_shape, first, second)
 
@@ -122,6 +132,7 @@ class Remarks:
             self._shapes[shape] = _Shape(
                 tuple(x for x in found if x not in self._plain_text),
                 tuple(touching(pieces)) if self._finds_glue else (),
+                empty_think_blocks(pieces),
             )
         return self._shapes[shape]
 

@@ -15,6 +15,7 @@ from toys import (
 from sftprep.data.block import Block, Element
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline, Settings
+from sftprep.schemas.fields import LOSS_FLAGS
 from sftprep.schemas.normalizer import conversation_normalizer
 from sftprep.templates.loading import load_template, parse_template
 from sftprep.templates.renderer import TemplateRenderer
@@ -211,6 +212,10 @@ def test_single_word_tokens() -> None:
         ("last", {"t1": True, "t3": False}, ["b</s>"]),
         ("all", {}, ["a:b</s>", "a:c:d</s>"]),
         ("all", {"t1": False}, ["a:c:d</s>"]),
+        ("user", {}, ["c"]),  # nothing is in front of "a" from which it could be predicted
+        ("user", {"t0": False}, ["c"]),
+        ("user", {"t1": True}, ["b</s>", "c"]),
+        ("user,assistant", {"t3": False}, ["b</s>", "c"]),
     ],
 )
 def test_each_trained_answer_gives_one_example(
@@ -372,3 +377,81 @@ def test_a_stop_in_the_data() -> None:
     found = run(records, schema, template=template, allowed=("</s>",))
     assert found.counts["answers_without_stop"] == 1
     assert run(records, schema, template=template).counts["answers_without_stop"] == 2
+
+
+JINJA = ChatTemplate(
+    name="t.jinja",
+    source="{% for m in messages %}{% if m.role == 'user' %}<u>{{ m.content }}{% else %}<a>"
+    "{{ m.content }}</s>{% endif %}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}",
+    sha256="",
+    arguments={},
+    today=None,
+)
+FLAGS = [name for name in LOSS_FLAGS if name != "masked"]
+
+
+def trained_by(flag: bool | None, role: str, *, is_last: bool, policy: str) -> bool:
+    """Whether the text of a message is trained, in the words of the manual."""
+    if flag is not None:
+        return flag
+    return policy == "all" or (role == "assistant" and (policy == "completion" or is_last))
+
+
+@pytest.mark.parametrize("template", [CHAT, JINJA], ids=["YAML", "Jinja"])
+@pytest.mark.parametrize("policy", ["completion", "last", "all"])
+@pytest.mark.parametrize("name", FLAGS)
+def test_each_flag_wins_over_each_policy(name: str, policy: str, template: Any) -> None:
+    """Whatever the flags say, what remains trained is what the policy and the flags say."""
+    roles = ["user", "assistant"] * 2
+    cases = list(itertools.product([None, 0, True], repeat=4))
+    records = [
+        {
+            "messages": [
+                {"role": role, "content": text, name: flag}
+                for role, text, flag in zip(roles, "abcd", flags, strict=True)
+            ]
+        }
+        for flags in cases
+    ]
+    result = run(records, template=template, train_on=policy)
+    assert result.batch is not None
+    found = dict.fromkeys(cases, "")
+    ends = itertools.pairwise(result.batch.offsets.tolist())
+    for number, (start, end) in zip(result.batch.record.tolist(), ends, strict=True):
+        ids = result.batch.input_ids[start:end][result.batch.loss_mask[start:end]]
+        found[cases[number]] = "".join(chr(i) for i in ids.tolist() if i < 256)
+    assert found == {
+        case: "".join(
+            text
+            for i, (role, text, flag) in enumerate(zip(roles, "abcd", case, strict=True))
+            if trained_by(None if flag is None else bool(flag), role, is_last=i == 3, policy=policy)
+        )
+        for case in cases
+    }
+    assert len(result.batch) + len(result.dropped) == len(cases)
+    assert result.flags == {name: sum(4 - case.count(None) for case in cases)}
+
+
+@pytest.mark.parametrize("template", [CHAT, JINJA], ids=["YAML", "Jinja"])
+@pytest.mark.parametrize("policy", ["completion", "last", "all"])
+def test_a_record_that_is_not_to_be_trained_gives_no_row(policy: str, template: Any) -> None:
+    """It is dropped and listed, in its place among the others that are lost."""
+    record = talk("u:a a:b")
+    records = [record, {**record, "loss": 0}, "x", {**record, "loss": 1}]
+    result = run(records, template=template, train_on=policy)
+    assert result.batch is not None
+    assert result.batch.record.tolist() == [0, 3]
+    assert [(lost.line, lost.reason, lost.error) for lost in result.dropped] == [
+        (2, "nothing_to_train", None)
+    ]
+    assert [lost.line for lost in result.rejected] == [3]
+    assert result.flags == {"loss": 1}
+
+
+def test_what_was_understood_is_counted_once() -> None:
+    """A block with a bad record is rendered twice; what it holds is counted once."""
+    record = {"prompt": "a", "completion": "b", "context": "c", "id": 1}
+    for more, used in (([], 2), ([{"prompt": "a"}], 2)):
+        result = run([record, record, *more], "prompt-completion")
+        assert result.ignored == {"id": used}
+        assert result.fields == {"context as input": used}

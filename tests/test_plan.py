@@ -55,6 +55,16 @@ def test_the_separator(tmp_path: Path) -> None:
             "templates can. Remove the option, or choose another --template.",
         ),
         (
+            {"template": "chatml", "train_on": "user,tool"},
+            "--train-on user,tool cannot be used: template 'chatml' takes no tool messages; only "
+            "Jinja chat templates do. Remove tool, or choose another --template.",
+        ),
+        (
+            {"template": "chatml", "train_tool_calls": "no"},
+            "--train-tool-calls no cannot be used: template 'chatml' takes no tool calls; only "
+            "Jinja chat templates do. Remove the option, or choose another --template.",
+        ),
+        (
             {"template": "plain", "system": "s"},
             "--system cannot be used: template 'plain' has no place for a system prompt. Remove "
             "the "

@@ -143,3 +143,23 @@ def test_forget() -> None:
         assert result.lookalikes == {expected: 1}
         shapes.shapes = ([text("<|c|>")],)
         remarks.forget()
+
+
+def test_empty_think_blocks_of_the_template() -> None:
+    """Blocks in the template's text count for each row; those of records do not."""
+    shapes = [
+        [text("<think>"), text("\n\n</think>", trained=True), slot(0), text("[THINK] [/THINK]")],
+        [text("<think>"), slot(0), text("</think>")],
+        [text("<seed:think></seed:think><|START_THINKING|><|END_THINKING|>"), slot(0)],
+    ]
+    records = [Rendered(s, ("<think></think>",)) for s in (0, 1, 2, 0)]
+    found = counted(shapes, records).counts
+    assert (found["empty_think_blocks"], found["trained_think_blocks"]) == (6, 2)
+    assert counted(shapes, records, rows=[1]).counts["empty_think_blocks"] == 0
+
+
+def test_an_answer_is_not_glued_to_its_own_reasoning() -> None:
+    """Reasoning that is not trained is the input of its turn, in front of the content."""
+    shapes = [[slot(0), text(":"), slot(3), slot(2, trained=True)]]
+    records = [Rendered(0, ("q", "", "a", "<think>r</think>"))]
+    assert counted(shapes, records).counts["glued_answers"] == 0

@@ -26,7 +26,7 @@ def read_as(manifest: Manifest) -> list[str]:
         f"{actual} as {name}": None
         for entry in manifest.inputs
         for name, actual in entry.get("fields", {}).items()
-        if actual != name
+        if actual not in ("", name)
     }
     outputs = {f"{k} as output": n for k, n in counts["output_fields"].items() if k != "output"}
     if others := outputs | counts["fields"]:

@@ -122,6 +122,14 @@ def _remarks(manifest: Manifest) -> list[str]:
             f"  separator  {number(glued, 'answer')} directly behind the prompt, without a space "
             f"or a line break: {cure}, or end the prompts with one"
         )
+    if blocks := counts["empty_think_blocks"]:
+        trained = counts["trained_think_blocks"]
+        share = "none" if not trained else "all" if trained == blocks else f"{trained:,}"
+        lines.append(
+            f"  thinking   {number(blocks, 'empty think block')} of template "
+            f"{manifest.template['name']}, {share} of them trained: those behind a prompt that "
+            "does not end with one"
+        )
     if omitted := counts["omitted"]:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")

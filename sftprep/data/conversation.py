@@ -10,6 +10,8 @@ from typing import Any, NamedTuple, Protocol, Self
 
 Record = dict[str, Any]
 """A parsed JSON object, before its schema is applied."""
+WHOLE = ""
+"""The only key of a record that is not an object but a list: its value is the list."""
 
 
 class Message(NamedTuple):

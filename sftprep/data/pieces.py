@@ -114,6 +114,8 @@ def trained_ends(pieces: Sequence[Piece]) -> list[int]:
 def touching(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
     """Return the contents that a trained content follows without any template text between them.
 
+    The content of a turn may follow its input: that is its own reasoning, if it is not trained.
+
     Returns:
         pairs of slots: the slot of the first content, and that of the trained one.
 
@@ -123,7 +125,7 @@ def touching(pieces: Sequence[Piece]) -> list[tuple[int, int]]:
     return [
         (first.slot, second.slot)
         for first, second in pairwise(pieces)
-        if first.slot >= 0 and second.slot >= 0 and second.trained
+        if first.slot >= 0 and second.slot >= 0 and second.trained and first.slot != second.slot + 1
     ]
 
 
@@ -141,12 +143,11 @@ def empty_think_blocks(pieces: Sequence[Piece]) -> ThinkBlocks:
     ...                     Piece("</think>", LITERAL, True, Section.PROMPT)])
     ThinkBlocks(number=1, trained=1)
     """
-    text, trained = "", []
-    for piece in pieces:
-        literal = "\0" if piece.slot >= 0 else piece.text
-        text += literal
-        trained += [piece.trained] * len(literal)
-    blocks = [match.span() for match in EMPTY_THINK_BLOCK.finditer(text)]
+    texts = ["\0" if piece.slot >= 0 else piece.text for piece in pieces]
+    blocks = [match.span() for match in EMPTY_THINK_BLOCK.finditer("".join(texts))]
+    if not blocks:
+        return ThinkBlocks(0, 0)
+    trained = [p.trained for p, text in zip(pieces, texts, strict=True) for _ in text]
     return ThinkBlocks(len(blocks), sum(any(trained[start:end]) for start, end in blocks))
 
 

@@ -234,6 +234,8 @@ class Accounting:
             "output_fields": dict(sorted(self.outputs.items())),
             "tokens_as_text": dict(sorted(self.lookalikes.items())),
             "glued_answers": self.counts["glued_answers"],
+            "empty_think_blocks": self.counts["empty_think_blocks"],
+            "trained_think_blocks": self.counts["trained_think_blocks"],
             "omitted": dict(sorted(self.omitted.items())),
             "ignored_fields": dict(sorted(self.ignored.items())),
             "fields": dict(sorted(self.fields.items())),

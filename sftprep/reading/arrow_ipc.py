@@ -10,6 +10,7 @@ Raises DataError: the data is damaged or incomplete, or a record batch is too la
 
 import io
 from collections.abc import Iterator
+from typing import Any
 
 from sftprep.data.block import Block
 from sftprep.errors import DataError
@@ -20,7 +21,7 @@ from sftprep.reading.table_blocks import TableBlocks, table_error
 MAGIC = b"ARROW1"
 CONTINUATION = b"\xff\xff\xff\xff"
 END_MARK = CONTINUATION + bytes(4)
-MOST_BATCH_BYTES = 1 << 30
+MOST_BATCH_BYTES = 512 << 20
 """The most bytes that a record batch may have, unless a record may be longer."""
 
 
@@ -92,7 +93,7 @@ class _Messages(io.RawIOBase):
         """Return True; pyarrow checks this before it reads."""
         return True
 
-    def read(self, size: int = -1, /) -> bytes:
+    def read(self, size: int = -1, /) -> Any:
         """Return the next bytes: ``size`` of them, or fewer at the end."""
         if size > self._most or size < 0:
             raise DataError(
@@ -100,7 +101,6 @@ class _Messages(io.RawIOBase):
                 f"{size:,} bytes, and at most {self._most:,} are read. Write the file again with "
                 "smaller record batches, or raise --max-line-bytes."
             )
-        data = self._stream.peek(size)
-        self._stream.skip(len(data))
-        self.last = (self.last + data)[-len(END_MARK) :]
+        data = self._stream.take_next(size)
+        self.last = (self.last + bytes(data[-len(END_MARK) :]))[-len(END_MARK) :]
         return data

@@ -140,8 +140,6 @@ class BlockReader:
             return name
         if self._hints.json_path:
             return "json-wrapped"
-        if stream.first_byte() == b"[":
-            return "json-array"
         return layout_of(stream, self._limits.line)
 
     def _check_hints(self) -> None:

@@ -1,7 +1,6 @@
-"""Tell how a file of JSON is laid out: lines, objects over several lines, or a list in an object.
+"""Tell how a file of JSON is laid out: lines, a list, a list in an object, or values over lines.
 
-In     a ``PlainStream`` whose first byte that is not white space is ``{`` or unknown; nothing is
-       taken from it.
+In     a ``PlainStream`` at the start of a file; nothing is taken from it.
 Out    the name of the layout.
 Keeps  JSON Lines as JSON Lines even if the first line is damaged: a line counts as the start of an
        object over several lines only if the next line continues it as JSON must.
@@ -10,7 +9,7 @@ Keeps  JSON Lines as JSON Lines even if the first line is damaged: a line counts
 import re
 
 from sftprep.reading.json_texts import Scanner
-from sftprep.reading.json_wrapped import SPLITS, WRAPPERS, list_keys
+from sftprep.reading.json_wrapped import SPLITS, WRAPPERS, is_list_of_messages, list_keys
 from sftprep.reading.streams import NOT_SPACE, PlainStream
 
 LOOK_AHEAD = 8 << 20
@@ -20,12 +19,14 @@ KEY_OR_END, VALUE, VALUE_OR_END = b'"}', b'"{[-0123456789tfn', b'"{[-0123456789t
 
 
 def layout_of(stream: PlainStream, longest: int) -> str:
-    """Return ``json-lines``, ``json-objects`` or ``json-wrapped``.
+    """Return ``json-lines``, ``json-array``, ``json-objects`` or ``json-wrapped``.
 
     Args:
         stream: the file, at its start.
         longest: the most bytes that a record may have.
     """
+    if stream.first_byte() == b"[":
+        return _layout_of_lists(stream, longest)
     if stream.first_byte() != b"{":
         return "json-lines"
     end = _line_end(stream, longest)
@@ -37,6 +38,19 @@ def layout_of(stream: PlainStream, longest: int) -> str:
     if not _goes_on(stream, end):
         return "json-lines"
     return "json-wrapped" if _is_wrapper(stream, longest) else "json-objects"
+
+
+def _layout_of_lists(stream: PlainStream, longest: int) -> str:
+    """Return the layout of a file that begins with a list.
+
+    The list holds the records, unless it is a record itself: a conversation, as a list of messages.
+    """
+    end = _line_end(stream, longest)
+    if end is not None and _is_complete(stream.buffer[:end]) and _has_more(stream, end):
+        following = NOT_SPACE.search(stream.buffer, end)
+        return "json-lines" if following and following[0] == b"[" else "json-array"
+    start = bytes(stream.buffer[:LOOK_AHEAD])
+    return "json-objects" if is_list_of_messages(start, start.find(b"[")) else "json-array"
 
 
 def _line_end(stream: PlainStream, longest: int) -> int | None:
@@ -59,7 +73,7 @@ def _has_more(stream: PlainStream, position: int) -> bool:
 
 
 def _is_complete(line: bytearray) -> bool:
-    """Return True if the first line is a whole object, with or without text after it."""
+    """Return True if the first line is a whole object or list, with or without text after it."""
     scanner, position = Scanner(), 0
     while True:
         position, kind = scanner.next(line, position)

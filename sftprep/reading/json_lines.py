@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from sftprep.data.block import Block
-from sftprep.data.conversation import Record
+from sftprep.data.conversation import WHOLE, Record
 from sftprep.errors import RecordError
 from sftprep.reading.shards import Cutting
 from sftprep.reading.streams import PlainStream
@@ -72,7 +72,7 @@ def parse_lines(lines: Sequence[bytes]) -> Outcomes:
 
 
 def parse_line(line: bytes) -> Record:
-    """Parse one record.
+    """Parse one record: an object, or a list of messages or texts.
 
     Raises:
         RecordError: ``not_an_object``, or what ``strict_json`` raises.
@@ -82,9 +82,17 @@ def parse_line(line: bytes) -> Record:
     """
     value = load(line)
     if type(value) is not dict:
-        raise RecordError("not_an_object", f"the record is {shown(value)}; expected a JSON object")
+        if (
+            type(value) is not list
+            or len(kinds := set(map(type, value))) != 1
+            or kinds - {dict, str}
+        ):
+            problem = f"the record is {shown(value)}; expected a JSON object"
+            raise RecordError("not_an_object", problem)
+        check_sound(value, line)
+        return {WHOLE: value}
     check_sound(value, line)
-    return value
+    return cast(Record, value)
 
 
 def _parse_alone(line: bytes) -> Record | RecordError | None:

@@ -49,17 +49,44 @@ def blocks(stream: PlainStream, cut: Cutting) -> Iterator[Block]:
 
 
 def list_keys(start: bytes) -> list[str]:
-    """Return the keys of an object, or of the start of one, whose values are lists of objects."""
-    scanner = Scanner(depth=1)
-    buffer = bytearray(start)
-    position, keys = buffer.find(b"{") + 1, []
+    """Return the keys of an object, or of the start of one, whose values are lists of records."""
+    keys = []
+    for key, value in _entries(start, start.find(b"{")):
+        found = LIST_OF_OBJECTS.match(start, value)
+        if found and not is_list_of_messages(start, value):
+            keys.append(key)
+    return keys
+
+
+MESSAGE_KEYS = [
+    {"role", "content"}, {"role", "text"}, {"from", "value"}, {"from", "text"},
+    {"speaker", "utterance"}, {"speaker", "text"},
+]  # fmt: skip
+
+
+def is_list_of_messages(start: bytes, position: int) -> bool:
+    """Return True if a list begins with a message: it is a conversation, not a list of records.
+
+    Args:
+        start: JSON text, or the start of it.
+        position: where the list begins.
+    """
+    found = LIST_OF_OBJECTS.match(start, position)
+    if not found or start[found.end() - 1] != OPEN_OBJECT:
+        return False
+    keys = {key for key, _ in _entries(start, found.end() - 1)}
+    return any(message <= keys for message in MESSAGE_KEYS)
+
+
+def _entries(start: bytes, position: int) -> Iterator[tuple[str, int]]:
+    """Yield each key of the object at ``position``, and where its value begins."""
+    scanner, buffer = Scanner(depth=1), bytearray(start)
+    position += 1
     while found := KEY.match(buffer, position):
-        if LIST_OF_OBJECTS.match(buffer, found.end()):
-            keys.append(_text(found[1]))
+        yield _text(found[1]), found.end()
         position, end = scanner.next(buffer, found.end())
         if end != COMMA:
             break
-    return keys
 
 
 def _text(raw: bytes) -> str:

@@ -16,11 +16,14 @@ from typing import IO, Any, NamedTuple
 
 from sftprep.data.block import Block
 from sftprep.errors import DataError
+from sftprep.reading.limits import MAX_COLUMNS
 from sftprep.reading.shards import Cutting
 from sftprep.reading.streams import PlainStream
 
 MAGIC = b"PAR1"
-MOST_FOOTER_BYTES = 64 << 20
+MOST_FIELDS = 5 * MAX_COLUMNS
+"""The most fields that the columns may have together, at all depths."""
+MOST_FOOTER_BYTES = 32 << 20
 """The most bytes that the table of contents may have; decoded, it takes several times as many."""
 MOST_PAGE_BYTES = 512 << 20
 """The most bytes that a page may have uncompressed, unless a record may be longer."""
@@ -84,6 +87,13 @@ def _check_ends(file: IO[bytes], path: str) -> None:
             f"{path}: the table of contents of the Parquet file has {footer:,} bytes, and at most "
             f"{MOST_FOOTER_BYTES:,} are read. Write the file again with fewer columns or larger "
             "row groups."
+        )
+    file.seek(size - 8 - footer)
+    fields = _Thrift(file.read(64)).list_length(2) - 1  # the first is the table itself
+    if fields > MOST_FIELDS:
+        raise DataError(
+            f"{path}: has columns with {fields:,} fields in all, and at most {MOST_FIELDS:,} are "
+            "read. Write the file again with the columns that are needed."
         )
     file.seek(0)
 
@@ -182,6 +192,24 @@ class _Thrift:
             else:
                 self._skip(kind)
         return found
+
+    def list_length(self, number: int) -> int:
+        """Return the length of a list in a struct; 0 if it does not begin after a few integers.
+
+        Args:
+            number: the number of the list's field.
+        """
+        field = 0
+        try:
+            while (head := self._byte()) != self.STOP:
+                field += head >> 4
+                if head & 15 in (self.LIST, self.SET):
+                    size = self._byte() >> 4
+                    return (size if size != 15 else self._varint()) if field == number else 0
+                self._skip(head & 15)
+        except IndexError:
+            pass
+        return 0
 
     def _skip(self, kind: int) -> None:
         if kind in (4, 5, 6):

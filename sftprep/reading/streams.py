@@ -190,6 +190,21 @@ class PlainStream:
         self.skip(size)
         return taken
 
+    def take_next(self, size: int) -> memoryview:
+        """Take the next bytes, any number of them, without holding them twice.
+
+        Returns:
+            ``size`` bytes, or fewer at the end.
+        """
+        data, filled = bytearray(size), 0
+        while filled < size and (self.buffer or self.more()):
+            part = min(size - filled, len(self.buffer))
+            with memoryview(self.buffer) as view:
+                data[filled : filled + part] = view[:part]
+            self.skip(part)
+            filled += part
+        return memoryview(data)[:filled]
+
     def first_byte(self) -> bytes:
         """Return the first byte that is not white space, without taking anything.
 

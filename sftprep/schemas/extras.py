@@ -97,9 +97,16 @@ def refuse_untrained(
 
 
 def conversation_with(
-    conversation: Conversation, record: Record, fields: Fields, special: Collection[str]
+    conversation: Conversation, record: Record, fields: Fields, reasoning: Collection[str]
 ) -> Conversation:
-    """Return a conversation with what the record has beside its turns."""
+    """Return a conversation with what the record has beside its turns.
+
+    Args:
+        conversation: the turns.
+        record: the record.
+        fields: the names that the data uses.
+        reasoning: the fields of the record that may hold the reasoning of the last answer.
+    """
     tools = _tools(record, fields)
     if tools is not None and tools[1]:
         raise unsupported_tools(
@@ -113,24 +120,26 @@ def conversation_with(
             "templates take no arguments",
             "Remove the field, or pass --template tokenizer",
         )
-    if _reasoning(record, fields, special):
+    if _reasoning(record, names=reasoning):
         conversation = conversation._replace(omitted=("reasoning",))
     if system := _system(record, fields, own_system(conversation)):
         return with_system(conversation, system)
     return conversation
 
 
-def chat_with(chat: Chat, record: Record, fields: Fields, special: Collection[str]) -> Chat:
-    """Return a chat with what the record has beside its messages."""
+def chat_with(chat: Chat, record: Record, fields: Fields, reasoning: Collection[str]) -> Chat:
+    """Return a chat with what the record has beside its messages.
+
+    The arguments are those of ``conversation_with``.
+    """
     if (tools := _tools(record, fields)) is not None:
         chat = chat._replace(tools=tools[1], size=chat.size + size_of(tools[1]))
     if arguments := _arguments(record):
         chat = chat._replace(arguments=tuple(sorted(arguments.items())))
         chat = chat._replace(size=chat.size + size_of(arguments))
-    if reasoning := _reasoning(record, fields, special):
-        last = with_reasoning(chat.messages[-1], reasoning)
-        chat = chat._replace(messages=[*chat.messages[:-1], last])
-        chat = chat._replace(size=chat.size + 2 * len(reasoning))
+    if text := _reasoning(record, names=reasoning):
+        last = with_reasoning(chat.messages[-1], text)
+        chat = chat._replace(messages=[*chat.messages[:-1], last], size=chat.size + 2 * len(text))
     first = chat.messages[0]
     own = first["content"] if first["role"] == "system" else None
     system = _system(record, fields, own)
@@ -199,9 +208,8 @@ def _arguments(record: Record) -> dict[str, Any]:
     return arguments
 
 
-def _reasoning(record: Record, fields: Fields, special: Collection[str]) -> str:
+def _reasoning(record: Record, names: Collection[str]) -> str:
     """Return the reasoning that stands beside a prompt and a completion; "" if there is none."""
-    names = [name for name in fields.names("reasoning_content") if name in special]
     found = one_of(record, [name for name in names if not isinstance(record[name], bool)])
     if found is None:
         return ""

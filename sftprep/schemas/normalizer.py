@@ -18,13 +18,15 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, Generic, NoReturn, TypeVar
 
-from sftprep.data.conversation import Chat, Conversation, Record
+from sftprep.data.conversation import WHOLE, Chat, Conversation, Record
 from sftprep.errors import RecordError, UsageError
 from sftprep.schemas import instruction, prompt_completion
 from sftprep.schemas.chat_messages import with_system_message
 from sftprep.schemas.checks import found_fields
 from sftprep.schemas.computed import with_computed
 from sftprep.schemas.extras import (
+    LABELS,
+    SWITCH,
     chat_with,
     conversation_with,
     extra_fields,
@@ -169,6 +171,9 @@ class Normalizer(Generic[D]):
         others = {name for canonical in beside for name in self._fields.names(canonical)[1:]}
         if others & names:
             found.fields.update(synonyms_read(records, self._fields, beside))
+        if not self._is_exchange and SWITCH in names:
+            texts = [record for record in records if isinstance(record.get(SWITCH), str)]
+            found.ignored.update({SWITCH: len(texts)} if texts else {})
         for name in self._special(names).intersection(self._fields.names("train")):
             found.flags[name] += sum(record.get(name) is not None for record in records)
         return found
@@ -190,7 +195,8 @@ class Normalizer(Generic[D]):
 
     def _known(self, keys: tuple[str, ...]) -> frozenset[str]:
         """Return which fields of a record with these keys are read."""
-        known = self._own | self._special(keys) | self._beside | frozenset(self._given.computed)
+        known = (self._special(keys) - set(LABELS)) | self._own | self._beside
+        known |= {*self._given.computed, *self._fields.names("train")}
         if self.shape is not None and self.shape.schema == "instruction":
             known |= {instruction.output_field(dict.fromkeys(keys), self._fields)}
         return known
@@ -200,7 +206,7 @@ class Normalizer(Generic[D]):
         special = self._extra.intersection(keys) - self._own
         if self._is_exchange:
             return special
-        return special - set(self._fields.names("reasoning_content"))
+        return special - (set(self._fields.names("reasoning_content")) - {SWITCH})
 
     def _read_computed(self, record: Record) -> D:
         return self._read(with_computed(record, self._given.computed))
@@ -229,13 +235,16 @@ class Normalizer(Generic[D]):
         if not special and not (beside and not self._is_exchange) and system is None:
             return lambda record: turns(record, fields)
 
+        reasoning = special.intersection(fields.names("reasoning_content"))
+        reasoning = reasoning if self._is_exchange else frozenset()
+
         def read(record: Record) -> D:
             if not self._is_exchange:
                 _refuse_history(record, beside)
             refuse_unreadable(record, fields, special)
             dialogue: D = turns(record, fields)
             if special:
-                dialogue = kind.with_extras(dialogue, record, fields, special)
+                dialogue = kind.with_extras(dialogue, record, fields, reasoning)
                 refuse_untrained(dialogue, record, fields, special)
             return dialogue if system is None else kind.with_system(dialogue, system)
 
@@ -243,6 +252,9 @@ class Normalizer(Generic[D]):
 
     def _mismatch(self, record: Record) -> RecordError | None:
         """Return the error for a record that has another shape; None if it has no other."""
+        if WHOLE in record and WHOLE not in self._own:
+            problem = f"the record is {shown(record[WHOLE])}; expected a JSON object"
+            return RecordError("not_an_object", problem)
         found = schema_of(record, self._given)
         if self.shape is None or found in {"", self.shape.name}:
             return None
@@ -310,6 +322,9 @@ def _refuse(record: Record, fields: Fields, *, is_ambiguous: bool) -> NoReturn:
         raise _ambiguous(fitting(record, fields))
     if (error := preference_error(record)) is not None:
         raise error
+    if WHOLE in record:
+        problem = f"the record is {shown(record[WHOLE])}; expected a JSON object"
+        raise RecordError("not_an_object", problem)
     if record.keys() >= {"role", "content"}:
         raise RecordError(
             "unknown_schema",

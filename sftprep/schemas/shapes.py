@@ -17,7 +17,7 @@ If two are left, the record is ambiguous, and its file is not read.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from sftprep.data.conversation import Record
+from sftprep.data.conversation import WHOLE, Record
 from sftprep.schemas.fields import Fields
 
 PAIRS = (
@@ -75,8 +75,9 @@ LISTS = (
     "items",
     "chat",
     "data",
+    WHOLE,
 )
-"""Fields that hold a list of messages."""
+"""Fields that hold a list of messages; the last stands for a record that is a list itself."""
 
 FORMS = (
     ("role", "content"),
@@ -120,6 +121,8 @@ LIST_SCHEMAS = {
     "sharegpt": ("conversations", "from", "value"),
 }
 """Schema of a list of messages -> its canonical fields: the list, the role and the text."""
+LIST_ITSELF = "list"
+"""What a record that is a list itself is called in the names of shapes."""
 TEXTS = "texts"
 """The form of a list of texts: the user's and the assistant's by turns."""
 AMBIGUOUS = "ambiguous"
@@ -192,12 +195,18 @@ def shape_named(name: str, fields: Fields) -> Shape:
     if name in fixed:
         return fixed[name]
     if name.endswith(f" of {TEXTS}"):
-        return _list_shape(name.removesuffix(f" of {TEXTS}"), TEXTS, fields)
+        return _list_shape(_list_field(name, f" of {TEXTS}"), TEXTS, fields)
     for form in (*_forms(fields), *EXCHANGES):
         ending = f" with {'/'.join(form)}"
         if name.endswith(ending):
-            return _list_shape(name.removesuffix(ending), form, fields)
+            return _list_shape(_list_field(name, ending), form, fields)
     raise KeyError(name)
+
+
+def _list_field(name: str, ending: str) -> str:
+    """Return the field of a list, from the name of its shape."""
+    field = name.removesuffix(ending)
+    return WHOLE if field == LIST_ITSELF else field
 
 
 def form_of(value: object, fields: Fields) -> tuple[str, str] | str | None:
@@ -233,7 +242,9 @@ def _fits(record: Record, fields: Fields) -> Iterator[Fit]:
             if not outputs:
                 continue
             decisive.add(outputs[0])
-        if decisive <= record.keys() and (kind != TEXT or isinstance(record["text"], str)):
+        if decisive <= record.keys() and (
+            kind != TEXT or isinstance(record[shape.names["text"]], str)
+        ):
             inputs = set(fields.names("input")) & record.keys() if kind != TEXT else set()
             named = any(name in fields.renamed for name in shape.names)
             names = frozenset(decisive)
@@ -289,7 +300,7 @@ def _list_shape(
         (fields["conversations"], from_value): "sharegpt",
     }
     ending = f"of {TEXTS}" if isinstance(form, str) else f"with {'/'.join(form)}"
-    name = name or known.get((field, form), f"{field} {ending}")  # type: ignore[arg-type]
+    name = name or known.get((field, form), f"{field or LIST_ITSELF} {ending}")  # type: ignore[arg-type]
     schema = "sharegpt" if form == from_value else "messages"
     actual = (field, *(form if form in _forms(fields) else FORMS[0]))
     return Shape(name, schema, dict(zip(LIST_SCHEMAS[schema], actual, strict=True)))

@@ -19,8 +19,7 @@ def read_tools(value: object, where: str) -> list[Any] | None:
 
     Args:
         value: a list of objects, or such a list as JSON text. An empty list is kept.
-        where: the field. The entries of ``functions`` are wrapped as tools, as its successor
-            ``tools`` holds them.
+        where: the field.
     """
     if isinstance(value, str):
         value = parse_json_text(value, where) if value.strip() else None
@@ -28,11 +27,7 @@ def read_tools(value: object, where: str) -> list[Any] | None:
         return None
     if not isinstance(value, list) or not all(isinstance(tool, dict) for tool in value):
         raise wrong_type(where, value, "a list of objects, or such a list as JSON text")
-    if where != "functions":
-        return value
-    return [
-        tool if "function" in tool else {"type": "function", "function": tool} for tool in value
-    ]
+    return value
 
 
 def read_calls(value: object, where: str) -> list[dict[str, Any]]:

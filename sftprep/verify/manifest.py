@@ -111,6 +111,8 @@ MANIFEST_STRUCTURE = {
             (
                 "answers_without_stop",
                 "glued_answers",
+                "empty_think_blocks",
+                "trained_think_blocks",
                 "unclean_boundaries",
                 "records_with_control_strings",
             ),

@@ -167,6 +167,11 @@ class _Outcome:
             remarks.append(f"the template writes {texts}, which is no token (see --plain-text)")
         if result.counts["glued_answers"]:
             remarks.append("an answer follows its prompt without a space or a line break")
+        if blocks := result.counts["empty_think_blocks"]:
+            trained = result.counts["trained_think_blocks"]
+            remarks.append(
+                f"the template writes {number(blocks, 'empty think block')}, {trained} trained"
+            )
         if result.omitted:
             remarks.append(f"left out of this record: {in_words(result.omitted)}")
         if result.controls:

@@ -51,8 +51,7 @@ def test_the_context_of_a_question_is_its_input() -> None:
     assert "### Input:\nThe book Zorb was written by Ann Quill.\n" in done.row.text
 
 
-ADD = [{"name": "add", "parameters": {}}]
-F = [{"type": "function", "function": {"name": "f", "parameters": {}}}]  # as functions became tools
+ADD, F = [{"name": "add", "parameters": {}}], [{"name": "f", "parameters": {}}]
 WITH_TOOLS = {
     "f05d_instruction_tools": ("Sum 1 and 2", '{"name": "add"}', ADD),
     "f05e_functions": ("q", "ok", F),
@@ -61,7 +60,7 @@ WITH_TOOLS = {
 
 @pytest.mark.parametrize("case", WITH_TOOLS)
 def test_tools_beside_an_instruction_and_functions_are_given_to_the_template(case: str) -> None:
-    """A list of tools is passed on as it is; where a template takes none, it is refused."""
+    """They are passed on as the record has them; where a template takes none, they are refused."""
     question, answer, tools = WITH_TOOLS[case]
     messages = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
     done = run(f"{case}.jsonl", "qwen3.jinja", QWEN)

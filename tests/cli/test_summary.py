@@ -140,3 +140,23 @@ def test_a_template_without_a_separator() -> None:
         "  separator  1,200 answers directly behind the prompt, without a space or a line break: "
         "write one into the template, or end the prompts with one"
     )
+
+
+@pytest.mark.parametrize(("trained", "share"), [(0, "none"), (2, "2"), (1200, "all")])
+def test_empty_think_blocks(trained: int, share: str) -> None:
+    """The summary names the empty think blocks that the template writes, and how many count."""
+    found = counts(
+        read=1, written=1, tokens=2, empty_think_blocks=1200, trained_think_blocks=trained
+    )
+    made = manifest(
+        counts=found,
+        tokenizer={
+            "name": "t", "vocabulary_size": 9, "added_tokens": {}, "pad_is_eos": False,
+            "special_tokens": {},
+        },
+        template={"name": "qwen3", "source": ""},
+    )  # fmt: skip
+    assert (
+        f"  thinking   1,200 empty think blocks of template qwen3, {share} of them trained: those "
+        "behind a prompt that does not end with one"
+    ) in summarize(made, "out").split("\n")

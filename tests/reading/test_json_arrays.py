@@ -113,3 +113,23 @@ def test_white_space_is_not_kept(write: Write, text: bytes) -> None:
         assert refused(path).startswith(
             f"{path}:1: the JSON array that the file begins with is not"
         )
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ('["a", "b"]\n["c", "d"]\n', [1, 2]),
+        ('\n[{"role": "user"}]\n\n[{"role": "user"}]\n', [1, 2, 3, 4]),
+        ('["a", "b"]\n{"prompt": "a"}\n', None),  # an array, and text after it
+        ('[\n["a", "b"],\n["c", "d"]]\n', [2, 3]),  # an array of lists
+        ('[["a", "b"],\n["c", "d"]]\n', [1, 2]),
+        ('["a", "b"]\n', [1, 1]),  # an array of two records
+    ],
+)
+def test_a_list_on_each_line_is_no_array(write: Write, text: str, lines: list[int] | None) -> None:
+    """If a list follows the first line's list, each line is a record."""
+    path = write("a.jsonl", text)
+    if lines is None:
+        assert "text follows the end of the JSON array" in refused(path)
+        return
+    assert [placed.line for placed in read(path)] == lines

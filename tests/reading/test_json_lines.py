@@ -31,6 +31,20 @@ def test_not_an_object(line: bytes, found: str) -> None:
     assert f"the record is {found}; expected a JSON object" == caught.value.problem
 
 
+def test_a_list_of_messages_or_of_texts() -> None:
+    """A record may be such a list itself; its key then is the empty string."""
+    assert parse_line(b'["a", "b"]') == {"": ["a", "b"]}
+    assert parse_lines([b'[{"role": "user"}]', b'{"a": 1}', b'["a", {}]'])[:2] == [
+        {"": [{"role": "user"}]},
+        {"a": 1},
+    ]
+    for line in (b"[]", b'["a", {}]', b"[[]]"):
+        with pytest.raises(RecordError, match="expected a JSON object"):
+            parse_line(line)
+    with pytest.raises(RecordError, match="occurs twice"):
+        parse_line(b'[{"a": 1, "a": 2}]')
+
+
 LINES = (
     b"", b" \t", b"\x0c", b"{", b"{}", b"[]", b'{"a": "\xff"}',
     b'{"a": "x"}', b'{"a": "x", "a": "x"}', b'{"a": 1, "a": 1}',

@@ -104,3 +104,27 @@ def test_a_record_that_is_too_long(write: Write, kind: str, at: int, chunk: int)
     assert [r.data for r in found] == [*short[:at], long[:100], *short[at:]]
     assert [bool(r.problem) for r in found] == [r is long for r in records]
     assert [r.offset for r in found] == [text.index(record) for record in records]
+
+
+MESSAGES = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "n": 1}]
+PLAIN = [{"a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("text", "records"),
+    [
+        (json.dumps(MESSAGES), [MESSAGES]),
+        (json.dumps(MESSAGES, indent=2), [MESSAGES]),
+        (json.dumps(MESSAGES) + "\n" + json.dumps(MESSAGES) + "\n", [MESSAGES, MESSAGES]),
+        (json.dumps([MESSAGES, MESSAGES]), [MESSAGES, MESSAGES]),
+        (json.dumps([MESSAGES, MESSAGES], indent=2), [MESSAGES, MESSAGES]),
+        ('["q", "a"]\n["r", "b"]\n', [["q", "a"], ["r", "b"]]),
+        (json.dumps({"data": MESSAGES}), [{"data": MESSAGES}]),
+        (json.dumps({"data": [MESSAGES]}), [{"data": [MESSAGES]}]),
+        (json.dumps({"data": [{"messages": MESSAGES}]}), [{"messages": MESSAGES}]),
+        (json.dumps([{"role": "x"}, *PLAIN]), [{"role": "x"}, *PLAIN]),
+    ],
+)
+def test_lists_of_messages_are_records(write: Write, text: str, records: list[object]) -> None:
+    """A list of messages is a conversation, so it is one record and not a list of records."""
+    assert [json.loads(r.data) for r in read(write("a.json", text))] == records

@@ -108,3 +108,13 @@ def test_long_line(read_bytes: int) -> None:
     assert stream.peek(9) == b"hi"
     assert stream.long_line(3) == (b"hi", 2)
     assert (stream.peek(1), stream.offset) == (b"", 10)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5, 9, 10, 11])
+def test_take_next(size: int) -> None:
+    """Bytes are taken in one piece, whatever the size of a read."""
+    stream = PlainStream(io.BytesIO(b"0123456789"), "-", read_bytes=3)
+    assert stream.peek(2) == b"01"
+    assert bytes(stream.take_next(size)) == b"0123456789"[:size]
+    assert stream.offset == min(size, 10)
+    assert stream.hash.digest() == hashlib.sha256(b"0123456789"[:size]).digest()

@@ -357,3 +357,16 @@ def test_a_footer_that_is_too_large(write: Write, monkeypatch: pytest.MonkeyPatc
         f"{path}: the table of contents of the Parquet file has {size:,} bytes, and at most 1,000 "
         "are read. Write the file again with fewer columns or larger row groups."
     )
+
+
+def test_very_many_columns(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of columns is known from the start of the table of contents."""
+    monkeypatch.setattr(parquet_module, "MOST_FIELDS", 99)
+    path = write("a.parquet", written(pa.table({f"c{n}": [1] for n in range(100)})))
+    assert refused(path) == (
+        f"{path}: has columns with 100 fields in all, and at most 99 are read. Write the file "
+        "again with the columns that are needed."
+    )
+    few = [pa.table({f"c{n}": [1] for n in range(count)}) for count in (1, 14, 15, 99)]
+    for table in few:
+        assert len(read_all(write("a.parquet", written(table))).records) == 1

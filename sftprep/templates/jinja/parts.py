@@ -15,9 +15,12 @@ belongs to one or both of them:
 2.  The text between other text and a call opens the call.
 3.  The text between a call and other text is divided as in rule 1.
 4.  The text before the first text opens it, up to the start of the span. An empty think block that
-    the template writes there opens no call.
+    the template writes there opens nothing.
 5.  The text behind the last text ends the turn. It belongs to a call that is the last text, because
-    the model stops there to make the call. Behind reasoning, rule 1 holds.
+    the model stops there to make the call. Behind reasoning, rule 1 holds, but what ends the span
+    closes no reasoning.
+6.  Reasoning in a content closes itself, unless the template leaves its closing tag out to write
+    one of its own. The white space behind it goes with it.
 """
 
 import re
@@ -27,7 +30,7 @@ from typing import NamedTuple
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.data.conversation import Chat
 from sftprep.data.pieces import EMPTY_THINK_BLOCK
-from sftprep.data.policy import Policy, reasoning_length
+from sftprep.data.policy import CLOSING, Policy, reasoning_length
 from sftprep.templates.jinja.omissions import REASONING
 from sftprep.templates.jinja.spans import Span, not_derivable
 from sftprep.templates.jinja.traced_text import DERIVED, Path
@@ -47,6 +50,7 @@ class _Text(NamedTuple):
     start: int
     end: int
     kind: str
+    is_open: bool = True  # of reasoning: the template's text closes it
 
 
 def holes(
@@ -102,7 +106,7 @@ class _Answer:
             if text.kind == THOUGHT and text.start == text.end:
                 continue  # then the template writes an empty think block by itself
             if last and last.kind == text.kind:
-                self.texts[-1] = last._replace(end=text.end)
+                self.texts[-1] = last._replace(end=text.end, is_open=text.is_open)
             else:
                 self.texts.append(text)
 
@@ -117,9 +121,7 @@ class _Answer:
             before = self.texts[index - 1]
             return before.end if before.kind == OTHER else self._end(index - 1)
         block = EMPTY_THINK_BLOCK.match(self._text, self._span.start, text.start)
-        if text.kind == CALL and block:
-            return self._after_space(block.end(), text.start)
-        return self._span.start
+        return self._after_space(block.end(), text.start) if block else self._span.start
 
     def _end(self, index: int) -> int:
         """Return where the template's text that closes a text ends."""
@@ -128,11 +130,13 @@ class _Answer:
         if following is None and text.kind == CALL:
             return self._span.end
         limit = self._span.end if following is None else following.start
+        if not text.is_open:
+            return self._after_space(text.end, limit)
         closed = self._closed(text.end, limit)
+        if following is None:
+            return text.end if closed in (None, limit) else closed
         if closed is not None:
             return closed
-        if following is None:
-            return text.end
         if following.kind != OTHER and self._text[text.end : limit].strip():
             raise not_derivable(
                 f"where the {text.kind} in messages[{self._span.message}] ends before the "
@@ -169,7 +173,8 @@ def _texts(chat: Chat, rendering: Rendering, span: Span) -> Iterator[_Text]:
         kind = _kind(chat, path)
         length = 0
         if kind == OTHER and _is_first_text(chat, path):
-            length = reasoning_length(str(value_at({"messages": chat.messages}, path)))
+            text = str(value_at({"messages": chat.messages}, path))
+            length = reasoning_length(text)
         if not length:
             yield _Text(start, end, kind)
             continue
@@ -180,7 +185,9 @@ def _texts(chat: Chat, rendering: Rendering, span: Span) -> Iterator[_Text]:
             )
         border = min(max(content.start + length - content.offset, start), end)
         if start < border:
-            yield _Text(start, border, THOUGHT)
+            written = rendering.text[start:border]
+            is_open = CLOSING in text and not written.rstrip().endswith(CLOSING)
+            yield _Text(start, border, THOUGHT, is_open)
         if border < end or start == end:
             yield _Text(border, end, OTHER)
 

@@ -316,7 +316,7 @@ def derived(text: str, *sources: str) -> TracedText:
     """Return a text that was computed from texts, of which at least one is traced.
 
     All characters count as computed from the first text of the record among the sources. The others
-    get an empty run.
+    get an empty run in front of them.
     """
     origins = {
         id(origin): origin
@@ -327,8 +327,8 @@ def derived(text: str, *sources: str) -> TracedText:
     if not origins:
         return TracedText.of(text, [Run(len(text), None, 0)])
     first, *others = origins.values()
-    runs = [Run(len(text), first, DERIVED if text else 0)]
-    return TracedText.of(text, runs + [Run(0, other, DERIVED) for other in others if text])
+    runs = [Run(0, other, DERIVED) for other in others if text]
+    return TracedText.of(text, [*runs, Run(len(text), first, DERIVED if text else 0)])
 
 
 def formatted(make: Callable[[Any], str], form: str, values: Any) -> str:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from sftprep.errors import RecordError
 from sftprep.templates.jinja.neutral import HIDDEN, PRIVATE, OpaqueDict, OpaqueList
 from sftprep.templates.jinja.traced_text import (
+    DERIVED,
     Origin,
     Path,
     Run,
@@ -178,7 +179,9 @@ class Rendering:
         first = bisect_left(self._starts, turn.start)
         last = bisect_left(self._starts, turn.end)
         inside = self.contents[first:last]
-        return any(c.message != message and c.end > c.start for c in inside)
+        return any(
+            c.message != message and (c.end > c.start or c.offset == DERIVED) for c in inside
+        )
 
     def within(self, start: int, end: int) -> list[Placed]:
         """Return the stretches of the record's text that lie between two places, or overlap them.

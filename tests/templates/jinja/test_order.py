@@ -1,8 +1,10 @@
-"""No row depends on other records: not on their order, and not on who else was rendered before.
+"""No row depends on other records: not on their order, and not on which were rendered before.
 
-The templates here decide by what a text holds. Each record must give what it gives alone.
+The templates here decide by what a text holds: a content, the parts of a content, the arguments of
+a call, a tool, a template argument of the record. Each record must give what it gives alone.
 """
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -132,12 +134,105 @@ def result(made: ChatRenderer, record: dict[str, Any]) -> Any:
     )
 
 
-@settings(deadline=None, max_examples=60)
-@given(sources(), st.lists(CONVERSATIONS, min_size=2, max_size=6), st.randoms())
-def test_a_record_gives_what_it_gives_alone(
-    source: str, records: list[dict[str, Any]], shuffle: random.Random
-) -> None:
-    """Neither the records before it nor their order change what a record gives."""
+VALUES = st.one_of(TEXTS, st.sampled_from([1, 2.0, True, None, ["a"], {"x": "no"}, [], {}, 10**20]))
+ARGUMENTS = st.dictionaries(st.sampled_from(["x", "k", "</im>"]), VALUES, max_size=2)
+TOOLS = st.lists(
+    st.fixed_dictionaries(
+        {"name": st.sampled_from("fg"), "description": TEXTS, "parameters": ARGUMENTS}
+    ),
+    min_size=1,
+    max_size=2,
+)
+
+
+@st.composite
+def records_with_calls(draw: st.DrawFn) -> dict[str, Any]:
+    """Generate records with calls, tools, parts of contents, reasoning, template arguments."""
+    arguments = draw(ARGUMENTS)
+    made = call(**arguments)
+    if draw(st.booleans()):
+        made["tool_calls"][0]["function"]["arguments"] = json.dumps(arguments)
+    made["content"] = draw(st.sampled_from([None, "", "no", "a\n"]))
+    question: Any = draw(TEXTS)
+    answer, found = draw(TEXTS.filter(str.strip)), draw(TEXTS)
+    if draw(st.booleans()):
+        question = [{"type": "text", "text": text} for text in (question, found)]
+    last: dict[str, Any] = {"role": "assistant", "content": answer}
+    if draw(st.booleans()):
+        last["reasoning_content"] = draw(TEXTS)
+    record = turns(question, made, tool(found), last)
+    if draw(st.booleans()):
+        record["tools"] = [{"type": "function", "function": one} for one in draw(TOOLS)]
+    if draw(st.booleans()):
+        record["chat_template_kwargs"] = {"word": draw(VALUES)}
+    return record
+
+
+CALL_CONDITIONS = [
+    "c.function.arguments", "c.function.arguments is mapping", "c.function.arguments is string",
+    "'x' in c.function.arguments", "c.function.arguments.x", "c.function.arguments | length > 1",
+    "c.function.arguments.x == 'no'", "c.function.name == 'f'", "c.id == 'c1'", "'no' in m.content",
+    "c.function.arguments | tojson | length > 20", "'no' in (c.function.arguments | tojson)",
+    "c.function.arguments == {}", "c.function.arguments.x is number", "m.content is none",
+    "(c.function | tojson)[-3] == '1'", "c.function.arguments.k is defined", "loop.first",
+]  # fmt: skip
+CALL_TEXTS = [
+    "c | tojson", "c.function | tojson", "c.function.arguments | tojson", "c.function.name",
+    "c.function.arguments.x", "c.function.arguments.items() | list | length", "c.id",
+    "c.function.arguments | tojson(indent=2)", "(c.function.arguments | tojson)[1:-1]",
+    "{'n': c.function.name, 'a': c.function.arguments} | tojson",
+    "c.function.arguments | join('|')",
+    "c.function.arguments if c.function.arguments is string else c.function.arguments | tojson",
+    "c.function.arguments.keys() | join(',')", "(c.function | tojson).split(':')[0]",
+    "c.function.arguments.x | tojson", "'%s' % c.function.name",
+    "[c.function.name, m.content] | tojson",
+]  # fmt: skip
+OTHER_CONDITIONS = [
+    "m.content is string", "m.content is sequence", "'no' in text(m)", "text(m) | trim", "tools",
+    "tools and tools[0].function.name == 'f'", "tools and 'no' in tools[0].function.description",
+    "tools and tools[0].function.parameters", "word", "word is defined", "word == 1",
+    "word is true",
+    "word == 'no'", "m.reasoning_content", "'no' in (m.reasoning_content or '')",
+    "m.role == 'tool'",
+    "messages[1].tool_calls[0].function.arguments.x", "text(messages[0]) == text(messages[-1])",
+    "tools | tojson | length > 150", "messages | tojson | length > 400", "text(m) | length > 3",
+]  # fmt: skip
+OTHER_TEXTS = [
+    "text(m)", "text(m)", "text(m) | trim", "text(m) | tojson", "text(m) ~ (word or '')",
+    "(m.reasoning_content or '') ~ text(m)", "text(m).split('no')[0]",
+    "text(m) | replace('no', 'x')",
+    "(tools | tojson if tools else '') ~ text(m)", "[text(m), word] | tojson", "text(m)[:3]",
+    "(tools[0].function.name if tools else '') ~ text(m)", "text(m) ~ word", "m | tojson",
+    "(tools | map(attribute='function') | map(attribute='name') | join if tools else '') ~ text(m)",
+]  # fmt: skip
+
+
+@st.composite
+def sources_for_calls(draw: st.DrawFn) -> str:
+    """Generate templates that decide by the calls, parts, tools and arguments of a record."""
+
+    def choice(texts: list[str], conditions: list[str]) -> str:
+        one, other = draw(st.sampled_from(texts)), draw(st.sampled_from(texts))
+        test = draw(st.sampled_from(conditions))
+        extra = draw(st.sampled_from(["", "<end>", "!"]))
+        return f"{{% if {test} %}}{{{{ {one} }}}}{extra}{{% else %}}{{{{ {other} }}}}{{% endif %}}"
+
+    prompt = draw(st.sampled_from(["", "{{ '<think>' if messages[-1].content is string }}",
+                                   "{{ '<think>' if word }}"]))  # fmt: skip
+    return (
+        "{% macro text(m) %}{% if m.content is string %}{{ m.content }}"
+        "{% else %}{% for part in m.content or [] %}{{ part.text }}{% endfor %}{% endif %}"
+        "{% endmacro %}"
+        f"{draw(st.sampled_from(['', '{{ tools | tojson if tools }}', '{{ word }}']))}"
+        f"{{% for m in messages %}}<im>{{{{ m.role }}}}\n{choice(OTHER_TEXTS, OTHER_CONDITIONS)}"
+        f"{{% for c in m.tool_calls or [] %}}<call>{choice(CALL_TEXTS, CALL_CONDITIONS)}</call>"
+        f"{{% endfor %}}</im>\n{{% endfor %}}"
+        f"{{% if add_generation_prompt %}}<im>assistant\n{prompt}{{% endif %}}"
+    )
+
+
+def check_alone(source: str, records: list[dict[str, Any]], shuffle: random.Random) -> None:
+    """Check that neither the records before it nor their order change what a record gives."""
     alone = [result(renderer(source), record) for record in records]
     for _ in range(2):
         order = list(range(len(records)))
@@ -147,19 +242,76 @@ def test_a_record_gives_what_it_gives_alone(
             assert result(made, records[index]) == alone[index]
 
 
-@settings(deadline=None, max_examples=40)
-@given(sources(), CONVERSATIONS)
-def test_a_shared_skeleton_trains_what_the_record_itself_trains(
-    source: str, record: dict[str, Any]
+SOME_TALK = st.lists(CONVERSATIONS, min_size=2, max_size=6)
+SOME_CALLS = st.lists(records_with_calls(), min_size=2, max_size=6)
+
+
+@settings(deadline=None, max_examples=10)
+@given(sources(), SOME_TALK, st.randoms())
+def test_a_record_gives_what_it_gives_alone(
+    source: str, records: list[dict[str, Any]], shuffle: random.Random
 ) -> None:
-    """A skeleton from the neutral chat has the same spans as one from the record's own text."""
+    """Templates that decide by contents."""
+    check_alone(source, records, shuffle)
+
+
+@settings(deadline=None, max_examples=12)
+@given(sources_for_calls(), SOME_CALLS, st.randoms())
+def test_a_record_with_calls_gives_what_it_gives_alone(
+    source: str, records: list[dict[str, Any]], shuffle: random.Random
+) -> None:
+    """Templates that decide by calls, parts, tools, reasoning and template arguments."""
+    check_alone(source, records, shuffle)
+
+
+@pytest.mark.conformance
+@settings(deadline=None, max_examples=150)
+@given(st.one_of(st.tuples(sources(), SOME_TALK), st.tuples(sources_for_calls(), SOME_CALLS)),
+       st.randoms())  # fmt: skip
+def test_many_records_give_what_they_give_alone(
+    given: tuple[str, list[dict[str, Any]]], shuffle: random.Random
+) -> None:
+    """The same, longer."""
+    check_alone(*given, shuffle)
+
+
+def check_shared(source: str, record: dict[str, Any]) -> None:
+    """Check that a skeleton from the neutral chat has the spans of the record's own text."""
     shared, own = renderer(source), renderer(source)
     own._may_reuse = False
     try:
         expected = shown_rendered(own, own.render(chat_of(record)))
     except RecordError:
         return  # marks in the text change more decisions than placeholders do
-    assert shown_rendered(shared, shared.render(chat_of(record))) == expected
+    rendered = shared.render(chat_of(record))
+    assert shown_rendered(shared, rendered) == expected
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.one_of(
+        st.tuples(sources(), CONVERSATIONS), st.tuples(sources_for_calls(), records_with_calls())
+    )
+)
+def test_a_shared_skeleton_trains_what_the_record_itself_trains(
+    given: tuple[str, dict[str, Any]],
+) -> None:
+    """A skeleton from the neutral chat has the same spans as one from the record's own text."""
+    check_shared(*given)
+
+
+@pytest.mark.conformance
+@settings(deadline=None, max_examples=250)
+@given(
+    st.one_of(
+        st.tuples(sources(), CONVERSATIONS), st.tuples(sources_for_calls(), records_with_calls())
+    )
+)
+def test_many_shared_skeletons_train_what_the_records_train(
+    given: tuple[str, dict[str, Any]],
+) -> None:
+    """The same, longer."""
+    check_shared(*given)
 
 
 def shapes(source: str, *records: dict[str, Any]) -> tuple[list[int], int]:
@@ -180,6 +332,8 @@ def shapes(source: str, *records: dict[str, Any]) -> tuple[list[int], int]:
         ("m.content +", "(m.content if m.content.startswith('<tool>') else m.content) +"),
         ("m.content +", "m.content.split('</think>')[-1] +"),
         ("m.content +", "m.content.replace('<tool>', '') +"),
+        ("m.content +", "([m] | map(attribute='content') | join) +"),
+        ("m.content +", "([m.content, ''] | join('')) +"),
         ("for m in messages", "for m in messages | selectattr('role', 'ne', 'system')"),
     ],
 )
@@ -245,9 +399,18 @@ DECIDING = {
 }
 
 
-@pytest.mark.parametrize("name", DECIDING)
+RUNS = [(1, 150), (2, 400), (3, 150), (7, 200)]
+
+
+@pytest.mark.parametrize(
+    ("name", "runs"),
+    [
+        ("the prompt depends on the question", RUNS[1:2]),
+        *(pytest.param(name, RUNS, marks=pytest.mark.conformance) for name in DECIDING),
+    ],
+)
 def test_every_number_of_workers_and_size_of_blocks_gives_the_same_rows(
-    name: str, tmp_path: Path
+    name: str, runs: list[tuple[int, int]], tmp_path: Path
 ) -> None:
     """The dataset is the same, and each row is the row of its record alone."""
     tokens = ["<im>", "</im>", "<end>", "<think>", "</think>", "</s>"]
@@ -290,8 +453,8 @@ def test_every_number_of_workers_and_size_of_blocks_gives_the_same_rows(
             return []
 
     first = built("first", records, 1, 1 << 20)
-    for workers, block in ((1, 150), (2, 400), (3, 150), (7, 200)):
+    for workers, block in runs:
         other = built(f"{workers}-{block}", records, workers, block)
         assert tree(other) == tree(first)
-    alone = [row for number in range(3) for row in rows_alone(number)]
+    alone = [row for number in range(len(runs)) for row in rows_alone(number)]
     assert alone == rows(first)[: len(alone)]

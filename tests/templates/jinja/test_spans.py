@@ -278,6 +278,12 @@ def test_other_texts_inside_a_turn_are_refused(other: str, form: Any) -> None:
     assert refusal(source, record) == "it writes other text into messages[1]"
 
 
+def test_text_computed_from_two_messages_is_refused() -> None:
+    """Rule 3 holds for what is computed: it comes from both."""
+    source = CHATML.replace("m.content +", "(m.content ~ messages[0].content) | upper +")
+    assert refusal(source, TWO) == "it writes other text into messages[1]"
+
+
 def test_an_answer_that_is_left_out_is_refused() -> None:
     """There is nothing of it to be trained."""
     source = CHATML.replace("m.content", "(m.content if m.role == 'user' else '')")
@@ -359,7 +365,7 @@ FORMS = ["loop", "macro", "numbers", "set block"]
 CONTENTS = st.text("ab<>/im#\n ", min_size=1, max_size=8).filter(str.strip)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(sorted(HEADERS)),
     st.sampled_from(sorted(TERMINATORS)),
