@@ -303,7 +303,7 @@ class ChatRenderer:
         if bad and not accepts_python:
             raise RecordError(NOT_WELL, "the chat template writes a tool call as Python does")
         bodies = self._policy.bodies(chat.roles, chat.train)
-        trained = [i for i in bodies if _is_written(chat, rendering, i)]
+        trained = [i for i in bodies if self._has_markers or _is_written(chat, rendering, i)]
         finder = SpanFinder(rendering, traced, chat.roles, self._controls, self._stops)
         _check_answers(chat, rendering, trained)
         found = self._spans(chat, traced, rendering, finder, trained)
@@ -465,6 +465,7 @@ def _check_answers(chat: Chat, rendering: Rendering, trained: Sequence[int]) -> 
         turn = rendering.turn(message) if chat.roles[message] == "assistant" else None
         text = chat.messages[message].get("content")
         is_blank = isinstance(text, str) and not text.strip()
+        is_blank &= not chat.messages[message].get("tool_calls")
         if is_blank and (turn is None or turn.start == turn.end):
             raise RecordError(
                 "empty_completion",

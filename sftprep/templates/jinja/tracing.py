@@ -93,14 +93,18 @@ class Rendering:
         if opened:
             raise _cut_markers()
         self.generations.sort()
+        # An empty text tells where a message stands if it has no other text, and else nothing.
+        with_text = {c.message for c in self.contents if c.end > c.start}
+        self.contents = [
+            c
+            for c in self.contents
+            if c.end > c.start or c.offset == DERIVED or c.message not in with_text
+        ]
         self._starts = [content.start for content in self.contents]
         self._own: dict[int, list[Placed]] = {}  # message -> its contents
         for content in self.contents:
             if content.message is not None:
                 self._own.setdefault(content.message, []).append(content)
-        for message, own in self._own.items():
-            # An empty text tells where a message stands only if it has no other text.
-            self._own[message] = [c for c in own if c.end > c.start] or own
         self._ranges = _ranges(writers)  # message -> where the template's loop wrote it
         self._turns: dict[int, Turn | None] = {}
 
@@ -350,6 +354,7 @@ class Tracer:
             value: what the template passes to ``tojson``.
             options: as for ``json.dumps``.
         """
+        self.nones += value is None
         origin = self._origin(value)
         if origin is not None:
             path, original = origin

@@ -157,7 +157,7 @@ WELL: dict[str, tuple[str, Any, bool]] = {
     "missing text": ("c.function.arguments.y", {"x": 1}, True),
     "None": ("c.function.arguments.x", {"x": None}, False),
     "None joined": ("'' ~ c.function.arguments.x", {"x": None}, False),
-    "None as JSON": ("c.function.arguments.x | tojson", {"x": None}, True),
+    "None as JSON": ("c.function.arguments.x | tojson", {"x": None}, False),
     "None as a string": ("c.function.arguments.x | string", {"x": None}, False),
 }  # fmt: skip
 
