@@ -107,6 +107,10 @@ class Settings:
         return replace(self, tokenizer=self.tokenizer.light())
 
 
+Read = Callable[[Record], Dialogue]
+"""Turns a record into a dialogue."""
+
+
 class Pipeline:
     """All stages, set up once for many blocks."""
 
@@ -169,26 +173,32 @@ class Pipeline:
         result.read = len(found) - found.count(None)
         result.blank = len(found) - result.read
         normalizer = self._normalizer(block.schema)
-        normalize = normalizer.read
-        if parsed.has_foreign:
-            normalize = _without_foreign(normalize)
-        examples = self._render_all(found, normalize)
+        checked = _without_foreign if parsed.has_foreign else _unchanged
+        examples = self._render_all(found, normalizer, checked)
         if examples is None:
+            normalize = checked(normalizer.read)
             limited = nullcontext() if self.limits is None else self.limits.block(len(block.data))
             with limited:
                 examples = self._render_each(block, parsed, normalize, result)
         used = dict.fromkeys(examples.places)
         result.counts["extra_examples"] += len(examples.places) - len(used)
-        records = [cast(Record, found[index]) for index in used]
+        records = cast(list[Record], found)
+        if len(used) < len(found):
+            records = [records[index] for index in used]
         understood = normalizer.understood(records)
         result.ignored, result.roles, result.flags, result.fields = understood
         result.outputs.update(normalizer.outputs(records))
         return examples
 
     def _render_all(
-        self, parsed: Outcomes, normalize: Callable[[Record], Dialogue]
+        self, parsed: Outcomes, normalizer: Normalizer[Any], checked: Callable[[Read], Read]
     ) -> "_Examples | None":
         """Render a block in which every line is a good record that makes one example.
+
+        Args:
+            parsed: the outcome of each line.
+            normalizer: turns records into dialogues.
+            checked: adds the check for foreign values to what reads a record.
 
         Returns:
             None if the block has other lines; the caller then renders its records one by one. With
@@ -198,7 +208,8 @@ class Pipeline:
         if self.settings.per_turn or self.settings.untrusted or set(map(type, parsed)) != {dict}:
             return None
         with suppress(RecordError):
-            dialogues = list(map(normalize, cast(list[Record], parsed)))
+            records = cast(list[Record], parsed)
+            dialogues = list(map(checked(normalizer.reader_for(records)), records))
             rendered = list(map(self._render, dialogues))
             omitted = self._omitted(dialogues, rendered)
             self._refuse_omissions(omitted)
@@ -445,7 +456,11 @@ def with_schemas(
         yield block._replace(schema=found or wanted)
 
 
-def _without_foreign(normalize: Callable[[Record], Dialogue]) -> Callable[[Record], Dialogue]:
+def _unchanged(read: Read) -> Read:
+    return read
+
+
+def _without_foreign(normalize: Read) -> Read:
     """Return a normalizer that refuses a record if what is used of it holds a foreign value."""
 
     def checked(record: Record) -> Dialogue:

@@ -1,8 +1,9 @@
 """Whole rows of small cases, token by token, compared with files that a person has read.
 
-A case is a folder in ``golden/`` with ``input.jsonl``, ``recipe.yaml`` and ``expected.txt``. The
-last has one token per line, after the word ``trained`` or a dot. ``pytest --update-golden`` writes
-these files again: read the difference before you commit it.
+A case is a folder in ``golden/`` with ``input.jsonl``, ``recipe.yaml`` and ``expected.txt``, and
+perhaps a template of its own, ``template.yaml``. ``expected.txt`` has one token per line, after the
+word ``trained`` or a dot. ``pytest --update-golden`` writes these files again: read the difference
+before you commit it.
 """
 
 import json
@@ -27,6 +28,8 @@ def build(case: Path, out: Path) -> str:
         "on_error": "quarantine",
         "workers": 1,
     }
+    if (own := case / "template.yaml").exists():
+        flags["template"] = str(own)
     prepare(Recipe.from_sources(str(case / "recipe.yaml"), flags))
     hf = HfTokenizer.from_file(str(out / "tokenizer" / "tokenizer.json"))
     lines: list[str] = []

@@ -98,6 +98,8 @@ def size_of(value: object) -> int:
 def _message(turn: dict[str, Any], role: str, where: str, found: TurnList) -> dict[str, Any]:
     """Return a message with ``role``, ``content``, calls and reasoning, and all its other keys."""
     text = found.text
+    if len(turn) == 2 and type(turn.get(text)) is str and role != CALL:
+        return {"role": role, "content": turn[text]}
     content = read_content(turn.get(text), f"{where}.{text}")
     message: dict[str, Any] = {}
     for key, value in turn.items():

@@ -11,6 +11,7 @@ Answers that are inside the prompt are not trained, unless they say so themselve
 history are answers like any other.
 """
 
+from collections.abc import Callable, Collection
 from typing import Any
 
 from sftprep.data.conversation import Chat, Conversation, Record, Turn
@@ -25,6 +26,44 @@ EXCHANGE_WITH_INPUT = (Turn("user", has_input=True), EXCHANGE[1])
 ROLE, TEXT = "role", "content"
 
 
+def conversation_reader(
+    fields: Fields, prompt: str, completion: str, keys: Collection[str]
+) -> Callable[[Record], Conversation]:
+    """Return what reads records with these keys, without a look at any other key.
+
+    There may be millions of records, so a good one has to pass very few tests.
+
+    Args:
+        fields: the names of the other fields.
+        prompt: the name of the field that holds the prompt.
+        completion: the name of the field that holds the completion.
+        keys: the fields that the records have.
+    """
+    names = [name for name in fields.names("input") if name in keys]
+    inputs = [name for name in names if name not in (prompt, completion)]
+    history = fields["history"] if fields["history"] in keys else ""
+
+    def read(record: Record) -> Conversation:
+        question, answer = record.get(prompt), record.get(completion)
+        if type(question) is str and type(answer) is str and answer:
+            return Conversation(EXCHANGE, (question, "", answer, ""))
+        return exchange_as_conversation(record, fields, prompt, completion)
+
+    def read_with_more(record: Record) -> Conversation:
+        question, answer, extra = record.get(prompt), record.get(completion), record.get(inputs[0])
+        is_good = type(question) is str and type(answer) is str and type(extra) is str and answer
+        if is_good and not (history and record[history]):
+            turns = EXCHANGE_WITH_INPUT if extra else EXCHANGE
+            return Conversation(turns, (question, extra, answer, ""))  # type: ignore[arg-type]
+        return exchange_as_conversation(record, fields, prompt, completion)
+
+    if not inputs and not history:
+        return read
+    if len(inputs) == 1:
+        return read_with_more
+    return lambda record: exchange_as_conversation(record, fields, prompt, completion)
+
+
 def exchange_as_conversation(
     record: Record, fields: Fields, prompt: str, completion: str
 ) -> Conversation:
@@ -36,12 +75,7 @@ def exchange_as_conversation(
         prompt: the name of the field that holds the prompt.
         completion: the name of the field that holds the completion.
     """
-    question, answer = record.get(prompt), record.get(completion)
     extra = input_text(record, fields, prompt, completion)
-    history = record.get(fields["history"])
-    if type(question) is str and type(answer) is str and answer and not history:
-        turns = EXCHANGE_WITH_INPUT if extra else EXCHANGE
-        return Conversation(turns, (question, extra, answer, ""))
     lists = turn_lists(record, fields, prompt, completion)
     made = conversation_of_turns(lists, fields)
     if not extra:

@@ -4,7 +4,10 @@ Optional fields: ``input`` or ``context``, and ``history``: see ``exchange``. Th
 another common name: see ``fields.SYNONYMS``.
 """
 
+from collections.abc import Callable, Collection
+
 from sftprep.data.conversation import Chat, Conversation, Record
+from sftprep.schemas.exchange import conversation_reader as reader_of_exchange
 from sftprep.schemas.exchange import exchange_as_chat, exchange_as_conversation
 from sftprep.schemas.exchange import turn_lists as lists_of_exchange
 from sftprep.schemas.fields import Fields
@@ -27,6 +30,12 @@ def turn_lists(record: Record, fields: Fields) -> list[TurnList]:
 def to_conversation(record: Record, fields: Fields) -> Conversation:
     """Return the record as turns: the history, then the instruction with its input."""
     return exchange_as_conversation(record, fields, *_names(record, fields))
+
+
+def conversation_reader(fields: Fields, keys: Collection[str]) -> Callable[[Record], Conversation]:
+    """Return what reads records with these keys; quicker than ``to_conversation``."""
+    instruction, output = _names(dict.fromkeys(keys), fields)
+    return reader_of_exchange(fields, instruction, output, keys)
 
 
 def to_chat(record: Record, fields: Fields) -> Chat:

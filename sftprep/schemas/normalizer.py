@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from operator import attrgetter
-from typing import Any, Generic, NoReturn, TypeVar
+from operator import attrgetter, itemgetter
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from sftprep.data.conversation import WHOLE, Chat, Conversation, Record
 from sftprep.errors import RecordError, UsageError
-from sftprep.schemas import instruction, prompt_completion
+from sftprep.schemas import instruction
 from sftprep.schemas.chat_messages import with_system_message
 from sftprep.schemas.checks import found_fields
 from sftprep.schemas.computed import with_computed
@@ -37,6 +37,7 @@ from sftprep.schemas.fields import SCHEMA_NAMES, Fields
 from sftprep.schemas.ignored import (
     ReadsKey,
     Understood,
+    are_plain,
     synonyms_read,
     understood_turns,
     unread_arguments,
@@ -45,7 +46,7 @@ from sftprep.schemas.ignored import (
 from sftprep.schemas.one_of import is_empty
 from sftprep.schemas.paths import top_fields
 from sftprep.schemas.preference import preference_error
-from sftprep.schemas.shapes import AMBIGUOUS, Fit, Shape, fitting, shape_named
+from sftprep.schemas.shapes import AMBIGUOUS, LIST_SCHEMAS, Fit, Shape, fitting, shape_named
 from sftprep.schemas.table import EXCHANGES, SCHEMAS, Schema
 from sftprep.schemas.turns import with_system
 from sftprep.text import alternatives, shown
@@ -135,6 +136,8 @@ class Normalizer(Generic[D]):
         self._reads = reads
         self._given = fields
         self._readers: dict[tuple[str, ...], Callable[[Record], D]] = {}
+        self._counted: tuple[Sequence[Record], Counter[tuple[str, ...]]] = ((), Counter())
+        self._plain: dict[tuple[frozenset[str], str], Callable[[Record], D]] = {}
         self.shape = _shape(name, fields)
         if self.shape is None:
             self.read = partial(_refuse, fields=fields, is_ambiguous=name == AMBIGUOUS)
@@ -152,6 +155,16 @@ class Normalizer(Generic[D]):
         """Return a record as a conversation or a chat."""
         return self.read(record)
 
+    def reader_for(self, records: Sequence[Record]) -> Callable[[Record], D]:
+        """Return what reads these records, and does no more than their keys ask for.
+
+        If it raises an error, the records must be read one by one with ``read``, which tells more.
+        """
+        if self.read != self._read:
+            return self.read
+        readers = set(map(self._reader_of, self._key_sets(records)))
+        return readers.pop() if len(readers) == 1 else self.read
+
     def understood(self, records: Sequence[Record]) -> Understood:
         """Count what is not read in records that were used, and what is read by another name."""
         found = Understood(Counter(), Counter(), Counter(), Counter())
@@ -159,24 +172,43 @@ class Normalizer(Generic[D]):
             return found
         if self._given.computed:
             records = [with_computed(record, self._given.computed) for record in records]
-        lists = chain.from_iterable(
-            self._schema.turn_lists(record, self._fields) for record in self._with_lists(records)
-        )
-        found = understood_turns(lists, self._fields.roles, self._reads)
-        found.ignored.update(unread_fields(records, self._known))
-        names = set(chain.from_iterable(set(map(tuple, records))))
-        if self._reads is not None and names & self._extra:
-            found.ignored.update(unread_arguments(records, self._reads))
+        key_sets = self._key_sets(records)
+        self._counted = ((), Counter())  # the records are not kept longer than their block
+        names = set(chain.from_iterable(key_sets))
+        if with_lists := self._with_lists(records):
+            lists = [self._schema.turn_lists(record, self._fields) for record in with_lists]
+            turns = chain.from_iterable(lists)
+            found = understood_turns(turns, self._fields.roles, self._reads)
+        found.ignored.update(unread_fields(key_sets, self._known))
+        if special := self._special(names):
+            self._count_special(records, special, found)
         beside = BESIDE_EXCHANGE if self._is_exchange else BESIDE_LIST
         others = {name for canonical in beside for name in self._fields.names(canonical)[1:]}
         if others & names:
             found.fields.update(synonyms_read(records, self._fields, beside))
-        if not self._is_exchange and SWITCH in names:
+        return found
+
+    def _count_special(
+        self, records: Sequence[Record], special: frozenset[str], found: Understood
+    ) -> None:
+        """Count what is not read of arguments, and the flags of records."""
+        if self._reads is not None:
+            found.ignored.update(unread_arguments(records, self._reads))
+        if not self._is_exchange and SWITCH in special:
             texts = [record for record in records if isinstance(record.get(SWITCH), str)]
             found.ignored.update({SWITCH: len(texts)} if texts else {})
-        for name in self._special(names).intersection(self._fields.names("train")):
-            found.flags[name] += sum(record.get(name) is not None for record in records)
-        return found
+        for name in special.intersection(self._fields.names("train")):
+            if count := sum(record.get(name) is not None for record in records):
+                found.flags[name] += count
+
+    def _key_sets(self, records: Sequence[Record]) -> Counter[tuple[str, ...]]:
+        """Return the keys of these records, with how many records have just these.
+
+        A block's records are looked at before and after they are rendered, and counted once.
+        """
+        if self._counted[0] is not records:
+            self._counted = (records, Counter(map(tuple, records)))
+        return self._counted[1]
 
     def outputs(self, records: Iterable[Record]) -> Counter[str]:
         """Count the fields that the output of instruction records was read from."""
@@ -184,13 +216,16 @@ class Normalizer(Generic[D]):
             return Counter()
         return Counter(instruction.output_field(record, self._fields) for record in records)
 
-    def _with_lists(self, records: Sequence[Record]) -> Iterable[Record]:
-        """Return the records that may hold lists of messages."""
-        if not self._is_exchange:
-            return records
-        if self.shape is not None and self.shape.schema == "prompt-completion":
+    def _with_lists(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return the records whose lists of messages have anything that is to be counted."""
+        assert self.shape is not None
+        if self.shape.schema in LIST_SCHEMAS:
+            name, role = map(self._fields.__getitem__, LIST_SCHEMAS[self.shape.schema][:2])
+            return () if are_plain(records, name, role) else records
+        if self.shape.schema == "prompt-completion":
             prompt = self._fields["prompt"]
-            return [record for record in records if type(record[prompt]) is list]
+            if list in set(map(type, map(itemgetter(prompt), records))):
+                return [record for record in records if type(record[prompt]) is list]
         return ()
 
     def _known(self, keys: tuple[str, ...]) -> frozenset[str]:
@@ -212,28 +247,29 @@ class Normalizer(Generic[D]):
         return self._read(with_computed(record, self._given.computed))
 
     def _read(self, record: Record) -> D:
-        keys = tuple(record)
-        reader = self._readers.get(keys)
-        if reader is None:
-            if len(self._readers) >= MOST_KEY_SETS:
-                self._readers.clear()
-            reader = self._readers[keys] = self._reader(keys)
         try:
-            return reader(record)
+            return self._reader_of(tuple(record))(record)
         except RecordError as error:
             if error.reason == "missing_field":
                 raise self._mismatch(record) or error from None
             raise
 
-    def _reader(self, keys: tuple[str, ...]) -> Callable[[Record], D]:
-        """Return a function for records with these keys, which does only what they need."""
+    def _reader_of(self, keys: tuple[str, ...]) -> Callable[[Record], D]:
+        """Return what reads records with these keys."""
+        reader = self._readers.get(keys)
+        if reader is None:
+            if len(self._readers) >= MOST_KEY_SETS:
+                self._readers.clear()
+            reader = self._readers[keys] = self._make_reader(keys)
+        return reader
+
+    def _make_reader(self, keys: tuple[str, ...]) -> Callable[[Record], D]:
         fields, kind, system = self._fields, self._kind, self._system
         special, beside = self._special(keys), self._beside.intersection(keys) - self._own
-        turns: Callable[[Record, Fields], Any] = kind.turns(self._schema)
-        if turns is prompt_completion.to_conversation and not beside:
-            turns = prompt_completion.two_texts
+        output = instruction.output_field(dict.fromkeys(keys), fields)
+        turns = self._plain.setdefault((beside, output), self._turns_reader(keys))
         if not special and not (beside and not self._is_exchange) and system is None:
-            return lambda record: turns(record, fields)
+            return turns
 
         reasoning = special.intersection(fields.names("reasoning_content"))
         reasoning = reasoning if self._is_exchange else frozenset()
@@ -242,13 +278,23 @@ class Normalizer(Generic[D]):
             if not self._is_exchange:
                 _refuse_history(record, beside)
             refuse_unreadable(record, fields, special)
-            dialogue: D = turns(record, fields)
+            dialogue = turns(record)
             if special:
                 dialogue = kind.with_extras(dialogue, record, fields, reasoning)
                 refuse_untrained(dialogue, record, fields, special)
             return dialogue if system is None else kind.with_system(dialogue, system)
 
         return read
+
+    def _turns_reader(self, keys: tuple[str, ...]) -> Callable[[Record], D]:
+        """Return what reads the turns of records with these keys, and nothing beside them."""
+        assert self.shape is not None
+        fields, turns = self._fields, self._kind.turns(self._schema)
+        exchange = EXCHANGES.get(self.shape.schema)
+        if exchange is not None and turns is exchange.to_conversation:
+            reader: Any = exchange.conversation_reader(fields, keys)
+            return cast(Callable[[Record], D], reader)
+        return lambda record: turns(record, fields)
 
     def _mismatch(self, record: Record) -> RecordError | None:
         """Return the error for a record that has another shape; None if it has no other."""

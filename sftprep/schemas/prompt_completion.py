@@ -4,12 +4,14 @@ A prompt that is a text may be empty; a completion may not. Optional fields: ``i
 ``context``, and ``history``: see ``exchange``.
 """
 
+from collections.abc import Callable, Collection
+
 from sftprep.data.conversation import Chat, Conversation, Record
+from sftprep.schemas.exchange import conversation_reader as reader_of_exchange
 from sftprep.schemas.exchange import exchange_as_chat, exchange_as_conversation
 from sftprep.schemas.exchange import turn_lists as lists_of_exchange
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.turn_list import TurnList
-from sftprep.schemas.turns import EXCHANGE
 
 
 def turn_lists(record: Record, fields: Fields) -> list[TurnList]:
@@ -22,14 +24,9 @@ def to_conversation(record: Record, fields: Fields) -> Conversation:
     return exchange_as_conversation(record, fields, fields["prompt"], fields["completion"])
 
 
-def two_texts(record: Record, fields: Fields) -> Conversation:
-    """Return a record that has no other field which is read; quicker than ``to_conversation``."""
-    prompt = record.get(fields["prompt"])
-    completion = record.get(fields["completion"])
-    # There may be millions of records, so a good one has to pass only this one test.
-    if type(prompt) is str and type(completion) is str and completion:
-        return Conversation(EXCHANGE, (prompt, "", completion, ""))
-    return to_conversation(record, fields)
+def conversation_reader(fields: Fields, keys: Collection[str]) -> Callable[[Record], Conversation]:
+    """Return what reads records with these keys; quicker than ``to_conversation``."""
+    return reader_of_exchange(fields, fields["prompt"], fields["completion"], keys)
 
 
 def to_chat(record: Record, fields: Fields) -> Chat:

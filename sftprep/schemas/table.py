@@ -1,5 +1,6 @@
 """The record schemas by name: the values of ``--schema``."""
 
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from sftprep.data.conversation import Chat, Conversation, Record
@@ -36,15 +37,27 @@ class Schema(Protocol):
         ...
 
 
+class ExchangeSchema(Schema, Protocol):
+    """What the module of a schema with a prompt and a completion provides."""
+
+    def conversation_reader(
+        self, fields: Fields, keys: Collection[str]
+    ) -> Callable[[Record], Conversation]:
+        """Return what does the same as ``to_conversation`` for records with these keys."""
+        ...
+
+
+EXCHANGES: dict[str, ExchangeSchema] = {
+    "instruction": instruction,
+    "prompt-completion": prompt_completion,
+}
+"""The schemas of records with a prompt and a completion. Further fields of a record may hold an
+input, a history and reasoning."""
+
 SCHEMAS: dict[str, Schema] = {
     "messages": messages,
     "sharegpt": sharegpt,
-    "instruction": instruction,
-    "prompt-completion": prompt_completion,
+    **EXCHANGES,
     "text": text,
 }
 """All schemas. ``shapes`` says which of them a record has."""
-
-EXCHANGES = ("instruction", "prompt-completion")
-"""The schemas of records with a prompt and a completion. Further fields of a record may hold an
-input, a history and reasoning."""

@@ -10,6 +10,7 @@ and reasoning is listed in ``Conversation.omitted``.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 from sftprep.data.conversation import Conversation, Turn, content_slot
@@ -36,6 +37,25 @@ CALLS = ("tool_calls", "function_call")
 CHAT_TEMPLATE = "Pass --template tokenizer, or the .jinja file of a chat template"
 
 
+class Places:
+    """The places of turns in their record. Most records need none, so they are made when asked for.
+
+    Args:
+        lists: the lists of turns.
+    """
+
+    def __init__(self, lists: Sequence[TurnList]) -> None:
+        self._lists = lists
+
+    @cached_property
+    def all(self) -> list[str]:
+        """The place of each turn."""
+        return [found.place(i) for found in self._lists for i in range(len(found.turns))]
+
+    def __getitem__(self, turn: int) -> str:
+        return self.all[turn]
+
+
 def with_system(conversation: Conversation, system: str) -> Conversation:
     """Put a system turn first, unless the conversation already has one."""
     if conversation.turns[0].role == "system":
@@ -60,7 +80,6 @@ def conversation_of_turns(lists: Sequence[TurnList], fields: Fields) -> Conversa
     plain = fields.plain_roles
     turns: list[Turn] = []
     contents: list[str] = []
-    places: list[str] = []
     omitted: tuple[str, ...] = ()
     for found in lists:
         for index, turn in enumerate(found.turns):
@@ -75,7 +94,7 @@ def conversation_of_turns(lists: Sequence[TurnList], fields: Fields) -> Conversa
             turns.append(TURNS[role, train])
             contents += text, ""
             omitted = ("reasoning",) if reasoning else omitted
-        places += map(found.place, range(len(found.turns)))
+    places = Places(lists)
     if fields.merge_turns:
         _merge(turns, contents, places)
     _check_order(turns, contents, places, lists[-1].name)
@@ -126,7 +145,7 @@ def no_text(where: str) -> RecordError:
     return RecordError("wrong_type", f"{where} is null; expected a string")
 
 
-def _merge(turns: list[Turn], contents: list[str], places: list[str]) -> None:
+def _merge(turns: list[Turn], contents: list[str], places: Places) -> None:
     """Merge consecutive turns of one role, in place."""
     index = 1
     while index < len(turns):
@@ -137,10 +156,10 @@ def _merge(turns: list[Turn], contents: list[str], places: list[str]) -> None:
             raise different_flags(places[index - 1], places[index])
         slot = content_slot(index)
         contents[slot - 2] = merged_text(contents[slot - 2], contents[slot])
-        del turns[index], contents[slot : slot + 2], places[index]
+        del turns[index], contents[slot : slot + 2], places.all[index]
 
 
-def _check_order(turns: list[Turn], contents: list[str], places: list[str], name: str) -> None:
+def _check_order(turns: list[Turn], contents: list[str], places: Places, name: str) -> None:
     """Require an optional system turn, then user and assistant in alternation."""
     if not turns:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
@@ -149,11 +168,11 @@ def _check_order(turns: list[Turn], contents: list[str], places: list[str], name
         expected = "user" if (index - first) % 2 == 0 else "assistant"
         if turn.role != expected:
             raise _wrong_order(turns, places, index, expected)
-        if expected == "assistant":
-            require_completion(contents[content_slot(index)], places[index])
+        if expected == "assistant" and not contents[content_slot(index)]:
+            require_completion("", places[index])
 
 
-def _wrong_order(turns: list[Turn], places: list[str], index: int, expected: str) -> RecordError:
+def _wrong_order(turns: list[Turn], places: Places, index: int, expected: str) -> RecordError:
     role = turns[index].role
     repeats = index > 0 and turns[index - 1].role == role
     return RecordError(

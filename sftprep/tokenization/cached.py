@@ -10,6 +10,7 @@ Never  stores a tokenizer from a hub, unless its revision is a commit: a branch 
 """
 
 import importlib.metadata
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -123,7 +124,10 @@ def _fingerprint(source: str, revision: str | None) -> dict[str, str] | str | No
             for p in files
             if TOKENIZER_FILES.search(p.name)
         }
-    return source if revision and re.fullmatch(r"[0-9a-f]{40}", revision) else None
+    if not (revision and re.fullmatch(r"[0-9a-f]{40}", revision)):
+        return None
+    # Offline, a file that is not in the local copy of the repository is taken for missing.
+    return f"{source} offline" if os.environ.get("HF_HUB_OFFLINE") else source
 
 
 def _parts_of_tokenizer(tokenizer: Tokenizer) -> Parts:

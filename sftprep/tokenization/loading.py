@@ -165,9 +165,10 @@ def _known_tokens(source: str, revision: str | None) -> set[str] | None:
     known = {*names, *(token["content"] for token in state["added_tokens"])}
     if (config := _file_of(source, revision, "tokenizer_config.json")) is not None:
         added = json.loads(config).get("added_tokens_decoder") or {}
-        known.update(token["content"] for token in added.values())
-    if (ids := _file_of(source, revision, "added_tokens.json")) is not None:
-        known.update(json.loads(ids))
+        known.update(token.get("content", "") for token in added.values())
+    if (data := _file_of(source, revision, "added_tokens.json")) is not None:
+        ids = json.loads(data)
+        known.update(ids if isinstance(ids, dict) else ())
     return known
 
 

@@ -1,5 +1,6 @@
 """Cases about what is trained: headers, stop tokens, markers and flags."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -138,3 +139,23 @@ def test_an_answer_of_white_space() -> None:
         assert apart.row.trained == ["\n<|im_end|>"]
     else:
         assert "white space" in done.lost[0]
+
+
+@pytest.mark.parametrize("failure", ["{{ raise_exception('Not this.') }}", "{{ 1 / 0 }}"])
+def test_what_a_template_refuses_gives_no_row(tmp_path: Path, failure: str) -> None:
+    """A template that also takes lists of parts is not asked again in that form."""
+    path = tmp_path / "picky.jinja"
+    path.write_text(
+        "{% for m in messages %}{% if m.content == 'bad' %}" + failure + "{% endif %}"
+        "{{ '<|im_start|>' + m.role + '\\n' }}"
+        "{% if m.content is string %}{{ m.content }}"
+        "{% else %}{% for part in m.content %}{{ part.text }}{% endfor %}{% endif %}"
+        "{{ '<|im_end|>\\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+    )
+    assert run([answer("good")], "own", CHATML, template=str(path)).row.trained == [
+        "good<|im_end|>"
+    ]
+    done = run([answer("bad")], "own", CHATML, template=str(path))
+    assert done.rows == []
+    assert "Not this." in done.lost[0] or "ZeroDivisionError" in done.lost[0]

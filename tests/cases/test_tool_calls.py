@@ -174,3 +174,33 @@ def test_content_beside_a_call_is_never_left_out_in_silence() -> None:
         assert sum(result.omitted["content"] for result in done.results) == 1
     else:
         assert "content" in done.lost[0]
+
+
+CALL = {"type": "function", "function": {"name": "now", "arguments": {"q": {"n": [1, "z"]}}}}
+
+
+def called(content: str | None) -> dict[str, Any]:
+    """Return a record with a call beside this content."""
+    return {
+        "messages": [
+            {"role": "user", "content": "Time?"},
+            {"role": "assistant", "content": content, "tool_calls": [CALL]},
+            {"role": "tool", "content": "12"},
+            {"role": "assistant", "content": "Noon."},
+        ]
+    }
+
+
+def test_a_missing_content_is_never_written_as_none() -> None:
+    """A template that trims it would write Python's ``None``: the row is that of ``""``."""
+    done = run([called(None)], "python_calls.jinja", LLAMA4)
+    assert done.row == run([called("")], "python_calls.jinja", LLAMA4).row
+    assert "None" not in done.row.text
+
+
+def test_an_object_is_not_written_as_text_between_braces() -> None:
+    """It writes a list as Python does, but the text form would give ``call:now{{"q": ...}}``."""
+    done = run([called("")], "braced_calls.jinja", GEMMA4)
+    assert not any("{{" in row.text for row in done.rows)
+    if done.rows:
+        assert done.row.ids == expected_ids(called(""), "braced_calls", GEMMA4)

@@ -182,6 +182,19 @@ def test_a_block_that_takes_too_long_ends_the_run(started: Started) -> None:
     )
 
 
+def test_a_template_that_cannot_be_interrupted_ends_the_run(started: Started) -> None:
+    """The kernel has ended the worker for its CPU time; no other worker tries the block."""
+    code = "receive_block()\nimport signal\nos.kill(os.getpid(), signal.SIGXCPU)"
+    started.change = lambda _, command: fake_worker(command, code)
+    with pytest.raises(TemplateError) as caught:
+        next(run_blocks([block(0, lines=3)], CONSTANT_TEMPLATE, 1, NAMES))
+    assert str(caught.value) == (
+        "in/a\\x1b.jsonl: lines 1 to 3: chat template own used too much CPU time for one of these "
+        "records, and could not be interrupted. Correct the template."
+    )
+    assert len(started) == 1
+
+
 LOAD_SLOWLY = """
 from sftprep.engine.local.main import main
 time.sleep(1.5)

@@ -276,7 +276,7 @@ PARTS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(PARTS, st.text("ab \n", max_size=5), st.text("ab \n", max_size=5).filter(str.strip))
 def test_a_text_is_left_out_if_some_of_its_characters_are(
     parts: list[str], question: str, answer: str

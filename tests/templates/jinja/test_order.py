@@ -265,7 +265,7 @@ def test_a_record_with_calls_gives_what_it_gives_alone(
 
 
 @pytest.mark.conformance
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=150)
 @given(st.one_of(st.tuples(sources(), SOME_TALK), st.tuples(sources_for_calls(), SOME_CALLS)),
        st.randoms())  # fmt: skip
 def test_many_records_give_what_they_give_alone(
@@ -301,7 +301,7 @@ def test_a_shared_skeleton_trains_what_the_record_itself_trains(
 
 
 @pytest.mark.conformance
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=250)
 @given(
     st.one_of(
         st.tuples(sources(), CONVERSATIONS), st.tuples(sources_for_calls(), records_with_calls())
@@ -332,6 +332,8 @@ def shapes(source: str, *records: dict[str, Any]) -> tuple[list[int], int]:
         ("m.content +", "(m.content if m.content.startswith('<tool>') else m.content) +"),
         ("m.content +", "m.content.split('</think>')[-1] +"),
         ("m.content +", "m.content.replace('<tool>', '') +"),
+        ("m.content +", "([m] | map(attribute='content') | join) +"),
+        ("m.content +", "([m.content, ''] | join('')) +"),
         ("for m in messages", "for m in messages | selectattr('role', 'ne', 'system')"),
     ],
 )

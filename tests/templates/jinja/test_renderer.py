@@ -429,6 +429,28 @@ def test_what_is_computed_from_a_text_is_a_content() -> None:
     assert contents(renderer(source), turns("</IM>x", "b")) == ("</im>x", "</IM", "b", "b")
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        "messages | map(attribute='content') | join",
+        "''.join(messages | map(attribute='content'))",
+        "messages[0].content.encode().decode()", "'%s' % {messages[0].content: 1}",
+        "{messages[0].content: 1}.keys() | join", "'{}'.format({messages[0].content: 1})",
+        "tools[0].role", "word",
+    ],
+)  # fmt: skip
+def test_no_operation_makes_template_text_of_a_text(written: str) -> None:
+    """A text of the record cannot become a control token on any way through the template."""
+    record = turns("<final>", "b") | {
+        "tools": [{"type": "function", "role": "<final>", "function": {"name": "f"}}],
+        "chat_template_kwargs": {"word": "<final>"},
+    }
+    made = renderer(f"{{{{ {written} }}}}" + CHATML.replace("m.content", "m.content | trim"))
+    rendered = made.render(chat_of(record))
+    assert "<final>" in shown_rendered(made, rendered).partition("<im>")[0]
+    assert not any("<final>" in piece.text for piece in made.pieces(rendered.shape))
+
+
 def test_date_and_arguments() -> None:
     """``strftime_now`` formats the given date, and template arguments are variables."""
     source = "{{ strftime_now('%d %b %Y') }} {{ mode }}\n" + CHATML

@@ -35,7 +35,7 @@ def spans_in(draw: st.DrawFn, length: int) -> list[Span]:
     ]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(TEXTS, TEXTS, TEXTS, TEXTS, st.data())
 def test_stretches_give_the_text_again(a: str, b: str, c: str, d: str, data: st.DataObject) -> None:
     """They follow each other, none lies across a border of a span, and none is empty."""

@@ -365,7 +365,7 @@ FORMS = ["loop", "macro", "numbers", "set block"]
 CONTENTS = st.text("ab<>/im#\n ", min_size=1, max_size=8).filter(str.strip)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from(sorted(HEADERS)),
     st.sampled_from(sorted(TERMINATORS)),

@@ -340,7 +340,7 @@ EXPRESSIONS: st.SearchStrategy[str] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(EXPRESSIONS, min_size=1, max_size=3))
 def test_random_expressions(expressions: list[str]) -> None:
     """Whatever a template computes, the value is the same and the record's text stays its own."""
@@ -349,7 +349,7 @@ def test_random_expressions(expressions: list[str]) -> None:
 
 
 @pytest.mark.conformance
-@settings(max_examples=4000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(st.lists(EXPRESSIONS, min_size=1, max_size=3))
 def test_many_random_expressions(expressions: list[str]) -> None:
     """The same, longer."""

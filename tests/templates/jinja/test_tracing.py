@@ -50,7 +50,7 @@ def as_chat(record: dict[str, Any]) -> Chat:
     return Chat(messages, record.get("tools"), (None,) * len(messages), 9999, arguments=arguments)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(VALUES)
 def test_the_copy_of_a_value_equals_it(value: Any) -> None:
     """All values and their types stay; each text knows where it is in the record."""
@@ -80,7 +80,7 @@ def test_only_roles_of_messages_have_no_provenance() -> None:
     assert list(traced_in(parts)) == ["role", "user"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(VALUES, OPTIONS)
 def test_json_of_a_value_of_the_record(value: Any, options: dict[str, Any]) -> None:
     """It is what ``json.dumps`` gives, and all of it comes from that value."""
@@ -97,7 +97,7 @@ def test_json_of_a_value_of_the_record(value: Any, options: dict[str, Any]) -> N
         assert tracer.holds(copy)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=3), OPTIONS, st.data())
 def test_json_of_what_a_template_puts_together(
     values: list[Any], options: dict[str, Any], data: st.DataObject
