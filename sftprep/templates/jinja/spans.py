@@ -156,6 +156,7 @@ class SpanFinder:
         spans: list[Span] = []
         parity = True
         for message in trained:
+            self._set_end(message)
             turn = self._rendering.turn(message)
             if turn is None:
                 raise not_derivable(f"it does not write the text of messages[{message}]")
@@ -190,6 +191,15 @@ class SpanFinder:
         if any(c.message != message for c in others):
             raise not_derivable(f"it writes other text into messages[{message}]")
         return Span(own[0].start, end, message)
+
+    def _set_end(self, message: int) -> None:
+        """Find where a turn ends in which the template writes texts of later messages.
+
+        Some templates write the result of a call, with the name of the function, within the turn of
+        the call. What is written without the later messages is the turn's own.
+        """
+        if self._rendering.holds_later(message):
+            self._rendering.end_turn(message, self._chat.until(message).count(message))
 
     def _start(self, message: int, turn: Turn, before: int) -> tuple[int, bool]:
         """Find where a span starts (rule 1).
