@@ -2,8 +2,8 @@
 
 In     a ``Chat``, as its schema read it.
 Out    ``variants``: the same chat, and others that say the same: with its tool calls' arguments as
-       objects and as JSON text, with an empty text in place of a missing content, and with contents
-       as text and as lists of one part. ``badly_written``: what of them a template did not write as
+       objects and as JSON text, with an empty text in place of a missing content, and with one text
+       in place of a list of one part. ``badly_written``: what of them a template did not write as
        it was meant.
 Keeps  everything else.
 
@@ -38,7 +38,6 @@ def variants(chat: Chat) -> Iterator[Chat]:
         contents.append(_as_empty)
     if has_parts:
         contents.append(_as_one_text)
-    contents.append(_as_parts)
     seen: list[Chat] = [] if has_calls else [chat]
     for change_arguments in arguments:
         for change_content in contents:
@@ -102,11 +101,6 @@ def _as_one_text(content: Any) -> Any:
         text = content[0].get("text")
         return text if isinstance(text, str) else content
     return _as_empty(content)
-
-
-def _as_parts(content: Any) -> Any:
-    """Return a content that is a text as a list with one text part."""
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _changed(chat: Chat, change_arguments: Convert, change_content: Convert) -> Chat:
