@@ -43,6 +43,7 @@ from sftprep.schemas.normalizer import (
     detect_schema,
 )
 from sftprep.schemas.per_turn import per_turn
+from sftprep.schemas.placeholders import placeholders_in, refuse_placeholders
 from sftprep.system.memory import keep_freed
 from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
 from sftprep.templates.renderer import TemplateRenderer
@@ -170,7 +171,7 @@ class Pipeline:
         result.read = len(found) - found.count(None)
         result.blank = len(found) - result.read
         normalizer = self._normalizer(block.schema)
-        checked = _without_foreign if parsed.has_foreign else _unchanged
+        checked = self._checks(block, parsed)
         examples = self._render_all(found, normalizer, checked)
         if examples is None:
             normalize = checked(normalizer.read)
@@ -187,6 +188,24 @@ class Pipeline:
         result.outputs.update(normalizer.outputs(records))
         return examples
 
+    def _checks(self, block: Block, parsed: Parsed) -> "Callable[[Read], Read]":
+        """Return what adds the checks to a normalizer that a few blocks need."""
+        marks = placeholders_in(block.data, self.settings.plain_text)
+        if not (marks or parsed.has_foreign):
+            return lambda read: read
+
+        def checked(read: Read) -> Read:
+            def read_and_check(record: Record) -> Dialogue:
+                dialogue = read(record)
+                if parsed.has_foreign:
+                    check_plain(dialogue)
+                refuse_placeholders(dialogue, marks)
+                return dialogue
+
+            return read_and_check
+
+        return checked
+
     def _render_all(
         self, parsed: Outcomes, normalizer: Normalizer[Any], checked: Callable[[Read], Read]
     ) -> "_Examples | None":
@@ -195,7 +214,7 @@ class Pipeline:
         Args:
             parsed: the outcome of each line.
             normalizer: turns records into dialogues.
-            checked: adds the check for foreign values to what reads a record.
+            checked: adds the checks that the block needs to what reads a record.
 
         Returns:
             None if the block has other lines; the caller then renders its records one by one. With
@@ -451,21 +470,6 @@ def with_schemas(
             found = detect_schema(good_records(block), fields, wanted)
         source = block.source
         yield block._replace(schema=found or wanted)
-
-
-def _unchanged(read: Read) -> Read:
-    return read
-
-
-def _without_foreign(normalize: Read) -> Read:
-    """Return a normalizer that refuses a record if what is used of it holds a foreign value."""
-
-    def checked(record: Record) -> Dialogue:
-        dialogue = normalize(record)
-        check_plain(dialogue)
-        return dialogue
-
-    return checked
 
 
 def stop_ids(settings: Settings) -> frozenset[int] | None:
