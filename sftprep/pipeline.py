@@ -44,6 +44,7 @@ from sftprep.schemas.normalizer import (
 )
 from sftprep.schemas.per_turn import per_turn
 from sftprep.schemas.placeholders import placeholders_in, refuse_placeholders
+from sftprep.system.cpu_limit import CpuLimitReached
 from sftprep.system.memory import keep_freed
 from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
 from sftprep.templates.renderer import TemplateRenderer
@@ -244,12 +245,11 @@ class Pipeline:
         too_slow: list[LostRecord] = []
         for index, record in enumerate(parsed.records):
             try:
-                if self.limits is None:
-                    self._render_record(examples, index, record, normalize)
-                else:
-                    with self.limits.record(len(parsed.raw[index])):
-                        self._render_record(examples, index, record, normalize)
-            except RecordError as error:
+                if self.limits is not None:
+                    self.limits.begin_record(len(parsed.raw[index]))
+                self._render_record(examples, index, record, normalize)
+            except (RecordError, CpuLimitReached, MemoryError) as caught:
+                error = self._refusal(caught)
                 if error.reason == DropReason.NOTHING_TO_TRAIN.value:
                     lost = _lost(block, index, parsed.raw[index], error.reason, None)
                     result.dropped.append(lost)
@@ -314,8 +314,21 @@ class Pipeline:
         """Render a record without its oldest exchanges."""
         if self.limits is None or not isinstance(dialogue, Chat):
             return self._renderer.render(dialogue)
-        with self.limits.block(dialogue.size), self.limits.record(dialogue.size):
-            return self._renderer.render(dialogue)
+        with self.limits.block(dialogue.size):
+            self.limits.begin_record(dialogue.size)
+            try:
+                return self._renderer.render(dialogue)
+            except (RecordError, CpuLimitReached, MemoryError) as caught:
+                error = self._refusal(caught)
+        raise error  # out here, it does not hold the template's frames
+
+    def _refusal(self, caught: RecordError | CpuLimitReached | MemoryError) -> RecordError:
+        """Return the error with which a record is rejected."""
+        if isinstance(caught, RecordError):
+            return caught
+        if self.limits is None:
+            raise caught
+        return self.limits.refusal(caught)
 
     def _omitted(
         self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]

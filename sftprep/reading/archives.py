@@ -9,8 +9,11 @@ Raises NoInputError: there is no such member. UsageError: it is not clear which 
        DataError: the archive is damaged, encrypted, or expands too much.
 """
 
+import errno
 import fnmatch
 import io
+import lzma
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -19,7 +22,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import IO, cast
 
-from sftprep.errors import DataError, NoInputError, UsageError
+from sftprep.errors import DataError, NoInputError, SftprepError, UsageError
 from sftprep.reading.decompression import check_expansion, decompressed, read_error
 from sftprep.reading.endings import IS_DATA, IS_DATA_IN_WORDS
 from sftprep.reading.limits import Limits
@@ -28,8 +31,11 @@ from sftprep.text import ascii_safe, did_you_mean, number
 
 SHOWN = 5
 """How many names a message lists."""
-ZIP_ERRORS = (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, zlib.error)
-"""What ``zipfile`` raises for archives that are damaged, encrypted or compressed in rare ways."""
+DAMAGE = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error, EOFError,
+    NotImplementedError, RuntimeError, ValueError, IndexError, OverflowError,
+)  # fmt: skip
+"""What the libraries raise for archives that are damaged, encrypted or made in rare ways."""
 
 
 def choose(file: IO[bytes], path: str, wanted: str) -> list[str]:
@@ -91,10 +97,10 @@ def _names(file: IO[bytes], path: str) -> Iterator[str]:
             with _tar(file, path, Limits()) as members:
                 yield from (member.name for member in members if member.isreg())
                 _check_end(members, path)
-    except (*ZIP_ERRORS, tarfile.TarError) as error:
+    except DAMAGE as error:
         raise _damaged(path, error) from error
     except OSError as error:
-        raise read_error(path, error, file.tell()) from error
+        raise _unreadable(path, error, file) from error
 
 
 def _check_end(members: tarfile.TarFile, path: str) -> None:
@@ -117,10 +123,10 @@ def opened_member(file: IO[bytes], path: str, name: str, limits: Limits) -> Iter
     with ExitStack() as stack:
         try:
             member = _member(file, path, name, limits, stack)
-        except (*ZIP_ERRORS, tarfile.TarError) as error:
+        except DAMAGE as error:
             raise _damaged(path, error) from error
         except OSError as error:
-            raise read_error(path, error, file.tell()) from error
+            raise _unreadable(path, error, file) from error
         if member is None:
             raise DataError(f"{path}: has no member {ascii_safe(name)} any more. Run again.")
         yield cast("IO[bytes]", member)
@@ -180,12 +186,26 @@ class _Member(io.RawIOBase):
         """Return the next bytes."""
         try:
             data = self._file.read(size)
-        except (*ZIP_ERRORS, tarfile.TarError) as error:
+        except DAMAGE as error:
             raise _damaged(self._path, error) from error
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                raise _damaged(self._path, error) from error
+            raise
         self._bytes += len(data)
         if self._stored is not None:
             check_expansion(self._bytes, self._stored, self._path, self._limits)
         return data
+
+
+def _unreadable(path: str, error: OSError, file: IO[bytes]) -> SftprepError:
+    """Return the error for an archive that cannot be read.
+
+    A position in the archive that cannot be right makes the system refuse to seek there.
+    """
+    if error.errno == errno.EINVAL:
+        return _damaged(path, error)
+    return read_error(path, error, file.tell())
 
 
 def _damaged(path: str, error: Exception | str) -> DataError:

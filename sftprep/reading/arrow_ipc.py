@@ -10,13 +10,15 @@ Raises DataError: the data is damaged or incomplete, or a record batch is too la
 
 import io
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sftprep.data.block import Block
 from sftprep.errors import DataError
 from sftprep.reading.shards import Cutting
 from sftprep.reading.streams import PlainStream
-from sftprep.reading.table_blocks import TableBlocks, table_error
+
+if TYPE_CHECKING:
+    from sftprep.reading.table_blocks import TableBlocks
 
 MAGIC = b"ARROW1"
 CONTINUATION = b"\xff\xff\xff\xff"
@@ -28,6 +30,9 @@ MOST_BATCH_BYTES = 512 << 20
 def blocks(stream: PlainStream, cut: Cutting) -> Iterator[Block]:
     """Yield the blocks of an Arrow IPC stream or file."""
     import pyarrow as pa
+
+    from sftprep.reading.arrow_rows import check_batch
+    from sftprep.reading.table_blocks import TableBlocks, table_error
 
     table = TableBlocks(stream, cut)
     is_file = stream.peek(len(MAGIC)) == MAGIC
@@ -42,8 +47,7 @@ def blocks(stream: PlainStream, cut: Cutting) -> Iterator[Block]:
                     batch = reader.read_next_batch()
                 except StopIteration:
                     break
-                # Compressed buffers and dictionaries are decoded by now; texts are checked later.
-                batch.validate()
+                check_batch(batch)
                 yield from table.add(batch)
             yield from table.rest()
     except (pa.ArrowException, OSError, ValueError) as error:
@@ -52,7 +56,7 @@ def blocks(stream: PlainStream, cut: Cutting) -> Iterator[Block]:
 
 
 def _check_end(
-    stream: PlainStream, messages: "_Messages", table: TableBlocks, *, is_file: bool
+    stream: PlainStream, messages: "_Messages", table: "TableBlocks", *, is_file: bool
 ) -> None:
     """Check that the data is complete, and read what follows it in a file."""
     if messages.last != END_MARK:
@@ -82,7 +86,7 @@ class _Messages(io.RawIOBase):
         last: the last eight bytes that were read.
     """
 
-    def __init__(self, stream: PlainStream, table: TableBlocks, most: int) -> None:
+    def __init__(self, stream: PlainStream, table: "TableBlocks", most: int) -> None:
         super().__init__()
         self.last = b""
         self._stream = stream

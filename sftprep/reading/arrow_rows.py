@@ -60,6 +60,8 @@ def schema_problem(schema: pa.Schema) -> str:
     if len(schema) > MAX_COLUMNS:
         return f"has {len(schema):,} columns, and at most {MAX_COLUMNS:,} are read"
     names = schema.names
+    if not names:
+        return "has no columns"
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         return f"has two columns with the name {shown(twice)}"
@@ -72,6 +74,37 @@ def _depth(kind: Any) -> int:
     if not pa.types.is_nested(kind):
         return 0
     return 1 + max((_depth(kind.field(i).type) for i in range(kind.num_fields)), default=0)
+
+
+def check_batch(batch: pa.RecordBatch) -> None:
+    """Check that all offsets and indices in a batch lead to values in it.
+
+    Texts may be invalid UTF-8: that makes single rows bad, not the batch.
+
+    Raises:
+        pa.ArrowInvalid: the batch is damaged.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        batch.validate()
+        for column in batch.columns:
+            pc.cast(column, _with_binary(column.type), safe=False).validate(full=True)
+
+
+def _with_binary(kind: Any) -> Any:
+    """Return a type with binary data instead of texts."""
+    if pa.types.is_string(kind):
+        return pa.binary()
+    if pa.types.is_large_string(kind):
+        return pa.large_binary()
+    if pa.types.is_struct(kind):
+        return pa.struct([(f.name, _with_binary(f.type)) for f in kind.fields])
+    if pa.types.is_list(kind):
+        return pa.list_(_with_binary(kind.value_type))
+    if pa.types.is_large_list(kind):
+        return pa.large_list(_with_binary(kind.value_type))
+    return kind
 
 
 def plain_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -260,10 +293,7 @@ def _record(batch: pa.RecordBatch) -> Any:
 
 
 def _records(batch: pa.RecordBatch) -> list[Any]:
-    names = batch.schema.names
-    if not names:
-        return [{} for _ in range(len(batch))]
-    return _objects(names, batch.columns)
+    return _objects(batch.schema.names, batch.columns)
 
 
 def _objects(names: Sequence[str], columns: Sequence[pa.Array]) -> list[Any]:

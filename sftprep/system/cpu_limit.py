@@ -1,11 +1,15 @@
 """Limit the CPU time of code that may never finish.
 
 In     a number of seconds; the code runs in ``with`` blocks, one or several for each allotment.
-Out    ``CpuLimitReached``, raised in the ``with`` block when the seconds are used up.
+Out    ``CpuLimitReached``, raised in the ``with`` block soon after the seconds are used up.
 Keeps  to the CPU time of the main thread: time that the process waits, or that other threads and
        other processes take, does not count. So the same work is accepted on a busy machine too.
 Never  interrupts code outside the ``with`` blocks. There is no limit in threads other than the main
        one, because only that one receives signals.
+
+A timer that runs with the CPU time of the process ticks a few times in the seconds of a limit, and
+its signal handler looks how long the allotment has lasted. So no system call is needed to begin an
+allotment, or to enter a ``with`` block.
 
 Signals interrupt Python code only. ``CpuLimit.kill_if_stuck`` makes the kernel end the process with
 the signal ``SIGXCPU`` if a single call into C code, such as a product of huge numbers, takes too
@@ -15,12 +19,14 @@ long.
 import resource
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil, inf
 from time import process_time, thread_time
 from types import FrameType
 
-AGAIN_SECONDS = 1.0
-"""How soon the signal comes again, in case the code has swallowed the exception."""
+TICKS = 20
+"""How often the timer ticks in the seconds that the limit was made with."""
 TIMES_BEFORE_KILL, SECONDS_BEFORE_KILL = 2, 2
 """The kernel ends the process after this many times the seconds of the limit, plus some more."""
 
@@ -32,16 +38,23 @@ class CpuLimitReached(BaseException):
 class CpuLimit:
     """A limit for code that runs in ``with`` blocks.
 
-    This is a class, not a generator-based context, because every rendering enters it.
+    Outside ``ticking``, each ``with`` block is an allotment of its own.
 
     Args:
-        seconds: the CPU time of each ``with`` block, unless ``begin`` has given another allotment.
+        seconds: the CPU time of each allotment, unless ``begin`` says otherwise.
     """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
-        self._until: float | None = None  # the end of the allotment, as CPU time of the thread
+        self._interval = seconds / TICKS
         self._kills = False
+        self._is_ticking = False
+        self._is_inside = False  # a ``with`` block
+        self._is_alone = False  # whether that block has started the timer
+        self._is_used_up = False  # the allotment
+        self._allotment = 0  # its number
+        self._seen = -1  # the number of the allotment at the last tick
+        self._since = 0.0  # when that allotment was seen first, as CPU time of the thread
 
     def kill_if_stuck(self) -> None:
         """Let the kernel end this process if it cannot be interrupted; leave no core file."""
@@ -49,51 +62,84 @@ class CpuLimit:
         _, hard = resource.getrlimit(resource.RLIMIT_CORE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
+    @contextmanager
+    def ticking(self) -> Iterator[None]:
+        """Let the timer run in this context, in which ``begin`` begins allotments."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        self._start()
+        try:
+            yield
+        finally:
+            self._stop()
+
     def begin(self, seconds: float) -> None:
         """Begin an allotment: the time from now on, in ``with`` blocks and between them, counts.
 
         Args:
-            seconds: the CPU time that all ``with`` blocks up to ``end`` may take together.
+            seconds: the CPU time that all ``with`` blocks up to the next allotment may take.
         """
         self.seconds = seconds
-        self._until = thread_time() + seconds
-        if self._kills:
-            longest = TIMES_BEFORE_KILL * seconds + SECONDS_BEFORE_KILL
-            _limit_process(process_time() + longest)
+        self._allotment += 1
+        self._is_inside = self._is_used_up = False
 
-    def end(self) -> None:
-        """End the allotment."""
-        self._until = None
+    def __enter__(self) -> None:
+        if self._is_ticking:
+            if self._is_used_up:
+                raise CpuLimitReached
+        elif threading.current_thread() is threading.main_thread():
+            self._is_used_up = False
+            self._seen, self._since = self._allotment, thread_time()
+            self._start()
+            self._is_alone = True
+        self._is_inside = True
+
+    def __exit__(self, *_exception: object) -> None:
+        self._is_inside = False
+        if self._is_alone:
+            self._is_alone = False
+            self._stop()
+
+    def _start(self) -> None:
+        global _current  # noqa: PLW0603 - a process has one timer of this kind
+        _current = self
+        self._is_ticking = True
+        if signal.getsignal(signal.SIGPROF) is not _tick:
+            signal.signal(signal.SIGPROF, _tick)
+        self._limit_process()
+        signal.setitimer(signal.ITIMER_PROF, self._interval, self._interval)
+
+    def _stop(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        self._is_ticking = self._is_used_up = False
         if self._kills:
             _limit_process(inf)
 
-    def __enter__(self) -> None:
-        global _current_end  # noqa: PLW0603 - a process has one timer of this kind
-        if threading.current_thread() is not threading.main_thread():
-            return
+    def tick(self) -> None:
+        """Raise ``CpuLimitReached`` if the code in the ``with`` block must end."""
         now = thread_time()
-        _current_end = now + self.seconds if self._until is None else self._until
-        if _current_end <= now:
-            raise CpuLimitReached
-        if signal.getsignal(signal.SIGPROF) is not _stop_if_late:
-            signal.signal(signal.SIGPROF, _stop_if_late)
-        signal.setitimer(signal.ITIMER_PROF, _current_end - now, AGAIN_SECONDS)
+        self._limit_process()
+        if self._seen != self._allotment:
+            self._seen, self._since = self._allotment, now
+        elif now - self._since >= self.seconds:
+            self._is_used_up = True
+            if self._is_inside:
+                raise CpuLimitReached
 
-    def __exit__(self, *_exception: object) -> None:
-        if threading.current_thread() is threading.main_thread():
-            signal.setitimer(signal.ITIMER_PROF, 0)
-
-
-_current_end = inf
-"""When the code in the ``with`` block must have ended, as CPU time of the main thread."""
+    def _limit_process(self) -> None:
+        if self._kills:
+            longest = TIMES_BEFORE_KILL * self.seconds + SECONDS_BEFORE_KILL
+            _limit_process(process_time() + longest)
 
 
-def _stop_if_late(_signal: int, _frame: FrameType | None) -> None:
-    """Raise if the thread has used its time; otherwise other threads have, so wait longer."""
-    left = _current_end - thread_time()
-    if left <= 0:
-        raise CpuLimitReached
-    signal.setitimer(signal.ITIMER_PROF, max(left, 0.001), AGAIN_SECONDS)
+_current: CpuLimit | None = None
+"""The limit whose timer runs."""
+
+
+def _tick(_signal: int, _frame: FrameType | None) -> None:
+    if _current is not None:
+        _current.tick()
 
 
 def _limit_process(seconds: float) -> None:

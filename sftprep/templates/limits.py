@@ -7,8 +7,8 @@ In     the sizes of blocks and records, as the pipeline comes to them.
 Out    ``CpuLimit`` for the sandbox; a limit on the memory of this process while it renders.
 Keeps  honest templates working on any machine: time is CPU time, and grows with the record.
 Never  limits other stages: after a block is rendered, the limits end.
-Raises RecordError: ``template_too_slow``, or ``template_limit`` for memory; the pipeline then
-       rejects the record.
+Raises ``CpuLimitReached`` and MemoryError in the renderings; ``refusal`` turns them into the error
+       of the record.
 """
 
 from collections.abc import Iterator
@@ -44,33 +44,26 @@ class TemplateLimits:
 
     @contextmanager
     def block(self, size: int) -> Iterator[None]:
-        """Limit memory while a block is rendered.
+        """Limit memory, and the CPU time of each record, while a block is rendered.
 
         Args:
             size: the number of bytes in the block.
         """
-        try:
-            with limited(SPARE_BYTES + SPARE_FACTOR * size):
-                yield
-        finally:
-            self.cpu.end()
+        with limited(SPARE_BYTES + SPARE_FACTOR * size), self.cpu.ticking():
+            yield
 
-    @contextmanager
-    def record(self, size: int) -> Iterator[None]:
-        """Limit the CPU time of all renderings in this context together.
+    def begin_record(self, size: int) -> None:
+        """Begin a record: all of its renderings share the CPU time from now on.
 
         Args:
             size: the number of bytes in the record.
         """
         self.cpu.begin(SECONDS + SECONDS_PER_MIB * size / (1 << 20))
-        try:
-            yield
-        except CpuLimitReached as error:
-            seconds = f"{self.cpu.seconds:.3g} seconds of CPU time"
-            raise self._error(TOO_SLOW, f"needs more than {seconds}") from error
-        except MemoryError as error:
-            raise self._error("template_limit", "asks for too much memory") from error
 
-    def _error(self, reason: str, what: str) -> RecordError:
+    def refusal(self, reached: CpuLimitReached | MemoryError) -> RecordError:
+        """Return the error with which a record is rejected that has reached a limit."""
+        reason, what = "template_limit", "asks for too much memory"
+        if isinstance(reached, CpuLimitReached):
+            reason, what = TOO_SLOW, f"needs more than {self.cpu.seconds:.3g} seconds of CPU time"
         problem = f"chat template {ascii_safe(self._template)} {what} for the record"
         return RecordError(reason, problem, "Correct the template or the record")

@@ -30,7 +30,7 @@ ROW = [{"a": "b"}]
     [
         ("a.jsonl", b"<!DOCTYPE html>\n<html>", HTML),
         ("a.parquet", b"\xef\xbb\xbf\n <HTML lang='en'>", HTML),
-        ("a.jsonl.gz", gzip.compress(b"<html><body>"), HTML),
+        ("a.jsonl.gz", gzip.compress(b"<html><body>", mtime=0), HTML),
         ("a.jsonl", b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", XML),
         ("a.parquet", LFS, "is a Git LFS pointer, not the data itself. Fetch the data with git lfs "
             "pull."),

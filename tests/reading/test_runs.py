@@ -149,3 +149,17 @@ def test_parquet_from_a_pipe(write: Write, tmp_path: Path) -> None:
     prepare(recipe(write("a.parquet", data), tmp_path / "expected"))
     inputs = [load_manifest(tmp_path / name).inputs[0] for name in ("out", "expected")]
     assert inputs[0] | {"name": ""} == inputs[1] | {"name": ""}
+
+
+def test_hints_are_kept_in_the_dataset(write: Write, tmp_path: Path) -> None:
+    """Verifying a dataset reads the inputs with the options of the build."""
+    rows = [{"prompt": "a", "completion": "b"}]
+    csv = write("a.txt", "prompt;completion\na;b\n")
+    prepare(recipe(csv, tmp_path / "csv", delimiter=";"))
+    wrapped = write("a.json", json.dumps({"x": {"y": rows}}))
+    prepare(recipe(wrapped, tmp_path / "json", json_path="x.y"))
+    for name, path in (("csv", csv), ("json", wrapped)):
+        report = verify(str(tmp_path / name), against=[str(path)], workers=1)
+        assert (report.problems, report.rows) == ([], 1)
+    with pytest.raises(OutputError, match="--delimiter was ';' and is null"):
+        prepare(recipe(csv, tmp_path / "csv"))

@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from file_forms import ALL, FLAT, NESTED, json_lines, read_all
 from toys import recipe, tree
 
 from sftprep import load_manifest, prepare
+from sftprep.errors import SftprepError
 from sftprep.reading.blocks import SourceDigest
 from sftprep.reading.parsing import parse_block, single_records
 
@@ -136,3 +139,23 @@ def test_a_member_has_the_hash_of_its_content(write: Write, name: str) -> None:
         "zip-parquet": ALL["parquet"][1](RECORDS),
     }[name]
     assert reader.digests == [SourceDigest(len(whole), hashlib.sha256(whole).hexdigest())]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_damage_never_crashes(write: Write, name: str) -> None:
+    """Changed, lost and added bytes give records or a message, never another exception."""
+    file, content = ALL[name]
+    data = content(RECORDS[:20])
+    random = Random(name)
+    for _ in range(40):
+        damaged = bytearray(data)
+        for _ in range(random.choice([1, 1, 3])):
+            at = random.randrange(len(damaged))
+            if random.random() < 0.6:
+                damaged[at] ^= 1 << random.randrange(8)
+            elif random.random() < 0.5:
+                del damaged[at : at + random.randint(1, 30)]
+            else:
+                damaged[at:at] = random.randbytes(random.randint(1, 9))
+        with suppress(SftprepError):
+            read_all(write(file, bytes(damaged)))

@@ -149,6 +149,22 @@ def test_maps_that_are_no_objects() -> None:
         assert b'"t":' in found.bad[at]
 
 
+def test_offsets_that_lead_out_of_a_batch(write: Write) -> None:
+    """Damaged offsets are found before a value is read from a place outside."""
+    offsets = struct.pack("<4i", 0, 9, 2, 3)
+    text = pa.Array.from_buffers(
+        pa.string(), 3, [None, pa.py_buffer(offsets), pa.py_buffer(b"abc")]
+    )
+    sink = io.BytesIO()
+    batch = pa.RecordBatch.from_arrays([text], names=["t"])
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+    path = write("a.arrow", sink.getvalue())
+    assert refused(path).startswith(
+        f"{path}: the file is damaged or incomplete at or after row 1 ("
+    )
+
+
 def test_text_that_is_not_utf8() -> None:
     """Only the row whose text is not UTF-8 is bad."""
     offsets = struct.pack("<4i", 0, 1, 2, 3)
@@ -219,6 +235,7 @@ def test_a_row_that_is_too_long(write: Write, content: Callable[[Any], bytes], a
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
+        (pa.table({"a": [1]}).select([]), "has no columns"),
         (
             pa.table({"a": [1], "b": [2]}).rename_columns(["a", "a"]),
             "has two columns with the name 'a'",

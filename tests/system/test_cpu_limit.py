@@ -11,6 +11,7 @@ import zlib
 
 import pytest
 
+from sftprep.system import cpu_limit
 from sftprep.system.cpu_limit import CpuLimit, CpuLimitReached
 
 
@@ -62,22 +63,34 @@ def test_other_threads_do_not_count() -> None:
 
 def test_the_parts_of_an_allotment_share_its_time() -> None:
     """What is used in one block, and between blocks, is gone for the next."""
-    limit = CpuLimit(60)
-    limit.begin(0.2)
-    with limit:
-        work(0.05)
-    work(0.1)
-    with pytest.raises(CpuLimitReached), limit:
-        work(60)
-    with pytest.raises(CpuLimitReached), limit:
-        pytest.fail("an allotment that is used up cannot be entered")
-    limit.begin(0.5)
-    with limit:
+    limit = CpuLimit(0.2)
+    with limit.ticking():
+        limit.begin(0.4)
+        for _ in range(2):
+            with limit:
+                work(0.1)
         work(0.1)
-    limit.end()
+        with pytest.raises(CpuLimitReached), limit:
+            work(60)
+        with pytest.raises(CpuLimitReached), limit:
+            pytest.fail("an allotment that is used up cannot be entered")
+        limit.begin(0.4)
+        with limit:
+            work(0.2)
+        work(0.5)  # outside the blocks, nothing is interrupted
     for _ in range(2):
         with limit:
-            work(0.3)  # each block has the seconds for itself again
+            work(0.2)  # each block is an allotment of its own again
+
+
+def test_short_allotments_are_never_interrupted() -> None:
+    """Many of them take more time than one may take."""
+    limit = CpuLimit(0.1)
+    with limit.ticking():
+        for _ in range(100):
+            limit.begin(0.1)
+            with limit:
+                work(0.005)
 
 
 def test_the_signal_comes_again_if_it_was_swallowed() -> None:
@@ -113,14 +126,12 @@ STUCK = """
 import sys
 from sftprep.system import cpu_limit
 cpu_limit.SECONDS_BEFORE_KILL = 0
-limit = cpu_limit.CpuLimit(60)
+limit = cpu_limit.CpuLimit(0.2)
 limit.kill_if_stuck()
-limit.begin(0.2)
-if sys.argv[1] == "ended":
-    limit.end()
-    limit.seconds = 60
 with limit:
-    sum(range(150_000_000))  # one call into C code, of several seconds
+    if sys.argv[1] == "stuck":
+        sum(range(10**12))  # one call into C code
+sum(range(150_000_000))  # of several seconds
 """
 
 
@@ -129,21 +140,20 @@ with limit:
     [("stuck", -signal.SIGXCPU), pytest.param("ended", 0, marks=pytest.mark.faults)],
 )
 def test_the_kernel_ends_a_process_that_cannot_be_interrupted(how: str, code: int) -> None:
-    """While an allotment lasts, the whole process is limited; the signal says why it ended."""
+    """In a ``with`` block the process itself is limited; the signal says why it ended."""
     done = subprocess.run([sys.executable, "-c", STUCK, how], check=False)
     assert done.returncode == code
 
 
 def test_a_lower_limit_of_the_user_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``ulimit -t`` is never raised, and it is there again after the allotment."""
+    """``ulimit -t`` is never raised, and it is there again afterwards."""
     limits = {resource.RLIMIT_CPU: (100, 100), resource.RLIMIT_CORE: (0, 0)}
     monkeypatch.setattr(resource, "getrlimit", limits.__getitem__)
     monkeypatch.setattr(resource, "setrlimit", limits.__setitem__)
-    limit = CpuLimit(1)
-    limit.kill_if_stuck()
-    limit.begin(1000)
-    assert limits[resource.RLIMIT_CPU] == (100, 100)
-    limit.begin(1)
-    assert limits[resource.RLIMIT_CPU][0] < 100
-    limit.end()
-    assert limits[resource.RLIMIT_CPU] == (100, 100)
+    monkeypatch.setattr(cpu_limit, "process_time", lambda: 10.0)
+    for seconds, soft in ((1000, 100), (1, 14)):
+        limit = CpuLimit(seconds)
+        limit.kill_if_stuck()
+        with limit:
+            assert limits[resource.RLIMIT_CPU] == (soft, 100)
+        assert limits[resource.RLIMIT_CPU] == (100, 100)
