@@ -147,7 +147,10 @@ class Pipeline:
             finds_glue=not settings.untrusted,
         )
         self._fields = Fields(
-            settings.fields, roles=settings.roles, merge_turns=settings.merge_turns
+            settings.fields,
+            roles=settings.roles,
+            merge_turns=settings.merge_turns,
+            last_roles=settings.policy.roles | {"assistant"},
         )
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
         self._normalizers: dict[str, Normalizer[Any]] = {}

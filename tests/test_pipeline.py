@@ -242,6 +242,28 @@ def test_each_trained_answer_gives_one_example(
     assert texts == expected
 
 
+@pytest.mark.parametrize("train_on", ["user", "completion"])
+@pytest.mark.parametrize("per_turn", [False, True])
+def test_a_conversation_that_ends_with_a_user(train_on: str, per_turn: bool) -> None:
+    """It gives a row if users are trained, with every kind of template; otherwise it is refused."""
+    body = {"header": "A", "body": "{content}{eos}"}
+    built_in = parse_template({"user": "U{content}{eos}", "assistant": body}, name="t", where="t")
+    source = (
+        "{% for m in messages %}{{ m.role[0] | upper }}{{ m.content }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}A{% endif %}"
+    )
+    for template in (built_in, ChatTemplate("t.jinja", source, "", {}, None)):
+        result = run([talk("u:a a:b u:c")], template=template, train_on=train_on, per_turn=per_turn)
+        if train_on == "completion":
+            assert [lost.reason for lost in result.rejected] == ["bad_turn_order"]
+            continue
+        assert result.batch is not None
+        trained = result.batch.input_ids[result.batch.loss_mask].tolist()
+        assert trained == [*b"a", 256, *b"c", 256]
+        assert len(result.batch) == (2 if per_turn else 1)
+        assert result.counts["answers_without_stop"] == 0
+
+
 # --- what a template leaves out -------------------------------------------------------------------
 
 

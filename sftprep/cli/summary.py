@@ -66,8 +66,7 @@ def _cuts(manifest: Manifest) -> list[str]:
     if counts["truncated"]:
         how = manifest.recipe["truncation"]
         lost = counts["truncated_trained"]
-        is_all = manifest.recipe.get("train_on") == "all"
-        what = "trained tokens" if is_all else "all or part of an answer"
+        what = "all or part of an answer" if _trains_answers(manifest) else "trained tokens"
         rest = f"; {lost:,} of them lost {what}" if lost else ""
         lines.append(f"  truncated  {number(counts['truncated'], 'row')} by {how}{rest}")
     if counts["shortened"]:
@@ -158,22 +157,31 @@ def _stops(manifest: Manifest) -> list[str]:
     """Say how many trained answers end with no token that stops the model, and what to do."""
     counts, lines = manifest.counts, []
     others = counts["other_stops"]
+    is_role = manifest.recipe.get("train_on", "all") not in ("completion", "last", "all")
+    what = "trained message" if is_role else "answer"
     if without := counts["answers_without_stop"] - sum(others.values()):
         cure = "Pass --end-of-turn TOKEN"
-        if "endgeneration" in manifest.template["source"]:
+        if is_role:
+            cure = "Use a template that writes a token behind each message"
+        elif "endgeneration" in manifest.template["source"]:
             cure = "Move the template's {% endgeneration %} behind the token that ends an answer"
         lines.append(
-            f"  stop       {number(without, 'answer')} {_end(without)} without a trained stop "
+            f"  stop       {number(without, what)} {_end(without)} without a trained stop "
             f"token: the model will not learn where to stop. {cure}"
         )
     for token, count in others.items():
         stops = ", ".join(manifest.tokenizer["stop_tokens"])
+        more = "" if is_role else f", and pass --end-of-turn '{token}'"
         lines.append(
-            f"  stop       {number(count, 'answer')} {_end(count)} with {token}, and inference "
-            f"stops only at {stops}. Add {token} to eos_token_id in generation_config.json, and "
-            f"pass --end-of-turn '{token}'"
+            f"  stop       {number(count, what)} {_end(count)} with {token}, and inference "
+            f"stops only at {stops}. Add {token} to eos_token_id in generation_config.json{more}"
         )
     return lines
+
+
+def _trains_answers(manifest: Manifest) -> bool:
+    """Tell whether answers are trained, and nothing else."""
+    return manifest.recipe.get("train_on", "completion") in ("completion", "last")
 
 
 def _end(answers: int) -> str:

@@ -2,6 +2,7 @@
 
 block          Source, Block            bytes of whole records, with their place in the input
 conversation   Conversation, Chat       a record in the form that all schemas have in common
+policy         Policy                   which text of a conversation is trained
 pieces         Piece, Rendered          a rendered record: template text and slots for contents
 control_tokens AddedToken               the tokenizer's control tokens, found in a template's text
 runs           TextRuns                 the texts of a block that get encoded, in columns

@@ -83,11 +83,11 @@ def _header(rows: "_Rows", delimiter: str, cut: Cutting) -> tuple[str, ...] | No
             f"{cut.path}: has {len(names):,} columns, and at most {MAX_COLUMNS:,} are read. Write "
             "the file again with the columns that are needed."
         )
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(
-                f"{cut.path}: the header names the column {shown(name)} twice. Correct it."
-            )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(
+            f"{cut.path}: the header names the column {shown(twice)} twice. Correct it."
+        )
     others = [flag for d, flag in OTHER_DELIMITERS.items() if d != delimiter and d in names[0]]
     if len(names) == 1 and others:
         raise DataError(

@@ -15,7 +15,7 @@ from typing import Any
 
 from sftprep.data.conversation import Chat, Conversation
 from sftprep.errors import RecordError
-from sftprep.schemas.checks import missing_answer, require_completion, require_role, wrong_type
+from sftprep.schemas.checks import require_completion, require_last, require_role, wrong_type
 from sftprep.schemas.content import Content, read_content
 from sftprep.schemas.fields import LOSS_FLAGS, SYNONYMS, Fields
 from sftprep.schemas.flags import train_flag
@@ -58,6 +58,7 @@ def chat_of_turns(lists: Sequence[TurnList], fields: Fields) -> Chat:
     if fields.merge_turns:
         messages, train, places = merged_messages(messages, train, places)
     _check_messages(messages, places, lists[-1].name)
+    require_last(lists[-1].name, messages[-1]["role"], fields.last_roles)
     _check_tool_results(messages, places)
     return Chat(messages, None, tuple(train), size_of(messages))
 
@@ -163,11 +164,9 @@ def _reasoning(turn: dict[str, Any], content: Content, where: str) -> str | None
 
 
 def _check_messages(messages: list[dict[str, Any]], places: Sequence[str], name: str) -> None:
-    """Require that the last message is the assistant's, and that no answer is empty."""
+    """Require that there are messages, and that no answer is empty."""
     if not messages:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
-    if messages[-1]["role"] != "assistant":
-        raise missing_answer(name, messages[-1]["role"])
     for message, place in zip(messages, places, strict=True):
         if message["role"] == "assistant" and "tool_calls" not in message:
             content = message["content"]

@@ -5,7 +5,7 @@ Raises RecordError: ``missing_field``, ``wrong_type``, ``unknown_role``, ``empty
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from sftprep.data.conversation import Record
 from sftprep.errors import RecordError
@@ -71,17 +71,20 @@ def wrong_type(where: str, value: object, expected: str) -> RecordError:
     return RecordError("wrong_type", f"{where} is {shown(value)}; expected {expected}")
 
 
-def missing_answer(name: str, last_role: str) -> RecordError:
-    """Return the error for a list of turns whose last turn is not the assistant's.
+def require_last(name: str, last_role: str, allowed: Collection[str]) -> None:
+    """Refuse a list of turns whose last turn has a role that is not trained.
 
     Args:
         name: the name of the field that holds the list in the data.
         last_role: the role of the last turn.
+        allowed: the roles that may come last; ``assistant`` is one of them.
     """
-    return RecordError(
-        "bad_turn_order",
-        f"{name} ends with a {last_role} message; expected an assistant message to train on",
-    )
+    if last_role not in allowed:
+        raise RecordError(
+            "bad_turn_order",
+            f"{name} ends with a {last_role} message; expected an "
+            f"{alternatives(sorted(allowed))} message to train on",
+        )
 
 
 def found_fields(record: Record) -> str:

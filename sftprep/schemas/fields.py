@@ -64,12 +64,14 @@ class Fields(dict[str, str]):
         renamed: the names that differ, as ``--field`` gives them.
         roles: name -> role, as ``--role`` gives them.
         merge_turns: whether consecutive messages of one role are to become one.
+        last_roles: the roles of the messages that may come last, because they are trained.
 
     Attributes:
         renamed: the argument.
         roles: what each name of a role means, synonyms included.
         plain_roles: the same for the roles that built-in and YAML templates know.
         merge_turns: the argument.
+        last_roles: the argument.
         computed: the values of ``renamed`` that are paths (``data.question``) or texts with several
             fields (``{title}: {body}``), not names.
     """
@@ -80,6 +82,7 @@ class Fields(dict[str, str]):
         *,
         roles: Mapping[str, str] | None = None,
         merge_turns: bool = False,
+        last_roles: frozenset[str] = frozenset({"assistant"}),
     ) -> None:
         self.renamed = dict(renamed or {})
         super().__init__({name: name for name in FIELDS} | self.renamed)
@@ -88,6 +91,7 @@ class Fields(dict[str, str]):
             name: PLAIN_ROLES[role] for name, role in self.roles.items() if role in PLAIN_ROLES
         }
         self.merge_turns = merge_turns
+        self.last_roles = last_roles
         self.computed = tuple(name for name in self.renamed.values() if is_computed(name))
 
     def names(self, canonical: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from sftprep.data.conversation import Conversation, Turn, content_slot
 from sftprep.errors import RecordError
-from sftprep.schemas.checks import missing_answer, require, require_completion, require_role
+from sftprep.schemas.checks import require, require_completion, require_last, require_role
 from sftprep.schemas.content import read_content
 from sftprep.schemas.fields import LOSS_FLAGS, SYNONYMS, Fields
 from sftprep.schemas.flags import train_flag
@@ -98,6 +98,7 @@ def conversation_of_turns(lists: Sequence[TurnList], fields: Fields) -> Conversa
     if fields.merge_turns:
         _merge(turns, contents, places)
     _check_order(turns, contents, places, lists[-1].name)
+    require_last(lists[-1].name, turns[-1].role, fields.last_roles)
     return Conversation(tuple(turns), tuple(contents), omitted)
 
 
@@ -159,7 +160,7 @@ def _merge(turns: list[Turn], contents: list[str], places: Places) -> None:
 
 
 def _check_order(turns: list[Turn], contents: list[str], places: Places, name: str) -> None:
-    """Require an optional system turn, then user and assistant in alternation, assistant last."""
+    """Require an optional system turn, then user and assistant in alternation."""
     if not turns:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
     first = 1 if turns[0].role == "system" else 0
@@ -169,8 +170,6 @@ def _check_order(turns: list[Turn], contents: list[str], places: Places, name: s
             raise _wrong_order(turns, places, index, expected)
         if expected == "assistant" and not contents[content_slot(index)]:
             require_completion("", places[index])
-    if turns[-1].role != "assistant":
-        raise missing_answer(name, turns[-1].role)
 
 
 def _wrong_order(turns: list[Turn], places: Places, index: int, expected: str) -> RecordError:

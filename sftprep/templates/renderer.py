@@ -232,7 +232,8 @@ class TemplateRenderer:
     def _check_text(self, turns: Turns) -> None:
         """Refuse a text without turns if the template would write a turn's header around it."""
         template = self.template
-        if len(turns) == 1 and (template.header or template.after or template.default_system):
+        is_text = len(turns) == 1 and turns[0].role == "assistant"
+        if is_text and (template.header or template.after or template.default_system):
             raise RecordError(
                 "unsupported_text",
                 f"the record has only a text without turns, and template {template.name!r} writes "

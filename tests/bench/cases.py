@@ -44,6 +44,10 @@ class Place:
         """Return the path of a data file."""
         return self.folder / f"{name}.jsonl"
 
+    def table(self, name: str) -> Path:
+        """Return the path of the same data as Parquet."""
+        return self.folder / f"{name}.parquet"
+
     def made(self, name: str) -> None:
         """Note the size of a data file that has been written."""
         self.sizes[name] = self.data(name).stat().st_size
@@ -61,6 +65,7 @@ def make_data(
     place.made("given")
     pairs = inputs.read_pairs(place.data("given"))
     inputs.write(place.data("large"), pairs, megabytes=megabytes)
+    inputs.as_parquet(place.data("large"), place.table("large"))
     inputs.write(place.data("hundred"), pairs, records=100)
     count = inputs.write(place.data("pairs"), pairs, megabytes=side)
     inputs.write(place.data("chats"), pairs, records=count, schema="messages")
@@ -131,6 +136,9 @@ class Cases:
             self._prepare(
                 "arrow", "sftprep, 2 workers, Arrow", "large", "--format", "arrow", kind="given"
             ),
+            self._prepare(
+                "table", "sftprep, 2 workers, from Parquet", "large", kind="given", is_table=True
+            ),
             self._prepare("small", "sftprep, 2 workers, as given", "given", kind="given"),
             self._prepare(
                 "cold", "the same, tokenizer cache empty", "given", kind="given", cold=cold
@@ -159,10 +167,11 @@ class Cases:
 
     def _prepare(
         self, name: str, title: str, data: str, *options: str,
-        workers: int = PROCESSES, kind: str = "", cold: Path | None = None,
+        workers: int = PROCESSES, kind: str = "", cold: Path | None = None, is_table: bool = False,
     ) -> Case:  # fmt: skip
+        source = self._place.table(data) if is_table else self._place.data(data)
         parent = self._place.folder / "result"
-        command = [*sftprep(), "prepare", str(self._place.data(data)), "--json"]
+        command = [*sftprep(), "prepare", str(source), "--json"]
         command += ["--output", str(parent / "out"), "--tokenizer", str(self._tokenizer)]
         return Case(
             name=name,

@@ -12,6 +12,7 @@ import sys
 import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -124,3 +125,17 @@ def write(
             number += 1
             size += file.write(before % number) + file.write(text)
     return number
+
+
+def as_parquet(source: Path, target: Path) -> None:
+    """Write the records of a JSONL file as Parquet, as pyarrow does without options."""
+    import pyarrow.parquet as pq
+
+    with source.open("rb") as lines:
+        writer = None
+        while records := [orjson.loads(line) for line in islice(lines, 20_000)]:
+            table = pa.Table.from_pylist(records)
+            writer = writer or pq.ParquetWriter(target, table.schema)
+            writer.write_table(table)
+        if writer is not None:
+            writer.close()

@@ -108,6 +108,7 @@ TARGETS = (
     Target("4 2 workers : 1 worker, rate", ("two", "one"), speed, 1.8),
     Target("4 10 times the data, time", ("linear", "two"), time, 10.5, at_least=False),
     Target("4 10 times the data, peak memory", ("linear", "two"), memory, 1.1, at_least=False),
+    Target("4 Parquet input : JSONL input, rate", ("table", "two"), same_texts, 0.8),
     Target("5 --help : import typer, time", ("help", "typer"), time, 2, at_least=False),
     Target("5 100 records : imports, time", ("hundred", "imports"), time, 3, at_least=False),
     Target("6 Chinese : TRL, rate", ("zh", "zh-trl"), speed, 20),
@@ -118,7 +119,7 @@ TARGETS = (
 )
 
 
-OURS = {"one", "two", "arrow", "small", "linear", "pairs", "chat", "zh", "code"}
+OURS = {"one", "two", "arrow", "table", "small", "linear", "pairs", "chat", "zh", "code"}
 """The cases whose peak memory has a limit."""
 
 

@@ -141,6 +141,7 @@ def test_one_command_measures_everything(tmp_path: Path) -> None:
         "one",
         "two",
         "arrow",
+        "table",
         "small",
         "cold",
         "linear",
@@ -154,6 +155,8 @@ def test_one_command_measures_everything(tmp_path: Path) -> None:
     assert runs["floor"]["records"] == runs["one"]["records"] == runs["two"]["records"]
     # The template ``plain`` ends a row with EOS, and the floor has no template.
     assert runs["floor"]["tokens"] + runs["floor"]["records"] == runs["two"]["tokens"]
+    assert runs["table"]["records"] == runs["two"]["records"]
+    assert runs["table"]["tokens"] == runs["two"]["tokens"]
     assert runs["hundred"]["records"] == 100
     assert runs["pairs"]["records"] == runs["chat"]["records"]
     assert len(found["targets"]) >= 13

@@ -76,6 +76,7 @@ def test_summary() -> None:
         (0, "completion", "5 rows by keep-end"),
         (1, "last", "5 rows by keep-end; 1 of them lost all or part of an answer"),
         (5, "all", "5 rows by keep-end; 5 of them lost trained tokens"),
+        (5, "user", "5 rows by keep-end; 5 of them lost trained tokens"),
     ],
 )
 def test_rows_that_lost_trained_tokens(lost: int, train_on: str, expected: str) -> None:
@@ -127,6 +128,22 @@ def test_answers_without_a_stop(
     made = manifest(counts=found, template={"name": "t", "source": source}, tokenizer=tokenizer)
     lines = summarize(made, "out").split("\n")
     assert [f"  stop       {text}" for text in expected] == [x for x in lines if " stop " in x[:8]]
+
+
+def test_messages_of_other_roles_without_a_stop() -> None:
+    """An option for answers is no cure for them."""
+    found = counts(tokens=9, answers_without_stop=3, other_stops={"<c>": 1})
+    tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {},
+                 "stop_tokens": ["<a>"]}  # fmt: skip
+    template = {"name": "t", "source": "{% endgeneration %}"}
+    recipe = {"max_length": 9, "train_on": "user"}
+    made = manifest(counts=found, template=template, tokenizer=tokenizer, recipe=recipe)
+    assert [x for x in summarize(made, "out").split("\n") if " stop " in x[:8]] == [
+        "  stop       2 trained messages end without a trained stop token: the model will not "
+        "learn where to stop. Use a template that writes a token behind each message",
+        "  stop       1 trained message ends with <c>, and inference stops only at <a>. Add <c> to "
+        "eos_token_id in generation_config.json",
+    ]
 
 
 def test_a_template_without_a_separator() -> None:

@@ -25,9 +25,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0123\nsize 123456
 ROW = [{"a": "b"}]
 
 
-@pytest.mark.parametrize(
-    ("name", "data", "problem"),
-    [
+NOT_DATA: list[tuple[str, bytes, str]] = [
         ("a.jsonl", b"<!DOCTYPE html>\n<html>", HTML),
         ("a.parquet", b"\xef\xbb\xbf\n <HTML lang='en'>", HTML),
         ("a.jsonl.gz", gzip.compress(b"<html><body>", mtime=0), HTML),
@@ -59,8 +57,10 @@ ROW = [{"a": "b"}]
         ("a.jsonl", b"ORC\x01", "is an ORC file. Write it as Parquet."),
         ("a.jsonl", b"%PDF-1.7", "is a PDF document. Extract the records as JSON Lines."),
         ("a.tsv", b'{"a": 1}\n', "holds JSON, although its name says TSV. Correct its name."),
-    ],
-)  # fmt: skip
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "data", "problem"), NOT_DATA, ids=range(len(NOT_DATA)))
 def test_not_data(write: Write, name: str, data: bytes, problem: str) -> None:
     """The error names the file, says what it is, and what to do, in one line."""
     path = write(name, data)

@@ -1,11 +1,15 @@
 """Records with a list of messages, for built-in templates and for chat templates."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from dialogues import assistant, chat, conversation, normalize, refused, user
 
 from sftprep.data.conversation import Conversation, Message, Record
+from sftprep.errors import RecordError
+from sftprep.schemas.fields import Fields
+from sftprep.schemas.normalizer import chat_normalizer, conversation_normalizer
 
 
 def of(*turns: Any) -> Record:
@@ -291,3 +295,18 @@ def test_chat_without_messages() -> None:
     assert missing.problem == "the record has no field 'messages'; found 'body'"
     wrong = refused("messages", {"messages": "a"}, as_chat=True)
     assert (wrong.reason, wrong.problem) == ("wrong_type", "messages is 'a'; expected a list")
+
+
+@pytest.mark.parametrize("make", [chat_normalizer, conversation_normalizer])
+def test_a_trained_role_may_come_last(make: Callable[..., Any]) -> None:
+    """If users are trained, a conversation may end with a user message as with an answer."""
+    read = make("messages", Fields(last_roles=frozenset({"assistant", "user"})))
+    longer = of(user("a"), assistant("b"), user("c"))
+    assert read(longer).roles == ("user", "assistant", "user")
+    assert read(of(user("a"), assistant("b"))).roles == ("user", "assistant")
+    with pytest.raises(RecordError) as caught:
+        read(of(user("a"), assistant("b"), {"role": "system", "content": "c"}))
+    assert caught.value.problem in (
+        "messages ends with a system message; expected an assistant or user message to train on",
+        "messages[2] is a system message; expected a user message",
+    )

@@ -57,7 +57,7 @@ from sftprep.templates.jinja.spans import Span, SpanFinder, Spans, marked_spans,
 from sftprep.templates.jinja.traced_chat import TracedChat, TracedSandbox
 from sftprep.templates.jinja.traced_text import Path
 from sftprep.templates.jinja.tracing import Placed, Rendering
-from sftprep.templates.jinja.variants import is_written_well, variants
+from sftprep.templates.jinja.variants import badly_written, variants
 from sftprep.templates.jinja.watching import Question, Watch, WatchedEnvironment
 from sftprep.templates.template import ChatTemplate
 
@@ -286,25 +286,27 @@ class ChatRenderer:
         Args:
             chat: the chat, or a neutral chat.
             sandbox: renders it with provenance.
-            accepts_python: whether the template may write tool calls and contents as Python does.
+            accepts_python: whether the template may write tool calls as Python does.
         """
         traced = TracedChat(sandbox, chat, self._plain if sandbox is self._traced else None)
         rendering = traced.whole()
         if any(content.origin.path == ("messages",) for content in rendering.contents):
             raise not_derivable("it writes the list of all messages as JSON")
-        is_strict = _has_structure(chat) and not accepts_python
-        if is_strict and not is_written_well(sandbox.tracer, rendering):
+        bad = badly_written(chat, sandbox.tracer, rendering) if _has_structure(chat) else ""
+        if bad == "parts":
             raise RecordError(
                 NOT_WELL,
-                "the chat template writes a tool call or a content in Python's form, which no "
-                "model expects",
-                "Use another template",
+                "the chat template writes a content that is a list of parts as Python does: it "
+                "takes texts only",
+                "Give each content as one text",
             )
+        if bad and not accepts_python:
+            raise RecordError(NOT_WELL, "the chat template writes a tool call as Python does")
         bodies = self._policy.bodies(chat.roles, chat.train)
-        trained = [i for i in bodies if _is_written(chat, rendering, i)]
+        trained = [i for i in bodies if self._has_markers or _is_written(chat, rendering, i)]
         finder = SpanFinder(rendering, traced, chat.roles, self._controls, self._stops)
+        _check_answers(chat, rendering, trained)
         found = self._spans(chat, traced, rendering, finder, trained)
-        self._check_answers(chat, rendering, found.spans)
         without_loss: list[Span] = []
         untrained = [i for i in _untrained(chat) if _is_written(chat, rendering, i)]
         if self._policy.trains_all and untrained:
@@ -365,19 +367,6 @@ class ChatRenderer:
             required = [m for m in messages if chat.train[m] or chat.roles[m] != "assistant"]
             return marked_spans(rendering, traced, messages, required)
         return finder.spans(messages)
-
-    def _check_answers(self, chat: Chat, rendering: Rendering, spans: Sequence[Span]) -> None:
-        """Refuse a chat with an answer of white space only that the template trims."""
-        for message in sorted({span.message for span in spans}):
-            turn = rendering.turn(message) if chat.roles[message] == "assistant" else None
-            if turn is not None and turn.start == turn.end:
-                text = chat.messages[message].get("content")
-                if isinstance(text, str) and not text.strip():
-                    raise RecordError(
-                        "empty_completion",
-                        f"messages[{message}] is white space only, which the chat template trims: "
-                        "there is nothing to train on",
-                    )
 
     def _missing_stop(
         self, chat: Chat, rendering: Rendering, finder: SpanFinder, spans: Sequence[Span]
@@ -468,6 +457,21 @@ def _with_flag(chat: Chat, path: Path, trained: bool) -> bool:
 def _is_tool_result(chat: Chat, path: Path) -> bool:
     """Return whether a text is in a tool's result, which the model does not write."""
     return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
+
+
+def _check_answers(chat: Chat, rendering: Rendering, trained: Sequence[int]) -> None:
+    """Refuse a chat with an answer of white space only that the template trims."""
+    for message in trained:
+        turn = rendering.turn(message) if chat.roles[message] == "assistant" else None
+        text = chat.messages[message].get("content")
+        is_blank = isinstance(text, str) and not text.strip()
+        is_blank &= not chat.messages[message].get("tool_calls")
+        if is_blank and (turn is None or turn.start == turn.end):
+            raise RecordError(
+                "empty_completion",
+                f"messages[{message}] is white space only, which the chat template trims: there is "
+                "nothing to train on",
+            )
 
 
 def _is_written(chat: Chat, rendering: Rendering, message: int) -> bool:

@@ -56,7 +56,7 @@ this turn, whichever fields they are in.
         trailing white space; or as much of it as the template's loop writes with the turn. The
         whole conversation must continue with it in that place. If the next message begins with a
         stop token (``<|user|>``), the model stops by writing it: then the span ends after that
-        token.
+        token. If the turn has no terminator at all, any control token there is one.
 3.  Of a message that is no answer, only the body is trained: from the start of its content to the
     first stop token behind its texts that the template's loop writes with it; if there is none, to
     the first control token before the next text of the record; else to the end of its texts.
@@ -156,6 +156,7 @@ class SpanFinder:
         spans: list[Span] = []
         parity = True
         for message in trained:
+            self._set_end(message)
             turn = self._rendering.turn(message)
             if turn is None:
                 raise not_derivable(f"it does not write the text of messages[{message}]")
@@ -190,6 +191,15 @@ class SpanFinder:
         if any(c.message != message for c in others):
             raise not_derivable(f"it writes other text into messages[{message}]")
         return Span(own[0].start, end, message)
+
+    def _set_end(self, message: int) -> None:
+        """Find where a turn ends in which the template writes texts of later messages.
+
+        Some templates write the result of a call, with the name of the function, within the turn of
+        the call. What is written without the later messages is the turn's own.
+        """
+        if self._rendering.holds_later(message):
+            self._rendering.end_turn(message, self._chat.until(message).count(message))
 
     def _start(self, message: int, turn: Turn, before: int) -> tuple[int, bool]:
         """Find where a span starts (rule 1).
@@ -297,7 +307,8 @@ class SpanFinder:
                 raise not_derivable(
                     f"the end of messages[{message}] is not found in the conversation"
                 )
-            return len(plain) + self._stop_length(_joined(tail)[len(plain) :])
+            rest = _joined(tail)[len(plain) :]
+            return len(plain) + self._stop_length(rest, stops_only=bool(plain))
         is_followed = rendering.next_content(turn) is not None
         followed: TextAndTokens | None = tail
         if not is_followed:
@@ -330,15 +341,17 @@ class SpanFinder:
         tail = other.tail(turn)
         return tail[: self._stop_length(tail)].strip()
 
-    def _stop_length(self, tail: str) -> int:
-        """Return where the stop token with which this text begins ends; 0 if there is none."""
+    def _stop_length(self, tail: str, *, stops_only: bool = True) -> int:
+        """Return where the stop token with which this text begins ends; 0 if there is none.
+
+        Args:
+            tail: a text after a turn.
+            stops_only: False: any control token counts.
+        """
         items = self._controls.split(tail)
-        if items and isinstance(items[0], str) and not items[0].strip() and len(items) > 1:
-            lead = 1
-        else:
-            lead = 0
+        lead = 1 if len(items) > 1 and isinstance(items[0], str) and not items[0].strip() else 0
         first = items[lead] if items else ""
-        if isinstance(first, AddedToken) and first.content in self._stops:
+        if isinstance(first, AddedToken) and (not stops_only or first.content in self._stops):
             return len(_joined(items[: lead + 1]))
         return 0
 

@@ -49,6 +49,8 @@ SCALARS = str | int | float | complex | range | None | jinja2.Undefined
 CONTAINERS = (list, tuple, KeysView, ValuesView, ItemsView)
 
 
+WRITES_NONE = ("capitalize", "lower", "replace", "title", "trim", "upper")
+"""The filters that make the text ``None`` of None."""
 LOOKS_AHEAD = ("last", "nextitem", "length", "revindex", "revindex0")
 """The attributes of ``loop`` that depend on later items."""
 
@@ -368,6 +370,15 @@ class TracedEnvironment(Environment):
                 )
                 self._note_python(made, [*others, *kwargs.values()])
                 return made
+            if value is None and name in (
+                "trim",
+                "replace",
+                "upper",
+                "lower",
+                "title",
+                "capitalize",
+            ):
+                self.tracer.nones += 1
             if name == "string":
                 return self.written(value)
             sources = (value, *others, kwargs)

@@ -93,6 +93,13 @@ class Rendering:
         if opened:
             raise _cut_markers()
         self.generations.sort()
+        # An empty text tells where a message stands if it has no other text, and else nothing.
+        with_text = {c.message for c in self.contents if c.end > c.start}
+        self.contents = [
+            c
+            for c in self.contents
+            if c.end > c.start or c.offset == DERIVED or c.message not in with_text
+        ]
         self._starts = [content.start for content in self.contents]
         self._own: dict[int, list[Placed]] = {}  # message -> its contents
         for content in self.contents:
@@ -117,11 +124,54 @@ class Rendering:
         for begin, finish in self._ranges.get(message, ()):
             inside = [c for c in own if begin <= c.start and c.end <= finish]
             if inside:
-                return Turn(begin, inside[0].start, max(c.end for c in inside), finish)
+                start = inside[0].start
+                return Turn(begin, start, self._end_of(message, start, inside), finish)
         if not own:
             return None
-        start, end = own[0].start, max(c.end for c in own)
+        start = own[0].start
+        end = self._end_of(message, start, own)
         return Turn(start, start, end, end)
+
+    def _end_of(self, message: int, start: int, own: Sequence[Placed]) -> int:
+        """Return where a message's texts end that stand before any text of a later message.
+
+        A template may write a call's result, with the name of the function, within the call's turn.
+
+        Args:
+            message: the index of the message.
+            start: where its first text starts.
+            own: its texts.
+        """
+        later = next(
+            (
+                content.start
+                for content in self.contents[bisect_left(self._starts, start) :]
+                if (content.message or 0) > message and content.end > content.start
+            ),
+            len(self.text),
+        )
+        return max((content.end for content in own if content.end <= later), default=start)
+
+    def holds_later(self, message: int) -> bool:
+        """Tell whether the template writes a text of a later message while it is at a message."""
+        turn = self.turn(message)
+        if turn is None:
+            return False
+        first, last = (bisect_left(self._starts, place) for place in (turn.start, turn.finish))
+        return any((c.message or 0) > message for c in self.contents[first:last])
+
+    def count(self, message: int) -> int:
+        """Return how many texts of a message stand in its turn."""
+        turn = self.turn(message)
+        own = self._own.get(message, ())
+        return 0 if turn is None else sum(turn.start <= c.start <= turn.end for c in own)
+
+    def end_turn(self, message: int, count: int) -> None:
+        """Let the turn of a message end after so many of its texts."""
+        turn = self.turn(message)
+        if turn is not None and count:
+            own = [c for c in self._own[message] if c.start >= turn.start][:count]
+            self._turns[message] = turn._replace(end=max(c.end for c in own))
 
     def has_loop(self, message: int) -> bool:
         """Tell whether the template's loop tells where it writes a message."""
@@ -304,6 +354,7 @@ class Tracer:
             value: what the template passes to ``tojson``.
             options: as for ``json.dumps``.
         """
+        self.nones += value is None
         origin = self._origin(value)
         if origin is not None:
             path, original = origin

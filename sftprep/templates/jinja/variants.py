@@ -2,16 +2,15 @@
 
 In     a ``Chat``, as its schema read it.
 Out    ``variants``: the same chat, and others that say the same: with its tool calls' arguments as
-       objects and as JSON text, with an empty text in place of a missing content, and with contents
-       as text and as lists of parts. ``is_written_well``: whether a template wrote one of them as
+       objects and as JSON text, with an empty text in place of a missing content, and with one text
+       in place of a list of one part. ``badly_written``: what of them a template did not write as
        it was meant.
 Keeps  everything else.
 
 Records hold arguments as objects or as JSON text, and templates want the one or the other: some
 write them with ``tojson``, others as text. A template that is given the wrong kind fails, or writes
 an object as Python does (``{'a': 1}``), or a text with quotes and escapes. At inference, servers
-parse the arguments before they give them to the template. So objects come first. Servers also join
-the text parts of a content for templates that take texts only.
+parse the arguments before they give them to the template. So objects come first.
 """
 
 import json
@@ -38,31 +37,35 @@ def variants(chat: Chat) -> Iterator[Chat]:
     if has_calls:
         contents.append(_as_empty)
     if has_parts:
-        contents.append(_joined)
-    contents.append(_as_parts)
+        contents.append(_as_one_text)
     seen: list[Chat] = [] if has_calls else [chat]
-    for change_content in contents:
-        for change_arguments in arguments:
+    for change_arguments in arguments:
+        for change_content in contents:
             variant = _changed(chat, change_arguments, change_content)
             if variant not in seen:
                 seen.append(variant)
                 yield variant
 
 
-def is_written_well(tracer: Tracer, rendering: Rendering) -> bool:
-    """Tell whether a template wrote a chat with tool calls or content parts as it was meant.
+def badly_written(chat: Chat, tracer: Tracer, rendering: Rendering) -> str:
+    """Return what a template did not write as it was meant; "" if there is nothing.
 
-    It did not if it wrote an object of a message as Python does, a missing content as ``None``, or
-    the JSON text of arguments as a JSON string. Some templates write tools as Python does.
+    Returns:
+        ``parts``: it wrote a list of content parts as Python does. ``call``: it wrote a call or its
+        arguments as Python does, the JSON text of arguments as a JSON string, or a missing content
+        beside a call as ``None``.
     """
-    if tracer.nones or any(path[:1] != ("tools",) for path in tracer.as_python):
-        return False
-    return not any(
-        content.origin.options is not None
-        and content.origin.path[-1] == "arguments"
-        and content.origin.is_text
-        for content in rendering.contents
-    )
+    if any(path[:1] == ("messages",) and path[2:3] == ("content",) for path in tracer.as_python):
+        return "parts"
+    if any(path and path[-1] in ("arguments", "function") for path in tracer.as_python):
+        return "call"
+    no_content = (m.get("content") is None for m in chat.messages if m.get("tool_calls"))
+    if tracer.nones and any(no_content):
+        return "call"
+    texts = (c.origin for c in rendering.contents if c.origin.options is not None)
+    if any(origin.path[-1] == "arguments" and origin.is_text for origin in texts):
+        return "call"
+    return ""
 
 
 def _as_it_is(value: Any) -> Any:
@@ -92,17 +95,12 @@ def _as_empty(content: Any) -> Any:
     return "" if content is None else content
 
 
-def _joined(content: Any) -> Any:
-    """Return the text of a content that is a list of text parts."""
-    if not isinstance(content, list):
-        return _as_empty(content)
-    texts = [part.get("text", "") for part in content if isinstance(part, dict)]
-    return "".join(texts) if all(isinstance(text, str) for text in texts) else content
-
-
-def _as_parts(content: Any) -> Any:
-    """Return a content that is a text as a list with one text part."""
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+def _as_one_text(content: Any) -> Any:
+    """Return the text of a content that is a list of one text part."""
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
+        text = content[0].get("text")
+        return text if isinstance(text, str) else content
+    return _as_empty(content)
 
 
 def _changed(chat: Chat, change_arguments: Convert, change_content: Convert) -> Chat:
