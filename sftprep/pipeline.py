@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
@@ -46,6 +47,7 @@ from sftprep.schemas.per_turn import per_turn
 from sftprep.schemas.placeholders import placeholders_in, refuse_placeholders
 from sftprep.system.cpu_limit import CpuLimitReached
 from sftprep.system.memory import keep_freed
+from sftprep.templates.content_parts import ContentParts
 from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, RunTexts, Template
@@ -154,6 +156,7 @@ class Pipeline:
         )
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
         self._normalizers: dict[str, Normalizer[Any]] = {}
+        self._content_parts = _content_parts(settings)
 
     def process(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
@@ -277,6 +280,8 @@ class Pipeline:
         if isinstance(record, RecordError):
             raise record
         dialogue = normalize(record)
+        if self._content_parts is not None:
+            dialogue = self._content_parts.fitted(cast(Chat, dialogue))
         dialogues = self._per_turn(dialogue) if self.settings.per_turn else [dialogue]
         rendered = [self._render(example) for example in dialogues]
         # Add all examples of the record or none: if one is rejected, the record is.
@@ -499,6 +504,26 @@ def stop_ids(settings: Settings) -> frozenset[int] | None:
         return None
     ids = settings.tokenizer.ids
     return frozenset(ids[token] for token in settings.stops if token in ids)
+
+
+def _content_parts(settings: Settings) -> ContentParts | None:
+    """Return what fits the contents of chats to a chat template; None for other templates."""
+    template = settings.template
+    if not isinstance(template, ChatTemplate):
+        return None
+
+    @cache
+    def sandbox() -> Any:
+        from sftprep.templates.jinja.sandbox import Sandbox
+
+        return Sandbox(
+            template.source,
+            name=template.name,
+            today=template.today,
+            variables={**settings.tokenizer.variables, **template.arguments},
+        )
+
+    return ContentParts(lambda messages: sandbox().render(messages, None, size=100))
 
 
 def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
