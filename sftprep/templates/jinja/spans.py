@@ -28,8 +28,8 @@ this turn, whichever fields they are in.
     d.  White space around the generation prompt may differ. Then the prompt without it must occur
         exactly once between the earlier texts and the turn's texts; and if the template's loop does
         not tell where the turn begins, nothing but white space may stand between it and the latter.
-    e.  If the template has no generation prompt, the span starts where the template begins to write
-        the turn.
+    e.  If the template has no generation prompt, or one of white space only, the span starts where
+        the template begins to write the turn.
     No inference asks for an answer at the start of a conversation or after another answer. The
     prompt of such a turn ends with the generation prompt that follows a user message (1b, 1c), if
     the turn begins with it.
@@ -229,8 +229,8 @@ class SpanFinder:
             return len(prompt), True
         added = self._added(message, prompt, text[:begin] if in_loop else None)
         found = self._after(between, added, in_loop=in_loop)
-        if found is None and not added and begin > before:
-            found = 0  # rule 1e
+        if found is None and not added.strip() and begin > before:
+            found = _common_prefix_length(between, added)  # rule 1e
         if found is None:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
         return begin + found, False

@@ -20,6 +20,7 @@ from typing import Any
 from sftprep.data.conversation import Chat
 from sftprep.errors import RecordError
 from sftprep.strict_json import parse_json_text
+from sftprep.templates.jinja.traced_text import Path
 from sftprep.templates.jinja.tracing import Rendering, Tracer
 
 Convert = Callable[[Any], Any]
@@ -51,11 +52,14 @@ def badly_written(chat: Chat, tracer: Tracer, rendering: Rendering) -> str:
     """Return what a template did not write as it was meant; "" if there is nothing.
 
     Returns:
-        ``parts``: it wrote a list of content parts as Python does. ``call``: it wrote a call or its
-        arguments as Python does, the JSON text of arguments as a JSON string, or a missing content
-        beside a call as ``None``.
+        ``parts``: it wrote a list of content parts as Python does, or left a part out.
+        ``call``: it wrote a call or its arguments as Python does, the JSON text of arguments as a
+        JSON string, or a missing content beside a call as ``None``.
     """
     if any(path[:1] == ("messages",) and path[2:3] == ("content",) for path in tracer.as_python):
+        return "parts"
+    written = {content.origin.path[:4] for content in rendering.contents}
+    if any(path not in written for path in _parts(chat)):
         return "parts"
     if any(path and path[-1] in ("arguments", "function") for path in tracer.as_python):
         return "call"
@@ -66,6 +70,15 @@ def badly_written(chat: Chat, tracer: Tracer, rendering: Rendering) -> str:
     if any(origin.path[-1] == "arguments" and origin.is_text for origin in texts):
         return "call"
     return ""
+
+
+def _parts(chat: Chat) -> Iterator[Path]:
+    """Yield the paths of the content parts that hold more than white space."""
+    for index, message in enumerate(chat.messages):
+        content = message.get("content")
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if isinstance(part, dict) and str(part.get("text", "")).strip():
+                yield ("messages", index, "content", number)
 
 
 def _as_it_is(value: Any) -> Any:
