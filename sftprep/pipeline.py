@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
+from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
@@ -43,8 +44,10 @@ from sftprep.schemas.normalizer import (
     detect_schema,
 )
 from sftprep.schemas.per_turn import per_turn
+from sftprep.schemas.placeholders import placeholders_in, refuse_placeholders
 from sftprep.system.cpu_limit import CpuLimitReached
 from sftprep.system.memory import keep_freed
+from sftprep.templates.content_parts import ContentParts
 from sftprep.templates.limits import PATIENCE, TOO_SLOW, TemplateLimits
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, RunTexts, Template
@@ -153,6 +156,7 @@ class Pipeline:
         )
         self._control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
         self._normalizers: dict[str, Normalizer[Any]] = {}
+        self._content_parts = _content_parts(settings)
 
     def process(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
@@ -174,7 +178,7 @@ class Pipeline:
         result.read = len(found) - found.count(None)
         result.blank = len(found) - result.read
         normalizer = self._normalizer(block.schema)
-        checked = _without_foreign if parsed.has_foreign else _unchanged
+        checked = self._checks(block, parsed)
         examples = self._render_all(found, normalizer, checked)
         if examples is None:
             normalize = checked(normalizer.read)
@@ -191,6 +195,24 @@ class Pipeline:
         result.outputs.update(normalizer.outputs(records))
         return examples
 
+    def _checks(self, block: Block, parsed: Parsed) -> "Callable[[Read], Read]":
+        """Return what adds the checks to a normalizer that a few blocks need."""
+        marks = placeholders_in(block.data, self.settings.plain_text)
+        if not (marks or parsed.has_foreign):
+            return lambda read: read
+
+        def checked(read: Read) -> Read:
+            def read_and_check(record: Record) -> Dialogue:
+                dialogue = read(record)
+                if parsed.has_foreign:
+                    check_plain(dialogue)
+                refuse_placeholders(dialogue, marks)
+                return dialogue
+
+            return read_and_check
+
+        return checked
+
     def _render_all(
         self, parsed: Outcomes, normalizer: Normalizer[Any], checked: Callable[[Read], Read]
     ) -> "_Examples | None":
@@ -199,7 +221,7 @@ class Pipeline:
         Args:
             parsed: the outcome of each line.
             normalizer: turns records into dialogues.
-            checked: adds the check for foreign values to what reads a record.
+            checked: adds the checks that the block needs to what reads a record.
 
         Returns:
             None if the block has other lines; the caller then renders its records one by one. With
@@ -258,6 +280,8 @@ class Pipeline:
         if isinstance(record, RecordError):
             raise record
         dialogue = normalize(record)
+        if self._content_parts is not None:
+            dialogue = self._content_parts.fitted(cast(Chat, dialogue))
         dialogues = self._per_turn(dialogue) if self.settings.per_turn else [dialogue]
         rendered = [self._render(example) for example in dialogues]
         # Add all examples of the record or none: if one is rejected, the record is.
@@ -469,21 +493,6 @@ def with_schemas(
         yield block._replace(schema=found or wanted)
 
 
-def _unchanged(read: Read) -> Read:
-    return read
-
-
-def _without_foreign(normalize: Read) -> Read:
-    """Return a normalizer that refuses a record if what is used of it holds a foreign value."""
-
-    def checked(record: Record) -> Dialogue:
-        dialogue = normalize(record)
-        check_plain(dialogue)
-        return dialogue
-
-    return checked
-
-
 def stop_ids(settings: Settings) -> frozenset[int] | None:
     """Return the ids of the tokens that stop the model.
 
@@ -495,6 +504,26 @@ def stop_ids(settings: Settings) -> frozenset[int] | None:
         return None
     ids = settings.tokenizer.ids
     return frozenset(ids[token] for token in settings.stops if token in ids)
+
+
+def _content_parts(settings: Settings) -> ContentParts | None:
+    """Return what fits the contents of chats to a chat template; None for other templates."""
+    template = settings.template
+    if not isinstance(template, ChatTemplate):
+        return None
+
+    @cache
+    def sandbox() -> Any:
+        from sftprep.templates.jinja.sandbox import Sandbox
+
+        return Sandbox(
+            template.source,
+            name=template.name,
+            today=template.today,
+            variables={**settings.tokenizer.variables, **template.arguments},
+        )
+
+    return ContentParts(lambda messages: sandbox().render(messages, None, size=100))
 
 
 def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:

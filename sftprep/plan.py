@@ -21,6 +21,7 @@ from sftprep.errors import TemplateError, UsageError
 from sftprep.pipeline import Settings
 from sftprep.reading.sources import find_inputs
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe, escaped, unescaped
+from sftprep.schemas.placeholders import PLACEHOLDERS
 from sftprep.system.cores import usable_cores
 from sftprep.templates.limits import PATIENCE, PATIENCE_IN_QUARANTINE
 from sftprep.templates.loading import is_builtin, load_template
@@ -427,7 +428,8 @@ def _check_lookalikes(
     token in them and is none is meant as text.
     """
     controls = ControlTokens(list(tokenizer.controls.values()))
-    for text in recipe.plain_text:
+    plain_text = [text for text in recipe.plain_text if text not in PLACEHOLDERS]
+    for text in plain_text:
         if lookalikes([text], controls) != [text]:
             is_token = text in tokenizer.controls
             why = "is a token of the tokenizer" if is_token else "looks like no control token"
@@ -437,7 +439,7 @@ def _check_lookalikes(
     found = lookalikes([_separator(recipe, tokenizer)], controls)
     if isinstance(template, Template):
         written = {*found, *lookalikes(own_texts(template), controls)}
-        for text in recipe.plain_text:
+        for text in plain_text:
             if text not in written:
                 raise UsageError(
                     f"--plain-text {shown(text)} cannot be used: template {shown(template.name)} "

@@ -207,8 +207,8 @@ class Recipe:
     plain_text: tuple[str, ...] = _option(
         (),
         "Tokenizer",
-        "A text of the template or the separator that looks like a control token and is meant as "
-        "plain text. Repeatable.",
+        "A text that is meant as plain text: it looks like a control token in the template or the "
+        "separator, or like <image> in a record. Repeatable.",
         metavar="TEXT",
     )
     allow_control: tuple[str, ...] = _option(

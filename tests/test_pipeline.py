@@ -470,6 +470,15 @@ def test_a_record_that_is_not_to_be_trained_gives_no_row(policy: str, template: 
     assert result.flags == {"loss": 1}
 
 
+@pytest.mark.parametrize("template", [CHAT, JINJA], ids=["YAML", "Jinja"])
+def test_placeholders_for_pictures_are_refused(template: Any) -> None:
+    """A record that asks about a picture is refused, unless its placeholder is meant as text."""
+    records = [talk("u:a a:b"), talk("u:<image> a:b")]
+    result = run(records, template=template)
+    assert [(lost.line, lost.reason) for lost in result.rejected] == [(2, "unsupported_content")]
+    assert not run(records, template=template, plain_text=("<image>",)).rejected
+
+
 def test_what_was_understood_is_counted_once() -> None:
     """A block with a bad record is rendered twice; what it holds is counted once."""
     record = {"prompt": "a", "completion": "b", "context": "c", "id": 1}

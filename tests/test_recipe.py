@@ -225,6 +225,25 @@ def test_no_file(tmp_path: Path) -> None:
         ({"field": "a=b"}, "--field is 'a=b'; expected a list of strings."),
         ({"field": [1]}, "--field is a list of 1 item; expected a list of strings."),
         ({"system": ["a"]}, "--system is a list of 1 item; expected a string."),
+        (
+            {"field": ["prompt={title}\\n{body"]},
+            "--field 'prompt={title}\\\\n{body': the brace at character 10 has no partner; {{ "
+            "stands for one.",
+        ),
+        (
+            {"role": ["patient"]},
+            "--role 'patient': expected NAME=ROLE, with ROLE one of system, developer, user, "
+            "assistant, tool.",
+        ),
+        (
+            {"role": ["a=bot"]},
+            "--role 'a=bot': expected NAME=ROLE, with ROLE one of system, developer, user, "
+            "assistant, tool.",
+        ),
+        (
+            {"role": ["a=user", "a=tool"]},
+            "--role gives the meaning of 'a' twice. Keep one.",
+        ),
         ({"max_length": 0}, "--max-length is 0; expected 1 or more."),
         ({"workers": -1}, "--workers is -1; expected 1 or more."),
         (

@@ -4,8 +4,9 @@ In     a number of seconds; the code runs in ``with`` blocks, one or several for
 Out    ``CpuLimitReached``, raised in the ``with`` block soon after the seconds are used up.
 Keeps  to the CPU time of the main thread: time that the process waits, or that other threads and
        other processes take, does not count. So the same work is accepted on a busy machine too.
-Never  interrupts code outside the ``with`` blocks. There is no limit in threads other than the main
-       one, because only that one receives signals.
+Never  interrupts code outside the ``with`` blocks: a caller that has received the exception begins
+       the next allotment, or leaves ``ticking``, before it does anything else. There is no limit in
+       threads other than the main one, because only that one receives signals.
 
 A timer that runs with the CPU time of the process ticks a few times in the seconds of a limit, and
 its signal handler looks how long the allotment has lasted. So no system call is needed to begin an
@@ -98,7 +99,6 @@ class CpuLimit:
     def __exit__(self, *_exception: object) -> None:
         self._is_inside = False
         if self._is_alone:
-            self._is_alone = False
             self._stop()
 
     def _start(self) -> None:
@@ -112,19 +112,25 @@ class CpuLimit:
 
     def _stop(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
-        self._is_ticking = self._is_used_up = False
+        self._is_ticking = self._is_alone = self._is_inside = self._is_used_up = False
         if self._kills:
             _limit_process(inf)
 
     def tick(self) -> None:
         """Raise ``CpuLimitReached`` if the code in the ``with`` block must end."""
+        if not self._is_ticking:
+            return  # the signal was on its way when the timer stopped
         now = thread_time()
         self._limit_process()
         if self._seen != self._allotment:
             self._seen, self._since = self._allotment, now
         elif now - self._since >= self.seconds:
             self._is_used_up = True
-            if self._is_inside:
+            is_inside = self._is_inside
+            if self._is_alone:
+                # The exception may arrive in ``__exit__``, before that has done anything.
+                self._stop()
+            if is_inside:
                 raise CpuLimitReached
 
     def _limit_process(self) -> None:

@@ -158,4 +158,4 @@ def test_what_a_template_refuses_gives_no_row(tmp_path: Path, failure: str) -> N
     ]
     done = run([answer("bad")], "own", CHATML, template=str(path))
     assert done.rows == []
-    assert "Not this." in done.lost[0] or "ZeroDivisionError" in done.lost[0]
+    assert "Not this" in done.lost[0] or "ZeroDivisionError" in done.lost[0]

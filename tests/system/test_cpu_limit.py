@@ -102,9 +102,32 @@ def test_the_signal_comes_again_if_it_was_swallowed() -> None:
             work(60)
         work(60)
 
-    with pytest.raises(CpuLimitReached), CpuLimit(0.1):
-        swallow()
+    limit = CpuLimit(0.1)
+    with limit.ticking():
+        limit.begin(0.1)
+        with pytest.raises(CpuLimitReached), limit:
+            swallow()
     assert time.thread_time() - start < 5
+
+
+@pytest.mark.parametrize("ticking", [False, True])
+def test_nothing_is_left_behind_wherever_the_exception_arrives(
+    monkeypatch: pytest.MonkeyPatch, ticking: bool
+) -> None:
+    """Even if it arrives when the block is being left, nothing is interrupted afterwards."""
+    limit = CpuLimit(0.05)
+
+    def late(*_: object) -> None:
+        work(60)
+
+    monkeypatch.setattr(CpuLimit, "__exit__", late)  # interrupted before it has done anything
+    with limit.ticking() if ticking else contextlib.nullcontext():
+        limit.begin(0.05)
+        with pytest.raises(CpuLimitReached), limit:
+            pass
+        limit.begin(0.05)
+    work(0.3)
+    assert signal.getitimer(signal.ITIMER_PROF) == (0.0, 0.0)
 
 
 def test_nothing_interrupts_other_threads() -> None:

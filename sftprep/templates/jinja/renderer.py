@@ -296,8 +296,8 @@ class ChatRenderer:
         if bad == "parts":
             raise RecordError(
                 NOT_WELL,
-                "the chat template writes a content that is a list of parts as Python does: it "
-                "takes texts only",
+                "the chat template does not write a content that is a list of parts, or writes it "
+                "as Python does: it takes texts only",
                 "Give each content as one text",
             )
         if bad and not accepts_python:

@@ -28,8 +28,8 @@ this turn, whichever fields they are in.
     d.  White space around the generation prompt may differ. Then the prompt without it must occur
         exactly once between the earlier texts and the turn's texts; and if the template's loop does
         not tell where the turn begins, nothing but white space may stand between it and the latter.
-    e.  If the template has no generation prompt, the span starts where the template begins to write
-        the turn.
+    e.  If the template has no generation prompt, or one of white space only, the span starts where
+        the template begins to write the turn.
     No inference asks for an answer at the start of a conversation or after another answer. The
     prompt of such a turn ends with the generation prompt that follows a user message (1b, 1c), if
     the turn begins with it.
@@ -56,7 +56,7 @@ this turn, whichever fields they are in.
         trailing white space; or as much of it as the template's loop writes with the turn. The
         whole conversation must continue with it in that place. If the next message begins with a
         stop token (``<|user|>``), the model stops by writing it: then the span ends after that
-        token.
+        token. If the turn has no terminator at all, any control token there is one.
 3.  Of a message that is no answer, only the body is trained: from the start of its content to the
     first stop token behind its texts that the template's loop writes with it; if there is none, to
     the first control token before the next text of the record; else to the end of its texts.
@@ -229,8 +229,8 @@ class SpanFinder:
             return len(prompt), True
         added = self._added(message, prompt, text[:begin] if in_loop else None)
         found = self._after(between, added, in_loop=in_loop)
-        if found is None and not added and begin > before:
-            found = 0  # rule 1e
+        if found is None and not added.strip() and begin > before:
+            found = _common_prefix_length(between, added)  # rule 1e
         if found is None:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
         return begin + found, False
@@ -307,7 +307,8 @@ class SpanFinder:
                 raise not_derivable(
                     f"the end of messages[{message}] is not found in the conversation"
                 )
-            return len(plain) + self._stop_length(_joined(tail)[len(plain) :])
+            rest = _joined(tail)[len(plain) :]
+            return len(plain) + self._stop_length(rest, stops_only=bool(plain))
         is_followed = rendering.next_content(turn) is not None
         followed: TextAndTokens | None = tail
         if not is_followed:
@@ -340,15 +341,17 @@ class SpanFinder:
         tail = other.tail(turn)
         return tail[: self._stop_length(tail)].strip()
 
-    def _stop_length(self, tail: str) -> int:
-        """Return where the stop token with which this text begins ends; 0 if there is none."""
+    def _stop_length(self, tail: str, *, stops_only: bool = True) -> int:
+        """Return where the stop token with which this text begins ends; 0 if there is none.
+
+        Args:
+            tail: a text after a turn.
+            stops_only: False: any control token counts.
+        """
         items = self._controls.split(tail)
-        if items and isinstance(items[0], str) and not items[0].strip() and len(items) > 1:
-            lead = 1
-        else:
-            lead = 0
+        lead = 1 if len(items) > 1 and isinstance(items[0], str) and not items[0].strip() else 0
         first = items[lead] if items else ""
-        if isinstance(first, AddedToken) and first.content in self._stops:
+        if isinstance(first, AddedToken) and (not stops_only or first.content in self._stops):
             return len(_joined(items[: lead + 1]))
         return 0
 

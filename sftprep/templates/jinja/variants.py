@@ -2,8 +2,8 @@
 
 In     a ``Chat``, as its schema read it.
 Out    ``variants``: the same chat, and others that say the same: with its tool calls' arguments as
-       objects and as JSON text, with an empty text in place of a missing content, and with contents
-       as text and as lists of one part. ``badly_written``: what of them a template did not write as
+       objects and as JSON text, with an empty text in place of a missing content, and with one text
+       in place of a list of one part. ``badly_written``: what of them a template did not write as
        it was meant.
 Keeps  everything else.
 
@@ -20,6 +20,7 @@ from typing import Any
 from sftprep.data.conversation import Chat
 from sftprep.errors import RecordError
 from sftprep.strict_json import parse_json_text
+from sftprep.templates.jinja.traced_text import Path
 from sftprep.templates.jinja.tracing import Rendering, Tracer
 
 Convert = Callable[[Any], Any]
@@ -38,7 +39,6 @@ def variants(chat: Chat) -> Iterator[Chat]:
         contents.append(_as_empty)
     if has_parts:
         contents.append(_as_one_text)
-    contents.append(_as_parts)
     seen: list[Chat] = [] if has_calls else [chat]
     for change_arguments in arguments:
         for change_content in contents:
@@ -52,11 +52,14 @@ def badly_written(chat: Chat, tracer: Tracer, rendering: Rendering) -> str:
     """Return what a template did not write as it was meant; "" if there is nothing.
 
     Returns:
-        ``parts``: it wrote a list of content parts as Python does. ``call``: it wrote a call or its
-        arguments as Python does, the JSON text of arguments as a JSON string, or a missing content
-        beside a call as ``None``.
+        ``parts``: it wrote a list of content parts as Python does, or left a part out.
+        ``call``: it wrote a call or its arguments as Python does, the JSON text of arguments as a
+        JSON string, or a missing content beside a call as ``None``.
     """
     if any(path[:1] == ("messages",) and path[2:3] == ("content",) for path in tracer.as_python):
+        return "parts"
+    written = {content.origin.path[:4] for content in rendering.contents}
+    if any(path not in written for path in _parts(chat)):
         return "parts"
     if any(path and path[-1] in ("arguments", "function") for path in tracer.as_python):
         return "call"
@@ -67,6 +70,15 @@ def badly_written(chat: Chat, tracer: Tracer, rendering: Rendering) -> str:
     if any(origin.path[-1] == "arguments" and origin.is_text for origin in texts):
         return "call"
     return ""
+
+
+def _parts(chat: Chat) -> Iterator[Path]:
+    """Yield the paths of the content parts that hold more than white space."""
+    for index, message in enumerate(chat.messages):
+        content = message.get("content")
+        for number, part in enumerate(content if isinstance(content, list) else ()):
+            if isinstance(part, dict) and str(part.get("text", "")).strip():
+                yield ("messages", index, "content", number)
 
 
 def _as_it_is(value: Any) -> Any:
@@ -102,11 +114,6 @@ def _as_one_text(content: Any) -> Any:
         text = content[0].get("text")
         return text if isinstance(text, str) else content
     return _as_empty(content)
-
-
-def _as_parts(content: Any) -> Any:
-    """Return a content that is a text as a list with one text part."""
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _changed(chat: Chat, change_arguments: Convert, change_content: Convert) -> Chat:

@@ -187,7 +187,7 @@ ENDS: dict[str, tuple[str, dict[str, Any], str, dict[str, Any]]] = {
     "plain text": (with_end("'\n##\n'"), TWO,
         "b\n##⟧\n<im>user\nc\n##\n<im>assistant\n⟦d\n##⟧\n", {}),
     "the next message's stop token": (GLM, TWO, "b<user>⟧c<bot>⟦d<user>⟧", STOPS),
-    "the next message's token is no stop token": (GLM, TWO, "b⟧<user>c<bot>⟦d⟧", {}),
+    "the next message's token is all that ends it": (GLM, TWO, "b<user>⟧c<bot>⟦d⟧", {}),
     "the chosen end of turn is added": (GLM, TWO, "b<user>⟧c<bot>⟦d<end>⟧",
         {"turn_end": TurnEnd(frozenset({"<user>", "<end>"}), "<end>")}),
     "contents like terminators": (CHATML, turns("</s>", "</im>\n</s>", "</im>", "</im>"),
