@@ -269,7 +269,7 @@ class Recipe:
     train_tool_calls: str = _option(
         "yes",
         "Length and loss",
-        "Whether the tool calls in trained answers carry loss.",
+        "Whether the tool calls in trained answers carry loss: yes or no.",
         values=("yes", "no"),
         metavar="yes|no",
     )

@@ -461,8 +461,8 @@ def _is_tool_result(chat: Chat, path: Path) -> bool:
 
 def _check_answers(chat: Chat, rendering: Rendering, trained: Sequence[int]) -> None:
     """Refuse a chat with an answer of white space only that the template trims."""
-    for message in trained:
-        turn = rendering.turn(message) if chat.roles[message] == "assistant" else None
+    for message in (i for i in trained if chat.roles[i] == "assistant"):
+        turn = rendering.turn(message)
         text = chat.messages[message].get("content")
         is_blank = isinstance(text, str) and not text.strip()
         is_blank &= not chat.messages[message].get("tool_calls")

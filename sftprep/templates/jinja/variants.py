@@ -2,9 +2,8 @@
 
 In     a ``Chat``, as its schema read it.
 Out    ``variants``: the same chat, and others that say the same: with its tool calls' arguments as
-       objects and as JSON text, with an empty text in place of a missing content, and with one text
-       in place of a list of one part. ``badly_written``: what of them a template did not write as
-       it was meant.
+       objects and as JSON text, and with an empty text in place of a missing content.
+       ``badly_written``: what of them a template did not write as it was meant.
 Keeps  everything else.
 
 Records hold arguments as objects or as JSON text, and templates want the one or the other: some
@@ -14,7 +13,7 @@ parse the arguments before they give them to the template. So objects come first
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sftprep.data.conversation import Chat
@@ -28,20 +27,13 @@ Convert = Callable[[Any], Any]
 
 
 def variants(chat: Chat) -> Iterator[Chat]:
-    """Yield the forms of a chat, the most likely first."""
-    has_calls = any(message.get("tool_calls") for message in chat.messages)
-    if not has_calls:
-        yield chat  # nearly always the only one that is needed
-    arguments: Sequence[Convert] = (_as_object, _as_text) if has_calls else (_as_it_is,)
-    has_parts = any(isinstance(message.get("content"), list) for message in chat.messages)
-    contents: list[Convert] = [_as_it_is]
-    if has_calls:
-        contents.append(_as_empty)
-    if has_parts:
-        contents.append(_as_one_text)
-    seen: list[Chat] = [] if has_calls else [chat]
-    for change_arguments in arguments:
-        for change_content in contents:
+    """Yield the forms of a chat, the most likely first. A chat without calls has only one."""
+    if not any(message.get("tool_calls") for message in chat.messages):
+        yield chat
+        return
+    seen: list[Chat] = []
+    for change_arguments in (_as_object, _as_text):
+        for change_content in (_as_it_is, _as_empty):
             variant = _changed(chat, change_arguments, change_content)
             if variant not in seen:
                 seen.append(variant)
@@ -106,14 +98,6 @@ def _as_text(value: Any) -> Any:
 def _as_empty(content: Any) -> Any:
     """Return an empty text for a missing content."""
     return "" if content is None else content
-
-
-def _as_one_text(content: Any) -> Any:
-    """Return the text of a content that is a list of one text part."""
-    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], dict):
-        text = content[0].get("text")
-        return text if isinstance(text, str) else content
-    return _as_empty(content)
 
 
 def _changed(chat: Chat, change_arguments: Convert, change_content: Convert) -> Chat:
