@@ -97,7 +97,8 @@ def marked_spans(
 ) -> Spans:
     """Return the spans that the template marks itself.
 
-    A body that holds no text of the record belongs to the message whose text is before it.
+    A body that holds no text of the record belongs to the message that the template's loop is at,
+    or else to the message whose text is before it.
 
     Args:
         rendering: the whole conversation.
@@ -111,7 +112,8 @@ def marked_spans(
         messages = {m for m in inside if m is not None}
         if not messages:
             before = [c.message for c in rendering.contents if c.end <= start]
-            messages = {m for m in before[-1:] if m is not None}
+            at = rendering.written_at(start)
+            messages = {m for m in (before[-1:] if at is None else [at]) if m is not None}
         if not messages or (not messages <= set(trained) and messages & set(trained)):
             raise not_derivable(
                 "a pair of its generation markers contains texts of no message, or of messages "

@@ -173,6 +173,13 @@ class Rendering:
             own = [c for c in self._own[message] if c.start >= turn.start][:count]
             self._turns[message] = turn._replace(end=max(c.end for c in own))
 
+    def written_at(self, position: int) -> int | None:
+        """Return the message that the template's loop was at; None if it was at none."""
+        for message, ranges in self._ranges.items():
+            if any(begin <= position < finish for begin, finish in ranges):
+                return message
+        return None
+
     def has_loop(self, message: int) -> bool:
         """Tell whether the template's loop tells where it writes a message."""
         turn = self.turn(message)
