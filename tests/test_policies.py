@@ -58,12 +58,17 @@ def tokenizer() -> Tokenizer:
     ("reasoning", "truncation", "boundary", "per_turn"),
     [
         ("none", "drop", "split", False),
-        ("none", "keep-end", "joint", False),
         ("last", "prompt-start", "split", False),
-        ("none", "completion-end", "split", False),
-        ("all", "balanced", "joint", False),
-        ("last", "oldest-turns", "split", False),
-        ("none", "prompt-start", "split", True),
+        *(
+            pytest.param(*options, marks=pytest.mark.conformance)
+            for options in (
+                ("none", "keep-end", "joint", False),
+                ("none", "completion-end", "split", False),
+                ("all", "balanced", "joint", False),
+                ("last", "oldest-turns", "split", False),
+                ("none", "prompt-start", "split", True),
+            )
+        ),
     ],
 )
 def test_kinds_of_templates_agree(

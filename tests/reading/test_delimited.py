@@ -200,6 +200,7 @@ class Endless:
         return next(self._parts, b"")
 
 
+@pytest.mark.faults  # takes 7 seconds
 def test_memory_is_bounded() -> None:
     """A cell of 50 MiB takes no more memory than the longest row allowed."""
     reader = BlockReader([Source("a.csv", "a.csv")], 1 << 30, limits=Limits(4 << 20))

@@ -140,6 +140,7 @@ class Endless:
         return next(self._parts, b"")
 
 
+@pytest.mark.faults  # takes 2 seconds
 @pytest.mark.parametrize("head", [b'{"x": ["', b'{"x": "'])
 def test_memory_is_bounded(head: bytes) -> None:
     """What is beside the list may have any size."""

@@ -93,6 +93,7 @@ def test_nested_records(write: Write, name: str) -> None:
         assert found.records == without_nulls(CHATS)
 
 
+@pytest.mark.conformance
 @pytest.mark.parametrize("name", ALL)
 def test_shards_do_not_depend_on_block_size(write: Write, name: str) -> None:
     """Any block size gives the same records in the same shards."""

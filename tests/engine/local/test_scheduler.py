@@ -150,9 +150,14 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("first", ["", "send_ready()"])
+@pytest.mark.parametrize("first", [pytest.param("", marks=pytest.mark.faults), "send_ready()"])
 @pytest.mark.parametrize(
-    "half", [b"\0", b"\0\0\1\0", b"\0\0\1\0" + b"x" * 10], ids=["size", "nothing", "some"]
+    "half",
+    [
+        pytest.param(b"\0", marks=pytest.mark.faults, id="size"),
+        pytest.param(b"\0\0\1\0", marks=pytest.mark.faults, id="nothing"),
+        pytest.param(b"\0\0\1\0" + b"x" * 10, id="some"),
+    ],
 )
 def test_a_block_with_half_an_answer_is_done_again(
     started: Started, half: bytes, first: str

@@ -173,12 +173,14 @@ def assert_windows_are_enough(tokenizer: Tokenizer, seed: int, unclean: range) -
     return breaks
 
 
+@pytest.mark.conformance  # takes 3 seconds
 @KINDS
 def test_windows_are_enough_for_patterns(splits: list[str]) -> None:
     """For known patterns, encoding only the text around a boundary finds the unclean chains."""
     assert_windows_are_enough(splitting(splits), len(splits), range(50, 1500))
 
 
+@pytest.mark.conformance  # takes 5 seconds
 @pytest.mark.parametrize("scheme", ["first", "always", "normalizer", "never"])
 @pytest.mark.parametrize("split", [False, True])
 def test_windows_are_enough_for_pairs(scheme: str, split: bool) -> None:
