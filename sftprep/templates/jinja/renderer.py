@@ -79,6 +79,9 @@ class _Remembered(NamedTuple):
 
 
 EOS_ENDS = TurnEnd()
+MOST_ANSWERS = 64
+"""How many skeletons are remembered for one neutral form: each record looks through them. A
+template that counts the words of a text could need one for each number of words."""
 MOST_MESSAGES = 64
 """A longer chat gets a skeleton of its own. Deriving one renders each prompt, which takes less time
 with the chat itself than with its neutral form, and few long chats have the same form."""
@@ -257,6 +260,8 @@ class ChatRenderer:
         for one in remembered:
             if not one.answers or one.suits(form):
                 return form, one
+        if len(remembered) >= MOST_ANSWERS:
+            return form, NOT_REMEMBERED
         remembered.append(self._derive_from_form(form))
         return form, remembered[-1]
 
