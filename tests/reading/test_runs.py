@@ -83,7 +83,7 @@ def test_a_changed_input_is_found(
     assert ": SHA-256 is " in str(report.problems[0])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.faults)])
 @pytest.mark.parametrize("name", ["parquet", "csv", "arrow-stream"])
 def test_places_are_rows(write: Write, tmp_path: Path, name: str, workers: int) -> None:
     """Messages, ledgers and the preview name rows."""

@@ -142,6 +142,7 @@ def test_a_member_has_the_hash_of_its_content(write: Write, name: str) -> None:
     assert reader.digests == [SourceDigest(len(whole), hashlib.sha256(whole).hexdigest())]
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("name", ALL)
 def test_damage_never_crashes(write: Write, name: str) -> None:
     """Changed, lost and added bytes give records or a message, never another exception."""

@@ -125,7 +125,9 @@ def test_memory_is_limited_only_with_a_chat_template(started: Started, settings:
     limits = Path(f"/proc/{started.workers[0]}/limits").read_text().splitlines()
     [soft] = [line.split()[3] for line in limits if line.startswith("Max address space")]
     results.close()  # type: ignore[attr-defined]
-    assert (soft == str(MEMORY_BYTES)) == settings.untrusted
+    # While a worker renders a block, its limit is lower.
+    is_limited = soft != "unlimited" and int(soft) <= MEMORY_BYTES
+    assert is_limited == settings.untrusted
 
 
 # --- whole programs -----------------------------------------------------------------------------

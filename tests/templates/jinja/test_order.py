@@ -255,7 +255,7 @@ def test_a_record_gives_what_it_gives_alone(
     check_alone(source, records, shuffle)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(deadline=None, max_examples=8)
 @given(sources_for_calls(), SOME_CALLS, st.randoms())
 def test_a_record_with_calls_gives_what_it_gives_alone(
     source: str, records: list[dict[str, Any]], shuffle: random.Random
