@@ -125,7 +125,7 @@ def rows_of(batch: Batch | None) -> dict[int, tuple[list[int], list[bool]]]:
     }
 
 
-quickly = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+quickly = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 a_template = st.sampled_from(TEMPLATES)
 a_tokenizer = st.sampled_from(sorted(TOKENIZERS))
 a_boundary = st.sampled_from(["split", "joint"])

@@ -327,7 +327,7 @@ def conversations(draw: st.DrawFn) -> Turns:
     return turns
 
 
-@hypothesis_settings(deadline=None, max_examples=150)
+@hypothesis_settings(deadline=None, max_examples=80)
 @given(
     conversations(),
     st.sampled_from(["chat", "merged", "plain"]),

@@ -207,6 +207,7 @@ main(os.getppid(), [pipe.fileno() for pipe in pipes])
 """
 
 
+@pytest.mark.faults  # takes 2 seconds
 def test_the_time_that_a_worker_needs_to_load_does_not_count(started: Started) -> None:
     """Only a block can take too long."""
     started.change = lambda _, command: fake_worker(command, LOAD_SLOWLY)
