@@ -6,10 +6,14 @@
 from pathlib import Path
 
 import pytest
-from sweep_chat_templates import CRASHED, IDS, MASK, ORDER, try_template
+from sweep_chat_templates import CRASHED, IDS, MASK, ORDER, Pair, try_template
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 TEMPLATES = sorted((SHARED / "chat_templates").glob("*.jinja"))
+
+PARTS = ("parts", "user_parts", "result_parts")
+"""Conversations with contents that are lists of text parts. A template that takes texts only gets
+one text, as the manual says; transformers writes the list as Python does."""
 
 pytestmark = [
     pytest.mark.conformance,
@@ -17,12 +21,21 @@ pytestmark = [
 ]
 
 
-@pytest.mark.xfail(strict=False, reason="some rows are still wrong; the sweep lists them")
 @pytest.mark.parametrize("boundary", ["joint", "split"])
 @pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.stem)
 def test_rows_are_those_of_the_oracle(path: Path, boundary: str) -> None:
     """Ids and mask are right, whatever record came before; nothing crashes."""
     pairs = try_template(path, {}, {"boundary": boundary}, order=True, kept=None)
     assert len(pairs) > 80
-    wrong = [pair for pair in pairs if pair.outcome in (IDS, MASK, ORDER, CRASHED)]
+    wrong = [
+        pair
+        for pair in pairs
+        if pair.outcome in (MASK, ORDER, CRASHED)
+        or (pair.outcome == IDS and pair.conversation not in PARTS and not _is_unknown(pair))
+    ]
     assert wrong == []
+
+
+def _is_unknown(pair: Pair) -> bool:
+    """Tell whether the oracle does not know where an answer stands, and so where to split."""
+    return any("is not in the final text" in why for why in pair.detail["why"])

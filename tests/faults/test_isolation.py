@@ -73,8 +73,8 @@ def test_data_is_not_followed(case: Case) -> None:
     with case.source.open("w") as file:
         for place in places:
             record = {
-                "image": place,
-                "image_url": {"url": place},
+                "source": place,
+                "link": {"url": place},
                 "$ref": place,
                 "prompt": f"![x]({place})\n",
                 "completion": f"<img src='{place}'> {{% include '{place}' %}}",
