@@ -359,20 +359,21 @@ def _floats(array: pa.Array) -> list[Any]:
 def _structs(array: pa.Array) -> list[Any]:
     names = [field.name for field in array.type]
     values = _objects(names, array.flatten()) if names else [{} for _ in range(len(array))]
-    if array.null_count:
-        valid = array.is_valid().to_pylist()
-        return [v if ok else None for v, ok in zip(values, valid, strict=True)]
-    return values
+    return _with_nulls(array, values)
+
+
+def _with_nulls(array: pa.Array, values: list[Any]) -> list[Any]:
+    """Return the values of an array, with None where the array has a null."""
+    if not array.null_count:
+        return values
+    valid = array.is_valid().to_pylist()
+    return [v if ok else None for v, ok in zip(values, valid, strict=True)]
 
 
 def _lists(array: pa.Array) -> list[Any]:
     offsets, entries = _list_parts(array)
     values, ends = _values(entries), offsets.tolist()
-    lists = [values[a:b] for a, b in pairwise(ends)]
-    if array.null_count:
-        valid = array.is_valid().to_pylist()
-        return [v if ok else None for v, ok in zip(lists, valid, strict=True)]
-    return lists
+    return _with_nulls(array, [values[a:b] for a, b in pairwise(ends)])
 
 
 def _maps(array: pa.Array) -> list[Any]:

@@ -13,7 +13,7 @@ needs: the last message is an answer, and a tool result does not contradict the 
 from collections.abc import Sequence
 from typing import Any
 
-from sftprep.data.conversation import Chat, Conversation
+from sftprep.data.conversation import Chat
 from sftprep.errors import RecordError
 from sftprep.schemas.checks import require_completion, require_last, require_role, wrong_type
 from sftprep.schemas.content import Content, read_content
@@ -27,15 +27,6 @@ from sftprep.text import alternatives, shown
 
 REASONING = SYNONYMS["reasoning_content"]
 """The names under which datasets hold an answer's reasoning."""
-
-
-def chat_of_conversation(conversation: Conversation) -> Chat:
-    """Return a conversation as a chat without tools; an input follows its content on a new line."""
-    messages = [
-        {"role": m.role, "content": f"{m.content}\n{m.input}" if m.input else m.content}
-        for m in conversation.messages
-    ]
-    return Chat(messages, None, tuple(m.train for m in conversation.messages), size_of(messages))
 
 
 def chat_of_turns(lists: Sequence[TurnList], fields: Fields) -> Chat:
