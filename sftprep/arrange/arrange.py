@@ -48,15 +48,17 @@ def arrange(columns: Columns, options: Arrangement, tokens_of: TokensOf | None =
     found: dict[str, Any] = {"rows": len(columns)}
     if options.dedup is not Dedup.NONE:
         found |= _drop_duplicates(columns, options, tokens_of, dropped)
-    rows = dropped.others()
-    in_splits = _split(columns, options, rows)
-
-    train = in_splits["train"]
-    in_splits["train"] = after = _choose(columns, options, train, dropped)
+    in_splits = _split(columns, options, dropped.others())
+    before = facts.by_source(columns, in_splits["train"])
+    in_splits["train"] = _choose(columns, options, in_splits["train"], dropped)
+    # Each split's rows are freed when they are laid out: for many rows, that is much memory.
     splits = tuple(
-        _lay_out(columns, options, name, in_splits[name]) for name in SPLITS if name in in_splits
+        _lay_out(columns, options, name, in_splits.pop(name))
+        for name in SPLITS
+        if name in in_splits
     )
-    return _plan(columns, options, splits, dropped, found, (train, after))
+    found["sources"] = facts.source_facts(before, facts.by_source(columns, splits[0].rows))
+    return _plan(columns, options, splits, dropped, found)
 
 
 class _Dropped:
@@ -140,6 +142,7 @@ def _choose(columns: Columns, options: Arrangement, rows: Rows, dropped: _Droppe
     if not options.repeat:
         return rows
     times = mix.copies(columns.source[rows], keys, options.repeat, salt_of(options.seed, _REPEAT))
+    del keys  # much memory, if there are many rows
     dropped.add(NOT_SAMPLED, rows[times == 0])
     return mix.passes(rows, times)
 
@@ -166,11 +169,10 @@ def _plan(
     splits: tuple[SplitPlan, ...],
     dropped: _Dropped,
     found: dict[str, Any],
-    train: tuple[Rows, Rows],
 ) -> Plan:
     """Count what is planned, and prove that no row is lost."""
     rows, repeats, reasons = dropped.all()
-    copies = _copies(train[1])
+    copies = _copies(splits[0].rows)
     digests = {split.name: _digest(columns, split.rows) for split in splits}
     before = digest(columns.record_key, columns.tokens, columns.trained)
     gone, again = _digest(columns, rows), _digest(columns, copies)
@@ -182,7 +184,6 @@ def _plan(
         "dropped": {reason: count for reason, count in zip(REASONS, counts, strict=True) if count},
         "repeated": len(copies),
         "splits": {split.name: facts.split_facts(columns, split, capacity) for split in splits},
-        "sources": facts.source_facts(columns, *train),
         "prompts_in_two_splits": facts.leaks(columns, splits),
         "digests": {
             "in": text(before),

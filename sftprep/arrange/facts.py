@@ -10,6 +10,8 @@ from sftprep.arrange.columns import Columns, Numbers, Rows
 from sftprep.arrange.leaks import in_several
 from sftprep.arrange.plan import SplitPlan
 
+_AT_ONCE = 2**20  # rows counted at a time; bounds the memory
+
 
 def split_facts(columns: Columns, split: SplitPlan, capacity: int | None) -> dict[str, Any]:
     """Return the counts of one split.
@@ -31,20 +33,42 @@ def split_facts(columns: Columns, split: SplitPlan, capacity: int | None) -> dic
     }
     if capacity is not None:
         per_pack = np.add.reduceat(trained, split.packs[:-1], dtype=np.int64)
-        found["efficiency"] = round(tokens / (packs * capacity), 6)
+        found["efficiency"] = _ratio(tokens, packs * capacity)
         found["documents_per_pack"] = _spread(np.diff(split.packs))
         found["trained_tokens_per_pack"] = _spread(per_pack)
     return found
 
 
-def source_facts(columns: Columns, before: Rows, after: Rows) -> list[dict[str, Any]]:
-    """Return what each source has of the training split, before and after rows were chosen."""
+def by_source(columns: Columns, rows: Rows) -> list[dict[str, Any]]:
+    """Return what each source has of some rows, source by source."""
     number = int(columns.source.max(initial=-1)) + 1
-    old, new = (_by_source(columns, rows, number) for rows in (before, after))
+    sums = np.zeros((3, number), np.int64)  # rows, tokens and trained tokens
+    for start in range(0, len(rows), _AT_ONCE):
+        part = rows[start : start + _AT_ONCE]
+        sources = columns.source[part]
+        for row, weights in enumerate((None, columns.tokens[part], columns.trained[part])):
+            # Sums of floats are exact here: they stay far below 2**53.
+            sums[row] += np.bincount(sources, weights, minlength=number).astype(np.int64)
+    every = int(sums[1].sum()) or 1
     return [
-        {"source": source, "before": old[source], "after": new[source]}
-        for source in range(number)
-        if old[source]["rows"]
+        {
+            "rows": rows_of,
+            "tokens": tokens,
+            "trained_tokens": trained,
+            "share": _ratio(tokens, every),
+        }
+        for rows_of, tokens, trained in sums.T.tolist()
+    ]
+
+
+def source_facts(
+    before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Return what each source has of the training split, before and after rows were chosen."""
+    return [
+        {"source": source, "before": old, "after": new}
+        for source, (old, new) in enumerate(zip(before, after, strict=True))
+        if old["rows"]
     ]
 
 
@@ -56,28 +80,14 @@ def leaks(columns: Columns, splits: Sequence[SplitPlan]) -> dict[str, int | None
     return {"exact": exact, "normalized": normalized}
 
 
-def _by_source(columns: Columns, rows: Rows, number: int) -> list[dict[str, Any]]:
-    sources = columns.source[rows]
-    counts = np.bincount(sources, minlength=number)
-    # Sums of floats are exact here: they stay far below 2**53.
-    tokens = np.bincount(sources, columns.tokens[rows], minlength=number)
-    trained = np.bincount(sources, columns.trained[rows], minlength=number)
-    every = float(tokens.sum()) or 1.0
-    return [
-        {
-            "rows": int(counts[source]),
-            "tokens": int(tokens[source]),
-            "trained_tokens": int(trained[source]),
-            "share": round(float(tokens[source]) / every, 6),
-        }
-        for source in range(number)
-    ]
-
-
 def _spread(values: npt.NDArray[np.int64]) -> dict[str, float | int]:
     """Return the mean and two percentiles, which are values that occur."""
     low, high = np.percentile(values, [5, 95], method="inverted_cdf")
     return {"mean": round(_sum(values) / len(values), 2), "p5": int(low), "p95": int(high)}
+
+
+def _ratio(part: int, whole: int) -> float:
+    return round(part / whole, 6)
 
 
 def _sum(values: Numbers | npt.NDArray[np.int64]) -> int:

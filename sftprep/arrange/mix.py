@@ -13,7 +13,7 @@ import numpy as np
 
 from sftprep.arrange.columns import Columns, Keys, Numbers, Rows
 from sftprep.arrange.equal_rows import equal_rows
-from sftprep.arrange.hashing import WORD, mix
+from sftprep.arrange.hashing import mix, smallest
 from sftprep.arrange.options import Repeat, Share
 from sftprep.data.ragged import Mask
 from sftprep.errors import UsageError
@@ -31,7 +31,7 @@ def sample(keys: Keys, share: Share, salt: int) -> Mask:
     """Return bool[rows]: the rows that are kept, those with the smallest hashes."""
     hashes = mix(keys, salt)
     if share.fraction is not None:
-        kept: Mask = hashes < np.uint64(int(share.fraction * WORD))
+        kept = smallest(hashes, share.fraction)
         if not kept.any():
             raise UsageError(
                 f"--sample {share} of the {len(keys)} rows of the training split is no row. Give a "
@@ -75,7 +75,7 @@ def copies(sources: Numbers, keys: Keys, repeat: Sequence[Repeat], salt: int) ->
             )
         rows = np.flatnonzero(np.isin(sources, sorted(part.sources)))
         whole = int(part.factor)
-        again = hashes[rows] < np.uint64(int((part.factor - whole) * WORD))
+        again = smallest(hashes[rows], part.factor - whole)
         found[rows] = again.astype(np.int32) + whole
     if not found.any():
         raise UsageError("--repeat leaves no row of the training split. Make a factor larger.")

@@ -148,6 +148,6 @@ def _check(lengths: Numbers, capacity: int) -> None:
     if longer:
         raise UsageError(
             f"{longer} of {len(lengths)} rows are longer than a pack of {capacity} tokens; the "
-            f"longest has {lengths.max()}. Packing never divides a row: pass --max-length "
+            f"longest has {lengths.max()}. Packing never divides a row: pass --pack-length "
             f"{lengths.max()} or more, or prepare the data again with --truncation."
         )

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftprep.arrange.columns import Keys
-from sftprep.arrange.hashing import WORD, mix
+from sftprep.arrange.hashing import mix, smallest
 from sftprep.arrange.options import Share
 from sftprep.data.ragged import Mask
 from sftprep.errors import UsageError
@@ -34,7 +34,7 @@ def split_rows(
         splits[_take(hashes, "validation", validation)] = 1
     if test is not None:
         # The smallest complements are the largest hashes.
-        tested = _take(~hashes, "test", test)
+        tested = _take(np.invert(hashes, out=hashes), "test", test)
         if (splits[tested] != 0).any():
             raise UsageError(
                 f"--validation {validation} and --test {test} together take more than all "
@@ -54,7 +54,7 @@ def split_rows(
 def _take(hashes: Keys, name: str, share: Share) -> Mask:
     """Return bool[rows]: the rows with the smallest hashes."""
     if share.fraction is not None:
-        taken: Mask = hashes < np.uint64(int(share.fraction * WORD))
+        taken = smallest(hashes, share.fraction)
         if not taken.any():
             raise UsageError(
                 f"--{name} {share} of {len(hashes)} rows is no row: the {name} split would be "
