@@ -12,7 +12,7 @@ from toys import SAMPLE_DATA, byte_hf, recipe, save_folder, write_jsonl
 from sftprep import load_manifest, prepare, read_shard
 from sftprep.data.batch import Batch
 from sftprep.formats.chunks import ShardError
-from sftprep.formats.table import FORMATS, shard_chunks, shard_name
+from sftprep.formats.table import FORMATS, shard_chunks
 
 each_format = pytest.mark.parametrize("name", FORMATS)
 
@@ -112,16 +112,6 @@ def test_rows_need_as_many_labels_as_ids(tmp_path: Path) -> None:
     with pytest.raises(ShardError) as caught:
         read_shard(path, "jsonl")
     assert str(caught.value) == "row 1: has different numbers of input_ids and labels"
-
-
-def test_shard_name() -> None:
-    """A name says which shard it is, of how many, and the format."""
-    names = ("parquet", "arrow", "jsonl")
-    assert [shard_name(n, 12, name) for n, name in enumerate(names)] == [
-        "train-00000-of-00012.parquet",
-        "train-00001-of-00012.arrow",
-        "train-00002-of-00012.jsonl",
-    ]
 
 
 @each_format
