@@ -10,7 +10,7 @@
     ├── OutputError        73    the output cannot be created, or belongs to something else
     ├── StorageError       74    reading or writing failed
     └── LockedError        75    another run is writing the output
-    RecordError                  one bad record; sftprep.pipeline catches it, callers never see it
+    RecordError                  one bad record; sftprep.steps catches it, callers never see it
 
 An interrupted run exits with 129 (SIGHUP), 130 (SIGINT) or 143 (SIGTERM). The text of an error says
 where the problem is, what is wrong, what was found, and what to do.

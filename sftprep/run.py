@@ -32,6 +32,7 @@ from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import read_as
+from sftprep.targets import hf
 from sftprep.text import number
 
 
@@ -93,7 +94,8 @@ def prepare(
         )
         progress.start(reader.total_bytes)
         blocks = journal.unfinished(with_schemas(reader, recipe.schema, recipe.field_names))
-        with ShardWriter(FORMATS[recipe.format], recipe.ignore_index, job.workers) as shards:
+        columns_of = partial(hf.columns_of_batch, ignore_index=recipe.ignore_index)
+        with ShardWriter(FORMATS[recipe.format], columns_of, job.workers) as shards:
             paths = [source.path for source in job.sources]
             results = run_blocks(blocks, job.settings, job.workers, paths, early)
             for _, of_shard in groupby(results, attrgetter("shard")):

@@ -1,7 +1,8 @@
 """Rows of ids with their loss mask. Truncation cuts them, and the formats write them.
 
-A ``Batch`` holds both ids and loss mask, and every operation applies to both at once. Labels are
-not stored: they are computed from ids and loss mask when a shard is written.
+A ``Batch`` holds both ids and loss mask, and every operation applies to both at once, and to the
+facts on where the rows come from. Labels are not stored: they are computed from ids and loss mask
+when a shard is written.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
+from sftprep.data.provenance import RowFacts
 from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets
 
 
@@ -35,6 +37,7 @@ class Batch:
     offsets: Offsets  # int64[rows + 1]
     record: Offsets  # int64[rows]: the number of the record in its block
     section: npt.NDArray[np.uint8] | None = None  # uint8[tokens]: Section; None if not needed
+    facts: RowFacts | None = None  # where the rows come from; None if nothing is known
 
     @classmethod
     def of(cls, rows: Sequence[Sequence[int]], trained: Sequence[Sequence[bool]]) -> Self:
@@ -82,19 +85,21 @@ class Batch:
             kept[self.offsets],
             self.record,
             None if self.section is None else self.section[keep],
+            None if self.facts is None else self.facts.keep_tokens(keep),
         )
 
     def keep_rows(self, keep: Mask) -> "Batch":
         """Return the batch with only the rows for which ``keep``, bool[rows], is True."""
         if keep.all():
             return self
-        tokens = self.keep_tokens(np.repeat(keep, self.lengths))
+        tokens = np.repeat(keep, self.lengths)
         return Batch(
-            tokens.input_ids,
-            tokens.loss_mask,
+            self.input_ids[tokens],
+            self.loss_mask[tokens],
             lengths_to_offsets(self.lengths[keep]),
             self.record[keep],
-            tokens.section,
+            None if self.section is None else self.section[tokens],
+            None if self.facts is None else self.facts.keep_rows(keep),
         )
 
     def rows(self, start: int, stop: int) -> "Batch":
@@ -106,14 +111,17 @@ class Batch:
             self.loss_mask[tokens],
             offsets - offsets[0],
             self.record[start:stop],
+            facts=None if self.facts is None else self.facts.rows(start, stop),
         )
 
     @staticmethod
     def concatenate(batches: Sequence["Batch"]) -> "Batch":
         """Return all rows of all batches, in order, without their sections."""
+        facts = [batch.facts for batch in batches if batch.facts is not None]
         return Batch(
             np.concatenate([batch.input_ids for batch in batches]),
             np.concatenate([batch.loss_mask for batch in batches]),
             lengths_to_offsets(np.concatenate([batch.lengths for batch in batches])),
             np.concatenate([batch.record for batch in batches]),
+            facts=RowFacts.concatenate(facts) if len(facts) == len(batches) else None,
         )

@@ -218,14 +218,12 @@ def damage(folder: Path, kind: str) -> str:
     if kind == "gone":
         (folder / SHARD).unlink()
         return f"{SHARD}: No such file or directory"
-    if kind == "link":
-        (folder / SHARD).rename(folder.parent / "elsewhere")
-        (folder / SHARD).symlink_to(folder.parent / "elsewhere")
-        return f"{SHARD}: Too many levels of symbolic links"
-    if kind == "linked folder":
-        (folder / "data").rename(folder.parent / "elsewhere")
-        (folder / "data").symlink_to(folder.parent / "elsewhere")
-        return "data is not one of its files"
+    if kind.startswith("link"):
+        name = SHARD if kind == "link" else "data"
+        (folder / name).rename(folder.parent / "elsewhere")
+        (folder / name).symlink_to(folder.parent / "elsewhere")
+        too_many = f"{SHARD}: Too many levels of symbolic links"
+        return too_many if kind == "link" else "data is not one of its files"
     if kind == "edited":
         value = json.loads(manifest.read_bytes())
         value["counts"]["written"] += 1
