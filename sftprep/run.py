@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sftprep.dataset.accounting import Accounting
+from sftprep.dataset.accounting import Accounting, longer_limit
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.files import MANIFEST, SPLITS, TOKENIZER, shard_name
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
@@ -80,7 +80,12 @@ def prepare(
     quarantine = recipe.on_error == "quarantine"
     with (
         output.staged() as staging,
-        Accounting(job.sources, output.dataset, quarantine=quarantine) as accounting,
+        Accounting(
+            job.sources,
+            output.dataset,
+            quarantine=quarantine,
+            private=recipe.private_ledgers,
+        ) as accounting,
     ):
         journal = Journal(staging, job.sources)
         _say_what_is_discarded(output, recipe, progress)
@@ -108,6 +113,7 @@ def prepare(
             written = journal.finish(partial(shard_name, SPLITS[0], format_name=recipe.format))
         accounting.close()
         accounting.check(recipe.reject_limit(accounting.read))
+        accounting.check_dropped(recipe.drop_limit(accounting.examples))
         _check_rows(accounting)
         manifest = _manifest(job, reader, accounting, written, _save_tokenizer(output, job))
         write_durably(output.dataset / MANIFEST, manifest.dump())
@@ -170,9 +176,10 @@ def _check_rows(accounting: Accounting) -> None:
     if not counts["written"]:
         lost = {**counts["dropped"], **counts["rejected"]}
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lost.items()))
+        cure = longer_limit(counts) or "Check --max-length and --truncation."
         raise DataError(
             f"none of {accounting.read:,} records produced a row ({reasons}); nothing was "
-            "published. Check --max-length and --truncation."
+            f"published. {cure}".rstrip()
         )
 
 

@@ -25,7 +25,7 @@ from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
 from sftprep.dataset.manifest import ShardInfo
 from sftprep.formats.row_groups import Grouper
-from sftprep.formats.table import Format, FormatWriter
+from sftprep.formats.table import FormatWriter, WritableFormat
 from sftprep.system.files import sha256_of
 
 WORKERS_PER_THREAD = 4  # one thread writes as fast as about six workers build rows
@@ -45,7 +45,7 @@ class ShardWriter:
 
     def __init__(
         self,
-        file_format: Format,
+        file_format: WritableFormat,
         columns_of: Callable[[Batch], Columns],
         workers: int = 1,
         new_grouper: Callable[[], Grouper] = Grouper,

@@ -41,11 +41,8 @@ class FormatWriter(Protocol):
         ...
 
 
-class Format(Protocol):
-    """The attributes that the module of a format must have."""
-
-    ENDING: str
-    """The ending of a shard's file name, without the dot."""
+class WritableFormat(Protocol):
+    """The attributes of a module that can write the shards of a run."""
 
     def preload(self) -> None:
         """Import the libraries that a writer needs, so that the first write need not wait."""
@@ -54,6 +51,13 @@ class Format(Protocol):
     def Writer(self, file: IO[bytes]) -> FormatWriter:  # noqa: N802 - a class
         """Return a writer for an empty, open file."""
         ...
+
+
+class Format(WritableFormat, Protocol):
+    """The attributes that the module of a format must have."""
+
+    ENDING: str
+    """The ending of a shard's file name, without the dot."""
 
     def chunks(self, file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
         """Read an open file in chunks of bounded size.

@@ -160,7 +160,7 @@ def test_a_run_that_failed_closes_its_files(tmp_path: Path) -> None:
     """The files of a run that ends with an error are closed, finished or not."""
     writers: list[Any] = []
 
-    def note(writer: Any, group: Batch) -> None:
+    def note(writer: Any, group: Columns) -> None:
         writers.append(writer)
         jsonl.Writer.write(writer, group)
 
