@@ -20,9 +20,10 @@ from sftprep.data.block import Block
 from sftprep.data.conversation import Conversation, Message
 from sftprep.data.pieces import filled
 from sftprep.data.result import BlockResult
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline
 from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import truncate
+from sftprep.settings import Settings
 from sftprep.templates.loading import load_template
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import RunTexts
@@ -372,7 +373,8 @@ def test_every_record_is_accounted_for(
     )
     counts = load_manifest(tmp_path / "out").counts
     rows = [
-        read_shard(path, "jsonl").input_ids for path in sorted((tmp_path / "out").glob("train-*"))
+        read_shard(path, "jsonl").input_ids
+        for path in sorted((tmp_path / "out").glob("data/train-*"))
     ]
     ledgers = {
         outcome: len(path.read_bytes().splitlines()) if path.exists() else 0
