@@ -1,5 +1,6 @@
 """Packing is plain best-fit decreasing; the plain algorithm is written out here."""
 
+import itertools
 from collections import Counter
 
 import numpy as np
@@ -43,7 +44,7 @@ def packed(
     """The numbers of the documents in each pack."""
     found = pack(np.array(lengths, np.int32), capacity, order, salt)
     ends = found.offsets.tolist()
-    return [found.order[a:b].tolist() for a, b in zip(ends, ends[1:], strict=False)]
+    return [found.order[a:b].tolist() for a, b in itertools.pairwise(ends)]
 
 
 @given(lengths, SPACES)
