@@ -9,11 +9,10 @@ Never  makes a Python object for a row or a token.
 Raises OSError: a file cannot be written; the error names it.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +21,13 @@ from sftprep.arrange.conservation import digest, total
 from sftprep.arrange.plan import SplitPlan
 from sftprep.data.arranged import ArrangedRows
 from sftprep.data.columns import Columns
-from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets, ragged_index
+from sftprep.data.ragged import Offsets, Ragged, lengths_to_offsets, ragged_index
+from sftprep.dataset.staged_rows import StagedRows
 from sftprep.formats.row_groups import GROUP_ROWS, GROUP_TOKENS
 from sftprep.formats.staged import decoded
+
+INDEX_DOCUMENTS = 1 << 16
+"""How many documents' index is gathered at a time: finding rows costs a little for each file."""
 
 
 class Layout(NamedTuple):
@@ -51,12 +54,12 @@ class RowSlice(NamedTuple):
 
 def rows_of(split: SplitPlan, start: int, stop: int) -> RowSlice:
     """Return rows ``start`` to ``stop - 1`` of a split."""
-    packs = split.packs[start : stop + 1]
-    documents = split.rows[int(packs[0]) : int(packs[-1])]
-    return RowSlice(documents, packs - packs[0], split.lengths[start:stop])
+    return next(_slices(RowSlice(split.rows, split.packs, split.lengths), [start, stop]))
 
 
-def cuts(lengths: npt.NDArray[np.int32], most_tokens: int, most_rows: int | None = None) -> list[int]:
+def cuts(
+    lengths: npt.NDArray[np.int32], most_tokens: int, most_rows: int | None = None
+) -> list[int]:
     """Divide rows into runs with at most so many tokens; a longer row is a run of its own.
 
     Returns:
@@ -76,8 +79,12 @@ def cuts(lengths: npt.NDArray[np.int32], most_tokens: int, most_rows: int | None
 
 def groups_of(rows: RowSlice) -> Iterator[RowSlice]:
     """Yield the rows in groups, the units in which a file is written."""
-    borders = cuts(rows.lengths, GROUP_TOKENS, GROUP_ROWS)
-    for start, stop in zip(borders, borders[1:], strict=False):
+    return _slices(rows, cuts(rows.lengths, GROUP_TOKENS, GROUP_ROWS))
+
+
+def _slices(rows: RowSlice, borders: list[int]) -> Iterator[RowSlice]:
+    """Yield the rows between each border and the next one."""
+    for start, stop in pairwise(borders):
         packs = rows.packs[start : stop + 1]
         documents = rows.documents[int(packs[0]) : int(packs[-1])]
         yield RowSlice(documents, packs - packs[0], rows.lengths[start:stop])
@@ -144,5 +151,92 @@ class Gathered:
     rows: int = 0
     documents: int = 0
     tokens: int = 0  # without padding
+    padding: int = 0
     trained_tokens: int = 0
     digest: int = 0  # of all documents, see ``arrange.conservation``
+
+
+class RowWriter(Protocol):
+    """Writes groups of rows, such as the writer of a format."""
+
+    def write(self, group: Any) -> None:
+        """Write a group of rows."""
+        ...
+
+
+class Gatherer:
+    """Gathers the rows of shards from the staged documents. Several threads may use it.
+
+    Args:
+        staged: the staged documents.
+        layout: how rows are laid out.
+        columns_of: returns the columns of rows, as the target wants them.
+    """
+
+    def __init__(
+        self, staged: StagedRows, layout: Layout, columns_of: Callable[[ArrangedRows], Columns]
+    ) -> None:
+        self._staged = staged
+        self._layout = layout
+        self._columns_of = columns_of
+
+    def write(
+        self, rows: RowSlice, shard: RowWriter, index: RowWriter, keep_on: Callable[[], None]
+    ) -> Gathered:
+        """Write the rows of one shard, and its index.
+
+        Args:
+            rows: the rows of the shard.
+            shard: receives their columns.
+            index: receives the index of their documents, as tables.
+            keep_on: called before each group; raises an error if the run has ended.
+
+        Returns:
+            What was written, counted from what was given to the writers.
+        """
+        done = Gathered()
+        for block in _slices(rows, _cuts_by_documents(rows.packs)):
+            table = self._staged.index(block.documents)
+            first = 0
+            for group in groups_of(block):
+                keep_on()
+                count = len(group.documents)
+                self._write_group(group, table.slice(first, count), shard, index, done)
+                first += count
+        self._staged.release()
+        return done
+
+    def _write_group(
+        self, group: RowSlice, table: Any, shard: RowWriter, index: RowWriter, done: Gathered
+    ) -> None:
+        """Write a group of rows and the index of its documents, and count them."""
+        tokens = self._staged.tokens(group.documents)
+        laid_out = lay_out(tokens, group, self._layout)
+        shard.write(self._columns_of(laid_out.rows))
+        table = _with_columns(
+            table, row=group.row_of_document + done.rows, position=laid_out.position
+        )
+        index.write(table)
+        key = table.column("record_key").to_numpy()
+        done.digest = total(done.digest, digest(key, tokens.lengths, laid_out.trained))
+        done.rows += len(group.lengths)
+        done.documents += len(group.documents)
+        done.tokens += len(tokens.values)
+        done.padding += len(laid_out.rows.input_ids) - len(tokens.values)
+        done.trained_tokens += int(np.count_nonzero(laid_out.rows.loss_mask))
+
+
+def _cuts_by_documents(packs: Offsets) -> list[int]:
+    """Divide rows into blocks of so few documents that their whole index fits into memory."""
+    return cuts(np.diff(packs).astype(np.int32), INDEX_DOCUMENTS)
+
+
+def _with_columns(table: Any, **columns: npt.NDArray[Any]) -> Any:
+    """Return an Arrow table with other values in some columns."""
+    import pyarrow as pa
+
+    for name, values in columns.items():
+        place = table.schema.get_field_index(name)
+        field = table.schema.field(place)
+        table = table.set_column(place, field, pa.array(values, field.type))
+    return table

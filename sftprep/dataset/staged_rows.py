@@ -9,8 +9,9 @@ Raises DataError: a shard's index is not one, or its tokens are more or fewer th
 
 import mmap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,8 @@ from sftprep.errors import DataError
 from sftprep.formats.staged import StagedTokens, by_file, mapped
 
 
-class StagedShard(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class StagedShard:
     """The two files of a staged shard."""
 
     tokens: Path
@@ -96,9 +98,7 @@ class _StagedIndex:
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._maps = [mapped(path) for path in paths]
-        self._files = [
-            _batches(path, file) for path, file in zip(paths, self._maps, strict=True)
-        ]
+        self._files = [_batches(path, file) for path, file in zip(paths, self._maps, strict=True)]
         self._batches = [batch for batches in self._files for batch in batches]
         self._first = lengths_to_offsets(np.array(list(map(len, self._batches)), np.int64))
         self.names: list[str] = self._batches[0].schema.names if self._batches else []
