@@ -136,11 +136,11 @@ class Journal:
         if (shard := entry["shard"]) is None:
             return True
         path = self._data / _staged_name(self._files)
-        return _starts_with(path, shard) and path.stat().st_size == shard["bytes"]
+        return starts_with(path, shard) and path.stat().st_size == shard["bytes"]
 
     def _has_ledgers(self, entry: JournalEntry) -> bool:
         """Return True if the ledgers still start with the content they had for this entry."""
-        return all(_starts_with(self._dataset / n, info) for n, info in entry["ledgers"].items())
+        return all(starts_with(self._dataset / n, info) for n, info in entry["ledgers"].items())
 
     def _remove_unfinished(self) -> None:
         """Remove everything that was written after the last finished shard."""
@@ -273,7 +273,7 @@ def _input_changed(what: str) -> OutputError:
     )
 
 
-def _starts_with(path: Path, info: ShardInfo | LedgerInfo) -> bool:
+def starts_with(path: Path, info: ShardInfo | LedgerInfo) -> bool:
     """Return True if the first ``info["bytes"]`` bytes of a file have the SHA-256 of ``info``."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)

@@ -77,6 +77,7 @@ DATASET = "dataset"
 HOLDER = "holder"
 IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
+ARRANGED = "arranged.jsonl"
 MANIFEST_START = b'{\n  "format_version": '
 """The first bytes of every manifest that sftprep writes."""
 FIRST_WITH_FOLDERS = 7
