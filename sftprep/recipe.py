@@ -40,7 +40,16 @@ MOST_TOKENS = 2**64 - 1  # the largest number that JSON parsers agree on
 LEAST_LABEL = -(2**31)  # labels are written as 32-bit integers
 MOST_BYTES = 2**63 - 1
 MOST_WORKERS = 4096
-GROUPS = ("Input", "Template", "Tokenizer", "Length and loss", "Output", "Bad records", "Run")
+GROUPS = (
+    "Input",
+    "Template",
+    "Tokenizer",
+    "Length and loss",
+    "Arrangement",
+    "Output",
+    "Bad records",
+    "Run",
+)
 """The headings under which ``--help`` lists the options, in this order."""
 
 
@@ -58,6 +67,7 @@ class Option(NamedTuple):
     most: int | None  # the largest number it allows
     form: str  # what a text may hold; see ``_check_text``
     takes_number: bool  # whether a whole number may stand for its text, as in ``max_rejects: 100``
+    negative: bool  # whether there is also a flag that turns it off, as in ``--no-pack``
     metavar: str  # what ``--help`` calls its value
     decides_bytes: bool  # whether the dataset's bytes depend on it
 
@@ -78,6 +88,7 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     most: int | None = None,
     form: str = "text",
     takes_number: bool = False,
+    negative: bool = False,
     metavar: str = "TEXT",
     decides_bytes: bool = True,
 ) -> Any:
@@ -85,8 +96,8 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
         "group": group, "help": text, "values": values, "words": words, "least": least,
-        "most": most, "form": form, "takes_number": takes_number, "metavar": metavar,
-        "decides_bytes": decides_bytes,
+        "most": most, "form": form, "takes_number": takes_number, "negative": negative,
+        "metavar": metavar, "decides_bytes": decides_bytes,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -292,6 +303,99 @@ class Recipe:
         "does) or joint (as one text).",
         values=("split", "joint"),
         metavar="NAME",
+    )
+    dedup: str | None = _option(
+        None,
+        "Arrangement",
+        "Drop each row that repeats an earlier one: exact (the same text), normalized (the same "
+        "but for case, white space and Unicode form) or near (most of the text is the same).",
+        values=("exact", "normalized", "near"),
+        metavar="NAME",
+    )
+    validation: str | None = _option(
+        None,
+        "Arrangement",
+        "How many rows go to a validation split, as a number or a percentage. Rows with the same "
+        "prompt stay together.",
+        metavar="N|P%",
+        takes_number=True,
+    )
+    test: str | None = _option(
+        None,
+        "Arrangement",
+        "How many rows go to a test split, as a number or a percentage.",
+        metavar="N|P%",
+        takes_number=True,
+    )
+    split_by: str | None = _option(
+        None,
+        "Arrangement",
+        "For the splits: a field of the records, e.g. document_id. Records with the same value "
+        "stay together, instead of rows with the same prompt.",
+        metavar="FIELD",
+    )
+    sample: str | None = _option(
+        None,
+        "Arrangement",
+        "How many rows of the training split to keep, as a number or a percentage.",
+        metavar="N|P%",
+        takes_number=True,
+    )
+    repeat: tuple[str, ...] = _option(
+        (),
+        "Arrangement",
+        "How often the training rows of an input occur, e.g. 'code*.jsonl=2.5' (all of them twice, "
+        "and half of them once more). Repeatable.",
+        metavar="GLOB=FACTOR",
+    )
+    shuffle: bool = _option(
+        False,
+        "Arrangement",
+        "Shuffle each split: its rows or, with --pack, its packs too.",
+        negative=True,
+    )
+    seed: int | None = _option(
+        None,
+        "Arrangement",
+        "The seed for --shuffle, --sample, --repeat and the splits. [default: 0]",
+        least=0,
+        most=MOST_TOKENS,
+        metavar="N",
+    )
+    pack: bool = _option(
+        False,
+        "Arrangement",
+        "Join rows to packs of up to --pack-length tokens. No row is cut for it.",
+        negative=True,
+    )
+    pack_length: int | None = _option(
+        None,
+        "Arrangement",
+        "The maximum length of a pack, in tokens. [default: --max-length]",
+        least=1,
+        most=MOST_TOKENS,
+        metavar="N",
+    )
+    pack_order: str | None = _option(
+        None,
+        "Arrangement",
+        "The order of the rows in a pack: plan (as in the split) or longest-first. [default: plan]",
+        values=("plan", "longest-first"),
+        metavar="NAME",
+    )
+    pad: str = _option(
+        "none",
+        "Arrangement",
+        "Pad each row, or pack, to the length of the longest, to the maximum length, or to a "
+        "multiple of N: none, longest, max-length or multiple-of:N.",
+        metavar="NAME",
+    )
+    pad_side: str | None = _option(
+        None,
+        "Arrangement",
+        "The side on which --pad adds tokens: right or left. [default: right]",
+        values=("right", "left"),
+        metavar="right|left",
     )
     backend: str = _option(
         "auto",
