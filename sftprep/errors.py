@@ -4,13 +4,13 @@
     ├── UsageError          2    an option, a recipe, a template or a tokenizer cannot be used
     │   ├── TemplateError
     │   └── TokenizerError
-    ├── DataError          65    bad records, or more of them than --max-rejects allows
+    ├── DataError          65    bad records, or more lost ones than the options allow
     ├── NoInputError       66    nothing to read
     ├── InternalError      70    a bug in sftprep, or a worker process that died twice
     ├── OutputError        73    the output cannot be created, or belongs to something else
     ├── StorageError       74    reading or writing failed
     └── LockedError        75    another run is writing the output
-    RecordError                  one bad record; sftprep.pipeline catches it, callers never see it
+    RecordError                  one bad record; sftprep.steps catches it, callers never see it
 
 An interrupted run exits with 129 (SIGHUP), 130 (SIGINT) or 143 (SIGTERM). The text of an error says
 where the problem is, what is wrong, what was found, and what to do.

@@ -18,10 +18,10 @@ from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.dataset.identity import Identity, identity
 from sftprep.dataset.manifest import token_roles
 from sftprep.errors import TemplateError, UsageError
-from sftprep.pipeline import Settings
 from sftprep.reading.sources import find_inputs
 from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe, escaped, unescaped
 from sftprep.schemas.placeholders import PLACEHOLDERS
+from sftprep.settings import Settings
 from sftprep.system.cores import usable_cores
 from sftprep.templates.limits import PATIENCE, PATIENCE_IN_QUARANTINE
 from sftprep.templates.loading import is_builtin, load_template

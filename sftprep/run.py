@@ -12,7 +12,7 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sftprep.dataset.accounting import Accounting
+from sftprep.dataset.accounting import Accounting, longer_limit
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
 from sftprep.dataset.journal import Journal
@@ -31,6 +31,7 @@ from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import read_as
+from sftprep.targets import hf
 from sftprep.text import number
 
 
@@ -78,7 +79,12 @@ def prepare(
     quarantine = recipe.on_error == "quarantine"
     with (
         output.staged() as staging,
-        Accounting(job.sources, output.dataset, quarantine=quarantine) as accounting,
+        Accounting(
+            job.sources,
+            output.dataset,
+            quarantine=quarantine,
+            private=recipe.private_ledgers,
+        ) as accounting,
     ):
         journal = Journal(staging, job.sources)
         _say_what_is_discarded(output, recipe, progress)
@@ -92,7 +98,8 @@ def prepare(
         )
         progress.start(reader.total_bytes)
         blocks = journal.unfinished(with_schemas(reader, recipe.schema, recipe.field_names))
-        with ShardWriter(FORMATS[recipe.format], recipe.ignore_index, job.workers) as shards:
+        columns_of = partial(hf.columns_of_batch, ignore_index=recipe.ignore_index)
+        with ShardWriter(FORMATS[recipe.format], columns_of, job.workers) as shards:
             paths = [source.path for source in job.sources]
             results = run_blocks(blocks, job.settings, job.workers, paths, early)
             for _, of_shard in groupby(results, attrgetter("shard")):
@@ -105,6 +112,7 @@ def prepare(
             written = journal.finish(partial(shard_name, format_name=recipe.format))
         accounting.close()
         accounting.check(recipe.reject_limit(accounting.read))
+        accounting.check_dropped(recipe.drop_limit(accounting.examples))
         _check_rows(accounting)
         manifest = _manifest(job, reader, accounting, written, _save_tokenizer(output, job))
         write_durably(output.dataset / MANIFEST, manifest.dump())
@@ -167,9 +175,10 @@ def _check_rows(accounting: Accounting) -> None:
     if not counts["written"]:
         lost = {**counts["dropped"], **counts["rejected"]}
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lost.items()))
+        cure = longer_limit(counts) or "Check --max-length and --truncation."
         raise DataError(
             f"none of {accounting.read:,} records produced a row ({reasons}); nothing was "
-            "published. Check --max-length and --truncation."
+            f"published. {cure}".rstrip()
         )
 
 

@@ -14,9 +14,10 @@ from toys import (
 
 from sftprep.data.block import Block, Element
 from sftprep.data.result import BlockResult
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline
 from sftprep.schemas.fields import LOSS_FLAGS
 from sftprep.schemas.normalizer import conversation_normalizer
+from sftprep.settings import Settings
 from sftprep.templates.loading import load_template, parse_template
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate
@@ -164,6 +165,7 @@ def test_oldest_turns_take_what_was_trained() -> None:
     """A conversation is cut to nothing if its only trained answer was in a dropped exchange."""
     result = run([talk("u:1 a:b u:2 a:d", t3=False)], truncation="oldest-turns", max_length=8)
     assert [lost.reason for lost in result.dropped] == ["cut_to_nothing"]
+    assert [lost.tokens for lost in result.dropped] == [10]  # of the whole conversation
     untrained = run([talk("u:1 a:b u:2 a:d", t1=False, t3=False)], truncation="oldest-turns")
     assert [lost.reason for lost in untrained.dropped] == ["nothing_to_train"]
 
@@ -324,7 +326,7 @@ def test_omissions_of_a_schema(monkeypatch: pytest.MonkeyPatch) -> None:
         made.read = lambda record: read(record)._replace(omitted=tuple(record.get("left", ())))
         return made
 
-    monkeypatch.setattr("sftprep.pipeline.conversation_normalizer", normalizer)
+    monkeypatch.setattr("sftprep.steps.examples.conversation_normalizer", normalizer)
     records = [talk("u:a a:b") | {"left": ["reasoning", "name"]}, talk("u:c a:d")]
     result = run(records, rejects_omissions=False)
     assert result.omitted == {"reasoning": 1, "name": 1}

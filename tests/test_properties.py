@@ -20,9 +20,10 @@ from sftprep.data.block import Block
 from sftprep.data.conversation import Conversation, Message
 from sftprep.data.pieces import filled
 from sftprep.data.result import BlockResult
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline
 from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import truncate
+from sftprep.settings import Settings
 from sftprep.templates.loading import load_template
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import RunTexts

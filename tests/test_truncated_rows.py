@@ -18,8 +18,9 @@ from toys import byte_tokenizer
 
 from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline
 from sftprep.recipe import allowed_values
+from sftprep.settings import Settings
 from sftprep.templates.loading import parse_template
 from sftprep.templates.template import ChatTemplate
 

@@ -10,7 +10,7 @@ from toys import Started, byte_tokenizer
 
 from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
-from sftprep.pipeline import Settings
+from sftprep.settings import Settings
 from sftprep.templates.loading import load_template
 from sftprep.templates.template import ChatTemplate
 from sftprep.tokenization.proof import prove_content_encoding

@@ -26,6 +26,7 @@ from sftprep.formats.table import shard_chunks
 from sftprep.progress import Progress, Silent
 from sftprep.recipe import MOST_WORKERS, check_range
 from sftprep.system.cores import usable_cores
+from sftprep.targets import hf
 from sftprep.text import number, shown
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
 from sftprep.verify.ledgers import check_ledgers
@@ -196,7 +197,7 @@ def _check_shard(
     with files.open(name) as file:
         check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
         try:
-            for chunk in shard_chunks(file, format_name):
+            for chunk in shard_chunks(file, format_name, hf.UNPACKED):
                 rows.add(chunk)
         except ShardError as error:
             report.problems += rows.problems(name)

@@ -114,6 +114,7 @@ MANIFEST_STRUCTURE = {
                 "empty_think_blocks",
                 "trained_think_blocks",
                 "unclean_boundaries",
+                "fitting_length",
                 "records_with_control_strings",
             ),
             COUNT,

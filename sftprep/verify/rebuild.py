@@ -28,12 +28,13 @@ from sftprep.dataset.manifest import MANIFEST, Manifest
 from sftprep.dataset.reuse import sha256_of_source
 from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import TemplateError, TokenizerError, UsageError
-from sftprep.pipeline import Settings, with_schemas
+from sftprep.pipeline import with_schemas
 from sftprep.plan import is_chat_template, library_versions, settings_of
 from sftprep.progress import Progress
 from sftprep.reading.blocks import BlockReader
 from sftprep.reading.sources import find_sources
 from sftprep.recipe import Recipe
+from sftprep.settings import Settings
 from sftprep.templates.loading import parse_template
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.text import ascii_safe, number

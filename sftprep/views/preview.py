@@ -23,11 +23,12 @@ from sftprep.data.result import BlockResult, LostRecord
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
-from sftprep.pipeline import Pipeline, Settings, with_schemas
+from sftprep.pipeline import Pipeline, with_schemas
 from sftprep.plan import Plan, is_chat_template, plan
 from sftprep.reading.blocks import BlockReader
 from sftprep.reading.parsing import single_records
 from sftprep.recipe import Recipe
+from sftprep.settings import Settings
 from sftprep.templates.limits import PATIENCE, TOO_SLOW
 from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Row, legend, show_row

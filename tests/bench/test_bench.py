@@ -17,6 +17,7 @@ from targets import verdicts
 from sftprep.data.batch import Batch
 from sftprep.formats import parquet
 from sftprep.formats.row_groups import Grouper
+from sftprep.targets.hf import columns_of_batch
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "sample_data"
@@ -97,9 +98,9 @@ def test_the_floor_writes_the_two_columns_as_sftprep_does(tmp_path: Path) -> Non
     batch = Batch(ids, trained, offsets, np.arange(20_000), None)
     floor.write(tmp_path / "floor", [(ids, np.where(trained, ids, np.int32(-100)), lengths)])
     with (tmp_path / "ours").open("wb") as file:
-        writer = parquet.Writer(file, -100)
+        writer = parquet.Writer(file)
         for group in groups(batch):
-            writer.write(group)
+            writer.write(columns_of_batch(group, -100))
         writer.close()
     assert columns(tmp_path / "floor") == columns(tmp_path / "ours")
 

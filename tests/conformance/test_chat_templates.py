@@ -247,7 +247,7 @@ def test_ids_and_mask_are_those_of_transformers(name: str, data: str) -> None:
     compared = masks = 0
     for block in with_schemas(BlockReader(job.sources, 1 << 30), recipe.schema, recipe.field_names):
         result = pipeline.process(block)
-        normalize = pipeline._normalizer(block.schema)
+        normalize = pipeline.examples.normalizer(block.schema)
         assert result.batch is not None
         lines = block.lines()
         for row, index in enumerate(result.batch.record.tolist()):

@@ -127,14 +127,14 @@ def _decoded(pipeline: Pipeline, block: Any, rows: list[list[int]], lost: set[in
     from tokenizers import Tokenizer as HfTokenizer
 
     hf = HfTokenizer.from_str(pipeline.settings.tokenizer.json)
-    normalize = pipeline._normalizer("messages")
+    normalize = pipeline.examples.normalizer("messages")
     position = 0
     for index, line in enumerate(block.lines()):
         if not line.strip() or block.place(index)[0] in lost:
             continue
         if position % 20 == 0:
-            rendered = pipeline._renderer.render(normalize(orjson.loads(line)))
-            text = filled(pipeline._renderer.pieces(rendered.shape), rendered.contents)
+            rendered = pipeline.rendering.renderer.render(normalize(orjson.loads(line)))
+            text = filled(pipeline.rendering.renderer.pieces(rendered.shape), rendered.contents)
             assert hf.decode(rows[position], skip_special_tokens=False) == text
         position += 1
 

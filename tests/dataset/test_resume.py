@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from sftprep import Recipe, prepare
 from sftprep.cli.app import app
-from sftprep.data.batch import Batch
+from sftprep.data.columns import Columns
 from sftprep.data.result import BlockResult
 from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.manifest import MANIFEST
@@ -381,7 +381,7 @@ def test_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard that cannot be written ends the run; the shards before it are finished."""
     write = jsonl.Writer.write
 
-    def full(self: jsonl.Writer, group: Batch) -> None:
+    def full(self: jsonl.Writer, group: Columns) -> None:
         if str(self._file.name).endswith("shard-00007"):
             raise OSError(28, "No space left on device")
         write(self, group)

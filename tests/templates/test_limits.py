@@ -11,7 +11,8 @@ from toys import byte_tokenizer
 from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
 from sftprep.errors import TemplateError
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline
+from sftprep.settings import Settings
 from sftprep.templates import limits
 from sftprep.templates.template import ChatTemplate
 from sftprep.tokenization.proof import prove_content_encoding

@@ -100,7 +100,14 @@ def test_rows_are_numbered_in_their_shard(dataset: MakeDataset) -> None:
 
 def chunk(ids: list[list[int]], labels: list[list[int]]) -> Chunk:
     """Return a chunk whose mask is all ones."""
-    return Chunk(Ragged.of(ids), Ragged.of([[1] * len(row) for row in ids]), Ragged.of(labels))
+    mask = [[1] * len(row) for row in ids]
+    return Chunk(
+        {
+            "input_ids": Ragged.of(ids),
+            "attention_mask": Ragged.of(mask),
+            "labels": Ragged.of(labels),
+        }
+    )
 
 
 def test_rows_and_tokens_are_counted_over_all_chunks() -> None:

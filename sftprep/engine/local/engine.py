@@ -16,7 +16,8 @@ from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.engine.local.scheduler import BYTES_IN_FLIGHT, Scheduler
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline
+from sftprep.settings import Settings
 from sftprep.system.memory import keep_freed
 
 FEW_BLOCKS = 6  # with fewer blocks, this process finishes before a worker could have started

@@ -31,7 +31,7 @@ from sftprep.engine.local.messages import Failed, Ready, send
 from sftprep.engine.local.payloads import receive_answer, send_block
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import InternalError, TemplateError
-from sftprep.pipeline import Settings
+from sftprep.settings import Settings
 from sftprep.text import ascii_safe
 
 BLOCKS_PER_WORKER = 2  # a worker has at most the block that it works on, and the next one

@@ -23,7 +23,8 @@ from sftprep.data.result import BlockResult
 from sftprep.engine.local.messages import Failed, Inbox, Ready, send
 from sftprep.engine.local.payloads import block_of, send_result
 from sftprep.errors import InternalError, SftprepError
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline
+from sftprep.settings import Settings
 from sftprep.system.linux import die_with_parent, is_orphan
 from sftprep.tokenization.backends import preload
 
@@ -47,8 +48,8 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
             _send_unless_closed(pipe, _failed(error))
         return
     pipe = _fork_per_pipe(pipes)
-    if pipeline.limits is not None:
-        pipeline.limits.cpu.kill_if_stuck()
+    if pipeline.rendering.limits is not None:
+        pipeline.rendering.limits.cpu.kill_if_stuck()
     _send_unless_closed(pipe, Ready(os.getpid()))
     inbox = Inbox(pipe)
     results: queue.Queue[BlockResult] = queue.Queue(maxsize=1)

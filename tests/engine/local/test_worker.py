@@ -32,7 +32,8 @@ from sftprep.data.block import Block
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.worker import MEMORY_BYTES
 from sftprep.errors import InternalError, TemplateError
-from sftprep.pipeline import Pipeline, Settings
+from sftprep.pipeline import Pipeline
+from sftprep.settings import Settings
 
 
 def test_workers_receive_the_settings_once_and_then_blocks(

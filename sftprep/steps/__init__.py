@@ -1,0 +1,7 @@
+"""The steps that the pipeline takes with the records of one block. Each step uses several stages.
+
+rendering  Rendering     dialogues -> rendered dialogues, within a chat template's limits
+examples   ExampleMaker  parsed records -> the rendered examples that become rows
+making     RowMaker      rendered examples -> rows, cut to ``max_length`` and counted
+losses                   the entries of records that have no row
+"""

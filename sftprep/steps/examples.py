@@ -1,0 +1,198 @@
+"""Turn the parsed records of a block into rendered examples.
+
+In     the outcome of each line: a record, an error, or None for a blank line.
+Out    ``Examples`` in input order; each record without an example, in the block's result, with the
+       reason; what was understood of the records that have one.
+Keeps  each record's place. All examples of a record or none: if one is refused, the record is.
+
+This is the one place where a ``RecordError`` is caught.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple, cast
+
+from sftprep.data.batch import DropReason
+from sftprep.data.block import Block
+from sftprep.data.conversation import Chat, Dialogue, Record
+from sftprep.data.foreign import check_plain
+from sftprep.data.pieces import Rendered
+from sftprep.data.result import BlockResult, LostRecord
+from sftprep.errors import RecordError
+from sftprep.reading.json_lines import Outcomes
+from sftprep.reading.parsing import Parsed
+from sftprep.schemas.fields import Fields
+from sftprep.schemas.ignored import reader_of
+from sftprep.schemas.normalizer import Normalizer, chat_normalizer, conversation_normalizer
+from sftprep.schemas.per_turn import per_turn
+from sftprep.schemas.placeholders import placeholders_in, refuse_placeholders
+from sftprep.settings import Settings
+from sftprep.steps.losses import dropped, rejected, template_too_slow
+from sftprep.steps.rendering import LIMITS, Rendering, content_parts
+from sftprep.templates.limits import TOO_SLOW
+from sftprep.templates.template import ChatTemplate
+
+Read = Callable[[Record], Dialogue]
+"""Turns a record into a dialogue."""
+
+
+class Examples(NamedTuple):
+    """The examples rendered from a block; with ``per_turn`` one record may make several."""
+
+    places: list[int]  # for each example, the index of its line in the block
+    dialogues: list[Dialogue]
+    rendered: list[Rendered]
+    omitted: Mapping[int, frozenset[str]] | None = None
+    """As ``Rendering.omitted`` returns it; None: not known."""
+
+
+class ExampleMaker:
+    """Makes the examples of one pipeline.
+
+    Args:
+        settings: the settings of the pipeline.
+        rendering: renders the dialogues.
+    """
+
+    def __init__(self, settings: Settings, rendering: Rendering) -> None:
+        self._settings = settings
+        self._rendering = rendering
+        self._fields = Fields(
+            settings.fields,
+            roles=settings.roles,
+            merge_turns=settings.merge_turns,
+            last_roles=settings.policy.roles | {"assistant"},
+        )
+        self._normalizers: dict[str, Normalizer[Any]] = {}
+        self._content_parts = content_parts(settings)
+
+    def make(self, block: Block, parsed: Parsed, result: BlockResult) -> Examples:
+        """Return the examples of a block, and note in its result what has become of the records."""
+        found = parsed.records
+        result.read = len(found) - found.count(None)
+        result.blank = len(found) - result.read
+        normalizer = self.normalizer(block.schema)
+        checked = self._checks(block, parsed)
+        examples = self._make_all(found, normalizer, checked)
+        if examples is None:
+            normalize = checked(normalizer.read)
+            with self._rendering.limited(len(block.data)):
+                examples = self._make_each(block, parsed, normalize, result)
+        used = dict.fromkeys(examples.places)
+        result.counts["extra_examples"] += len(examples.places) - len(used)
+        records = cast(list[Record], found)
+        if len(used) < len(found):
+            records = [records[index] for index in used]
+        understood = normalizer.understood(records)
+        result.ignored, result.roles, result.flags, result.fields = understood
+        result.outputs.update(normalizer.outputs(records))
+        return examples
+
+    def normalizer(self, schema: str) -> Normalizer[Any]:
+        """Return what turns records of this schema into dialogues."""
+        if schema not in self._normalizers:
+            system, template = self._settings.system, self._settings.template
+            self._normalizers[schema] = (
+                chat_normalizer(schema, self._fields, system, reader_of(template.source))
+                if isinstance(template, ChatTemplate)
+                else conversation_normalizer(schema, self._fields, system)
+            )
+        return self._normalizers[schema]
+
+    def _checks(self, block: Block, parsed: Parsed) -> Callable[[Read], Read]:
+        """Return what adds the checks to a normalizer that a few blocks need."""
+        marks = placeholders_in(block.data, self._settings.plain_text)
+        if not (marks or parsed.has_foreign):
+            return lambda read: read
+
+        def checked(read: Read) -> Read:
+            def read_and_check(record: Record) -> Dialogue:
+                dialogue = read(record)
+                if parsed.has_foreign:
+                    check_plain(dialogue)
+                refuse_placeholders(dialogue, marks)
+                return dialogue
+
+            return read_and_check
+
+        return checked
+
+    def _make_all(
+        self, parsed: Outcomes, normalizer: Normalizer[Any], checked: Callable[[Read], Read]
+    ) -> Examples | None:
+        """Make the examples of a block in which every line is a good record that makes one.
+
+        Args:
+            parsed: the outcome of each line.
+            normalizer: turns records into dialogues.
+            checked: adds the checks that the block needs to what reads a record.
+
+        Returns:
+            None if the block has other lines; the caller then takes its records one by one. With
+            a chat template the result is always None, because trying the whole block first would
+            do slow work twice.
+        """
+        settings, rendering = self._settings, self._rendering
+        if settings.per_turn or settings.untrusted or set(map(type, parsed)) != {dict}:
+            return None
+        with suppress(RecordError):
+            records = cast(list[Record], parsed)
+            dialogues = list(map(checked(normalizer.reader_for(records)), records))
+            rendered = list(map(rendering.render, dialogues))
+            omitted = rendering.omitted(dialogues, rendered)
+            rendering.refuse_omissions(omitted)
+            return Examples(list(range(len(parsed))), dialogues, rendered, omitted)
+        return None
+
+    def _make_each(
+        self, block: Block, parsed: Parsed, normalize: Read, result: BlockResult
+    ) -> Examples:
+        """Make the examples of a block record by record, and list the bad records."""
+        examples = Examples([], [], [])
+        too_slow: list[LostRecord] = []
+        for index, record in enumerate(parsed.records):
+            line = parsed.raw[index]
+            try:
+                self._rendering.begin_record(len(line))
+                self._add_record(examples, index, record, normalize)
+            except (RecordError, *LIMITS) as caught:
+                error = self._rendering.refusal(caught)
+                if error.reason == DropReason.NOTHING_TO_TRAIN.value:
+                    result.dropped.append(dropped(block, index, line, error.reason))
+                    continue
+                lost = rejected(block, index, line, error)
+                result.rejected.append(lost)
+                too_slow += [lost] if error.reason == TOO_SLOW else []
+                if too_slow and len(too_slow) == self._settings.patience:
+                    raise template_too_slow(too_slow) from error
+        return examples
+
+    def _add_record(
+        self,
+        examples: Examples,
+        index: int,
+        record: Record | RecordError | None,
+        normalize: Read,
+    ) -> None:
+        """Add the example of one record; with ``per_turn``, an example for each of its answers."""
+        if record is None:  # a blank line
+            return
+        if isinstance(record, RecordError):
+            raise record
+        dialogue = normalize(record)
+        if self._content_parts is not None:
+            dialogue = self._content_parts.fitted(cast(Chat, dialogue))
+        dialogues = self._per_turn(dialogue) if self._settings.per_turn else [dialogue]
+        rendered = [self._rendering.render(example) for example in dialogues]
+        self._rendering.refuse_omissions(self._rendering.omitted(dialogues, rendered))
+        examples.rendered.extend(rendered)
+        examples.dialogues.extend(dialogues)
+        examples.places.extend([index] * len(dialogues))
+
+    def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
+        """Return one example for each answer, or other body, that is trained."""
+        examples = per_turn(dialogue, self._settings.policy.has_body)
+        if self._settings.train_on != "last":
+            return examples
+        *earlier, last = examples
+        return [*(example for example in earlier if example.train[-1]), last]
