@@ -14,16 +14,17 @@ from typing import Any
 
 from sftprep.dataset.accounting import Accounting, longer_limit
 from sftprep.dataset.durable import write_durably
+from sftprep.dataset.files import MANIFEST, SPLITS, TOKENIZER, shard_name
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
 from sftprep.dataset.journal import Journal
-from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared
+from sftprep.dataset.manifest import Manifest, Prepared
 from sftprep.dataset.reuse import find_reusable
 from sftprep.dataset.shard_writer import ShardWriter
 from sftprep.dataset.staging import OutputFolder
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
-from sftprep.formats.table import FORMATS, shard_name
+from sftprep.formats.table import FORMATS
 from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
@@ -109,7 +110,7 @@ def prepare(
                     shard.add(result.batch)
                     progress.advance(reader.stored_bytes, result.size, result.read)
                 journal.add(accounting.state(), accounting.ledgers(), shard.close())
-            written = journal.finish(partial(shard_name, format_name=recipe.format))
+            written = journal.finish(partial(shard_name, SPLITS[0], format_name=recipe.format))
         accounting.close()
         accounting.check(recipe.reject_limit(accounting.read))
         accounting.check_dropped(recipe.drop_limit(accounting.examples))
@@ -183,13 +184,13 @@ def _check_rows(accounting: Accounting) -> None:
 
 
 def _save_tokenizer(output: OutputFolder, job: Plan) -> dict[str, str]:
-    """Save the tokenizer beside the shards; return each file's SHA-256."""
+    """Save the tokenizer in the dataset; return each file's SHA-256."""
     hashes = {}
     for name, data in job.settings.tokenizer.files.items():
-        path = output.dataset / "tokenizer" / name
+        path = output.dataset / TOKENIZER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, data)
-        hashes[f"tokenizer/{name}"] = hashlib.sha256(data).hexdigest()
+        hashes[f"{TOKENIZER}/{name}"] = hashlib.sha256(data).hexdigest()
     return hashes
 
 

@@ -22,7 +22,7 @@ def counts(**changed: Any) -> dict[str, Any]:
 def manifest(**changed: Any) -> Manifest:
     """Make a small manifest."""
     values: dict[str, Any] = {
-        "format_version": 6, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
+        "format_version": 7, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
         "template": {"name": "价"}, "counts": {}, "shards": [], "ledgers": {}, "libraries": {},
         "fingerprint": "f",
     }  # fmt: skip

@@ -19,13 +19,12 @@ from sftprep.data.batch import DropReason
 from sftprep.data.block import Source, place_in
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.dataset.causes import Causes
+from sftprep.dataset.files import DROPPED, REJECTS
 from sftprep.dataset.ledger import Ledger, LedgerInfo
 from sftprep.dataset.long_records import LongRecords
 from sftprep.errors import DataError, InternalError, RecordError
 from sftprep.text import ascii_safe, number
 
-REJECTS = "rejects.jsonl"
-DROPPED = "dropped.jsonl"
 MOST_NAMES = 200
 """How many names of fields or roles are counted each by itself."""
 OTHER_NAMES = "(others)"

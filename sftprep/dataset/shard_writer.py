@@ -216,6 +216,7 @@ class _ShardFile:
         self.is_done = True
         return {
             "rows": self._rows,
+            "documents": self._rows,
             "tokens": self._tokens,
             "trained_tokens": self._trained_tokens,
             "bytes": size,

@@ -82,15 +82,6 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def shard_name(index: int, count: int, format_name: str) -> str:
-    """Return the file name of shard ``index`` (from 0) of ``count`` shards.
-
-    >>> shard_name(1, 4, "parquet")
-    'train-00001-of-00004.parquet'
-    """
-    return f"train-{index:05d}-of-{count:05d}.{FORMATS[format_name].ENDING}"
-
-
 def read_shard(path: Path, format_name: str) -> Rows:
     """Read all rows of a shard.
 

@@ -19,7 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sftprep.dataset.manifest import MANIFEST, Manifest, load_manifest
+from sftprep.dataset.files import MANIFEST
+from sftprep.dataset.manifest import Manifest, load_manifest
 from sftprep.errors import DataError, UsageError
 from sftprep.formats.chunks import ShardError
 from sftprep.formats.table import shard_chunks

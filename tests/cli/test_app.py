@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from sftprep import load_manifest, read_shard
 from sftprep.cli.app import app
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.formats.names import FORMAT_NAMES
 from sftprep.schemas.fields import FIELDS
 
@@ -90,7 +90,7 @@ def test_summary(out: Path, two: Path, toy: Path) -> None:
 def test_rows(out: Path, two: Path, toy: Path) -> None:
     """The rows are the prompt and the completion with EOS, the prompt without labels."""
     run("prepare", two, "--output", out, "--tokenizer", toy, "--quiet")
-    rows = read_shard(out / "train-00000-of-00001.parquet", "parquet")
+    rows = read_shard(out / "data" / "train-00000-of-00001.parquet", "parquet")
     ids = [[*b"Hi\nyou", 256], [*b"a<|im_end|>b:c", 256]]
     assert ids == [rows.input_ids.row(i).tolist() for i in range(2)]
     labels = [*[-100] * 3, *b"you", 256, *[-100] * 13, *b"c", 256]
@@ -199,7 +199,10 @@ def test_files_of_a_dataset(out: Path) -> None:
     prepare(GOOD, out, "--shard-size", "8KB")
     names = sorted(name for name in tree(out) if not name.startswith("tokenizer/"))
     total = len(names) - 1
-    assert [MANIFEST, *(f"train-{i:05d}-of-{total:05d}.parquet" for i in range(total))] == names
+    assert [
+        *(f"data/train-{i:05d}-of-{total:05d}.parquet" for i in range(total)),
+        MANIFEST,
+    ] == names
     assert total == -(-GOOD.stat().st_size // 8500)
     assert (SAMPLE_TOKENIZER / "chat_template.jinja").read_bytes() == tree(out)[
         "tokenizer/chat_template.jinja"

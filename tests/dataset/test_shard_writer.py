@@ -54,6 +54,7 @@ def test_shards_and_their_info(tmp_path: Path) -> None:
     for found, name, rows in ((first, "a", 3), (last, "c", 6)):
         assert found.result() == {
             "rows": rows,
+            "documents": rows,
             "tokens": 2 * rows,
             "trained_tokens": rows,
             "bytes": len(data[name]),

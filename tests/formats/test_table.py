@@ -15,7 +15,7 @@ from sftprep.data.batch import Batch
 from sftprep.data.columns import ANY_COLUMNS, ListColumn
 from sftprep.data.ragged import Ragged
 from sftprep.formats.chunks import ShardError
-from sftprep.formats.table import FORMATS, shard_chunks, shard_name
+from sftprep.formats.table import FORMATS, shard_chunks
 from sftprep.targets.hf import PACKED, UNPACKED, columns_of
 
 each_format = pytest.mark.parametrize("name", FORMATS)
@@ -157,16 +157,6 @@ def test_rows_need_as_many_labels_as_ids(tmp_path: Path) -> None:
     with pytest.raises(ShardError) as caught:
         read_shard(path, "jsonl")
     assert str(caught.value) == "row 1: has different numbers of input_ids and labels"
-
-
-def test_shard_name() -> None:
-    """A name says which shard it is, of how many, and the format."""
-    names = ("parquet", "arrow", "jsonl")
-    assert [shard_name(n, 12, name) for n, name in enumerate(names)] == [
-        "train-00000-of-00012.parquet",
-        "train-00001-of-00012.arrow",
-        "train-00002-of-00012.jsonl",
-    ]
 
 
 @each_format

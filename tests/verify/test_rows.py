@@ -6,7 +6,7 @@ import pytest
 from verify.datasets import CHANGEABLE, FIRST, MakeDataset, Table, change_rows, problems, put
 
 from sftprep.data.ragged import Ragged
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.formats.chunks import Chunk
 from sftprep.verify.rows import RowChecker, RowLimits
 
