@@ -14,10 +14,11 @@ import yaml
 from sftprep import Recipe, UsageError
 from sftprep.data.batch import Batch
 from sftprep.formats.table import FORMATS
-from sftprep.recipe import flag, options, parse_size
+from sftprep.recipe import options, parse_size
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import FIELDS, Fields
 from sftprep.schemas.table import SCHEMAS
+from sftprep.text import flag
 
 Write = Callable[[str, str | bytes], Path]
 
