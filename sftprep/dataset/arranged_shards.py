@@ -125,8 +125,7 @@ class ArrangedShards:
         index = entry["shard"]["index"]
         files = {entry["name"]: entry["shard"], index_name(entry["name"]): index}
         return all(
-            starts_with(path := self._dataset / name, info)
-            and path.stat().st_size == info["bytes"]
+            starts_with(path := self._dataset / name, info) and path.stat().st_size == info["bytes"]
             for name, info in files.items()
         )
 

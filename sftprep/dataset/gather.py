@@ -195,10 +195,10 @@ class Gatherer:
             What was written, counted from what was given to the writers.
         """
         done = Gathered()
-        for block in _slices(rows, _cuts_by_documents(rows.packs)):
-            table = self._staged.index(block.documents)
+        for groups in _blocks(groups_of(rows)):
+            table = self._staged.index(np.concatenate([group.documents for group in groups]))
             first = 0
-            for group in groups_of(block):
+            for group in groups:
                 keep_on()
                 count = len(group.documents)
                 self._write_group(group, table.slice(first, count), shard, index, done)
@@ -226,9 +226,18 @@ class Gatherer:
         done.trained_tokens += int(np.count_nonzero(laid_out.rows.loss_mask))
 
 
-def _cuts_by_documents(packs: Offsets) -> list[int]:
-    """Divide rows into blocks of so few documents that their whole index fits into memory."""
-    return cuts(np.diff(packs).astype(np.int32), INDEX_DOCUMENTS)
+def _blocks(groups: Iterator[RowSlice]) -> Iterator[list[RowSlice]]:
+    """Collect groups while the index of all their documents fits into memory."""
+    block: list[RowSlice] = []
+    documents = 0
+    for group in groups:
+        if block and documents + len(group.documents) > INDEX_DOCUMENTS:
+            yield block
+            block, documents = [], 0
+        block.append(group)
+        documents += len(group.documents)
+    if block:
+        yield block
 
 
 def _with_columns(table: Any, **columns: npt.NDArray[Any]) -> Any:
