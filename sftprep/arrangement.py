@@ -9,12 +9,13 @@ Raises UsageError: before any record is read, with the option that is wrong and 
 import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from sftprep.amounts import parse_amount, parse_factor
-from sftprep.arrange.options import Arrangement, Dedup, Pad, PackOrder, PadTo, Repeat, Share
+from sftprep.arrange.options import Arrangement, Dedup, PackOrder, Pad, PadTo, Repeat, Share
 from sftprep.errors import UsageError
 from sftprep.text import did_you_mean, flag, shown
 
@@ -87,6 +88,34 @@ def check_arrangement(given: Mapping[str, Any]) -> None:
             f"--split-by is {shown(field)}; expected the name of a field, or names with dots "
             "between them, e.g. document_id or source.id."
         )
+
+
+def rearranged(dataset: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options of a dataset with others in place of some.
+
+    Args:
+        dataset: the recipe in the manifest of the dataset.
+        given: the options that are given, by name. ``max_length`` stands for ``pack_length``.
+
+    Raises:
+        UsageError: ``max_length`` is given, and the rows are not packed.
+    """
+    values = {**dataset, **given, "max_length": dataset["max_length"]}
+    if (length := given.get("max_length")) is not None:
+        if not _packs(values):
+            raise UsageError(
+                f"--max-length {length} needs --pack: prepare has cut the rows of this dataset to "
+                f"{dataset['max_length']:,} tokens, and here it is the length of a pack. Add "
+                "--pack, or run prepare again."
+            )
+        if given.get("pack_length", length) != length:
+            raise UsageError(
+                f"--max-length {length} and --pack-length {given['pack_length']} both give the "
+                "length of a pack. Keep one."
+            )
+        values["pack_length"] = length
+    off = [name for name in without_use(values) if given.get(name) is None]
+    return values | dict.fromkeys(off)
 
 
 def without_use(values: Mapping[str, Any]) -> list[str]:
@@ -162,37 +191,39 @@ def resolved_arrangement(recipe: "Recipe", max_length: int) -> dict[str, Any]:
     }
 
 
-def arrangement_of(
-    recipe: "Recipe", sources: Sequence[str], *, pads_with: str | None, name: str, max_length: int
-) -> Arrangement:
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """What is known of the rows before they are arranged."""
+
+    sources: Sequence[str]  # their names, as in the manifest
+    tokenizer: str  # its name, for messages
+    has_pad: bool  # whether the tokenizer has a pad token
+    max_length: int  # the maximum length of a row
+    longest: int | None = None  # the length of the longest row; None if no row is made yet
+
+
+def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
     """Return what the options ask for.
 
     Args:
         recipe: the options.
-        sources: the names of the sources, as in the manifest.
-        pads_with: the tokenizer's pad token; None if it has none.
-        name: the name of the tokenizer, for messages.
-        max_length: the maximum length of a row.
+        material: what they apply to.
 
     Raises:
         UsageError: an option cannot be used with these sources, this tokenizer or this length.
     """
-    values = recipe.as_dict() | resolved_arrangement(recipe, max_length)
-    length = values["pack_length"] if recipe.pack else max_length
-    if length < max_length:
-        raise UsageError(
-            f"a row can have {max_length:,} tokens, but a pack only {length:,}, and rows are not "
-            "cut to fit. Lower --max-length, or raise --pack-length."
-        )
+    values = recipe.as_dict() | resolved_arrangement(recipe, material.max_length)
+    length = values["pack_length"] if recipe.pack else material.max_length
+    _check_fit(length, material)
     if recipe.dedup == Dedup.NEAR and importlib.util.find_spec("rensa") is None:
         raise UsageError(
             "--dedup near needs the package rensa, which is not installed. Install it with: pip "
             "install 'sftprep[near]'."
         )
-    if recipe.pad != PadTo.NONE and pads_with is None:
+    if recipe.pad != PadTo.NONE and not material.has_pad:
         raise UsageError(
-            f"--pad {recipe.pad} needs a pad token, which tokenizer {shown(name)} does not have. "
-            "Pass --add-token pad=TOKEN, e.g. --add-token 'pad=<|pad|>'."
+            f"--pad {recipe.pad} needs a pad token, and tokenizer {shown(material.tokenizer)} has "
+            "none. Pass --add-token pad=TOKEN, e.g. --add-token 'pad=<|pad|>'."
         )
     return Arrangement(
         dedup=Dedup(recipe.dedup or ""),
@@ -200,7 +231,7 @@ def arrangement_of(
         test=_share(values, "test"),
         by_group=recipe.split_by is not None,
         sample=_share(values, "sample"),
-        repeat=_repeats(recipe.repeat, sources),
+        repeat=_repeats(recipe.repeat, material.sources),
         shuffle=recipe.shuffle,
         seed=values["seed"] or 0,
         pack=recipe.pack,
@@ -208,6 +239,20 @@ def arrangement_of(
         pack_order=PackOrder(values["pack_order"] or PackOrder.PLAN),
         pad=_pad(recipe.pad, length, values["pad_side"] or "right"),
     )
+
+
+def _check_fit(length: int, material: Material) -> None:
+    """Refuse packs that a row can be too long for."""
+    if material.longest is None and material.max_length > length:
+        raise UsageError(
+            f"a row can have {material.max_length:,} tokens, but a pack only {length:,}, and rows "
+            "are not cut for packing. Lower --max-length, or raise --pack-length."
+        )
+    if material.longest is not None and material.longest > length:
+        raise UsageError(
+            f"a row has {material.longest:,} tokens, but a pack only {length:,}, and rows are not "
+            "cut for packing. Raise --pack-length, or run prepare with a lower --max-length."
+        )
 
 
 def _pad(text: str, length: int, side: str) -> Pad:
@@ -218,9 +263,9 @@ def _pad(text: str, length: int, side: str) -> Pad:
     if kind == PadTo.MULTIPLE and (rest := length % int(number)):
         fitting = [n for n in (length - rest, length - rest + int(number)) if n]
         raise UsageError(
-            f"--pad {text}: a row of {length:,} tokens would be padded to more than the limit. Use "
-            f"a limit that is a multiple of {int(number):,}, such as {' or '.join(map(str, fitting))} "
-            "(--max-length, or --pack-length with --pack), or another number."
+            f"--pad {text}: a row of {length:,} tokens, the limit, would become longer. Use a "
+            f"limit that is a multiple, such as {' or '.join(map(str, fitting))} (--max-length, or "
+            "--pack-length with --pack), or another number."
         )
     sizes = {PadTo.MAX_LENGTH: length, PadTo.MULTIPLE: int(number or 0)}
     return Pad(PadTo(kind), sizes.get(PadTo(kind), 0), side)

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sftprep.arrange.options import Arrangement
+from sftprep.arrangement import Material, arrangement_of, resolved_arrangement
 from sftprep.data.block import Source
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.dataset.identity import Identity, identity
@@ -71,6 +73,7 @@ class Plan:
             "max_length": settings.max_length,
             "shard_size": self.recipe.shard_bytes,
             "max_line_bytes": self.recipe.limits.line,
+            **resolved_arrangement(self.recipe, settings.max_length),
         }
         return identity(
             recipe=self.recipe.deciding(resolved),
@@ -80,6 +83,21 @@ class Plan:
             libraries=library_versions(),
             inputs=list(inputs),
         )
+
+    def arrangement(self) -> Arrangement:
+        """Return how the rows are to be arranged.
+
+        Raises:
+            UsageError: an option cannot be used with these inputs, or with this tokenizer.
+        """
+        tokenizer = self.settings.tokenizer
+        material = Material(
+            sources=[source.name for source in self.sources],
+            tokenizer=tokenizer.name,
+            has_pad="pad" in tokenizer.special,
+            max_length=self.settings.max_length,
+        )
+        return arrangement_of(self.recipe, material)
 
     def template_facts(self) -> dict[str, str]:
         """Return the manifest's entry for the template, with the template's whole text."""
@@ -162,7 +180,7 @@ def settings_of(
         allowed=tuple(sorted(set(recipe.allow_control))),
         rejects_controls=recipe.on_injection == "reject",
         rejects_omissions=recipe.on_omission == "error",
-        max_length=recipe.max_length or _default_length(tokenizer),
+        max_length=recipe.max_length or _default_length(tokenizer, recipe.pack_length),
         truncation=recipe.truncation,
         train_on=recipe.train_on,
         train_reasoning=recipe.train_reasoning,
@@ -493,5 +511,6 @@ def _plain_text(
     return tuple(sorted(known))
 
 
-def _default_length(tokenizer: Tokenizer) -> int:
-    return min(DEFAULT_MAX_LENGTH, tokenizer.model_max_length or DEFAULT_MAX_LENGTH)
+def _default_length(tokenizer: Tokenizer, pack_length: int | None) -> int:
+    limits = (tokenizer.model_max_length, pack_length)
+    return min(DEFAULT_MAX_LENGTH, *(limit or DEFAULT_MAX_LENGTH for limit in limits))

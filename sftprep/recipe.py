@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
 from sftprep.amounts import parse_amount
-from sftprep.arrangement import check_arrangement, without_use
+from sftprep.arrangement import check_arrangement, rearranged
 from sftprep.data.policy import TRAINABLE
 from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
@@ -535,9 +535,7 @@ class Recipe:
             dataset: the recipe in the manifest of the dataset.
             given: the options that are given, by name.
         """
-        values = {**dataset, **given}
-        of_what_is_off = dict.fromkeys(without_use(values))
-        return cls(**{**values, **of_what_is_off, **given})
+        return cls(**rearranged(dataset, given))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the value of every option by its name, as plain values."""
