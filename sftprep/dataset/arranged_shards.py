@@ -11,7 +11,8 @@ Raises OSError: a file cannot be written; the error names it. What is finished c
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypedDict, cast
@@ -48,6 +49,7 @@ class ArrangedEntry(TypedDict):
     name: str
     shard: ShardInfo
     padding: int
+    counts: dict[str, int]  # see ``gather.counts_of``
     digest: str  # of its documents, in hexadecimal
 
 
@@ -147,7 +149,15 @@ class ArrangedShards:
                 self._has_ended.set()
                 threads.shutdown(wait=True, cancel_futures=True)
 
-    def entries(self, digests: dict[str, str]) -> list[dict[str, Any]]:
+    def counts(self) -> Counter[str]:
+        """Return what is counted of all documents, once all shards are written."""
+        found: Counter[str] = Counter()
+        for entry in self._finished.values():
+            found.update(entry["counts"])
+            found.update({name: entry["shard"][name] for name in ("tokens", "trained_tokens")})  # type: ignore[literal-required]
+        return found
+
+    def entries(self, digests: Mapping[str, str]) -> list[dict[str, Any]]:
         """Return the manifest's description of each shard, once all are written.
 
         Args:
@@ -186,6 +196,7 @@ class ArrangedShards:
                 index={"name": index_name(shard.name), **index_info},
             ),
             padding=done.padding,
+            counts=dict(done.counts),
             digest=f"{done.digest:032x}",
         )
         with self._lock:

@@ -9,8 +9,9 @@ Never  makes a Python object for a row or a token.
 Raises OSError: a file cannot be written; the error names it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
@@ -154,6 +155,8 @@ class Gathered:
     padding: int = 0
     trained_tokens: int = 0
     digest: int = 0  # of all documents, see ``arrange.conservation``
+    # What the index says about them: reason -> documents, and the sums of numbers by column.
+    counts: Counter[str] = field(default_factory=Counter)
 
 
 class RowWriter(Protocol):
@@ -219,6 +222,7 @@ class Gatherer:
         index.write(table)
         key = table.column("record_key").to_numpy()
         done.digest = total(done.digest, digest(key, tokens.lengths, laid_out.trained))
+        done.counts.update(counts_of(table))
         done.rows += len(group.lengths)
         done.documents += len(group.documents)
         done.tokens += len(tokens.values)
@@ -238,6 +242,27 @@ def _blocks(groups: Iterator[RowSlice]) -> Iterator[list[RowSlice]]:
         documents += len(group.documents)
     if block:
         yield block
+
+
+def counts_of(index: Any) -> Counter[str]:
+    """Count documents by the reasons of an index, and by how they were cut.
+
+    Args:
+        index: the index of some documents, as a ``pyarrow.Table``.
+    """
+    import pyarrow.compute as pc
+
+    reasons = pc.value_counts(pc.list_flatten(index.column("reasons")))
+    found = Counter({entry["values"]: entry["counts"] for entry in reasons.to_pylist()})
+    cut_trained, gone = (
+        index.column(name).to_numpy() for name in ("cut_trained_tokens", "exchanges_dropped")
+    )
+    cut_at = pc.value_counts(index.column("cut_at")).to_pylist()
+    return found + Counter(
+        truncated=sum(entry["counts"] for entry in cut_at if entry["values"]),
+        truncated_trained=int(np.count_nonzero(cut_trained)),
+        exchanges_dropped=int(gone.sum()),
+    )
 
 
 def _with_columns(table: Any, **columns: npt.NDArray[Any]) -> Any:

@@ -18,6 +18,17 @@ from sftprep.arrange.plan import DUPLICATE, NEAR_DUPLICATE, REASONS, Plan
 from sftprep.data.ragged import Offsets
 from sftprep.dataset.staged_rows import StagedRows
 
+COUNTED = {
+    "tokens": "tokens",
+    "trained_tokens": "trained_tokens",
+    "truncated": "truncated",
+    "truncated_trained": "truncated_trained",
+    "shortened": "shortened",
+    "exchanges_dropped": "exchanges_dropped",
+    "rewritten_histories": "rewritten_history",
+    "unclean_boundaries": "unclean_boundary",
+}
+"""Counts of the manifest that are made again from the index, and their names there."""
 AT_ONCE = 1 << 16  # rows whose entries are made at a time; bounds the memory
 
 
@@ -67,21 +78,22 @@ def arranged_inputs(
 
 
 def arranged_counts(
-    counts: Mapping[str, Any], found: Sequence[Outcome], written: Mapping[str, Any]
+    counts: Mapping[str, Any], found: Sequence[Outcome], written: Mapping[str, int]
 ) -> dict[str, Any]:
     """Return the manifest's counts after the arrangement.
 
     Args:
         counts: the counts before it.
         found: what became of the rows of each source.
-        written: the counts that were made again, of the rows that were written, by name.
+        written: what was counted of the rows that were written, by the names of the index.
     """
     whole = Outcome()
     for outcome in found:
         whole.written += outcome.written
         whole.repeated += outcome.repeated
         whole.dropped += outcome.dropped
-    return {**counts, **_counted(counts, whole), **written}
+    again = {name: written.get(index_name, 0) for name, index_name in COUNTED.items()}
+    return {**counts, **_counted(counts, whole), **again}
 
 
 def _counted(counts: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
