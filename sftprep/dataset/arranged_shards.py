@@ -1,10 +1,10 @@
 """The shards of an arranged dataset: each is gathered alone, several at the same time.
 
 In     the plan of all splits; the staged documents; what an interrupted run has finished.
-Out    a durable file and index for each shard, under their final names; and for each shard its line
-       in ``arranged.jsonl``, once both files are durable.
-Keeps  a shard's bytes the same whichever thread writes it, and whenever. A finished shard is kept on
-       resume if both of its files are whole; every other one is gathered again.
+Out    a durable file and index for each shard, under their final names; and for each shard its
+       line in ``arranged.jsonl``, once both files are durable.
+Keeps  a shard's bytes the same whichever thread writes it, and whenever. A finished shard is kept
+       on resume if both of its files are whole; every other one is gathered again.
 Raises OSError: a file cannot be written; the error names it. What is finished can be resumed.
        InternalError: the shards of a split do not hold the documents that were planned.
 """

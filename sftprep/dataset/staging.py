@@ -18,6 +18,8 @@ The staging folder of the output ``out``::
         holder                 the process ID of that run, for messages
         identity.json          what decides the bytes of the dataset (written by dataset.journal)
         journal.jsonl          one line for each finished shard      (written by dataset.journal)
+        rows/                  only to be arranged: the staged shards, tokens and index of each
+        arranged.jsonl         one line for each arranged shard      (by dataset.arranged_shards)
         dataset/               renamed to the output folder in the end; see dataset.files
             data/shard-00000   renamed to data/train-00000-of-00004.parquet in the end
             rejects.jsonl, dropped.jsonl, tokenizer/, manifest.json
@@ -78,6 +80,7 @@ HOLDER = "holder"
 IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
 ARRANGED = "arranged.jsonl"
+STAGED = "rows"
 MANIFEST_START = b'{\n  "format_version": '
 """The first bytes of every manifest that sftprep writes."""
 FIRST_WITH_FOLDERS = 7
