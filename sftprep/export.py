@@ -11,10 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sftprep.arrange.arrange import arrange_again, arrange_rest
 from sftprep.arrange.options import Arrangement
 from sftprep.arrange.plan import DUPLICATE, NEAR_DUPLICATE, NOT_SAMPLED, Plan
 from sftprep.arrangement import Material, arrangement_of, resolved_arrangement
+from sftprep.data.ragged import lengths_to_offsets
+from sftprep.dataset.arranged_shards import OutputShard, shards_of
 from sftprep.dataset.copied import copy_ledgers, copy_tokenizer
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.files import MANIFEST
@@ -29,8 +33,8 @@ from sftprep.progress import Progress, Silent
 from sftprep.recipe import Recipe
 from sftprep.second_half import SecondHalf
 from sftprep.system.cores import usable_cores
-from sftprep.tokenization.cached import versions
 from sftprep.text import flag, shown
+from sftprep.tokenization.cached import versions
 
 CHOICE = ("validation", "test", "split_by", "sample", "repeat", "seed")
 """The options that say which rows are in which split, and how often."""
@@ -186,7 +190,9 @@ class _Job:
     def shards(self, half: SecondHalf, plan: Plan) -> list[OutputShard]:
         """Divide the rows into shards; without an arrangement, into those of the dataset."""
         if self.arrangement.is_plain:
-            return half.same_shards(plan, [shard["rows"] for shard in self.source.shards])
+            (split,) = plan.splits
+            borders = lengths_to_offsets(np.array([s["rows"] for s in self.source.shards]))
+            return shards_of(split, borders.tolist(), self.draft.recipe["format"])
         return half.shards(plan)
 
 

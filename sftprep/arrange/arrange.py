@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftprep.arrange import dedup, facts, mix
-from sftprep.arrange.columns import Columns, Rows
+from sftprep.arrange.columns import Columns, Numbers, Rows
 from sftprep.arrange.conservation import check_conserved, digest, text, total
 from sftprep.arrange.hashing import salt_of
 from sftprep.arrange.near import TokensOf, near
@@ -66,7 +66,7 @@ def arrange(columns: Columns, options: Arrangement, tokens_of: TokensOf | None =
 def arrange_again(
     columns: Columns,
     options: Arrangement,
-    times: Mapping[str, npt.NDArray[np.int64]],
+    times: Mapping[str, Numbers],
     old: Mapping[str, Any],
 ) -> Plan:
     """Plan the order, the packs and the padding of rows whose splits are settled.
@@ -74,7 +74,7 @@ def arrange_again(
     Args:
         columns: what is known about each row.
         options: what is to be done; the options before --shuffle are those of the old plan.
-        times: for each split int64[rows]: how often each row is in it.
+        times: for each split int32[rows]: how often each row is in it.
         old: the facts of the plan that has settled the splits.
     """
     splits = []

@@ -1,6 +1,6 @@
 """Copy to another dataset what an export does not make anew: the ledgers and the tokenizer.
 
-In     the folder of a dataset and its manifest; the entries of rows that this arrangement leaves out.
+In     the folder of a dataset and its manifest; the entries of rows that the export leaves out.
 Out    the same files in the new dataset, durable; in ``dropped.jsonl`` also these entries.
 Keeps  the entries of the first half first, and those of an arrangement after them in input order.
 Never  copies a file that is not as the manifest describes it.

@@ -110,10 +110,9 @@ def _find(
         damage = find_damage(output.path, manifest)
     except DataError as error:
         manifest, damage = None, str(error)
-    if manifest is not None:
-        if why := difference_of(manifest, damage):
-            _refuse_unless(overwrite, output, why, "--overwrite to replace it")
-            return None
+    if manifest is not None and (why := difference_of(manifest, damage)):
+        _refuse_unless(overwrite, output, why, "--overwrite to replace it")
+        return None
     if damage:
         why = f"is damaged: {damage}"
         _refuse_unless(overwrite or resume, output, why, "--resume to build it again")

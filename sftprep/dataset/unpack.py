@@ -41,7 +41,7 @@ class Unpacked(NamedTuple):
     """The rows of a dataset, and how they were arranged."""
 
     rows: StagedRows  # in input order, each once
-    splits: dict[str, Offsets]  # of each split, int64[rows]: how often each row is in it
+    splits: dict[str, Ids]  # of each split, int32[rows]: how often each row is in it
 
 
 def unpack(dataset: Path, manifest: Manifest, folder: Path, workers: int) -> Unpacked:
@@ -71,7 +71,7 @@ def unpack(dataset: Path, manifest: Manifest, folder: Path, workers: int) -> Unp
     splits = {}
     for name in dict.fromkeys(names):
         is_in = np.array([other == name for other in names])[split_of]
-        splits[name] = np.bincount(number[is_in], minlength=len(rows))
+        splits[name] = np.bincount(number[is_in], minlength=len(rows)).astype(np.int32)
     return Unpacked(rows, splits)
 
 
