@@ -165,6 +165,7 @@ def test_oldest_turns_take_what_was_trained() -> None:
     """A conversation is cut to nothing if its only trained answer was in a dropped exchange."""
     result = run([talk("u:1 a:b u:2 a:d", t3=False)], truncation="oldest-turns", max_length=8)
     assert [lost.reason for lost in result.dropped] == ["cut_to_nothing"]
+    assert [lost.tokens for lost in result.dropped] == [10]  # of the whole conversation
     untrained = run([talk("u:1 a:b u:2 a:d", t1=False, t3=False)], truncation="oldest-turns")
     assert [lost.reason for lost in untrained.dropped] == ["nothing_to_train"]
 
