@@ -29,12 +29,12 @@ The columns::
 """
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from sftprep.data.batch import Batch
 from sftprep.data.provenance import CutAt, Segments
@@ -47,45 +47,46 @@ BATCH_ROWS = 8192
 """The maximum number of rows that ``batches_of`` gives at a time."""
 
 
-def _segment(name: pa.DataType) -> pa.DataType:
-    types = {"tokens": pa.int32(), "message": pa.int32(), "role": name, "part": name}
-    types["trained"] = pa.bool_()
-    return pa.struct([pa.field(key, kind, nullable=False) for key, kind in types.items()])
+@cache
+def types(*, stored: bool = False) -> dict[str, Any]:
+    """Return the Arrow type of each column, in the order of the columns.
 
+    Args:
+        stored: True for the types in a Parquet file, in which a name is a string; elsewhere it is
+            the number of a name in a dictionary.
+    """
+    import pyarrow as pa
 
-def _list(element: pa.DataType) -> pa.DataType:
-    return pa.list_(pa.field("element", element, nullable=False))
+    name = pa.string() if stored else pa.dictionary(pa.int32(), pa.string())
+    segment = pa.struct(
+        [
+            pa.field("tokens", pa.int32(), nullable=False),
+            pa.field("message", pa.int32(), nullable=False),
+            pa.field("role", name, nullable=False),
+            pa.field("part", name, nullable=False),
+            pa.field("trained", pa.bool_(), nullable=False),
+        ]
+    )
+    return {
+        "row": pa.int64(),
+        "position": pa.int32(),
+        "source": pa.int32(),
+        "line": pa.int64(),
+        "offset": pa.int64(),
+        "answer": pa.int32(),
+        "tokens": pa.int32(),
+        "trained_tokens": pa.int32(),
+        "cut_tokens": pa.int32(),
+        "cut_trained_tokens": pa.int32(),
+        "cut_at": name,
+        "exchanges_dropped": pa.int32(),
+        "reasons": pa.list_(pa.field("element", name, nullable=False)),
+        "prompt_key": pa.uint64(),
+        "record_key": pa.uint64(),
+        **dict.fromkeys(OPTIONAL_KEYS, pa.uint64()),
+        "segments": pa.list_(pa.field("element", segment, nullable=False)),
+    }
 
-
-_NAME = pa.dictionary(pa.int32(), pa.string())
-SEGMENT = _segment(_NAME)
-TYPES = {
-    "row": pa.int64(),
-    "position": pa.int32(),
-    "source": pa.int32(),
-    "line": pa.int64(),
-    "offset": pa.int64(),
-    "answer": pa.int32(),
-    "tokens": pa.int32(),
-    "trained_tokens": pa.int32(),
-    "cut_tokens": pa.int32(),
-    "cut_trained_tokens": pa.int32(),
-    "cut_at": _NAME,
-    "exchanges_dropped": pa.int32(),
-    "reasons": _list(_NAME),
-    "prompt_key": pa.uint64(),
-    "record_key": pa.uint64(),
-    **dict.fromkeys(OPTIONAL_KEYS, pa.uint64()),
-    "segments": _list(SEGMENT),
-}
-"""The type of each column, in the order of the columns. Names are numbers of a dictionary."""
-_STORED_TYPES = {
-    **TYPES,
-    "cut_at": pa.string(),
-    "reasons": _list(pa.string()),
-    "segments": _list(_segment(pa.string())),
-}
-"""The type that each column has in a Parquet file, in which a name is a string."""
 
 _TEXTS = [
     "cut_at",
@@ -134,28 +135,32 @@ class BadIndexError(Exception):
         self.problem = problem
 
 
-def schema(keys: Collection[str] = ()) -> pa.Schema:
-    """Return the columns of an index.
+def schema(keys: Collection[str] = ()) -> Any:
+    """Return the columns of an index, as a ``pyarrow.Schema``.
 
     Args:
         keys: which of ``OPTIONAL_KEYS`` it has.
     """
-    return _schema(TYPES, keys)
+    return _schema(types(), keys)
 
 
-def _schema(types: dict[str, pa.DataType], keys: Collection[str]) -> pa.Schema:
-    names = [name for name in types if name not in OPTIONAL_KEYS or name in keys]
-    return pa.schema([pa.field(name, types[name], nullable=name == "offset") for name in names])
+def _schema(kinds: dict[str, Any], keys: Collection[str]) -> Any:
+    import pyarrow as pa
+
+    names = [name for name in kinds if name not in OPTIONAL_KEYS or name in keys]
+    return pa.schema([pa.field(name, kinds[name], nullable=name == "offset") for name in names])
 
 
-def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> pa.Table:
-    """Return the index of the documents of a batch.
+def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> Any:
+    """Return the index of the documents of a batch, as a ``pyarrow.Table``.
 
     Args:
         batch: the documents, with their facts.
         row: int64[documents]: the row of the shard that holds each document.
         position: int32[documents]: each document's first token in its row.
     """
+    import pyarrow as pa
+
     facts = batch.facts
     assert facts is not None
     keys = {name: getattr(facts, name) for name in OPTIONAL_KEYS}
@@ -175,8 +180,9 @@ def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> pa.
         "record_key": facts.record_key,
         **keys,
     }
-    arrays = {name: _numbers(column, TYPES[name]) for name, column in columns.items()}
-    arrays["offset"] = _numbers(facts.offset, pa.int64(), facts.offset >= 0)
+    kinds = types()
+    arrays = {name: _numbers(column, kinds[name]) for name, column in columns.items()}
+    arrays["offset"] = _numbers(facts.offset, kinds["offset"], facts.offset >= 0)
     arrays["cut_at"] = _named(facts.cut_at.astype(np.int32), _CUTS)
     arrays["reasons"] = _reasons(facts.reasons, len(batch))
     arrays["segments"] = _segments(facts.segments)
@@ -186,15 +192,19 @@ def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> pa.
 
 def _trained(segments: Segments) -> Offsets:
     """Return how many tokens of each row have a loss, which the first token never has."""
-    trained = lengths_to_offsets(segments.tokens * segments.trained)[segments.offsets]
+    trained = lengths_to_offsets((segments.tokens * segments.trained).astype(np.int64))[
+        segments.offsets
+    ]
     counts = np.diff(trained)
     filled = np.diff(segments.offsets) > 0
     counts[filled] -= segments.trained[segments.offsets[:-1][filled]]
     return counts
 
 
-def _numbers(values: npt.NDArray[Any], kind: pa.DataType, valid: Mask | None = None) -> pa.Array:
+def _numbers(values: npt.NDArray[Any], kind: Any, valid: Mask | None = None) -> Any:
     """Return numbers as an Arrow array; those that are not valid are null."""
+    import pyarrow as pa
+
     # Built from the buffers, because pa.array would import pandas wherever it is installed.
     flat = np.ascontiguousarray(values, kind.to_pandas_dtype())
     bits = None
@@ -203,13 +213,17 @@ def _numbers(values: npt.NDArray[Any], kind: pa.DataType, valid: Mask | None = N
     return pa.Array.from_buffers(kind, len(flat), [bits, pa.py_buffer(flat)])
 
 
-def _flags(values: Mask) -> pa.Array:
+def _flags(values: Mask) -> Any:
+    import pyarrow as pa
+
     bits = pa.py_buffer(np.packbits(values, bitorder="little"))
     return pa.Array.from_buffers(pa.bool_(), len(values), [None, bits])
 
 
-def _named(codes: npt.NDArray[np.int32], names: Sequence[str]) -> pa.DictionaryArray:
+def _named(codes: npt.NDArray[np.int32], names: Sequence[str]) -> Any:
     """Return the names with these numbers."""
+    import pyarrow as pa
+
     encoded = [name.encode() for name in names]
     offsets = lengths_to_offsets(np.array([len(name) for name in encoded], np.int64))
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(b"".join(encoded))]
@@ -217,12 +231,14 @@ def _named(codes: npt.NDArray[np.int32], names: Sequence[str]) -> pa.DictionaryA
     return pa.DictionaryArray.from_arrays(_numbers(codes, pa.int32()), dictionary)
 
 
-def _lists(offsets: Offsets, elements: pa.Array, kind: pa.DataType) -> pa.Array:
+def _lists(offsets: Offsets, elements: Any, kind: Any) -> Any:
+    import pyarrow as pa
+
     buffer = pa.py_buffer(np.ascontiguousarray(offsets, np.int32))
     return pa.Array.from_buffers(kind, len(offsets) - 1, [None, buffer], children=[elements])
 
 
-def _reasons(reasons: dict[str, Mask], count: int) -> pa.Array:
+def _reasons(reasons: dict[str, Mask], count: int) -> Any:
     """Return the names of the masks that are True for each row, sorted."""
     names = sorted(name for name, rows in reasons.items() if rows.any())
     found = np.zeros((count, len(names)), np.bool_)
@@ -230,30 +246,33 @@ def _reasons(reasons: dict[str, Mask], count: int) -> pa.Array:
         found[:, number] = reasons[name]
     offsets = lengths_to_offsets(found.sum(axis=1))
     codes = found.nonzero()[1].astype(np.int32)
-    return _lists(offsets, _named(codes, names), TYPES["reasons"])
+    return _lists(offsets, _named(codes, names), types()["reasons"])
 
 
-def _segments(segments: Segments) -> pa.Array:
+def _segments(segments: Segments) -> Any:
+    import pyarrow as pa
+
     writers = segments.writers
-    roles = list(dict.fromkeys(writer.role for writer in writers))
-    parts = list(dict.fromkeys(writer.part.value for writer in writers))
+    roles = {role: i for i, role in enumerate(dict.fromkeys(w.role for w in writers))}
+    parts = {part: i for i, part in enumerate(dict.fromkeys(w.part.value for w in writers))}
     message, role, part = (
         np.array(column, np.int32)[segments.writer] if writers else np.zeros(0, np.int32)
         for column in (
             [writer.message for writer in writers],
-            [roles.index(writer.role) for writer in writers],
-            [parts.index(writer.part.value) for writer in writers],
+            [roles[writer.role] for writer in writers],
+            [parts[writer.part.value] for writer in writers],
         )
     )
     columns = [
         _numbers(segments.tokens, pa.int32()),
         _numbers(message, pa.int32()),
-        _named(role, roles),
-        _named(part, parts),
+        _named(role, list(roles)),
+        _named(part, list(parts)),
         _flags(segments.trained),
     ]
-    elements = pa.StructArray.from_arrays(columns, fields=list(SEGMENT))
-    return _lists(segments.offsets, elements, TYPES["segments"])
+    kind = types()["segments"]
+    elements = pa.StructArray.from_arrays(columns, fields=list(kind.value_type))
+    return _lists(segments.offsets, elements, kind)
 
 
 class IndexWriter:
@@ -274,7 +293,7 @@ class IndexWriter:
         self._writer: Any = None
         self._names: dict[str, list[str]] = {}  # of an Arrow file: column -> all names so far
 
-    def write(self, table: pa.Table) -> None:
+    def write(self, table: Any) -> None:
         """Write the rows of a group."""
         table = self._renamed(table)
         if self._writer is None:
@@ -293,17 +312,21 @@ class IndexWriter:
                 # garbage-collected.
                 self._writer.is_open = False
 
-    def _open(self, columns: pa.Schema) -> Any:
+    def _open(self, columns: Any) -> Any:
         if self._is_parquet:
             import pyarrow.parquet as pq
 
             return pq.ParquetWriter(self._file, columns, **_PARQUET)
+        import pyarrow as pa
+
         # Arrow must start no threads of its own: the workers already use all cores.
         options = pa.ipc.IpcWriteOptions(emit_dictionary_deltas=True, use_threads=False)
         return pa.ipc.new_file(self._file, columns, options=options)
 
-    def _renamed(self, table: pa.Table) -> pa.Table:
+    def _renamed(self, table: Any) -> Any:
         """Give each dictionary its order."""
+        import pyarrow as pa
+
         columns = {name: _in_one(table.column(name)) for name in table.column_names}
         columns["cut_at"] = self._in_order("cut_at", columns["cut_at"])
         reasons = columns["reasons"]
@@ -311,14 +334,14 @@ class IndexWriter:
         columns["reasons"] = _lists(_offsets(reasons), names, reasons.type)
         segments = columns["segments"]
         elements = segments.flatten()
-        fields = {field.name: elements.field(field.name) for field in SEGMENT}
+        fields = {field.name: elements.field(field.name) for field in elements.type}
         for name in ("role", "part"):
             fields[name] = self._in_order(name, fields[name])
-        elements = pa.StructArray.from_arrays(list(fields.values()), fields=list(SEGMENT))
+        elements = pa.StructArray.from_arrays(list(fields.values()), fields=list(elements.type))
         columns["segments"] = _lists(_offsets(segments), elements, segments.type)
         return pa.Table.from_arrays(list(columns.values()), schema=table.schema)
 
-    def _in_order(self, column: str, array: pa.DictionaryArray) -> pa.DictionaryArray:
+    def _in_order(self, column: str, array: Any) -> Any:
         names = array.dictionary.to_pylist()
         codes = _int32s(array.indices)
         used = np.bincount(codes, minlength=len(names)) > 0
@@ -335,26 +358,26 @@ class IndexWriter:
         return _named(new[codes] if len(codes) else codes, wanted)
 
 
-def _in_one(column: pa.ChunkedArray) -> pa.Array:
+def _in_one(column: Any) -> Any:
     """Return the column as one array; an only chunk is not copied."""
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _offsets(lists: pa.ListArray) -> Offsets:
+def _offsets(lists: Any) -> Offsets:
     """Return the offsets of an Arrow list array as if it began with its first list."""
     offsets: Offsets = _int32s(lists.offsets).astype(np.int64)
     offsets -= offsets[0]
     return offsets
 
 
-def _int32s(array: pa.Array) -> npt.NDArray[np.int32]:
+def _int32s(array: Any) -> npt.NDArray[np.int32]:
     """Return the values of an array of int32; ``Array.to_numpy`` would import pandas."""
     if not len(array):
         return np.zeros(0, np.int32)
     return np.frombuffer(array.buffers()[1], np.int32, len(array), 4 * array.offset)
 
 
-def batches_of(file: BinaryIO) -> Iterator[pa.RecordBatch]:
+def batches_of(file: BinaryIO) -> Iterator[Any]:
     """Read the index of a finished dataset, a few thousand rows at a time; trust nothing.
 
     Args:
@@ -384,28 +407,30 @@ def batches_of(file: BinaryIO) -> Iterator[pa.RecordBatch]:
         raise BadIndexError(f"cannot be read: {ascii_safe(reason)[:200].rstrip('.')}") from error
 
 
-def _with_dictionaries(batch: pa.RecordBatch) -> pa.RecordBatch:
+def _with_dictionaries(batch: Any) -> Any:
     """Return a batch with numbers of a dictionary in place of strings."""
+    import pyarrow as pa
+
+    kinds = types()
     columns = {name: batch.column(name) for name in batch.schema.names}
     columns["cut_at"] = columns["cut_at"].dictionary_encode()
     reasons, segments = columns["reasons"], columns["segments"]
     names = reasons.flatten().dictionary_encode()
-    columns["reasons"] = _lists(_offsets(reasons), names, TYPES["reasons"])
+    columns["reasons"] = _lists(_offsets(reasons), names, kinds["reasons"])
     elements = segments.flatten()
-    fields = [elements.field(field.name) for field in SEGMENT]
-    fields = [
-        array.dictionary_encode() if field.type == _NAME else array
-        for field, array in zip(SEGMENT, fields, strict=True)
-    ]
-    elements = pa.StructArray.from_arrays(fields, fields=list(SEGMENT))
-    columns["segments"] = _lists(_offsets(segments), elements, TYPES["segments"])
+    fields = {field.name: elements.field(field.name) for field in elements.type}
+    for name in ("role", "part"):
+        fields[name] = fields[name].dictionary_encode()
+    segment = kinds["segments"].value_type
+    elements = pa.StructArray.from_arrays(list(fields.values()), fields=list(segment))
+    columns["segments"] = _lists(_offsets(segments), elements, kinds["segments"])
     return pa.RecordBatch.from_arrays(
-        list(columns.values()), schema=_schema(TYPES, batch.schema.names)
+        list(columns.values()), schema=_schema(kinds, batch.schema.names)
     )
 
 
-def _check_columns(found: pa.Schema) -> None:
-    expected = _schema(_STORED_TYPES, found.names)
+def _check_columns(found: Any) -> None:
+    expected = _schema(types(stored=True), found.names)
     if found.equals(expected):
         return
     for field in expected:
@@ -423,7 +448,7 @@ def _check_columns(found: pa.Schema) -> None:
     raise BadIndexError(f"has its columns in another order; expected {', '.join(expected.names)}")
 
 
-def read_index(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+def read_index(path: Path, columns: Sequence[str] | None = None) -> Any:
     """Read the whole index of a shard of a finished dataset.
 
     Args:
@@ -434,6 +459,8 @@ def read_index(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         BadIndexError: the file is damaged, or is not an index.
         OSError: the system failed to read it; the error has an ``errno``.
     """
+    import pyarrow as pa
+
     with path.open("rb") as file:
         batches = [
             batch if columns is None else batch.select(list(columns)) for batch in batches_of(file)
