@@ -16,18 +16,23 @@ PROMPT, ANSWER = Writer(0, "user", Part.CONTENT), Writer(1, "assistant", Part.CO
 
 
 def documents(count: int, seed: int = 0, *, source: int = 0, longest: int = 9) -> Batch:
-    """Return random rows: a prompt, and an answer that is trained, of at least one token each."""
+    """Return random rows: a prompt, and an answer that is trained, of at least one token each.
+
+    In every fifth row the first token of the prompt is trained too.
+    """
     random = np.random.default_rng([seed, source, count])
     prompt = random.integers(1, longest - 1, count)
     answer = np.array([random.integers(1, longest - p + 1) for p in prompt.tolist()], np.int64)
     lengths = prompt + answer
     mask = np.repeat(np.tile([False, True], count), np.stack([prompt, answer], 1).ravel())
+    offsets = lengths_to_offsets(lengths)
+    mask[offsets[:-1:5]] = True
     segments = [
-        [(int(p), PROMPT, False), (int(a), ANSWER, True)]
-        for p, a in zip(prompt, answer, strict=True)
+        [(1, PROMPT, row % 5 == 0), (p - 1, PROMPT, False), (a, ANSWER, True)]
+        for row, (p, a) in enumerate(zip(prompt.tolist(), answer.tolist(), strict=True))
     ]
     facts = RowFacts.of(
-        Segments.of(segments),
+        Segments.of(segments).merged(),
         source=np.full(count, source),
         line=np.arange(1, count + 1),
         offset=np.arange(count) * 100,
@@ -37,7 +42,7 @@ def documents(count: int, seed: int = 0, *, source: int = 0, longest: int = 9) -
         reasons={"unclean_boundary": np.arange(count) % 2 == 0},
     )
     ids = random.integers(0, 200, int(lengths.sum()), np.int32)
-    return Batch(ids, mask, lengths_to_offsets(lengths), np.arange(count), facts=facts)
+    return Batch(ids, mask, offsets, np.arange(count), facts=facts)
 
 
 def stage(folder: Path, *batches: Batch) -> StagedRows:
