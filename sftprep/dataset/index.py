@@ -123,6 +123,11 @@ _CUTS = [
 """The names of all values of ``CutAt``, by value."""
 
 
+def preload() -> None:
+    """Import what a writer needs, so that the first write need not wait."""
+    import pyarrow.parquet  # noqa: F401
+
+
 class BadIndexError(Exception):
     """A file is not the index of a shard.
 

@@ -22,13 +22,14 @@ The staging folder of the output ``out``::
         arranged.jsonl         one line for each arranged shard      (by dataset.arranged_shards)
         dataset/               renamed to the output folder in the end; see dataset.files
             data/shard-00000   renamed to data/train-00000-of-00004.parquet in the end
+            index/shard-00000  renamed to index/train-00000-of-00004.parquet in the end
             rejects.jsonl, dropped.jsonl, tokenizer/, manifest.json
 
 The commit protocol. At the end of each step, everything that it wrote is durable (``fsync``):
 
 1. The run locks the staging folder. It empties the folder, or takes over an interrupted run.
 2. It writes ``identity.json``, and then an empty ``journal.jsonl``.
-3. For each shard it writes the shard file and the ledgers, and then the shard's journal line.
+3. For each shard it writes its file, its index and the ledgers, and then its journal line.
 4. It gives the shards their final names, saves the tokenizer, and writes ``manifest.json`` last.
    It syncs the folders of the dataset.
 5. It renames ``dataset`` to the output folder. If an old dataset is there, the two exchange names.
