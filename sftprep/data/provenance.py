@@ -47,6 +47,12 @@ class Writer(NamedTuple):
     part: Part
 
 
+NO_MESSAGE = Writer(-1, "", Part.TEMPLATE)
+"""The writer of a template's text that belongs to no message."""
+BOS = Writer(-1, "", Part.BOS)
+"""The writer of the BOS."""
+
+
 class CutAt(IntFlag):
     """Where truncation has cut a row; a row may be cut in more than one place."""
 

@@ -20,6 +20,7 @@ from sftprep.data.result import BlockResult
 from sftprep.errors import RecordError
 from sftprep.remarks import Remarks, Written
 from sftprep.rows.builder import Built, RowBuilder
+from sftprep.rows.layout import SpecialTokens
 from sftprep.rows.oldest_turns import shorten
 from sftprep.rows.truncation import NEEDS_SECTIONS, Truncated, truncate
 from sftprep.settings import Settings, stop_ids
@@ -58,7 +59,7 @@ class RowMaker:
             renderer.pieces,
             controls,
             answers=renderer.answers,
-            stops=settings.stops,
+            special=SpecialTokens(settings.stops, settings.tokenizer.special.get("bos", "")),
             allowed=settings.allowed,
             joint=settings.boundary == "joint",
             sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
@@ -110,7 +111,7 @@ class RowMaker:
             shorter, gone, refused = shorten(
                 {index: dialogues[index] for index in long},
                 self._rendering.render_alone,
-                lambda records: self._builder.build(records, with_sections=False).batch.lengths,
+                lambda records: self._builder.build(records, measures_only=True).batch.lengths,
                 limit,
             )
             for index, record in shorter.items():
