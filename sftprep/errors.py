@@ -4,7 +4,7 @@
     ├── UsageError          2    an option, a recipe, a template or a tokenizer cannot be used
     │   ├── TemplateError
     │   └── TokenizerError
-    ├── DataError          65    bad records, or more of them than --max-rejects allows
+    ├── DataError          65    bad records, or more lost ones than the options allow
     ├── NoInputError       66    nothing to read
     ├── InternalError      70    a bug in sftprep, or a worker process that died twice
     ├── OutputError        73    the output cannot be created, or belongs to something else

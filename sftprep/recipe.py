@@ -315,6 +315,12 @@ class Recipe:
         metavar="SIZE",
         takes_number=True,
     )
+    private_ledgers: bool = _option(
+        False,
+        "Output",
+        "Let only the owner read rejects.jsonl and dropped.jsonl.",
+        decides_bytes=False,
+    )
     max_line_bytes: str = _option(
         "64MiB",
         "Input",
@@ -359,6 +365,14 @@ class Recipe:
         "Bad records",
         "With --on-error quarantine: how many bad records are allowed, as a number or a "
         "percentage.",
+        metavar="N|P%",
+        takes_number=True,
+    )
+    max_dropped: str | None = _option(
+        None,
+        "Bad records",
+        "How many valid records may be dropped, because they are too long or have nothing to "
+        "train, as a number or a percentage. [default: any number]",
         metavar="N|P%",
         takes_number=True,
     )
@@ -464,11 +478,11 @@ class Recipe:
 
     def reject_limit(self, read: int) -> int | None:
         """Return how many of ``read`` records may be rejected; None for any number."""
-        if self.max_rejects is None:
-            return None
-        if self.max_rejects.endswith("%"):
-            return int(read * Fraction(self.max_rejects[:-1]) / 100)
-        return int(self.max_rejects)
+        return _limit(self.max_rejects, read)
+
+    def drop_limit(self, examples: int) -> int | None:
+        """Return how many of these records, or examples, may be dropped; None for any number."""
+        return _limit(self.max_dropped, examples)
 
 
 @cache
@@ -482,6 +496,19 @@ def options() -> tuple[Option, ...]:
 def allowed_values(name: str) -> tuple[str, ...]:
     """Return the values that an option allows; () if it allows any value of its type."""
     return next(option.values for option in options() if option.name == name)
+
+
+AMOUNT = re.compile(r"[0-9]{1,18}|[0-9]{1,3}(\.[0-9]{1,18})?%")
+"""Matches a number or a percentage."""
+
+
+def _limit(amount: str | None, total: int) -> int | None:
+    """Return how many of ``total`` an amount allows; None for any number."""
+    if amount is None:
+        return None
+    if amount.endswith("%"):
+        return int(total * Fraction(amount[:-1]) / 100)
+    return int(amount)
 
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -692,16 +719,16 @@ def _check_together(recipe: Recipe) -> None:
     _check_hints(recipe)
     parse_size(recipe.shard_size)
     parse_size(recipe.max_line_bytes, "max_line_bytes")
-    if recipe.max_rejects is not None:
-        if not re.fullmatch(r"[0-9]{1,18}|[0-9]{1,3}(\.[0-9]{1,18})?%", recipe.max_rejects):
+    for name, amount in (("max_rejects", recipe.max_rejects), ("max_dropped", recipe.max_dropped)):
+        if amount is not None and not AMOUNT.fullmatch(amount):
             raise UsageError(
-                f"--max-rejects is {shown(recipe.max_rejects)}; expected a number or a percentage, "
-                "e.g. 100 or 0.1%."
+                f"{flag(name)} is {shown(amount)}; expected a number or a percentage, e.g. 100 or "
+                "0.1%."
             )
-        if recipe.on_error != "quarantine":
-            raise UsageError(
-                "--max-rejects needs --on-error quarantine: without it no bad record is allowed."
-            )
+    if recipe.max_rejects is not None and recipe.on_error != "quarantine":
+        raise UsageError(
+            "--max-rejects needs --on-error quarantine: without it no bad record is allowed."
+        )
 
 
 def _check_roles(recipe: Recipe) -> None:

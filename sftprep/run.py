@@ -12,18 +12,19 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
-from sftprep.dataset.accounting import Accounting
+from sftprep.dataset.accounting import Accounting, longer_limit
 from sftprep.dataset.durable import write_durably
+from sftprep.dataset.files import MANIFEST, SPLITS, TOKENIZER, shard_name
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
 from sftprep.dataset.journal import Journal
-from sftprep.dataset.manifest import MANIFEST, Manifest, Prepared
+from sftprep.dataset.manifest import Manifest, Prepared
 from sftprep.dataset.reuse import find_reusable
 from sftprep.dataset.shard_writer import ShardWriter
 from sftprep.dataset.staging import OutputFolder
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
-from sftprep.formats.table import FORMATS, shard_name
+from sftprep.formats.table import FORMATS
 from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
@@ -31,6 +32,7 @@ from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import read_as
+from sftprep.targets import hf
 from sftprep.text import number
 
 
@@ -78,7 +80,12 @@ def prepare(
     quarantine = recipe.on_error == "quarantine"
     with (
         output.staged() as staging,
-        Accounting(job.sources, output.dataset, quarantine=quarantine) as accounting,
+        Accounting(
+            job.sources,
+            output.dataset,
+            quarantine=quarantine,
+            private=recipe.private_ledgers,
+        ) as accounting,
     ):
         journal = Journal(staging, job.sources)
         _say_what_is_discarded(output, recipe, progress)
@@ -92,7 +99,8 @@ def prepare(
         )
         progress.start(reader.total_bytes)
         blocks = journal.unfinished(with_schemas(reader, recipe.schema, recipe.field_names))
-        with ShardWriter(FORMATS[recipe.format], recipe.ignore_index, job.workers) as shards:
+        columns_of = partial(hf.columns_of_batch, ignore_index=recipe.ignore_index)
+        with ShardWriter(FORMATS[recipe.format], columns_of, job.workers) as shards:
             paths = [source.path for source in job.sources]
             results = run_blocks(blocks, job.settings, job.workers, paths, early)
             for _, of_shard in groupby(results, attrgetter("shard")):
@@ -102,9 +110,10 @@ def prepare(
                     shard.add(result.batch)
                     progress.advance(reader.stored_bytes, result.size, result.read)
                 journal.add(accounting.state(), accounting.ledgers(), shard.close())
-            written = journal.finish(partial(shard_name, format_name=recipe.format))
+            written = journal.finish(partial(shard_name, SPLITS[0], format_name=recipe.format))
         accounting.close()
         accounting.check(recipe.reject_limit(accounting.read))
+        accounting.check_dropped(recipe.drop_limit(accounting.examples))
         _check_rows(accounting)
         manifest = _manifest(job, reader, accounting, written, _save_tokenizer(output, job))
         write_durably(output.dataset / MANIFEST, manifest.dump())
@@ -167,20 +176,21 @@ def _check_rows(accounting: Accounting) -> None:
     if not counts["written"]:
         lost = {**counts["dropped"], **counts["rejected"]}
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lost.items()))
+        cure = longer_limit(counts) or "Check --max-length and --truncation."
         raise DataError(
             f"none of {accounting.read:,} records produced a row ({reasons}); nothing was "
-            "published. Check --max-length and --truncation."
+            f"published. {cure}".rstrip()
         )
 
 
 def _save_tokenizer(output: OutputFolder, job: Plan) -> dict[str, str]:
-    """Save the tokenizer beside the shards; return each file's SHA-256."""
+    """Save the tokenizer in the dataset; return each file's SHA-256."""
     hashes = {}
     for name, data in job.settings.tokenizer.files.items():
-        path = output.dataset / "tokenizer" / name
+        path = output.dataset / TOKENIZER / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_durably(path, data)
-        hashes[f"tokenizer/{name}"] = hashlib.sha256(data).hexdigest()
+        hashes[f"{TOKENIZER}/{name}"] = hashlib.sha256(data).hexdigest()
     return hashes
 
 

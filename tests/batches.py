@@ -9,6 +9,7 @@ from sftprep.data.batch import Batch
 from sftprep.data.ragged import lengths_to_offsets
 from sftprep.formats.row_groups import Grouper
 from sftprep.formats.table import FORMATS
+from sftprep.targets.hf import columns_of_batch
 
 
 def three_rows() -> Batch:
@@ -58,7 +59,7 @@ def save(
 ) -> None:
     """Write a batch as a new shard in one of the formats."""
     with path.open("xb") as file:
-        writer = FORMATS[format_name].Writer(file, ignore_index)
+        writer = FORMATS[format_name].Writer(file)
         for group in grouped([batch], grouper):
-            writer.write(group)
+            writer.write(columns_of_batch(group, ignore_index))
         writer.close()

@@ -12,6 +12,7 @@ def counts(**changed: Any) -> dict[str, Any]:
         "shortened", "exchanges_dropped", "tokens", "trained_tokens", "rewritten_histories",
         "unclean_boundaries", "records_with_control_strings", "answers_without_stop",
         "glued_answers", "empty_think_blocks", "trained_think_blocks",
+        "fitting_length",
     )  # fmt: skip
     none = ("dropped", "rejected", "control_strings", "output_fields", "omitted", "other_stops",
             "tokens_as_text", "ignored_fields", "fields", "roles", "loss_flags")  # fmt: skip
@@ -21,7 +22,7 @@ def counts(**changed: Any) -> dict[str, Any]:
 def manifest(**changed: Any) -> Manifest:
     """Make a small manifest."""
     values: dict[str, Any] = {
-        "format_version": 6, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
+        "format_version": 7, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
         "template": {"name": "价"}, "counts": {}, "shards": [], "ledgers": {}, "libraries": {},
         "fingerprint": "f",
     }  # fmt: skip

@@ -373,7 +373,8 @@ def test_every_record_is_accounted_for(
     )
     counts = load_manifest(tmp_path / "out").counts
     rows = [
-        read_shard(path, "jsonl").input_ids for path in sorted((tmp_path / "out").glob("train-*"))
+        read_shard(path, "jsonl").input_ids
+        for path in sorted((tmp_path / "out").glob("data/train-*"))
     ]
     ledgers = {
         outcome: len(path.read_bytes().splitlines()) if path.exists() else 0

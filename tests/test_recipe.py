@@ -55,12 +55,14 @@ EVERYTHING: dict[str, Any] = {
     "backend": "hf",
     "format": "arrow",
     "shard_size": "1KiB",
+    "private_ledgers": True,
     "max_line_bytes": "1MB",
     "max_expansion": 7,
     "on_injection": "reject",
     "on_omission": "count",
     "on_error": "quarantine",
     "max_rejects": "1.5%",
+    "max_dropped": "2%",
     "workers": 3,
     "overwrite": True,
     "resume": True,
@@ -105,6 +107,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "role": ["p=user"], "merge_turns": True,
         "plain_text": ["y"],
         "max_length": 7, "workers": 1, "ignore_index": -7, "overwrite": True, "max_rejects": "3",
+        "max_dropped": "4", "private_ledgers": True,
         "shard_size": "9B", "schema": "sharegpt", "truncation": "drop", "train_on": "all",
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
@@ -403,6 +406,7 @@ def test_a_path_that_is_not_utf8(name: str) -> None:
     ("text", "expected"),
     [
         ("max_rejects: 100\non_error: quarantine", {"max_rejects": "100"}),
+        ("max_dropped: 0", {"max_dropped": "0"}),
         ("shard_size: 1000", {"shard_size": "1000"}),
         ("max_line_bytes: 5000", {"max_line_bytes": "5000"}),
         ("date: 2024-02-29", {"date": "2024-02-29"}),
@@ -466,12 +470,13 @@ def test_bad_field(entry: str) -> None:
     ) == refused(field=[entry])
 
 
+@pytest.mark.parametrize("name", ["max_rejects", "max_dropped"])
 @pytest.mark.parametrize("text", ["x", "-1", "5%%", "%", "1.5", "", "1e3"])
-def test_bad_max_rejects(text: str) -> None:
-    """``--max-rejects`` takes a whole number or a percentage."""
+def test_bad_limits(name: str, text: str) -> None:
+    """``--max-rejects`` and ``--max-dropped`` take a whole number or a percentage."""
     assert (
-        f"--max-rejects is '{text}'; expected a number or a percentage, e.g. 100 or 0.1%."
-    ) == refused(max_rejects=text, on_error="quarantine")
+        f"{flag(name)} is '{text}'; expected a number or a percentage, e.g. 100 or 0.1%."
+    ) == refused(**{name: text}, on_error="quarantine")
 
 
 # --- values -------------------------------------------------------------------------------------
@@ -530,8 +535,8 @@ def test_field_names() -> None:
 def test_what_decides_bytes() -> None:
     """Where data lies and how the work is done decide no byte; all other options do."""
     assert [option.name for option in options() if not option.decides_bytes] == [
-        "inputs", "output", "tokenizer", "revision", "backend", "max_expansion", "workers",
-        "overwrite", "resume",
+        "inputs", "output", "tokenizer", "revision", "backend", "private_ledgers",
+        "max_expansion", "workers", "overwrite", "resume",
     ]  # fmt: skip
 
 

@@ -66,7 +66,7 @@ class Arrangement:
     """What is to be done, in the order in which it is done. The default leaves rows as they are."""
 
     dedup: Dedup = Dedup.NONE
-    near_threshold: float = 0.8  # the least Jaccard similarity of near duplicates
+    near_threshold: Fraction = Fraction(4, 5)  # the least Jaccard similarity of near duplicates
     validation: Share | None = None
     test: Share | None = None
     by_group: bool = (

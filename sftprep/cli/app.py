@@ -85,7 +85,8 @@ def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
 
 
 NOT_IN_PREVIEW = (
-    "output", "format", "shard_size", "max_rejects", "workers", "overwrite", "resume"
+    "output", "format", "shard_size", "private_ledgers", "max_rejects", "max_dropped", "workers",
+    "overwrite", "resume",
 )  # fmt: skip
 
 

@@ -1,17 +1,23 @@
 """Write the summary that ``prepare`` prints when a run is done.
 
 In     a ``Manifest`` and the name of the output folder.
-Out    a few lines of text: counts with thousands separators, lost records by reason, advice.
+Out    a few lines of text: counts with thousands separators, lost records by reason, advice. If
+       many records were lost, the first line says so.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftprep.cli.read_as import read_as
 from sftprep.data.omitted import in_words
+from sftprep.dataset.accounting import longer_limit
 from sftprep.dataset.causes import Cause, most_frequent
 from sftprep.dataset.manifest import Manifest
 from sftprep.text import ascii_safe, number
+
+GREAT_LOSS = 0.05
+"""If more than this share of the records have no row, the summary says so first."""
 
 
 def summarize(
@@ -28,10 +34,26 @@ def summarize(
     output = ascii_safe(output)
     if status == "unchanged":
         return f"{output}: already complete, from the same input and options; nothing was done"
-    lines = [_rows(manifest, output), *read_as(manifest), *_losses(manifest, causes)]
+    lines = [*_great_loss(manifest, output), _rows(manifest, output), *read_as(manifest)]
+    lines += _losses(manifest, causes)
     lines += _cuts(manifest)
     lines += _tokenizer(manifest) + _remarks(manifest)
     return "\n".join(lines)
+
+
+def _great_loss(manifest: Manifest, output: str) -> list[str]:
+    """Say that many records have no row, with the limit that nearly all would fit."""
+    counts = manifest.counts
+    lost = Counter(counts["dropped"]) + Counter(counts["rejected"])
+    examples = counts["read"] + counts["extra_examples"]
+    if lost.total() <= GREAT_LOSS * examples:
+        return []
+    noun = "examples" if counts["extra_examples"] else "records"
+    return [
+        f"{output}: {lost.total():,} of {examples:,} {noun} have no row "
+        f"({lost.total() / examples:.1%}): {_reasons(dict(lost.most_common()))}. "
+        f"{longer_limit(counts)}".rstrip(". ")
+    ]
 
 
 def _rows(manifest: Manifest, output: str) -> str:

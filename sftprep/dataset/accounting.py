@@ -4,6 +4,7 @@ In     ``BlockResult``s in input order.
 Out    the counts for the manifest; ``rejects.jsonl`` and ``dropped.jsonl``, if they have entries.
 Keeps  the balance: read + extra examples = written + dropped + rejected, for each source.
 Raises DataError: there are more bad records than allowed; without quarantine, none are allowed.
+       Or more valid records were dropped than allowed.
        InternalError: the balance does not hold.
 """
 
@@ -14,18 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from sftprep.data.batch import DropReason
 from sftprep.data.block import Source, place_in
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.dataset.causes import Causes
+from sftprep.dataset.files import DROPPED, REJECTS
 from sftprep.dataset.ledger import Ledger, LedgerInfo
+from sftprep.dataset.long_records import LongRecords
 from sftprep.errors import DataError, InternalError, RecordError
 from sftprep.text import ascii_safe, number
 
-REJECTS = "rejects.jsonl"
-DROPPED = "dropped.jsonl"
 MOST_NAMES = 200
 """How many names of fields or roles are counted each by itself."""
 OTHER_NAMES = "(others)"
+OVER_LIMIT = (DropReason.TOO_LONG.value, DropReason.CUT_TO_NOTHING.value)
+"""Reasons for which a longer ``--max-length`` would have kept a record."""
 
 
 @dataclass
@@ -73,12 +77,15 @@ class Accounting:
         folder: the folder in which the ledgers are written.
         quarantine: if True, bad records are written to ``rejects.jsonl``. If False, ``check``
             raises an error that lists the causes.
+        private: whether only the owner may read the ledgers.
 
     Attributes:
         causes: why records were refused.
     """
 
-    def __init__(self, sources: Sequence[Source], folder: Path, *, quarantine: bool) -> None:
+    def __init__(
+        self, sources: Sequence[Source], folder: Path, *, quarantine: bool, private: bool = False
+    ) -> None:
         self.by_source = [SourceCounts() for _ in sources]
         self.counts: Counter[str] = Counter()
         self.controls: Counter[str] = Counter()
@@ -93,7 +100,10 @@ class Accounting:
         self._sources = sources
         self._quarantine = quarantine
         self.causes = Causes()
-        self._ledgers = {name: Ledger(folder / name) for name in (REJECTS, DROPPED)}
+        self._long = LongRecords()
+        self._ledgers = {
+            name: Ledger(folder / name, private=private) for name in (REJECTS, DROPPED)
+        }
 
     @property
     def read(self) -> int:
@@ -104,6 +114,11 @@ class Accounting:
     def rejected(self) -> int:
         """Return how many records were rejected so far."""
         return sum(counts.rejected.total() for counts in self.by_source)
+
+    @property
+    def examples(self) -> int:
+        """Return how many records, or with ``--per-turn`` examples, were read so far."""
+        return self.read + sum(counts.extra for counts in self.by_source)
 
     def add(self, result: BlockResult) -> None:
         """Count the records of the next block, and list its lost records."""
@@ -125,6 +140,9 @@ class Accounting:
         self.flags.update(result.flags)
         self.fields.update(result.fields)
         self.other_stops.update(result.other_stops)
+        for lost in (*result.dropped, *result.rejected):
+            if lost.reason in OVER_LIMIT and lost.tokens is not None:
+                self._long.add(lost.tokens)
         for lost in result.dropped:
             self._ledgers[DROPPED].add(self._entry(lost))
         for lost in result.rejected:
@@ -151,6 +169,7 @@ class Accounting:
             "flags": dict(self.flags),
             "other_stops": dict(self.other_stops),
             "causes": self.causes.state(),
+            "long_records": self._long.state(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -167,6 +186,7 @@ class Accounting:
         self.fields = Counter(state["fields"])
         self.other_stops = Counter(state["other_stops"])
         self.causes.restore(state["causes"])
+        self._long = LongRecords(state["long_records"])
         for ledger in self._ledgers.values():
             ledger.resume()
 
@@ -212,6 +232,27 @@ class Accounting:
                 f"data, or raise the limit.\n{self.causes.most_frequent()}"
             )
 
+    def check_dropped(self, limit: int | None) -> None:
+        """Check that not too many valid records were dropped.
+
+        Args:
+            limit: the maximum number of dropped records, or examples; None for no limit.
+
+        Raises:
+            DataError: more were dropped.
+        """
+        counts = self.totals()
+        dropped = sum(counts["dropped"].values())
+        if limit is None or dropped <= limit:
+            return
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in counts["dropped"].items())
+        noun = "examples" if counts["extra_examples"] else "records"
+        raise DataError(
+            f"{dropped:,} of {self.examples:,} {noun} gave no row ({reasons}), and --max-dropped "
+            f"allows {limit:,}; nothing was published. {longer_limit(counts)}Choose another "
+            "--truncation, or raise the limit."
+        )
+
     def totals(self) -> dict[str, Any]:
         """Return the counts of all sources together, in the form of the manifest."""
         total = SourceCounts()
@@ -222,6 +263,7 @@ class Accounting:
             total.written += counts.written
             total.dropped += counts.dropped
             total.rejected += counts.rejected
+        over_limit = sum((total.dropped + total.rejected)[reason] for reason in OVER_LIMIT)
         cuts = ("truncated", "truncated_trained", "shortened", "exchanges_dropped")
         names = (*cuts, "tokens", "trained_tokens")
         return {
@@ -243,6 +285,7 @@ class Accounting:
             "loss_flags": dict(sorted(self.flags.items())),
             "answers_without_stop": self.counts["answers_without_stop"],
             "other_stops": dict(sorted(self.other_stops.items())),
+            "fitting_length": self._long.fitting_length(total.written + over_limit),
         }
 
     def _note_cause(self, lost: LostRecord) -> None:
@@ -284,6 +327,16 @@ def _raw(line: bytes) -> dict[str, str]:
         return {"raw": line.decode()}
     except UnicodeDecodeError:
         return {"raw_base64": base64.b64encode(line).decode()}
+
+
+def longer_limit(counts: Mapping[str, Any]) -> str:
+    """Name the limit that 99 % of the records would fit; "" if the present one is enough.
+
+    Args:
+        counts: the counts, in the form of the manifest.
+    """
+    length = counts["fitting_length"]
+    return f"With --max-length {length}, 99% of the records would fit. " if length else ""
 
 
 def imbalance(counts: Mapping[str, Any]) -> str:

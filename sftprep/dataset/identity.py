@@ -17,7 +17,7 @@ import orjson
 
 from sftprep.text import shown
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """The version of the dataset's format. Increase it whenever the bytes of an output file change."""
 
 Identity = dict[str, Any]

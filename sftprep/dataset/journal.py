@@ -17,8 +17,8 @@ This is the journal's part of the commit protocol in ``dataset.staging`` (steps 
   folder that contains them, and last the shard's line in ``journal.jsonl``. So a complete line
   proves that everything it describes is on disk. Several shards may be written at the same time,
   but a line is written only after the lines of all earlier shards.
-- ``finish`` renames the shards from ``shard-00000`` to their final names. These contain the total
-  number of shards, which is known only then.
+- ``finish`` renames the shards from ``data/shard-00000`` to their final names. These contain the
+  total number of shards, which is known only then.
 
 After a crash, ``resume`` reads the complete lines, up to the first incomplete one. It keeps the
 shards up to the first one whose file no longer has the size and the SHA-256 of its line. It removes
@@ -41,6 +41,7 @@ import orjson
 
 from sftprep.data.block import Block, Source, place_in
 from sftprep.dataset.durable import read_object, read_objects, remove, sync, write_durably
+from sftprep.dataset.files import DATA, SPLITS
 from sftprep.dataset.identity import Identity, difference
 from sftprep.dataset.ledger import LedgerInfo
 from sftprep.dataset.manifest import ShardInfo
@@ -73,6 +74,7 @@ class Journal:
         """The entries so far, including those that ``resume`` kept from an interrupted run."""
         self._staging = staging
         self._dataset = staging / DATASET
+        self._data = self._dataset / DATA
         self._sources = sources
         # ``JournalEntry.input`` of each shard whose input this run has read completely.
         self._input_digests: list[dict[str, str]] = []
@@ -87,6 +89,7 @@ class Journal:
 
     def begin(self, identity: Identity) -> None:
         """Start an empty journal. A run writes it before anything else."""
+        self._data.mkdir(parents=True)
         self._write_identity(identity)
         write_durably(self._staging / JOURNAL, b"")
         sync(self._staging)
@@ -112,8 +115,9 @@ class Journal:
                 "the same options and input, or without --resume to start over."
             )
         self._dataset.mkdir(exist_ok=True)
-        for path in self._dataset.glob("train-*"):  # the run stopped in or after ``finish``
-            path.rename(self._dataset / _staged_name(int(path.name.split("-")[1])))
+        self._data.mkdir(exist_ok=True)
+        for path in self._data.glob("*-*-of-*"):  # the run stopped in or after ``finish``
+            path.rename(self._data / _staged_name(int(path.name.split("-")[1])))
         # Without the identity it is unknown which run the shards belong to, so none is kept.
         lines = read_objects(self._staging / JOURNAL) if old else []
         for entry in cast(list[JournalEntry], lines):
@@ -131,7 +135,7 @@ class Journal:
         """Return True if the file of the next shard is as its entry describes it."""
         if (shard := entry["shard"]) is None:
             return True
-        path = self._dataset / _staged_name(self._files)
+        path = self._data / _staged_name(self._files)
         return _starts_with(path, shard) and path.stat().st_size == shard["bytes"]
 
     def _has_ledgers(self, entry: JournalEntry) -> bool:
@@ -145,7 +149,10 @@ class Journal:
         for path in self._dataset.iterdir():
             if path.name in ledgers:
                 os.truncate(path, ledgers[path.name]["bytes"])
-            elif path.name not in shards:
+            elif path != self._data:
+                remove(path)
+        for path in self._data.iterdir():
+            if path.name not in shards:
                 remove(path)
 
     @property
@@ -197,7 +204,7 @@ class Journal:
     def next_path(self) -> Path:
         """Return the path to which the next shard is written, if it has rows."""
         files = sum(shard is not None for _, _, shard in self._unwritten)
-        return self._dataset / _staged_name(self._files + files)
+        return self._data / _staged_name(self._files + files)
 
     def add(
         self,
@@ -221,7 +228,7 @@ class Journal:
         """Wait until all shards are written, and give them their final names.
 
         Args:
-            name: returns the file name of a shard for its index and the total number of shards.
+            name: returns the path of a shard in the dataset for its index and the total number.
 
         Returns:
             The manifest's description of each shard, in order.
@@ -231,8 +238,11 @@ class Journal:
         shards = [entry["shard"] for entry in self.finished if entry["shard"] is not None]
         names = [name(index, len(shards)) for index in range(len(shards))]
         for index, final in enumerate(names):
-            (self._dataset / _staged_name(index)).rename(self._dataset / final)
-        return [{"name": n, **info} for n, info in zip(names, shards, strict=True)]
+            (self._data / _staged_name(index)).rename(self._dataset / final)
+        return [
+            {"name": final, "split": SPLITS[0], **info}
+            for final, info in zip(names, shards, strict=True)
+        ]
 
     def _write_line(self) -> None:
         """Wait until the next shard is durable, and write its line."""
@@ -243,6 +253,7 @@ class Journal:
         entry = JournalEntry(shard=info, input=digests, counts=counts, ledgers=ledgers)
         for name in ledgers:
             sync(self._dataset / name)
+        sync(self._data)
         sync(self._dataset)
         with (self._staging / JOURNAL).open("ab") as file:
             file.write(orjson.dumps(entry) + b"\n")

@@ -28,10 +28,12 @@ class Ledger:
 
     Args:
         path: the file to create with the first entry.
+        private: whether only the owner may read the file.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, private: bool = False) -> None:
         self._path = path
+        self._mode = 0o600 if private else 0o666
         self._file: IO[bytes] | None = None
         self._entries = 0
         self._bytes = 0
@@ -40,7 +42,8 @@ class Ledger:
     def add(self, entry: dict[str, Any]) -> None:
         """Append an entry."""
         if self._file is None:
-            self._file = self._path.open("xb")
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._mode)
+            self._file = os.fdopen(handle, "wb")
         line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         self._file.write(line)
         self._count(line)
@@ -57,6 +60,8 @@ class Ledger:
                 for line in file:
                     self._count(line)
             self._file = self._path.open("ab")
+            if self._mode == 0o600:
+                self._path.chmod(self._mode)
 
     def info(self) -> LedgerInfo | None:
         """Write all entries so far to the file, and describe them; None if there are no entries."""

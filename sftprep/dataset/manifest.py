@@ -18,17 +18,17 @@ from typing import Any, TypedDict
 import orjson
 
 from sftprep.dataset.causes import Cause
+from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import FORMAT_VERSION, Identity, fingerprint, identity
 from sftprep.errors import DataError, NoInputError
 from sftprep.text import shown
 
-MANIFEST = "manifest.json"
-
 
 class ShardInfo(TypedDict):
-    """The description of a shard in the manifest, without its name."""
+    """The description of a shard in the manifest, without its name and its split."""
 
     rows: int
+    documents: int  # as many as rows, unless rows are packs of several documents
     tokens: int
     trained_tokens: int
     bytes: int
@@ -45,7 +45,7 @@ class Manifest:
     tokenizer: dict[str, Any]
     template: dict[str, Any]  # name, sha256, source
     counts: dict[str, Any]
-    shards: list[dict[str, Any]]  # the name and the ``ShardInfo`` of each shard
+    shards: list[dict[str, Any]]  # the name, the split and the ``ShardInfo`` of each
     ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries
     libraries: dict[str, str]  # name -> version of each library that decides bytes
     fingerprint: str  # SHA-256 of the identity

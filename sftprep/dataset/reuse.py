@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sftprep.data.block import Source
+from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import Identity, difference
-from sftprep.dataset.manifest import MANIFEST, Manifest, load_manifest
+from sftprep.dataset.manifest import Manifest, load_manifest
 from sftprep.dataset.staging import OutputFolder
 from sftprep.errors import DataError, OutputError
 from sftprep.reading.decompression import read_error
@@ -89,7 +90,11 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
     expected = {shard["name"]: shard["sha256"] for shard in manifest.shards}
     expected |= manifest.tokenizer["files"]
     expected |= {name: info["sha256"] for name, info in manifest.ledgers.items()}
-    present = {str(path.relative_to(folder)) for path in folder.rglob("*") if not path.is_dir()}
+    present = {
+        str(path.relative_to(folder))
+        for path in folder.rglob("*")
+        if path.is_symlink() or not path.is_dir()
+    }
     if extra := sorted(present - expected.keys() - {MANIFEST}):
         return f"{ascii_safe(extra[0])} is not one of its files"
     for name, sha256 in expected.items():

@@ -22,9 +22,10 @@ from typing import BinaryIO, Self
 import numpy as np
 
 from sftprep.data.batch import Batch
+from sftprep.data.columns import Columns
 from sftprep.dataset.manifest import ShardInfo
 from sftprep.formats.row_groups import Grouper
-from sftprep.formats.table import Format, FormatWriter
+from sftprep.formats.table import FormatWriter, WritableFormat
 from sftprep.system.files import sha256_of
 
 WORKERS_PER_THREAD = 4  # one thread writes as fast as about six workers build rows
@@ -36,7 +37,7 @@ class ShardWriter:
 
     Args:
         file_format: the format's module.
-        ignore_index: the label of a token without loss.
+        columns_of: returns the columns of a group of rows, as the target wants them.
         workers: how many workers build rows. With one, writing in parallel gains nothing, so the
             caller waits until each group is written.
         new_grouper: creates the grouper of a shard.
@@ -44,13 +45,13 @@ class ShardWriter:
 
     def __init__(
         self,
-        file_format: Format,
-        ignore_index: int,
+        file_format: WritableFormat,
+        columns_of: Callable[[Batch], Columns],
         workers: int = 1,
         new_grouper: Callable[[], Grouper] = Grouper,
     ) -> None:
         self._format = file_format
-        self._ignore_index = ignore_index
+        self._columns_of = columns_of
         self._waits = workers == 1
         self._new_grouper = new_grouper
         # One thread writes all groups of a shard, so that they stay in order.
@@ -81,7 +82,7 @@ class ShardWriter:
         self._shards += 1
 
         def new_file() -> _ShardFile:
-            file = _ShardFile(path, self._format.Writer, self._ignore_index)
+            file = _ShardFile(path, self._format.Writer, self._columns_of)
             self._unfinished = [other for other in self._unfinished if not other.is_done]
             self._unfinished.append(file)
             return file
@@ -149,12 +150,12 @@ class _ShardFile:
     def __init__(
         self,
         path: Path,
-        new_writer: Callable[[BinaryIO, int], FormatWriter],
-        ignore_index: int,
+        new_writer: Callable[[BinaryIO], FormatWriter],
+        columns_of: Callable[[Batch], Columns],
     ) -> None:
         self._path = path
         self._new_writer = new_writer
-        self._ignore_index = ignore_index
+        self._columns_of = columns_of
         self._file: BinaryIO | None = None
         self._writer: FormatWriter | None = None
         self._rows = 0
@@ -195,9 +196,9 @@ class _ShardFile:
     def _write(self, group: Batch) -> None:
         if self._file is None:
             self._file = self._path.open("x+b")
-            self._writer = self._new_writer(self._file, self._ignore_index)
+            self._writer = self._new_writer(self._file)
         assert self._writer is not None
-        self._writer.write(group)
+        self._writer.write(self._columns_of(group))
         self._rows += len(group)
         self._tokens += len(group.input_ids)
         self._trained_tokens += int(np.count_nonzero(group.loss_mask))
@@ -215,6 +216,7 @@ class _ShardFile:
         self.is_done = True
         return {
             "rows": self._rows,
+            "documents": self._rows,
             "tokens": self._tokens,
             "trained_tokens": self._trained_tokens,
             "bytes": size,

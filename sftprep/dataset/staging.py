@@ -18,8 +18,8 @@ The staging folder of the output ``out``::
         holder                 the process ID of that run, for messages
         identity.json          what decides the bytes of the dataset (written by dataset.journal)
         journal.jsonl          one line for each finished shard      (written by dataset.journal)
-        dataset/               renamed to the output folder in the end
-            shard-00000 ...    renamed to train-00000-of-00004.parquet ... in the end
+        dataset/               renamed to the output folder in the end; see dataset.files
+            data/shard-00000   renamed to data/train-00000-of-00004.parquet in the end
             rejects.jsonl, dropped.jsonl, tokenizer/, manifest.json
 
 The commit protocol. At the end of each step, everything that it wrote is durable (``fsync``):
@@ -60,7 +60,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sftprep.dataset.durable import read_object, read_objects, remove, sync
-from sftprep.dataset.manifest import MANIFEST, Manifest
+from sftprep.dataset.files import MANIFEST, is_ours
+from sftprep.dataset.manifest import Manifest
 from sftprep.errors import (
     DataError,
     LockedError,
@@ -76,17 +77,10 @@ DATASET = "dataset"
 HOLDER = "holder"
 IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
-TOKENIZER = "tokenizer"
-OURS = re.compile(r"train-\d+-of-\d+\.\w+|tokenizer|rejects\.jsonl|dropped\.jsonl|manifest\.json")
-"""Matches the names of the files and folders of a dataset."""
-TOKENIZER_FILES = re.compile(
-    r"tokenizer/(tokenizer\.json|tokenizer_config\.json|special_tokens_map\.json|added_tokens\.json"
-    r"|chat_template\.jinja|additional_chat_templates/[^/]+\.jinja|vocab\.json|vocab\.txt|merges\.txt"
-    r"|tokenizer\.model|spiece\.model)"
-)
-"""Matches what a tokenizer is saved as. It decides only if the manifest cannot be read."""
 MANIFEST_START = b'{\n  "format_version": '
 """The first bytes of every manifest that sftprep writes."""
+FIRST_WITH_FOLDERS = 7
+"""The first format version of a dataset whose shards are in a folder of their own."""
 NOT_RESUMABLE = (DataError, NoInputError, UsageError)
 """Errors that ``--resume`` would only raise again, so the staging folder is not kept."""
 
@@ -157,43 +151,19 @@ class OutputFolder:
         names = sorted(p.name for p in self.path.iterdir()) if self.path.is_dir() else []
         if not names:
             return ""
-        for name in names:
-            if not OURS.fullmatch(name):
+        is_dataset = self.is_dataset()
+        data = (self.path / MANIFEST).read_bytes() if is_dataset else b""
+        tokenizer_files, is_old = _tokenizer_files(data), _version(data) < FIRST_WITH_FOLDERS
+        for path in _paths_below(self.path):
+            name, is_folder = str(path.relative_to(self.path)), _is_real_folder(path)
+            if not is_ours(
+                name, is_folder=is_folder, tokenizer_files=tokenizer_files, is_old=is_old
+            ):
                 return name
-        if not self.is_dataset():
+        if not is_dataset:
             return names[0]
         # A manifest that ends too early is a damaged manifest of sftprep, not a foreign file.
-        data = (self.path / MANIFEST).read_bytes()
-        if not MANIFEST_START.startswith(data[: len(MANIFEST_START)]):
-            return MANIFEST
-        return next(self._foreign_below(names, _tokenizer_files(data)), "")
-
-    def _foreign_below(self, names: list[str], tokenizer_files: set[str]) -> Iterator[str]:
-        """Yield the paths in a dataset that sftprep does not write.
-
-        A symbolic link with the name of a file of the dataset counts as a damaged file: removing it
-        leaves its target as it is.
-
-        Args:
-            names: the names in the output folder.
-            tokenizer_files: the tokenizer's files by their path from the output folder, as the
-                manifest names them; empty if it names none.
-        """
-        for name in names:
-            if name != TOKENIZER and _is_real_folder(self.path / name):
-                yield name
-        folders = {str(parent) for file in tokenizer_files for parent in Path(file).parents}
-        folders |= {f"{TOKENIZER}/additional_chat_templates"} if not tokenizer_files else set()
-        for path in sorted((self.path / TOKENIZER).rglob("*")):
-            name = str(path.relative_to(self.path))
-            if _is_real_folder(path):
-                is_ours = name in folders
-            elif tokenizer_files:
-                is_ours = name in tokenizer_files
-            else:
-                is_ours = bool(TOKENIZER_FILES.fullmatch(name))
-            if not is_ours:
-                yield name
+        return "" if MANIFEST_START.startswith(data[: len(MANIFEST_START)]) else MANIFEST
 
     def check_inputs(self, paths: Iterable[str]) -> None:
         """Raise an error if an input lies in the output folder, or the output folder in an input.
@@ -463,6 +433,20 @@ class OutputFolder:
 def _is_real_folder(path: Path) -> bool:
     """Return True for a folder, False for a symbolic link to one."""
     return path.is_dir() and not path.is_symlink()
+
+
+def _paths_below(folder: Path) -> Iterator[Path]:
+    """Yield everything in a folder, sorted, a folder before its content; follow no link."""
+    for path in sorted(folder.iterdir()):
+        yield path
+        if _is_real_folder(path):
+            yield from _paths_below(path)
+
+
+def _version(manifest: bytes) -> int:
+    """Return the format version of a manifest; 0 if it ends before that."""
+    found = re.match(re.escape(MANIFEST_START) + rb"(\d+)", manifest)
+    return int(found[1]) if found else 0
 
 
 def _tokenizer_files(manifest: bytes) -> set[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
+from sftprep.data.columns import Kinds
 from sftprep.formats.chunks import Chunk
 from sftprep.formats.columns import TableWriter, check_columns, chunks_of
 
@@ -27,10 +28,10 @@ class Writer(TableWriter):
         return pa.ipc.new_file(self._file, schema, options=options)
 
 
-def chunks(file: BinaryIO) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
     """Read the rows, one record batch after another."""
     import pyarrow as pa
 
     shard = pa.ipc.open_file(file)
-    check_columns(shard.schema)
+    check_columns(shard.schema, expected)
     return chunks_of(map(shard.get_batch, range(shard.num_record_batches)))

@@ -1,7 +1,8 @@
 """Chunks: the rows that a shard file really holds, for readers that do not trust the file.
 
-In     an open file, which may be damaged or may come from another program.
-Out    ``Chunk``s in the order of the file: up to a few thousand rows each, with all three columns.
+In     an open file, which may be damaged or may come from another program; the columns that it
+       should have.
+Out    ``Chunk``s in the order of the file: up to a few thousand rows each, with all columns.
 Keeps  memory bounded by one chunk, whatever the size of the file.
 Never  relies on the promises of the writer: the columns of a row may have different lengths.
 Raises ShardError: the file cannot be read, has other columns, or holds values other than integers.
@@ -14,19 +15,27 @@ from typing import NamedTuple
 
 from sftprep.data.ragged import Ragged
 
-COLUMNS = ("input_ids", "attention_mask", "labels")
-"""The columns of every shard, in this order."""
-
 
 class Chunk(NamedTuple):
     """Consecutive rows of a shard.
 
-    All three columns have the same number of rows. A row may have different lengths in them.
+    All columns have the same number of rows. A row may have different lengths in them.
     """
 
-    input_ids: Ragged
-    attention_mask: Ragged
-    labels: Ragged
+    columns: dict[str, Ragged]  # name -> rows, in the order of the file; int32 whatever the dtype
+
+    @property
+    def input_ids(self) -> Ragged:
+        """The ids of the rows."""
+        return self.columns["input_ids"]
+
+    @property
+    def labels(self) -> Ragged:
+        """The labels of the rows."""
+        return self.columns["labels"]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())).offsets) - 1
 
 
 class ShardError(Exception):

@@ -1,41 +1,42 @@
-"""The columns of Parquet and Arrow files: a ``Batch`` as an Arrow table, and back as chunks."""
+"""The columns of Parquet and Arrow files: ``Columns`` as an Arrow table, and back as chunks."""
 
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 import numpy as np
 
-from sftprep.data.batch import Batch
+from sftprep.data.columns import Columns, Kinds, ListColumn, rows_in
 from sftprep.data.ragged import Ragged
-from sftprep.formats.chunks import COLUMNS, Chunk, ShardError
+from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.text import ascii_safe
 
 CHUNK_ROWS = 1024
 """The maximum number of rows in a chunk, small enough for a chunk to fit in the CPU's caches."""
 
 
-def table_of(batch: Batch, ignore_index: int) -> Any:
-    """Convert a batch to an Arrow table.
+def table_of(columns: Columns) -> Any:
+    """Convert columns to an Arrow table.
 
     Returns:
-        A ``pyarrow.Table`` with the columns ``COLUMNS``: lists of int32, int8 and int32, without
-        nulls. It shares the memory of the batch's ids.
+        A ``pyarrow.Table`` with lists of integers, without nulls. It shares the memory of the
+        columns' values.
     """
     import pyarrow as pa
 
-    offsets = batch.offsets.astype(np.int32)
-    columns: dict[str, tuple[Any, Any]] = {
-        "input_ids": (pa.int32(), batch.input_ids),
-        "attention_mask": (pa.int8(), np.ones(len(batch.input_ids), np.int8)),
-        "labels": (pa.int32(), batch.labels(ignore_index)),
-    }
-    lists = []
-    for kind, flat in columns.values():
-        # Built from the buffers, because pa.array would import pandas wherever it is installed.
-        values = pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat)])
-        buffers = [None, pa.py_buffer(offsets)]
-        lists.append(pa.Array.from_buffers(pa.list_(kind), len(batch), buffers, children=[values]))
-    return pa.table(lists, names=list(columns))
+    return pa.table(list(map(_list_array, columns.values())), names=list(columns))
+
+
+def _list_array(column: ListColumn) -> Any:
+    """Convert a column to a ``pyarrow.ListArray``."""
+    import pyarrow as pa
+
+    # Built from the buffers, because pa.array would import pandas wherever it is installed.
+    flat = column.values
+    kind = pa.from_numpy_dtype(flat.dtype)
+    values = pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat)])
+    buffers = [None, pa.py_buffer(column.offsets.astype(np.int32))]
+    rows = len(column.offsets) - 1
+    return pa.Array.from_buffers(pa.list_(kind), rows, buffers, children=[values])
 
 
 class TableWriter:
@@ -43,24 +44,22 @@ class TableWriter:
 
     Args:
         file: an empty file, open for writing.
-        ignore_index: the label of a token without loss.
     """
 
-    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._ignore_index = ignore_index
         self._writer: Any = None
 
     def open_writer(self, schema: Any) -> Any:
         """Open Arrow's writer on the file."""
         raise NotImplementedError
 
-    def write(self, group: Batch) -> None:
+    def write(self, group: Columns) -> None:
         """Write a group of rows."""
-        table = table_of(group, self._ignore_index)
+        table = table_of(group)
         if self._writer is None:
             self._writer = self.open_writer(table.schema)
-        self._writer.write_table(table, len(table))  # as one row group or record batch
+        self._writer.write_table(table, rows_in(group))  # as one row group or record batch
 
     def close(self) -> None:
         """Write the end of the data, such as a footer; leave the file object open."""
@@ -68,24 +67,32 @@ class TableWriter:
             self._writer.close()
 
 
-def check_columns(schema: Any) -> None:
-    """Raise an error if the columns of a file are not those that ``table_of`` makes.
+def check_columns(schema: Any, expected: Kinds) -> None:
+    """Raise an error if the columns of a file are not the expected ones.
 
     Args:
         schema: the file's ``pyarrow.Schema``.
+        expected: the columns that ``table_of`` was given; ``ANY_COLUMNS`` for any lists of int8 or
+            int32.
 
     Raises:
         ShardError: a column is missing, is unexpected, or has another type.
     """
     import pyarrow as pa
 
-    expected = dict(zip(COLUMNS, (pa.int32(), pa.int8(), pa.int32()), strict=True))
     kinds = [
         getattr(f.type, "value_type", None) if pa.types.is_list(f.type) else None for f in schema
     ]
-    if schema.names != list(expected) or kinds != list(expected.values()):
+    if expected:
+        wanted_kinds = list(map(pa.from_numpy_dtype, expected.values()))
+        is_right = schema.names == list(expected) and kinds == wanted_kinds
+    else:
+        unique = len(set(schema.names)) == len(schema.names)
+        is_right = bool(kinds) and unique and set(kinds) <= {pa.int8(), pa.int32()}
+    if not is_right:
         found = ", ".join(f"{field.name} ({field.type})" for field in schema)
         wanted = ", ".join(f"{name} (list of {kind})" for name, kind in expected.items())
+        wanted = wanted or "lists of int8 or int32"
         raise ShardError(f"has the columns {ascii_safe(found)[:200] or 'none'}; expected {wanted}")
 
 
@@ -103,7 +110,8 @@ def chunks_of(batches: Iterable[Any]) -> Iterator[Chunk]:
         batch.validate(full=True)
         for start in range(0, len(batch), CHUNK_ROWS):
             rows = batch.slice(start, CHUNK_ROWS)
-            yield Chunk(*(_ragged(name, rows.column(name), first + start) for name in COLUMNS))
+            names = rows.schema.names
+            yield Chunk({n: _ragged(n, rows.column(n), first + start) for n in names})
         first += len(batch)
 
 

@@ -7,9 +7,9 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 import orjson
 
-from sftprep.data.batch import Batch
+from sftprep.data.columns import Columns, Kinds
 from sftprep.data.ragged import Ragged, lengths_to_offsets
-from sftprep.formats.chunks import COLUMNS, Chunk, ShardError
+from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.text import shown
 
 ENDING = "jsonl"
@@ -26,22 +26,19 @@ class Writer:
 
     Args:
         file: an empty file, open for writing.
-        ignore_index: the label of a token without loss.
     """
 
-    def __init__(self, file: IO[bytes], ignore_index: int) -> None:
+    def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._ignore_index = ignore_index
 
-    def write(self, group: Batch) -> None:
+    def write(self, group: Columns) -> None:
         """Write a group of rows."""
         option = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
-        labels = group.labels(self._ignore_index)
-        for start, end in pairwise(group.offsets.tolist()):
+        bounds = [pairwise(column.offsets.tolist()) for column in group.values()]
+        for row_bounds in zip(*bounds, strict=True):
             row = {
-                "input_ids": group.input_ids[start:end],
-                "attention_mask": np.ones(end - start, np.int8),
-                "labels": labels[start:end],
+                name: column.values[start:end]
+                for (name, column), (start, end) in zip(group.items(), row_bounds, strict=True)
             }
             self._file.write(orjson.dumps(row, option=option))
 
@@ -49,26 +46,36 @@ class Writer:
         """Do nothing: a JSON Lines file has no footer."""
 
 
-def chunks(file: BinaryIO) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
     """Read the rows, about one MiB of text at a time."""
-    first = 0
+    first, names = 0, tuple(expected)
     while lines := file.readlines(CHUNK_BYTES):
-        rows = [_row(line, first + index) for index, line in enumerate(lines)]
-        yield Chunk(*(_ragged(name, [row[name] for row in rows], first) for name in COLUMNS))
+        names = names or _names(lines[0])
+        rows = [_row(line, first + index, names) for index, line in enumerate(lines)]
+        yield Chunk({name: _ragged(name, [row[name] for row in rows], first) for name in names})
         first += len(rows)
 
 
-def _row(line: bytes, number: int) -> dict[str, Any]:
-    """Parse row ``number`` of the file."""
+def _names(line: bytes) -> tuple[str, ...]:
+    """Return the columns of a file: the keys of its first row; without any, what a row has."""
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        row = None
+    return (tuple(row) if isinstance(row, dict) else ()) or ("input_ids", "labels")
+
+
+def _row(line: bytes, number: int, names: tuple[str, ...]) -> dict[str, Any]:
+    """Parse row ``number`` of the file, which should have columns of these names."""
     try:
         row = orjson.loads(line)
     except orjson.JSONDecodeError as error:
         raise ShardError(
             f"is not valid JSON at column {error.colno}: {error.msg}", number
         ) from error
-    if not isinstance(row, dict) or tuple(row) != COLUMNS:
+    if not isinstance(row, dict) or tuple(row) != names:
         found = ", ".join(map(shown, row)) if isinstance(row, dict) else shown(row)
-        raise ShardError(f"has {found[:200] or 'no keys'}; expected {', '.join(COLUMNS)}", number)
+        raise ShardError(f"has {found[:200] or 'no keys'}; expected {', '.join(names)}", number)
     return row
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Any, BinaryIO
 
+from sftprep.data.columns import Kinds
 from sftprep.formats.chunks import Chunk
 from sftprep.formats.columns import CHUNK_ROWS, TableWriter, check_columns, chunks_of
 from sftprep.formats.row_groups import GROUP_TOKENS
@@ -49,11 +50,11 @@ class Writer(TableWriter):
                 self._writer.is_open = False
 
 
-def chunks(file: BinaryIO) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
     """Read the rows, one row group after another."""
     import pyarrow.parquet as pq
 
     shard = pq.ParquetFile(file)
-    check_columns(shard.schema_arrow)
+    check_columns(shard.schema_arrow, expected)
     groups = ([group] for group in range(shard.num_row_groups))
     return chunks_of(chain.from_iterable(shard.iter_batches(CHUNK_ROWS, g) for g in groups))

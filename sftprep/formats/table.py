@@ -1,10 +1,8 @@
 """The table of file formats, and functions that work with all of them.
 
-In     a format's name; for reading, also a shard's file.
-Out    shards, or their rows. A shard has the columns ``input_ids``, ``attention_mask`` and
-       ``labels``, with a list of integers for each row. ``labels`` are unshifted: the id of a
-       trained token, the ignore index for other tokens. ``attention_mask`` is all ones, because
-       rows are not padded.
+In     a format's name; the columns of a shard; for reading, also a shard's file.
+Out    shards, or their rows. A shard has a list of integers in each column for each row. Which
+       columns these are is decided by a target; ``input_ids`` and ``labels`` are always among them.
 Keeps  a file's bytes the same for the same rows, however the rows were divided into batches.
 
 To add a format: write a module with the attributes of ``Format``, add it to ``FORMATS``, and add
@@ -17,7 +15,7 @@ from typing import IO, BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-from sftprep.data.batch import Batch
+from sftprep.data.columns import ANY_COLUMNS, Columns, Kinds
 from sftprep.data.ragged import Ids, Ragged
 from sftprep.formats import arrow, jsonl, parquet
 from sftprep.formats.chunks import Chunk, ShardError
@@ -34,7 +32,7 @@ class Rows(NamedTuple):
 class FormatWriter(Protocol):
     """Writes the groups of one shard to one file."""
 
-    def write(self, group: Batch) -> None:
+    def write(self, group: Columns) -> None:
         """Write a group of rows."""
         ...
 
@@ -43,22 +41,30 @@ class FormatWriter(Protocol):
         ...
 
 
-class Format(Protocol):
-    """The attributes that the module of a format must have."""
-
-    ENDING: str
-    """The ending of a shard's file name, without the dot."""
+class WritableFormat(Protocol):
+    """The attributes of a module that can write the shards of a run."""
 
     def preload(self) -> None:
         """Import the libraries that a writer needs, so that the first write need not wait."""
         ...
 
-    def Writer(self, file: IO[bytes], ignore_index: int) -> FormatWriter:  # noqa: N802 - a class
-        """Return a writer for an empty, open file; ``ignore_index`` labels tokens without loss."""
+    def Writer(self, file: IO[bytes]) -> FormatWriter:  # noqa: N802 - a class
+        """Return a writer for an empty, open file."""
         ...
 
-    def chunks(self, file: BinaryIO) -> Iterator[Chunk]:
+
+class Format(WritableFormat, Protocol):
+    """The attributes that the module of a format must have."""
+
+    ENDING: str
+    """The ending of a shard's file name, without the dot."""
+
+    def chunks(self, file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
         """Read an open file in chunks of bounded size.
+
+        Args:
+            file: the open file.
+            expected: the columns that it should have; ``ANY_COLUMNS`` for those that it has.
 
         Raises:
             ShardError: the file has columns or values that a shard cannot have.
@@ -76,15 +82,6 @@ FORMATS: dict[str, Format] = {
 }
 
 
-def shard_name(index: int, count: int, format_name: str) -> str:
-    """Return the file name of shard ``index`` (from 0) of ``count`` shards.
-
-    >>> shard_name(1, 4, "parquet")
-    'train-00001-of-00004.parquet'
-    """
-    return f"train-{index:05d}-of-{count:05d}.{FORMATS[format_name].ENDING}"
-
-
 def read_shard(path: Path, format_name: str) -> Rows:
     """Read all rows of a shard.
 
@@ -99,7 +96,9 @@ def read_shard(path: Path, format_name: str) -> Rows:
     ids, labels = [Ragged.of([])], [np.zeros(0, np.int32)]
     first = 0
     with path.open("rb") as file:
-        for chunk in shard_chunks(file, format_name):
+        for chunk in shard_chunks(file, format_name, ANY_COLUMNS):
+            if missing := [name for name in ("input_ids", "labels") if name not in chunk.columns]:
+                raise ShardError(f"has no column {missing[0]}")
             uneven = chunk.input_ids.lengths != chunk.labels.lengths
             if uneven.any():
                 problem = "has different numbers of input_ids and labels"
@@ -110,15 +109,20 @@ def read_shard(path: Path, format_name: str) -> Rows:
     return Rows(Ragged.concatenate(ids), np.concatenate(labels))
 
 
-def shard_chunks(file: BinaryIO, format_name: str) -> Iterator[Chunk]:
+def shard_chunks(file: BinaryIO, format_name: str, expected: Kinds) -> Iterator[Chunk]:
     """Read an open shard in chunks; the file may hold anything.
+
+    Args:
+        file: the open file.
+        format_name: one of ``FORMATS``.
+        expected: the columns that the shard should have; ``ANY_COLUMNS`` for those that it has.
 
     Raises:
         ShardError: the file is damaged, or is not a shard of this format.
         OSError: the system failed to read it; the error has an ``errno``.
     """
     try:
-        yield from FORMATS[format_name].chunks(file)
+        yield from FORMATS[format_name].chunks(file, expected)
     except ShardError:
         raise
     except Exception as error:

@@ -15,7 +15,7 @@ import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.block import Block
-from sftprep.data.ragged import Mask
+from sftprep.data.ragged import Mask, Offsets
 from sftprep.data.result import BlockResult
 from sftprep.errors import RecordError
 from sftprep.remarks import Remarks, Written
@@ -34,6 +34,7 @@ class Rows(NamedTuple):
     """The rows of a block before they are cut."""
 
     built: Built
+    lengths: Offsets  # int64[rows]: in tokens, before ``oldest-turns`` removed anything
     gone: dict[int, int]  # row -> how many of its exchanges ``oldest-turns`` removed
     refused: dict[int, RecordError]  # rows that must not be written
     rewritten: Mask  # bool[rows]: at inference, the model would see another text before an answer
@@ -103,11 +104,12 @@ class RowMaker:
         """Build the rows; with ``oldest-turns``, leave out the oldest exchanges of long rows."""
         dialogues, rendered = examples.dialogues, examples.rendered
         built = self._builder.build(rendered)
+        lengths = built.batch.lengths
         gone: dict[int, int] = {}
         refused: dict[int, RecordError] = {}
         if self._settings.truncation == "oldest-turns":
             limit = self._settings.max_length
-            long = np.flatnonzero(built.batch.lengths > limit).tolist()
+            long = np.flatnonzero(lengths > limit).tolist()
             shorter, gone, refused = shorten(
                 {index: dialogues[index] for index in long},
                 self._rendering.render_alone,
@@ -126,7 +128,7 @@ class RowMaker:
         omitted = examples.omitted
         if omitted is None or gone:
             omitted = self._rendering.omitted(dialogues, rendered)
-        return Rows(built, gone, refused, rewritten, omitted, shapes)
+        return Rows(built, lengths, gone, refused, rewritten, omitted, shapes)
 
     def _list_losses(
         self,
@@ -138,7 +140,7 @@ class RowMaker:
         result: BlockResult,
     ) -> None:
         """List each record that has no row, beside those that have no example."""
-        lengths = rows.built.batch.lengths
+        lengths = rows.lengths
         for row, why in sorted(self._losses(rows, cut).items()):
             place = places[row]
             if isinstance(why, str):
@@ -157,7 +159,7 @@ class RowMaker:
         for row, reason in cut.dropped.items():
             lost[row] = reason.value
             if reason is DropReason.TOO_LONG and settings.truncation == "error":
-                lost[row] = too_long(int(rows.built.batch.lengths[row]), settings.max_length)
+                lost[row] = too_long(int(rows.lengths[row]), settings.max_length)
             elif reason is DropReason.NOTHING_TO_TRAIN and row in rows.gone:
                 # The trained tokens were in the oldest exchanges, which were removed.
                 lost[row] = DropReason.CUT_TO_NOTHING.value

@@ -19,13 +19,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sftprep.dataset.manifest import MANIFEST, Manifest, load_manifest
+from sftprep.dataset.files import MANIFEST
+from sftprep.dataset.manifest import Manifest, load_manifest
 from sftprep.errors import DataError, UsageError
 from sftprep.formats.chunks import ShardError
 from sftprep.formats.table import shard_chunks
 from sftprep.progress import Progress, Silent
 from sftprep.recipe import MOST_WORKERS, check_range
 from sftprep.system.cores import usable_cores
+from sftprep.targets import hf
 from sftprep.text import number, shown
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
 from sftprep.verify.ledgers import check_ledgers
@@ -196,7 +198,7 @@ def _check_shard(
     with files.open(name) as file:
         check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
         try:
-            for chunk in shard_chunks(file, format_name):
+            for chunk in shard_chunks(file, format_name, hf.UNPACKED):
                 rows.add(chunk)
         except ShardError as error:
             report.problems += rows.problems(name)

@@ -15,11 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
-from sftprep.dataset.accounting import DROPPED, REJECTS, imbalance
+from sftprep.dataset.accounting import imbalance
+from sftprep.dataset.files import DROPPED, MANIFEST, REJECTS, SPLITS, shard_name
 from sftprep.dataset.identity import fingerprint
-from sftprep.dataset.manifest import MANIFEST, Manifest
+from sftprep.dataset.manifest import Manifest
 from sftprep.errors import UsageError
-from sftprep.formats.table import FORMATS, shard_name
+from sftprep.formats.table import FORMATS
 from sftprep.recipe import Recipe
 from sftprep.text import shown
 from sftprep.verify.report import Problem
@@ -56,6 +57,9 @@ STRING = Scalar("a string", lambda value: isinstance(value, str))
 SHA256 = Scalar(
     "a SHA-256 in hexadecimal",
     lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
+)
+SPLIT = Scalar(
+    f"one of {', '.join(SPLITS)}", lambda value: isinstance(value, str) and value in SPLITS
 )
 FORMAT = Scalar(
     f"one of {', '.join(FORMATS)}", lambda value: isinstance(value, str) and value in FORMATS
@@ -114,6 +118,7 @@ MANIFEST_STRUCTURE = {
                 "empty_think_blocks",
                 "trained_think_blocks",
                 "unclean_boundaries",
+                "fitting_length",
                 "records_with_control_strings",
             ),
             COUNT,
@@ -127,7 +132,9 @@ MANIFEST_STRUCTURE = {
     "shards": [
         {
             "name": STRING,
+            "split": SPLIT,
             "rows": POSITIVE,
+            "documents": POSITIVE,
             "tokens": POSITIVE,
             "trained_tokens": POSITIVE,
             "bytes": POSITIVE,
@@ -228,7 +235,7 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
             place = f"counts.{key}[{shown(reason)}]"
             yield from _total_error(place, counts[key].get(reason, 0), by_reason[reason], "inputs")
     for key, shard_key in (
-        ("written", "rows"),
+        ("written", "documents"),
         ("tokens", "tokens"),
         ("trained_tokens", "trained_tokens"),
     ):
@@ -255,8 +262,13 @@ def _total_error(place: str, found: int, total: int, parts: str) -> Iterator[str
 def _name_errors(manifest: Manifest) -> Iterator[str]:
     if not manifest.shards:
         yield "shards is empty; expected at least one"
-    for index, shard in enumerate(manifest.shards):
-        name = shard_name(index, len(manifest.shards), manifest.recipe["format"])
+    splits = [shard["split"] for shard in manifest.shards]
+    if splits != sorted(splits, key=SPLITS.index):
+        yield f"shards is not in the order of the splits: {', '.join(SPLITS)}"
+    totals, before = Counter(splits), Counter[str]()
+    for index, (shard, split) in enumerate(zip(manifest.shards, splits, strict=True)):
+        name = shard_name(split, before[split], totals[split], manifest.recipe["format"])
+        before[split] += 1
         if shard["name"] != name:
             yield f"shards[{index}].name is {shown(shard['name'])}; expected {name!r}"
     for name in manifest.ledgers:

@@ -24,7 +24,8 @@ import yaml
 from sftprep.data.block import Block, Source, place_in
 from sftprep.data.ragged import Offsets
 from sftprep.dataset.accounting import Accounting
-from sftprep.dataset.manifest import MANIFEST, Manifest
+from sftprep.dataset.files import MANIFEST
+from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.reuse import sha256_of_source
 from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import TemplateError, TokenizerError, UsageError

@@ -20,8 +20,8 @@ MAX_LISTED = 20
 class Problem(NamedTuple):
     """One thing that differs from what the manifest says, or from what every dataset must be.
 
-    >>> str(Problem("train-00000-of-00001.parquet", 3, "holds no token"))
-    'train-00000-of-00001.parquet: row 3: holds no token'
+    >>> str(Problem("data/train-00000-of-00001.parquet", 3, "holds no token"))
+    'data/train-00000-of-00001.parquet: row 3: holds no token'
     """
 
     file: str  # path relative to the dataset's folder

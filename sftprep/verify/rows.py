@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sftprep.data.ragged import Mask, Offsets, Ragged, lengths_to_offsets
-from sftprep.formats.chunks import COLUMNS, Chunk
+from sftprep.formats.chunks import Chunk
 from sftprep.text import number
 from sftprep.verify.report import Problem
 
@@ -53,7 +53,7 @@ class RowChecker:
 
     def add(self, chunk: Chunk) -> None:
         """Check the next rows."""
-        ids, mask, labels = chunk
+        ids, labels, mask = chunk.input_ids, chunk.labels, chunk.columns["attention_mask"]
         uneven = (ids.lengths != labels.lengths) | (ids.lengths != mask.lengths)
         self._add_rows("uneven", uneven, lambda row: _uneven(chunk, row))
         self._check_lengths(ids)
@@ -186,7 +186,7 @@ class RowChecker:
 
 
 def _uneven(chunk: Chunk, row: int) -> str:
-    found = [f"{column.lengths[row]:,} {name}" for name, column in zip(COLUMNS, chunk, strict=True)]
+    found = [f"{column.lengths[row]:,} {name}" for name, column in chunk.columns.items()]
     return f"holds {', '.join(found)}; expected the same number of each"
 
 

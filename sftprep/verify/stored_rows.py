@@ -17,6 +17,7 @@ from sftprep.dataset.manifest import Manifest
 from sftprep.errors import DataError
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.table import shard_chunks
+from sftprep.targets import hf
 from sftprep.verify.folder import DatasetFolder
 
 
@@ -107,7 +108,7 @@ class StoredRows:
         first = 0
         with self._folder.open(name) as file:
             try:
-                for chunk in shard_chunks(file, self._format):
+                for chunk in shard_chunks(file, self._format, hf.UNPACKED):
                     stored = _OpenChunk(chunk, first)
                     yield stored
                     first = stored.end

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sftprep.dataset.files import TOKENIZER
 from sftprep.dataset.manifest import load_manifest
 from sftprep.errors import DataError, StorageError, UsageError
 from sftprep.formats.chunks import ShardError
@@ -56,7 +57,7 @@ class Dataset:
 
     def vocabulary(self) -> Vocabulary:
         """Load the vocabulary of the tokenizer that is stored with the shards."""
-        path = self.folder / "tokenizer" / "tokenizer.json"
+        path = self.folder / TOKENIZER / "tokenizer.json"
         try:
             return Vocabulary(path.read_bytes(), str(path))
         except OSError as error:

@@ -17,6 +17,7 @@ from targets import verdicts
 from sftprep.data.batch import Batch
 from sftprep.formats import parquet
 from sftprep.formats.row_groups import Grouper
+from sftprep.targets.hf import columns_of_batch
 
 HERE = Path(__file__).parent
 SAMPLES = HERE.parents[1] / "sample_data"
@@ -97,9 +98,9 @@ def test_the_floor_writes_the_two_columns_as_sftprep_does(tmp_path: Path) -> Non
     batch = Batch(ids, trained, offsets, np.arange(20_000), None)
     floor.write(tmp_path / "floor", [(ids, np.where(trained, ids, np.int32(-100)), lengths)])
     with (tmp_path / "ours").open("wb") as file:
-        writer = parquet.Writer(file, -100)
+        writer = parquet.Writer(file)
         for group in groups(batch):
-            writer.write(group)
+            writer.write(columns_of_batch(group, -100))
         writer.close()
     assert columns(tmp_path / "floor") == columns(tmp_path / "ours")
 
@@ -163,3 +164,14 @@ def test_one_command_measures_everything(tmp_path: Path) -> None:
     for target in found["targets"]:
         assert target["name"] in done.stdout
         assert target["ratio"] is not None or "trl" in target["why_not"], target
+
+
+def test_planning_is_measured() -> None:
+    """The figures are those of a plan with all steps."""
+    command = [sys.executable, str(HERE / "planning.py"), "--rows", "20000", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["rows"] == 20_000
+    assert set(found["dropped"]) == {"duplicate", "not_sampled"}
+    assert found["train"]["efficiency"] > 0.99
+    assert 0 < found["columns_mib"] <= found["peak_mib"]

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from sftprep import load_manifest, read_shard
 from sftprep.cli.app import app
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.formats.names import FORMAT_NAMES
 from sftprep.schemas.fields import FIELDS
 
@@ -90,7 +90,7 @@ def test_summary(out: Path, two: Path, toy: Path) -> None:
 def test_rows(out: Path, two: Path, toy: Path) -> None:
     """The rows are the prompt and the completion with EOS, the prompt without labels."""
     run("prepare", two, "--output", out, "--tokenizer", toy, "--quiet")
-    rows = read_shard(out / "train-00000-of-00001.parquet", "parquet")
+    rows = read_shard(out / "data" / "train-00000-of-00001.parquet", "parquet")
     ids = [[*b"Hi\nyou", 256], [*b"a<|im_end|>b:c", 256]]
     assert ids == [rows.input_ids.row(i).tolist() for i in range(2)]
     labels = [*[-100] * 3, *b"you", 256, *[-100] * 13, *b"c", 256]
@@ -115,6 +115,8 @@ def test_summary_of_what_went_on(out: Path, tmp_path: Path, toy: Path) -> None:
     )  # fmt: skip
     rejected = json.loads((out / "rejects.jsonl").read_text())
     expected = (
+        f"{out}: 2 of 5 records have no row (40.0%): 1 cut_to_nothing, 1 missing_field. With "
+        "--max-length 23, 99% of the records would fit\n"
         f"{out}: 3 rows in 1 shard, 27 tokens, 85.2% of them trained\n"
         "  read       5 records (instruction), template plain, at most 20 tokens per row\n"
         "  fields     read: answer as output, response as output (1 record)\n"
@@ -197,7 +199,10 @@ def test_files_of_a_dataset(out: Path) -> None:
     prepare(GOOD, out, "--shard-size", "8KB")
     names = sorted(name for name in tree(out) if not name.startswith("tokenizer/"))
     total = len(names) - 1
-    assert [MANIFEST, *(f"train-{i:05d}-of-{total:05d}.parquet" for i in range(total))] == names
+    assert [
+        *(f"data/train-{i:05d}-of-{total:05d}.parquet" for i in range(total)),
+        MANIFEST,
+    ] == names
     assert total == -(-GOOD.stat().st_size // 8500)
     assert (SAMPLE_TOKENIZER / "chat_template.jinja").read_bytes() == tree(out)[
         "tokenizer/chat_template.jinja"
@@ -324,6 +329,32 @@ def test_max_rejects(out: Path, limit: str, code: int) -> None:
     assert (code == 0) == out.exists()
 
 
+@pytest.mark.parametrize(
+    ("limit", "code"), [("22", 0), ("21", 65), ("74%", 0), ("73%", 65), ("0", 65)]
+)
+def test_max_dropped(out: Path, limit: str, code: int) -> None:
+    """The run fails if more valid records are dropped than ``--max-dropped`` allows."""
+    source = SAMPLE_DATA / "messages.jsonl"
+    options = ("--template", "chatml", "--max-length", 100, "--max-dropped", limit)
+    ran = prepare(source, out, *options, "--quiet")
+    allowed = {"21": "21", "73%": "21", "0": "0"}.get(limit)
+    expected = (
+        f"error: 22 of 30 records gave no row (22 too_long), and --max-dropped allows {allowed}; "
+        "nothing was published. With --max-length 416, 99% of the records would fit. Choose "
+        "another --truncation, or raise the limit.\n"
+    )
+    assert ran == Ran(code, "", expected if allowed else "")
+    assert (code == 0) == out.exists()
+
+
+def test_the_named_length_loses_nothing(out: Path) -> None:
+    """With the ``--max-length`` that the error names, the same run succeeds."""
+    options = ("--template", "chatml", "--max-dropped", 0, "--quiet")
+    source = SAMPLE_DATA / "messages.jsonl"
+    assert prepare(source, out, *options, "--max-length", 416) == Ran(0, "", "")
+    assert load_manifest(out).counts["fitting_length"] == 0
+
+
 def test_too_long_is_an_error(out: Path, tmp_path: Path, toy: Path) -> None:
     """With ``--truncation error``, a record that is too long is a bad record."""
     source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "abc", "completion": "d" * 2000}])
@@ -361,8 +392,8 @@ def test_no_row(out: Path, toy: Path, two: Path) -> None:
     """A run that leaves no row publishes nothing."""
     ran = run("prepare", two, "--output", out, "--tokenizer", toy, "--max-length", 1)
     expected = (
-        "error: none of 2 records produced a row (2 too_long); nothing was published. Check "
-        "--max-length and --truncation.\n"
+        "error: none of 2 records produced a row (2 too_long); nothing was published. With "
+        "--max-length 15, 99% of the records would fit.\n"
     )
     assert Ran(65, "", expected) == ran
     assert not out.exists()

@@ -36,7 +36,8 @@ def test_preview_takes_what_decides_rows() -> None:
     """``preview`` has no flags for what only matters once a dataset is written."""
     missing = {f.name for f in fields(Recipe)} - set(flags_of("preview"))
     assert missing == {
-        "output", "format", "shard_size", "max_rejects", "workers", "overwrite", "resume"
+        "output", "format", "shard_size", "private_ledgers", "max_rejects", "max_dropped",
+        "workers", "overwrite", "resume",
     }  # fmt: skip
 
 

@@ -1,5 +1,7 @@
 """The summary of a run, as a person reads it."""
 
+from typing import Any
+
 import pytest
 from manifests import counts, manifest
 
@@ -39,6 +41,7 @@ def test_summary() -> None:
         "out",
     )  # fmt: skip
     assert text.split("\n") == [
+        "out: 4 of 8 records have no row (50.0%): 2 wrong_type, 1 too_long, 1 invalid_utf8",
         "out: 4 rows in 2 shards, 12,345 tokens, 0.0% of them trained",
         "  read       8 records (messages, question/response), template qa, at most 2,048 tokens "
         "per row",
@@ -68,6 +71,38 @@ def test_summary() -> None:
         "  control    1 record with a control token's text (<s> in 1), kept as text; if it is "
         "meant as the token, pass --allow-control '<s>'",
     ]
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        ({"read": 1000, "written": 950, "dropped": {"too_long": 50}, "fitting_length": 4096}, ""),
+        (
+            {"read": 1000, "written": 949, "dropped": {"too_long": 51}, "fitting_length": 4096},
+            "51 of 1,000 records have no row (5.1%): 51 too_long. With --max-length 4096, 99% of "
+            "the records would fit",
+        ),
+        (
+            {
+                "read": 1000, "extra_examples": 500, "written": 0,
+                "dropped": {"cut_to_nothing": 1, "too_long": 1499}, "fitting_length": 9216,
+            },
+            "1,500 of 1,500 examples have no row (100.0%): 1,499 too_long, 1 cut_to_nothing. With "
+            "--max-length 9216, 99% of the records would fit",
+        ),
+        (
+            {"read": 10, "written": 9, "rejected": {"wrong_type": 1}},
+            "1 of 10 records have no row (10.0%): 1 wrong_type",
+        ),
+    ],
+)  # fmt: skip
+def test_a_great_loss_is_said_first(found: dict[str, Any], expected: str) -> None:
+    """If over 5 % of the records have no row, that is the first line, with a limit that helps."""
+    tokenizer = {"name": "t", "vocabulary_size": 9, "added_tokens": {}, "special_tokens": {}}
+    made = manifest(counts=counts(tokens=9, **found), tokenizer=tokenizer)
+    first, second, *_ = summarize(made, "o\x1b").split("\n")
+    rows = f"o\\x1b: {found['written']:,} rows in 0 shards, 9 tokens, 0.0% of them trained"
+    assert [first, second][: 1 + bool(expected)] == [f"o\\x1b: {expected}", rows][not expected :]
 
 
 @pytest.mark.parametrize(

@@ -420,7 +420,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 def shards(folder: Path) -> list[Path]:
     """Return the shards of a finished data set, in order."""
     assert (folder / "manifest.json").exists()
-    return sorted(folder.glob("train-*.parquet"))
+    return sorted(folder.glob("data/train-*.parquet"))
 
 
 def hashes(folder: Path) -> dict[str, str]:

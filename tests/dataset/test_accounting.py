@@ -165,7 +165,7 @@ def test_restored_accounting_ends_the_same(tmp_path: Path, quarantine: bool) -> 
             outputs=Counter(response=2),
         ),
         block(1, 2, 1, rejected=[rejected(1, 1, b"\xff")], counts=Counter(tokens=1)),
-        block(1, 4, 2, dropped=[dropped(1, 5)], rejected=[rejected(1, 6)]),
+        block(1, 4, 2, dropped=[dropped(1, 5)._replace(tokens=77)], rejected=[rejected(1, 6)]),
     ]  # fmt: skip
     for folder in folders:
         folder.mkdir()
@@ -270,6 +270,61 @@ def test_max_rejects(tmp_path: Path, limit: int | None, passes: bool) -> None:
         "in/a.jsonl:3: prompt is 5; expected a string. The same in 1 more record: in/a.jsonl:4\n"
         "in/b\\x1b.jsonl:1: bad."
     ) == str(caught.value)
+
+
+def long(source: int, line: int, tokens: int, reason: str = "too_long") -> LostRecord:
+    """Make a good record that was dropped because of its length."""
+    return LostRecord(source, line, line * 10, reason, None, b"{}", tokens)
+
+
+@pytest.mark.parametrize(("limit", "passes"), [(None, True), (3, True), (2, False), (0, False)])
+def test_max_dropped(tmp_path: Path, limit: int | None, passes: bool) -> None:
+    """As many valid records may be dropped as --max-dropped allows; the error helps to choose."""
+    accounting = Accounting(SOURCES, tmp_path, quarantine=False)
+    lost = [long(0, 2, 4000), long(0, 3, 5000), long(0, 4, 4, "nothing_to_train")]
+    accounting.add(block(0, 9, 6, dropped=lost))
+    accounting.close()
+    accounting.check(None)
+    if passes:
+        accounting.check_dropped(limit)
+        return
+    with pytest.raises(DataError) as caught:
+        accounting.check_dropped(limit)
+    assert str(caught.value) == (
+        "3 of 9 records gave no row (1 nothing_to_train, 2 too_long), and --max-dropped allows "
+        f"{limit}; nothing was published. With --max-length 5120, 99% of the records would fit. "
+        "Choose another --truncation, or raise the limit."
+    )
+
+
+def test_max_dropped_counts_examples(tmp_path: Path) -> None:
+    """With several examples a record, examples are dropped; a limit can do without a length."""
+    accounting = Accounting(SOURCES, tmp_path, quarantine=False)
+    lost = [long(0, 2, 4, "nothing_to_train")]
+    accounting.add(block(0, 2, 4, dropped=lost, counts=Counter(extra_examples=3)))
+    accounting.close()
+    assert accounting.examples == 5
+    with pytest.raises(DataError) as caught:
+        accounting.check_dropped(0)
+    assert str(caught.value) == (
+        "1 of 5 examples gave no row (1 nothing_to_train), and --max-dropped allows 0; nothing was "
+        "published. Choose another --truncation, or raise the limit."
+    )
+
+
+def test_the_length_that_would_fit(tmp_path: Path) -> None:
+    """Rejected and dropped records that are too long count, and no others."""
+    accounting = Accounting(SOURCES, tmp_path, quarantine=True)
+    error = RecordError("too_long", "the record has 3,000 tokens")
+    accounting.add(
+        block(
+            0, 200, 196, dropped=[long(0, 2, 9000), long(0, 4, 50_000, "nothing_to_train")],
+            rejected=[rejected(0, 5, error=error)._replace(tokens=3000),
+                      rejected(0, 6)._replace(tokens=60_000)],
+        )
+    )  # fmt: skip
+    accounting.close()
+    assert accounting.totals()["fitting_length"] == 3072  # 1 of 198 may be longer
 
 
 def test_the_place_in_a_table_is_a_row(tmp_path: Path) -> None:

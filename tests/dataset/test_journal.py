@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from itertools import groupby
@@ -58,6 +59,7 @@ def info(data: bytes) -> ShardInfo:
     rows = data.count(b"\n")
     return {
         "rows": rows,
+        "documents": rows,
         "tokens": rows,
         "trained_tokens": 0,
         "bytes": len(data),
@@ -101,7 +103,7 @@ class Run:
             self._work(given, stop)
         finally:
             self._ledger.close()
-        return [] if stop < 99 else self.journal.finish("train-{:05d}-of-{:05d}".format)
+        return [] if stop < 99 else self.journal.finish("data/train-{:05d}-of-{:05d}".format)
 
     def _work(self, given: Sequence[Block], stop: int) -> None:
         for shard, group in groupby(self.journal.unfinished(given), attrgetter("shard")):
@@ -181,9 +183,9 @@ def test_entries(tmp_path: Path) -> None:
         },
     ]
     assert shards == [
-        {"name": "train-00000-of-00003", **info(b"a1\na2\na3\n")},
-        {"name": "train-00001-of-00003", **info(b"a4\nb1\n")},
-        {"name": "train-00002-of-00003", **info(b"b3\nb4\n")},
+        {"name": "data/train-00000-of-00003", "split": "train", **info(b"a1\na2\na3\n")},
+        {"name": "data/train-00001-of-00003", "split": "train", **info(b"a4\nb1\n")},
+        {"name": "data/train-00002-of-00003", "split": "train", **info(b"b3\nb4\n")},
     ]
     assert set(tree(tmp_path / "dataset")) == {"rejects.jsonl", *(x["name"] for x in shards)}
 
@@ -212,7 +214,7 @@ def test_entries_are_in_order(tmp_path: Path) -> None:
         journal.add({"shards": number}, {}, begin(journal.next_path(), shard))
     assert (asked, lines()) == (["shard-00000", "shard-00001"], [])
     first.set_result(info(b"1\n"))
-    assert [x["rows"] for x in journal.finish("{}-{}".format)] == [1, 2]
+    assert [x["rows"] for x in journal.finish("data/{}-{}".format)] == [1, 2]
     found = [json.loads(line) for line in lines()]
     assert [(e["counts"]["shards"], e["shard"]) for e in found] == [
         (1, info(b"1\n")),
@@ -268,7 +270,7 @@ def test_resume_of_nothing(tmp_path: Path) -> None:
     """A run that was killed before its first shard is resumed from the beginning."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut")
-    (tmp_path / "cut" / "dataset" / "shard-00000").write_bytes(b"half")
+    (tmp_path / "cut" / "dataset" / "data" / "shard-00000").write_bytes(b"half")
     second = Run(tmp_path / "cut", resume=True)
     assert second.journal.finished == []
     assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
@@ -279,18 +281,19 @@ def test_resume_between_naming_and_publishing(tmp_path: Path, count: int) -> Non
     """If all shards are finished and some have final names, no block is worked on again."""
     expected = whole(tmp_path / "cut")
     dataset = tmp_path / "cut" / "dataset"
+    data = dataset / "data"
     for index in range(count, 3):
-        (dataset / f"train-{index:05d}-of-00003").rename(dataset / f"shard-{index:05d}")
+        (data / f"train-{index:05d}-of-00003").rename(data / f"shard-{index:05d}")
     (dataset / "tokenizer").mkdir()
     (dataset / "tokenizer" / "tokenizer.json").write_text("{}")
     (dataset / "manifest.json").write_text("{}")
     second = Run(tmp_path / "cut", resume=True)
-    assert sorted(path.name for path in dataset.iterdir()) == [
+    assert set(tree(dataset)) == {
+        "data/shard-00000",
+        "data/shard-00001",
+        "data/shard-00002",
         "rejects.jsonl",
-        "shard-00000",
-        "shard-00001",
-        "shard-00002",
-    ]
+    }
     assert second.go(blocks()) == expected[0]
     assert second.taken == []
     assert tree(tmp_path / "cut") == expected[1]
@@ -310,10 +313,7 @@ def test_torn_journal(tmp_path: Path) -> None:
         lines = kept.splitlines()[:3]  # the fourth shard is not there
         assert [json.loads(line) for line in lines] == second.journal.finished
         assert (folder / "journal.jsonl").read_bytes() == b"".join(x + b"\n" for x in lines)
-        for path in (folder / "dataset", folder):
-            for name in tree(path):
-                (path / name).unlink()
-            path.rmdir()
+        shutil.rmtree(folder)
 
 
 @pytest.mark.parametrize("line", [b"{\n", b"\x00\n", b"\n"])
@@ -335,7 +335,7 @@ def test_changed_shard(tmp_path: Path, damage: str, shard: int) -> None:
     """A shard that differs from its line is built again, with all shards after it."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), 2)
-    path = tmp_path / "cut" / "dataset" / f"shard-{shard:05d}"
+    path = tmp_path / "cut" / "dataset" / "data" / f"shard-{shard:05d}"
     data = path.read_bytes()
     path.unlink()
     if damage == "link":
@@ -375,11 +375,11 @@ def test_what_is_unfinished_is_removed(tmp_path: Path) -> None:
     Run(tmp_path / "cut").go(blocks(), 1)
     dataset = tmp_path / "cut" / "dataset"
     assert b"of a shard that was not finished" in (dataset / "rejects.jsonl").read_bytes()
-    (dataset / "shard-00002").write_bytes(b"half")
+    (dataset / "data" / "shard-00002").write_bytes(b"half")
     (dataset / "dropped.jsonl").write_bytes(b'{"lost":"later"}\n')
     (dataset / "link").symlink_to(tmp_path)
     second = Run(tmp_path / "cut", resume=True)
-    assert set(tree(dataset)) == {"shard-00000", "shard-00001", "rejects.jsonl"}
+    assert set(tree(dataset)) == {"data/shard-00000", "data/shard-00001", "rejects.jsonl"}
     assert (dataset / "rejects.jsonl").read_bytes() == b'{"lost":"b1\\n"}\n'
     assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
     assert set(tree(tmp_path)) > {"whole/identity.json"}

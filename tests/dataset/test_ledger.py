@@ -42,6 +42,18 @@ def test_mode(tmp_path: Path, umask: int) -> None:
     assert (tmp_path / "a.jsonl").stat().st_mode & 0o777 == 0o666 & ~umask
 
 
+def test_mode_of_a_private_ledger(tmp_path: Path) -> None:
+    """Nobody but the owner may read a private ledger, also if an earlier run created it."""
+    for name in ("new", "old"):
+        if name == "old":
+            (tmp_path / "old").write_text('{"n":0}\n')
+        ledger = Ledger(tmp_path / name, private=True)
+        ledger.resume()
+        ledger.add({"n": 1})
+        ledger.close()
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
+
+
 def test_resumed_ledger(tmp_path: Path) -> None:
     """A resumed ledger continues after the entries that are in the file."""
     path = tmp_path / "a.jsonl"

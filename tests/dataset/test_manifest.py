@@ -7,7 +7,8 @@ import pytest
 from manifests import manifest
 
 from sftprep import DataError, NoInputError, load_manifest
-from sftprep.dataset.manifest import MANIFEST, Prepared
+from sftprep.dataset.files import MANIFEST
+from sftprep.dataset.manifest import Prepared
 
 
 def test_manifest_round_trip(tmp_path: Path) -> None:
@@ -26,7 +27,7 @@ def test_no_manifest(tmp_path: Path) -> None:
     ) == str(caught.value)
 
 
-OTHER_VERSION = "this sftprep reads 6. Use the version that wrote it, or build the dataset again."
+OTHER_VERSION = "this sftprep reads 7. Use the version that wrote it, or build the dataset again."
 
 
 @pytest.mark.parametrize(
@@ -36,9 +37,9 @@ OTHER_VERSION = "this sftprep reads 6. Use the version that wrote it, or build t
         (b"[]", f"has format version null; {OTHER_VERSION}"),
         (b"{}", f"has format version null; {OTHER_VERSION}"),
         (b'{"format_version": 1}', f"has format version 1; {OTHER_VERSION}"),
-        (b'{"format_version": "6"}', f"has format version '6'; {OTHER_VERSION}"),
+        (b'{"format_version": "7"}', f"has format version '7'; {OTHER_VERSION}"),
         (
-            b'{"format_version": 6}',
+            b'{"format_version": 7}',
             "does not have exactly the keys of a manifest. Build the dataset again.",
         ),
         (
@@ -80,7 +81,7 @@ def test_identity_of_a_manifest() -> None:
         shards=[{"rows": 1}],
     ).identity()  # fmt: skip
     assert found == {
-        "format_version": 6, "recipe": {"max_length": 9}, "tokenizer": "t", "template": "u",
+        "format_version": 7, "recipe": {"max_length": 9}, "tokenizer": "t", "template": "u",
         "special_tokens": {"adds_bos": True, "eos": {"token": "</s>", "id": 1}},
         "stop_tokens": ["</s>"],
         "libraries": {"orjson": "3"}, "inputs": ["1", "2"],
@@ -91,6 +92,6 @@ def test_dump_of_a_result() -> None:
     """What ``--json`` prints is the status and then the manifest as it is written."""
     whole = manifest(counts={"价": 1})
     found = Prepared(whole, "resumed").dump()
-    assert found.startswith(b'{\n  "status": "resumed",\n  "format_version": 6,')
+    assert found.startswith(b'{\n  "status": "resumed",\n  "format_version": 7,')
     assert json.loads(found) == {"status": "resumed", **json.loads(whole.dump())}
     assert found.endswith(b"\n}\n")

@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 
 from sftprep import Recipe, prepare
 from sftprep.cli.app import app
-from sftprep.data.batch import Batch
+from sftprep.data.columns import Columns
 from sftprep.data.result import BlockResult
 from sftprep.dataset.accounting import Accounting
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.staging import JOURNAL, OutputFolder
 from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import DataError, OutputError, StorageError
@@ -94,7 +94,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> World:
     assert prepare(world.recipe()).status == "written"
     found = tree(world.out)
     shutil.rmtree(world.out)
-    assert sum(name.startswith("train-") for name in found) > 20
+    assert sum(name.startswith("data/train-") for name in found) > 20
     for name in ("rejects.jsonl", "dropped.jsonl"):
         files = [json.loads(line)["file"] for line in found[name].splitlines()]
         assert {"a.jsonl", "b.jsonl"} == set(files)
@@ -280,7 +280,7 @@ def test_without_resume_a_run_starts_over(world: World, quiet: bool) -> None:
     """Without ``--resume`` finished shards are removed, and a warning says so."""
     cut_off(world)
     count = len(world.entries())
-    (world.staging / "dataset" / "shard-00000").write_bytes(b"not to be seen again")
+    (world.staging / "dataset" / "data" / "shard-00000").write_bytes(b"not to be seen again")
     ran = run(world, "--json", *(["--quiet"] if quiet else []))
     assert json.loads(ran.out)["status"] == "written"
     assert ran.err == (
@@ -381,7 +381,7 @@ def test_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A shard that cannot be written ends the run; the shards before it are finished."""
     write = jsonl.Writer.write
 
-    def full(self: jsonl.Writer, group: Batch) -> None:
+    def full(self: jsonl.Writer, group: Columns) -> None:
         if str(self._file.name).endswith("shard-00007"):
             raise OSError(28, "No space left on device")
         write(self, group)
@@ -389,9 +389,9 @@ def test_full_disk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(jsonl.Writer, "write", full)
         assert fails(world, StorageError) == (
-            f"{world.staging}/dataset/shard-00007: cannot be written: No space left on device. "
-            "Nothing was published. Free disk space or correct the permissions, and run again with "
-            "--resume."
+            f"{world.staging}/dataset/data/shard-00007: cannot be written: No space left on "
+            "device. Nothing was published. Free disk space or correct the permissions, and run "
+            "again with --resume."
         )
     assert [e["shard"] is not None for e in world.entries()].count(True) == 7
     assert_resumes(world)

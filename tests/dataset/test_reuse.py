@@ -14,7 +14,7 @@ from toys import byte_hf, save_folder, tree, write_jsonl
 
 import sftprep.plan
 from sftprep import Recipe, prepare
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.errors import OutputError
 
 Build = Callable[..., str]
@@ -32,7 +32,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "own.yaml").write_text(TEMPLATE)
     prepare(options(folder))
     assert set(tree(folder / "out")) == {
-        *(f"train-0000{n}-of-00003.jsonl" for n in range(3)),
+        *(f"data/train-0000{n}-of-00003.jsonl" for n in range(3)),
         "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json",
         "rejects.jsonl", "dropped.jsonl", MANIFEST,
     }  # fmt: skip
@@ -185,7 +185,7 @@ def test_changed_input(here: Path, name: str, flags: dict[str, bool], damage: bo
     with (here / name).open("a") as file:
         file.write("\n")
     if damage:
-        (here / "out" / "train-00001-of-00003.jsonl").write_bytes(b"")
+        (here / "out" / "data" / "train-00001-of-00003.jsonl").write_bytes(b"")
     text = refusal(options(here, **flags))
     what = f"the content of input {name} has changed"
     assert text == f"{here}/out: the dataset in it was {INPUT.format(what)}"
@@ -200,7 +200,7 @@ def test_overwrite_replaces_other_settings(here: Path) -> None:
 
 # --- damage -------------------------------------------------------------------------------------
 
-SHARD = "train-00001-of-00003.jsonl"
+SHARD = "data/train-00001-of-00003.jsonl"
 
 
 def damage(folder: Path, kind: str) -> str:
@@ -218,10 +218,12 @@ def damage(folder: Path, kind: str) -> str:
     if kind == "gone":
         (folder / SHARD).unlink()
         return f"{SHARD}: No such file or directory"
-    if kind == "link":
-        (folder / SHARD).rename(folder.parent / "elsewhere")
-        (folder / SHARD).symlink_to(folder.parent / "elsewhere")
-        return f"{SHARD}: Too many levels of symbolic links"
+    if kind.startswith("link"):
+        name = SHARD if kind == "link" else "data"
+        (folder / name).rename(folder.parent / "elsewhere")
+        (folder / name).symlink_to(folder.parent / "elsewhere")
+        too_many = f"{SHARD}: Too many levels of symbolic links"
+        return too_many if kind == "link" else "data is not one of its files"
     if kind == "edited":
         value = json.loads(manifest.read_bytes())
         value["counts"]["written"] += 1
@@ -235,7 +237,17 @@ def damage(folder: Path, kind: str) -> str:
     return f"{manifest}: is damaged: unexpected end of data: line"
 
 
-KINDS = ["shard", "tokenizer", "ledger", "longer", "gone", "link", "edited", "torn"]
+KINDS = [
+    "shard",
+    "tokenizer",
+    "ledger",
+    "longer",
+    "gone",
+    "link",
+    "linked folder",
+    "edited",
+    "torn",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,12 +12,19 @@ import pytest
 from batches import many_rows, save, three_rows
 
 from sftprep.data.batch import Batch
+from sftprep.data.columns import Columns
 from sftprep.dataset.shard_writer import WAITING_PER_THREAD, ShardWriter
 from sftprep.formats import jsonl
 from sftprep.formats.row_groups import Grouper
 from sftprep.formats.table import FORMATS
+from sftprep.targets.hf import columns_of_batch
 
 SMALL_GROUPS = partial(Grouper, max_rows=3)
+
+
+def labelled(ignore_index: int) -> Callable[[Batch], Columns]:
+    """Make the columns of rows, with this label for tokens without loss."""
+    return partial(columns_of_batch, ignore_index=ignore_index)
 
 
 def format_with(write: Any) -> Any:
@@ -35,7 +43,7 @@ def written(writer: ShardWriter, path: Path, *batches: Batch | None) -> Any:
 
 def test_shards_and_their_info(tmp_path: Path) -> None:
     """Rows get into their shards, and a shard without rows has no file."""
-    with ShardWriter(jsonl, -100) as writer:
+    with ShardWriter(jsonl, labelled(-100)) as writer:
         first = written(writer, tmp_path / "a", three_rows(), None)
         empty = written(writer, tmp_path / "b", None)
         last = written(writer, tmp_path / "c", three_rows(), three_rows())
@@ -46,6 +54,7 @@ def test_shards_and_their_info(tmp_path: Path) -> None:
     for found, name, rows in ((first, "a", 3), (last, "c", 6)):
         assert found.result() == {
             "rows": rows,
+            "documents": rows,
             "tokens": 2 * rows,
             "trained_tokens": rows,
             "bytes": len(data[name]),
@@ -57,7 +66,7 @@ def test_shards_and_their_info(tmp_path: Path) -> None:
 def test_a_shard_has_the_bytes_of_its_format(tmp_path: Path, name: str) -> None:
     """A shard has the bytes that the format's writer gives, with the ignore index asked for."""
     save(tmp_path / "plain", name, three_rows(), -7)
-    with ShardWriter(FORMATS[name], -7) as writer:
+    with ShardWriter(FORMATS[name], labelled(-7)) as writer:
         info = written(writer, tmp_path / "shard", three_rows()).result()
     data = (tmp_path / "plain").read_bytes()
     assert data == (tmp_path / "shard").read_bytes()
@@ -69,7 +78,7 @@ def test_a_shard_has_the_bytes_of_its_format(tmp_path: Path, name: str) -> None:
 def test_many_shards_at_a_time(tmp_path: Path, name: str, workers: int) -> None:
     """Each of many shards has its own rows, in order, however many threads write."""
     small = partial(Grouper, max_rows=7)
-    with ShardWriter(FORMATS[name], -100, workers, small) as writer:
+    with ShardWriter(FORMATS[name], labelled(-100), workers, small) as writer:
         futures = [
             written(writer, tmp_path / str(n), many_rows(n * 5), many_rows(n)) for n in range(1, 13)
         ]
@@ -92,7 +101,7 @@ def test_never_over_a_file(tmp_path: Path, name: str, kind: str) -> None:
         (tmp_path / "shard").write_bytes(b"mine")
     with (
         pytest.raises(FileExistsError) as caught,
-        ShardWriter(FORMATS[name], -100) as writer,
+        ShardWriter(FORMATS[name], labelled(-100)) as writer,
     ):
         written(writer, tmp_path / "shard", three_rows())
     assert caught.value.filename == str(tmp_path / "shard")
@@ -111,7 +120,7 @@ def test_few_groups_wait_in_memory(tmp_path: Path) -> None:
             added.append(index)
 
     slow = format_with(lambda _: go.wait(20))
-    with ShardWriter(slow, -100, workers=2, new_grouper=SMALL_GROUPS) as writer:
+    with ShardWriter(slow, labelled(-100), workers=2, new_grouper=SMALL_GROUPS) as writer:
         adding = threading.Thread(target=add_many, args=(writer,))
         adding.start()
         adding.join(0.3)
@@ -129,7 +138,7 @@ def test_the_first_failure_is_raised(tmp_path: Path, workers: int) -> None:
         raise OSError(28, "No space left on device")
 
     def write_many() -> None:
-        with ShardWriter(format_with(fail), -100, workers, SMALL_GROUPS) as writer:
+        with ShardWriter(format_with(fail), labelled(-100), workers, SMALL_GROUPS) as writer:
             for index in range(9):
                 path = tmp_path / f"shard {index}"
                 future = written(writer, path, three_rows(), three_rows())
@@ -142,7 +151,7 @@ def test_the_first_failure_is_raised(tmp_path: Path, workers: int) -> None:
 
 def test_one_worker_waits_for_its_shards(tmp_path: Path) -> None:
     """With one worker a shard is on disk when it is closed."""
-    with ShardWriter(jsonl, -100, workers=1) as writer:
+    with ShardWriter(jsonl, labelled(-100), workers=1) as writer:
         for index in range(3):
             assert written(writer, tmp_path / f"{index}", three_rows()).done()
 
@@ -151,7 +160,7 @@ def test_a_run_that_failed_closes_its_files(tmp_path: Path) -> None:
     """The files of a run that ends with an error are closed, finished or not."""
     writers: list[Any] = []
 
-    def note(writer: Any, group: Batch) -> None:
+    def note(writer: Any, group: Columns) -> None:
         writers.append(writer)
         jsonl.Writer.write(writer, group)
 
@@ -162,7 +171,7 @@ def test_a_run_that_failed_closes_its_files(tmp_path: Path) -> None:
     )
 
     def fail() -> None:
-        with ShardWriter(noting, -100, new_grouper=SMALL_GROUPS) as writer:
+        with ShardWriter(noting, labelled(-100), new_grouper=SMALL_GROUPS) as writer:
             writer.new_shard(tmp_path / "a").add(three_rows())
             raise KeyboardInterrupt
 

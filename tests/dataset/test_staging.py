@@ -14,7 +14,7 @@ import pytest
 from toys import SAMPLE_DATA, recipe, tree
 
 from sftprep import prepare
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.staging import HOLDER, JOURNAL, OutputFolder
 from sftprep.errors import (
     DataError,
@@ -455,6 +455,27 @@ def test_all_files_of_a_tokenizer_are_ours(tmp_path: Path, torn: bool) -> None:
         (path / MANIFEST).write_text(manifest("old")[:20])
     publish(path, "new")
     assert tree(path) == WRITTEN
+
+
+def test_old_datasets_are_replaced(tmp_path: Path) -> None:
+    """Up to format version 6 shards lay beside the manifest; from version 7 on they may not."""
+    path = dataset(tmp_path / "out", "old")
+    checked(path)
+    (path / MANIFEST).write_text(manifest("old").replace('": 2', '": 7'))
+    with pytest.raises(OutputError, match=r"did not write \(train-00000-of-00001.jsonl\)"):
+        checked(path)
+
+
+@pytest.mark.parametrize("name", ["data", "index", "tokenizer"])
+def test_a_link_in_place_of_a_folder(tmp_path: Path, name: str) -> None:
+    """A link where a dataset has a folder is removed with the old dataset; its target stays."""
+    path = dataset(tmp_path / "out", "old")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("mine")
+    (path / name).symlink_to(tmp_path / "mine")
+    publish(path, "new")
+    assert tree(path) == WRITTEN
+    assert tree(tmp_path / "mine") == {"thesis.txt": b"mine"}
 
 
 def test_a_foreign_file_that_appears_below_the_top(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def world(_cache: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wo
         ran = run.ended()
     assert ran.code == 0, ran.err
     reference = tree(folder / "out")
-    assert len([name for name in reference if name.startswith("train-")]) >= 6
+    assert len([name for name in reference if name.startswith("data/train-")]) >= 6
     forks = Forks(prepare_argv(source, folder / "warm", 1))
     yield World(folder, source, reference, forks)
     forks.close()

@@ -38,13 +38,13 @@ def interrupt(case: Case, shards: int = 3) -> int:
 def test_continues_after_the_last_shard(case: Case) -> None:
     """Finished shards are kept."""
     done = interrupt(case)
-    kept = {p.name: p.stat().st_ino for p in (case.staging / "dataset").glob("shard-*")}
+    kept = {p.name: p.stat().st_ino for p in (case.staging / "dataset" / "data").glob("shard-*")}
     assert len(kept) >= done
     ran = case.fork("--resume", "--json")
     assert ran.code == 0, ran
     assert ran.facts()["status"] == "resumed"
     case.assert_complete()
-    inodes = {p.stat().st_ino for p in case.out.glob("train-*")}
+    inodes = {p.stat().st_ino for p in case.out.glob("data/train-*")}
     assert len(inodes & set(kept.values())) >= done
 
 
@@ -111,7 +111,7 @@ def assert_refused(case: Case, text: str, *options: str, wholly: bool = True) ->
         left.pop(name, None)
     if not wholly:
         done = before[".out.sftprep-staging/journal.jsonl"].count(b"\n")
-        extra = f".out.sftprep-staging/dataset/shard-{done:05d}"
+        extra = f".out.sftprep-staging/dataset/data/shard-{done:05d}"
         before = {
             name: data for name, data in before.items() if "/shard-" not in name or name < extra
         }
@@ -207,9 +207,9 @@ STAGING_DAMAGE: dict[str, Callable[[Path], object]] = {
     "journal cut": lambda s: cut(s / "journal.jsonl", 0.6),
     "journal empty": lambda s: cut(s / "journal.jsonl", 0),
     "journal gone": lambda s: (s / "journal.jsonl").unlink(),
-    "shard flipped": lambda s: flip(s / "dataset" / "shard-00001"),
-    "shard cut": lambda s: cut(s / "dataset" / "shard-00000", 0.5),
-    "shard gone": lambda s: (s / "dataset" / "shard-00001").unlink(),
+    "shard flipped": lambda s: flip(s / "dataset" / "data" / "shard-00001"),
+    "shard cut": lambda s: cut(s / "dataset" / "data" / "shard-00000", 0.5),
+    "shard gone": lambda s: (s / "dataset" / "data" / "shard-00001").unlink(),
     "dataset gone": lambda s: shutil.rmtree(s / "dataset"),
     "holder gone": lambda s: (s / "holder").unlink(),
     "extra file": lambda s: (s / "dataset" / "extra").touch(),
@@ -249,11 +249,11 @@ def test_interrupted_run_of_another_input_size(case: Case) -> None:
 
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "shard added": lambda out: shutil.copy(
-        out / "train-00003-of-00008.parquet", out / "train-00003-of-00009.parquet"
+        out / "data" / "train-00003-of-00008.parquet", out / "data" / "train-00003-of-00009.parquet"
     ),
-    "shard flipped": lambda out: flip(out / "train-00003-of-00008.parquet"),
-    "shard cut": lambda out: cut(out / "train-00003-of-00008.parquet", 0.5),
-    "shard gone": lambda out: (out / "train-00003-of-00008.parquet").unlink(),
+    "shard flipped": lambda out: flip(out / "data" / "train-00003-of-00008.parquet"),
+    "shard cut": lambda out: cut(out / "data" / "train-00003-of-00008.parquet", 0.5),
+    "shard gone": lambda out: (out / "data" / "train-00003-of-00008.parquet").unlink(),
     "manifest cut": lambda out: cut(out / "manifest.json", 0.5),
     "manifest edited": lambda out: edit(out / "manifest.json"),
     "tokenizer flipped": lambda out: flip(out / "tokenizer" / "tokenizer.json"),

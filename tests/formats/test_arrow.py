@@ -7,6 +7,7 @@ from batches import THREE_ROWS, grouped, many_rows, save, three_rows
 
 from sftprep.formats import arrow
 from sftprep.formats.row_groups import Grouper
+from sftprep.targets.hf import columns_of_batch
 
 
 def test_arrow_reads_it(tmp_path: Path) -> None:
@@ -21,9 +22,9 @@ def test_arrow_reads_it(tmp_path: Path) -> None:
 def test_a_group_is_a_record_batch(tmp_path: Path) -> None:
     """Each group that is written is one record batch."""
     with (tmp_path / "shard").open("xb") as file:
-        writer = arrow.Writer(file, -100)
+        writer = arrow.Writer(file)
         for group in grouped([many_rows(10)], Grouper(max_rows=4)):
-            writer.write(group)
+            writer.write(columns_of_batch(group, -100))
         writer.close()
         assert not file.closed
     with pa.OSFile(str(tmp_path / "shard")) as source:

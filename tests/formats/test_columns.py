@@ -9,6 +9,7 @@ from batches import THREE_ROWS, three_rows
 
 from sftprep.formats.chunks import ShardError
 from sftprep.formats.columns import CHUNK_ROWS, check_columns, chunks_of, table_of
+from sftprep.targets.hf import UNPACKED, columns_of_batch
 
 SCHEMA = pa.schema(
     [
@@ -29,7 +30,7 @@ def record_batch(**changed: Any) -> Any:
 
 def test_the_table_of_a_batch() -> None:
     """A batch becomes three list columns without nulls."""
-    table = table_of(three_rows(), -100)
+    table = table_of(columns_of_batch(three_rows(), -100))
     table.validate(full=True)
     assert table.schema == SCHEMA
     assert table.to_pydict() == THREE_ROWS
@@ -37,7 +38,7 @@ def test_the_table_of_a_batch() -> None:
 
 def test_rows_that_are_a_view() -> None:
     """A table of some rows of a batch holds only these rows."""
-    table = table_of(three_rows().rows(1, 3), -7)
+    table = table_of(columns_of_batch(three_rows().rows(1, 3), -7))
     table.validate(full=True)
     assert table.to_pydict()["labels"] == [[70000], [-7, -7]]
 
@@ -87,7 +88,7 @@ EXPECTED = "input_ids (list of int32), attention_mask (list of int8), labels (li
 )
 def test_other_columns_are_refused(schema: Any, found: str) -> None:
     """A file with other columns is refused with what it has and what it should have."""
-    check_columns(SCHEMA)
+    check_columns(SCHEMA, UNPACKED)
     with pytest.raises(ShardError) as caught:
-        check_columns(schema)
+        check_columns(schema, UNPACKED)
     assert str(caught.value) == f"has the columns {found}; expected {EXPECTED}"

@@ -9,6 +9,7 @@ from batches import THREE_ROWS, save, three_rows
 
 from sftprep.formats.chunks import ShardError
 from sftprep.formats.jsonl import chunks
+from sftprep.targets.hf import UNPACKED
 
 GOOD = b'{"input_ids":[1],"attention_mask":[1],"labels":[-100]}\n'
 
@@ -43,8 +44,8 @@ def test_a_row_is_a_line(tmp_path: Path) -> None:
 )
 def test_a_bad_line_is_refused(line: bytes, message: str) -> None:
     """A line that is no row of a shard is named with its number and what is wrong."""
-    assert len(list(chunks(io.BytesIO(GOOD * 2)))) == 1
+    assert len(list(chunks(io.BytesIO(GOOD * 2), UNPACKED))) == 1
     with pytest.raises(ShardError) as caught:
-        list(chunks(io.BytesIO(GOOD * 2 + line)))
+        list(chunks(io.BytesIO(GOOD * 2 + line), UNPACKED))
     assert caught.value.row == 2
     assert caught.value.problem.startswith(message)

@@ -12,6 +12,7 @@ from batches import THREE_ROWS, grouped, many_rows, save, three_rows
 
 from sftprep.formats import parquet
 from sftprep.formats.row_groups import Grouper
+from sftprep.targets.hf import columns_of_batch
 
 
 def test_arrow_reads_it(tmp_path: Path) -> None:
@@ -25,9 +26,9 @@ def test_arrow_reads_it(tmp_path: Path) -> None:
 def test_a_group_is_a_row_group(tmp_path: Path) -> None:
     """Each group that is written is one row group, with zstd and without dictionaries."""
     with (tmp_path / "shard").open("xb") as file:
-        writer = parquet.Writer(file, -100)
+        writer = parquet.Writer(file)
         for group in grouped([many_rows(10)], Grouper(max_rows=4)):
-            writer.write(group)
+            writer.write(columns_of_batch(group, -100))
         writer.close()
         assert not file.closed
     metadata = pq.ParquetFile(tmp_path / "shard").metadata
@@ -56,8 +57,8 @@ def test_a_failed_close_is_not_tried_again() -> None:
             return super().write(data)
 
     file = Full()
-    writer = parquet.Writer(file, -100)
-    writer.write(three_rows())
+    writer = parquet.Writer(file)
+    writer.write(columns_of_batch(three_rows(), -100))
     file.full = True
     with pytest.raises(OSError, match="No space left"):
         writer.close()

@@ -10,9 +10,13 @@ from batches import THREE_ROWS, many_rows, save, three_rows
 from toys import SAMPLE_DATA, byte_hf, recipe, save_folder, write_jsonl
 
 from sftprep import load_manifest, prepare, read_shard
+from sftprep.data.arranged import ArrangedRows
 from sftprep.data.batch import Batch
+from sftprep.data.columns import ANY_COLUMNS, ListColumn
+from sftprep.data.ragged import Ragged
 from sftprep.formats.chunks import ShardError
-from sftprep.formats.table import FORMATS, shard_chunks, shard_name
+from sftprep.formats.table import FORMATS, shard_chunks
+from sftprep.targets.hf import PACKED, UNPACKED, columns_of
 
 each_format = pytest.mark.parametrize("name", FORMATS)
 
@@ -39,12 +43,53 @@ def test_chunks_have_all_columns(tmp_path: Path, name: str) -> None:
     """Chunks hold the three columns, row by row."""
     save(tmp_path / "shard", name, three_rows())
     with (tmp_path / "shard").open("rb") as file:
-        (chunk,) = shard_chunks(file, name)
+        (chunk,) = shard_chunks(file, name, UNPACKED)
     found = {
         column: [ragged.row(index).tolist() for index in range(3)]
-        for column, ragged in chunk._asdict().items()
+        for column, ragged in chunk.columns.items()
     }
     assert found == THREE_ROWS
+
+
+@each_format
+def test_columns_of_other_lengths(tmp_path: Path, name: str) -> None:
+    """Columns keep their names and order, also where their rows have different lengths."""
+    rows = ArrangedRows(
+        np.array([5, 6, 7, 8], np.int32),
+        np.array([False, True, False, True]),
+        np.array([0, 3, 4]),
+        seq_lengths=Ragged.of([[2, 1], [1]]),
+    )
+    with (tmp_path / "shard").open("w+b") as file:
+        writer = FORMATS[name].Writer(file)
+        writer.write(columns_of(rows, -100))
+        writer.close()
+        for expected in (PACKED, ANY_COLUMNS):
+            file.seek(0)
+            (chunk,) = shard_chunks(file, name, expected)
+            found = {n: [r.row(0).tolist(), r.row(1).tolist()] for n, r in chunk.columns.items()}
+            assert list(found.items()) == [
+                ("input_ids", [[5, 6, 7], [8]]),
+                ("labels", [[-100, 6, -100], [8]]),
+                ("position_ids", [[0, 1, 0], [0]]),
+                ("seq_lengths", [[2, 1], [1]]),
+            ]
+            assert len(chunk) == 2
+        file.seek(0)
+        with pytest.raises(ShardError, match="expected input_ids"):
+            list(shard_chunks(file, name, UNPACKED))
+    assert read_shard(tmp_path / "shard", name).labels.tolist() == [-100, 6, -100, 8]
+
+
+@each_format
+def test_a_shard_without_labels_cannot_be_shown(tmp_path: Path, name: str) -> None:
+    """A file with other columns is refused with the column that it lacks."""
+    with (tmp_path / "shard").open("w+b") as file:
+        writer = FORMATS[name].Writer(file)
+        writer.write({"input_ids": ListColumn(np.zeros(2, np.int32), np.array([0, 2]))})
+        writer.close()
+    with pytest.raises(ShardError, match="has no column labels"):
+        read_shard(tmp_path / "shard", name)
 
 
 @each_format
@@ -53,7 +98,7 @@ def test_chunks_are_small(tmp_path: Path, name: str) -> None:
     written = many_rows(60_000)
     save(tmp_path / "shard", name, written)
     with (tmp_path / "shard").open("rb") as file:
-        chunks = list(shard_chunks(file, name))
+        chunks = list(shard_chunks(file, name, UNPACKED))
     assert len(chunks) > 1
     assert max(len(chunk.labels.lengths) for chunk in chunks) < 30_000
     ids = np.concatenate([chunk.input_ids.values for chunk in chunks])
@@ -96,7 +141,7 @@ def test_a_failure_of_the_system_stays_one(name: str) -> None:
         read = readinto = readline = readlines = _fail
 
     with pytest.raises(OSError, match="Input/output error") as caught:
-        list(shard_chunks(Failing(b"x" * 1000), name))
+        list(shard_chunks(Failing(b"x" * 1000), name, UNPACKED))
     assert caught.value.errno == 5
 
 
@@ -112,16 +157,6 @@ def test_rows_need_as_many_labels_as_ids(tmp_path: Path) -> None:
     with pytest.raises(ShardError) as caught:
         read_shard(path, "jsonl")
     assert str(caught.value) == "row 1: has different numbers of input_ids and labels"
-
-
-def test_shard_name() -> None:
-    """A name says which shard it is, of how many, and the format."""
-    names = ("parquet", "arrow", "jsonl")
-    assert [shard_name(n, 12, name) for n, name in enumerate(names)] == [
-        "train-00000-of-00012.parquet",
-        "train-00001-of-00012.arrow",
-        "train-00002-of-00012.jsonl",
-    ]
 
 
 @each_format

@@ -84,7 +84,7 @@ def test_raw_nul_survives_as_escape(write: Write, tmp_path: Path, tokenizer: Pat
     r"""``\u0000`` is a character like any other."""
     source = write("a.jsonl", b'{"prompt": "\\u0000", "completion": "\\u0000"}')
     prepare(recipe(source, tmp_path / "out", tokenizer, format="jsonl"))
-    row = json.loads((tmp_path / "out/train-00000-of-00001.jsonl").read_bytes())
+    row = json.loads((tmp_path / "out/data/train-00000-of-00001.jsonl").read_bytes())
     assert row["input_ids"] == [0, 0, 256]
 
 

@@ -219,7 +219,7 @@ def test_naughty_strings(tmp_path: Path, role: str, escaped: bool) -> None:
     )
     prepare(recipe(source, tmp_path / "out", template=str(template), max_length=4000))
     assert load_manifest(tmp_path / "out").counts["written"] == len(strings)
-    table = pq.read_table(tmp_path / "out" / "train-00000-of-00001.parquet")
+    table = pq.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet")
     decode = HfTokenizer.from_file(str(SAMPLE_TOKENIZER / "tokenizer.json")).decode
     texts = [decode(ids, skip_special_tokens=False) for ids in table["input_ids"].to_pylist()]
     expected = [
@@ -238,7 +238,7 @@ def test_naughty_chats(tmp_path: Path) -> None:
     ]
     source = write_jsonl(tmp_path / "a.jsonl", records)
     prepare(recipe(source, tmp_path / "out", template="chatml", max_length=4000))
-    rows = pq.read_table(tmp_path / "out" / "train-00000-of-00001.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").to_pylist()
     decode = HfTokenizer.from_file(str(SAMPLE_TOKENIZER / "tokenizer.json")).decode
     trained = [
         decode([i for i in row["labels"] if i >= 0], skip_special_tokens=False) for row in rows
@@ -260,6 +260,6 @@ def test_emoji(tmp_path: Path) -> None:
         tmp_path / "a.jsonl", [{"prompt": t, "completion": t + "x"} for t in texts]
     )
     prepare(recipe(source, tmp_path / "out"))
-    rows = pq.read_table(tmp_path / "out" / "train-00000-of-00001.parquet").to_pylist()
+    rows = pq.read_table(tmp_path / "out" / "data" / "train-00000-of-00001.parquet").to_pylist()
     decode = HfTokenizer.from_file(str(SAMPLE_TOKENIZER / "tokenizer.json")).decode
     assert [text * 2 + "x" for text in texts] == [decode(row["input_ids"]) for row in rows]

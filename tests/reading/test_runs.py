@@ -131,7 +131,7 @@ def test_several_formats_in_one_run(write: Write, tmp_path: Path) -> None:
         "format": "jsonl",
     }
     prepare(Recipe(inputs=tuple(paths), **options))
-    shard = "train-00000-of-00001.jsonl"
+    shard = "data/train-00000-of-00001.jsonl"
     assert tree(tmp_path / "one")[shard] == tree(tmp_path / "all")[shard]
     assert [entry["read"] for entry in load_manifest(tmp_path / "all").inputs] == [10, 10, 10]
 

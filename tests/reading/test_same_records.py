@@ -63,7 +63,7 @@ def test_rows(write: Write, tmp_path: Path, name: str) -> None:
     file, content = ALL[name]
     source = write(f"in/{file}", content(RECORDS))
     prepare(recipe(source, tmp_path / "out", **OPTIONS))
-    shard = "train-00000-of-00001.jsonl"
+    shard = "data/train-00000-of-00001.jsonl"
     assert tree(tmp_path / "x")[shard] == tree(tmp_path / "out")[shard]
     (entry,) = load_manifest(tmp_path / "out").inputs
     assert (entry["read"], entry["written"]) == (len(RECORDS), len(RECORDS))

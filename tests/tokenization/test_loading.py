@@ -337,7 +337,7 @@ def test_separator_token(folder: Path, tmp_path: Path) -> None:
     """A sep token that was named separates prompt and completion, as one id."""
     source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}])
     prepare(recipe(source, tmp_path / "out", folder, add_token=["sep=<x>"], format="jsonl"))
-    row = json.loads(next((tmp_path / "out").glob("train-*")).read_text())
+    row = json.loads(next((tmp_path / "out").glob("data/train-*")).read_text())
     assert (row["input_ids"], row["labels"]) == ([97, 260, 98, 257], [-100, -100, 98, 257])
 
 

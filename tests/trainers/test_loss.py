@@ -25,7 +25,7 @@ def batch(folder: Path, rows: int) -> tuple[list[list[int]], list[list[int]]]:
             workers=1,
         )
     )
-    shard = read_shard(folder / "train-00000-of-00001.parquet", "parquet")
+    shard = read_shard(folder / "data" / "train-00000-of-00001.parquet", "parquet")
     ends = shard.input_ids.offsets.tolist()
     ids = [shard.input_ids.row(i).tolist() for i in range(rows)]
     return ids, [shard.labels[ends[i] : ends[i + 1]].tolist() for i in range(rows)]

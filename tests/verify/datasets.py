@@ -19,8 +19,9 @@ from toys import write_jsonl
 from typer.testing import CliRunner, Result
 
 from sftprep.cli.app import app
+from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import fingerprint
-from sftprep.dataset.manifest import MANIFEST, Manifest
+from sftprep.dataset.manifest import Manifest
 from sftprep.verify.check import verify
 
 RECORDS = [
@@ -29,7 +30,7 @@ RECORDS = [
     {"prompt": "ij", "completion": "kl"},
     {"prompt": "mn", "completion": "op"},
 ]
-FIRST, SECOND = "train-00000-of-00002", "train-00001-of-00002"
+FIRST, SECOND = "data/train-00000-of-00002", "data/train-00001-of-00002"
 """The two shards, without the ending of their format."""
 
 LOSSY_RECORDS = [
@@ -168,9 +169,9 @@ def change_rows(
 
 def _describe_shard(value: ManifestValue, path: Path, table: Table) -> None:
     """Make a manifest say what is true of a changed shard, also in its total counts."""
-    entry = next(shard for shard in value["shards"] if shard["name"] == path.name)
+    entry = next(shard for shard in value["shards"] if shard["name"] == f"data/{path.name}")
     entry |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
-    entry["rows"] = len(table["labels"])
+    entry["rows"] = entry["documents"] = len(table["labels"])
     entry["tokens"] = sum(map(len, table["input_ids"]))
     entry["trained_tokens"] = sum(x != -100 for row in table["labels"] for x in row)
     for name in ("tokens", "trained_tokens"):

@@ -37,7 +37,7 @@ from verify.datasets import (
     write_rows,
 )
 
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.errors import DataError, NoInputError, StorageError, UsageError
 from sftprep.formats.table import FORMATS
 from sftprep.progress import Silent
@@ -153,7 +153,7 @@ class Recorder(Silent):
 def test_progress_ends_at_the_announced_total(dataset: MakeDataset) -> None:
     """The bytes of the shards are announced and reached, with --against those of the inputs too."""
     folder = dataset()
-    shards = sum(path.stat().st_size for path in folder.glob("*.parquet"))
+    shards = sum(path.stat().st_size for path in folder.glob("data/*.parquet"))
     checked, compared = Recorder(), Recorder()
     verify(str(folder), workers=1, progress=checked)
     verify(str(folder), against=["data.jsonl"], workers=1, progress=compared)
@@ -186,13 +186,14 @@ def test_a_removed_row_shows_in_all_counts(dataset: MakeDataset, format_name: st
     """A shard that lost a row has other rows, tokens and trained tokens than the manifest says."""
     folder = dataset(format=format_name)
     change_rows(folder, lambda table: [column.pop() for column in table.values()], forge=False)
-    path = folder / f"{FIRST}.{format_name}"
-    entry = manifest_of(folder)["shards"][0]
+    name = f"{FIRST}.{format_name}"
+    size = (folder / name).stat().st_size
+    expected = manifest_of(folder)["shards"][0]["bytes"]
     assert problems(folder) == [
-        f"{path.name}: has {path.stat().st_size:,} bytes; the manifest says {entry['bytes']:,}",
-        f"{path.name}: holds 1 row; the manifest says 2",
-        f"{path.name}: holds 5 tokens; the manifest says 10",
-        f"{path.name}: holds 3 trained tokens; the manifest says 6",
+        f"{name}: has {size:,} bytes; the manifest says {expected:,}",
+        f"{name}: holds 1 row; the manifest says 2",
+        f"{name}: holds 5 tokens; the manifest says 10",
+        f"{name}: holds 3 trained tokens; the manifest says 6",
     ]
 
 
@@ -245,18 +246,19 @@ def test_columns_must_have_the_right_names_and_types(
 ) -> None:
     """A column of another type, and a missing column, are reported with the columns found."""
     folder = dataset(format=format_name)
-    path = folder / f"{FIRST}.{format_name}"
+    name = f"{FIRST}.{format_name}"
+    path = folder / name
     table = rows_of(folder, FIRST)
     write_rows(path, table, {**TYPES, "labels": pa.int64()})
     element = "element" if format_name == "parquet" else "item"
-    assert replace_first_shard(folder, path.name, path.read_bytes()) == [
-        f"{path.name}: has the columns input_ids (list<{element}: int32>), "
+    assert replace_first_shard(folder, name, path.read_bytes()) == [
+        f"{name}: has the columns input_ids (list<{element}: int32>), "
         f"attention_mask (list<{element}: int8>), labels (list<{element}: int64>); {COLUMNS}"
     ]
     del table["attention_mask"]
     write_rows(path, table)
-    assert replace_first_shard(folder, path.name, path.read_bytes()) == [
-        f"{path.name}: has the columns input_ids (list<{element}: int32>), "
+    assert replace_first_shard(folder, name, path.read_bytes()) == [
+        f"{name}: has the columns input_ids (list<{element}: int32>), "
         f"labels (list<{element}: int32>); {COLUMNS}"
     ]
 
@@ -265,17 +267,18 @@ def test_columns_must_have_the_right_names_and_types(
 def test_nulls_are_reported(dataset: MakeDataset, format_name: str) -> None:
     """A null in place of a number, or of a whole row, is reported with its row."""
     folder = dataset(format=format_name)
-    path = folder / f"{FIRST}.{format_name}"
+    name = f"{FIRST}.{format_name}"
+    path = folder / name
     table = rows_of(folder, FIRST)
     table["labels"][1][2] = None
     write_rows(path, table)
-    assert replace_first_shard(folder, path.name, path.read_bytes()) == [
-        f"{path.name}: row 1: labels holds a null"
+    assert replace_first_shard(folder, name, path.read_bytes()) == [
+        f"{name}: row 1: labels holds a null"
     ]
     table["labels"][1] = None
     write_rows(path, table)
-    assert replace_first_shard(folder, path.name, path.read_bytes()) == [
-        f"{path.name}: row 1: labels is null"
+    assert replace_first_shard(folder, name, path.read_bytes()) == [
+        f"{name}: row 1: labels is null"
     ]
 
 
@@ -379,7 +382,7 @@ def test_a_file_without_permission_is_a_storage_error(
     real = os.open
 
     def fail(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
-        if str(path).startswith(FIRST):
+        if str(path).startswith(Path(FIRST).name):
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, flags, mode, dir_fd=dir_fd)
 

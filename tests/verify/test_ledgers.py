@@ -16,7 +16,7 @@ from verify.datasets import (
     sha256,
 )
 
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.ledgers import LedgerEntry, compare_ledger
 from sftprep.verify.report import Report

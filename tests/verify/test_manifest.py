@@ -17,7 +17,8 @@ from verify.datasets import (
     setting,
 )
 
-from sftprep.dataset.manifest import MANIFEST, load_manifest
+from sftprep.dataset.files import MANIFEST
+from sftprep.dataset.manifest import load_manifest
 from sftprep.formats.names import FORMAT_NAMES
 from sftprep.text import shown
 from sftprep.verify.manifest import content_problems, stored_recipe, structure_problems
@@ -26,7 +27,7 @@ POSITIVE = "expected an integer above 0"
 STRUCTURE_FAULTS: list[tuple[tuple[str | int, ...], Any, str]] = [
     (("shards",), {}, "shards is an object with 0 fields; expected a list"),
     (("shards", 0), 7, "shards[0] is 7; expected an object"),
-    (("shards", 0), {"name": "x"}, "shards[0].rows is missing"),
+    (("shards", 0), {"name": "x"}, "shards[0].split is missing"),
     (("shards", 0, "rows"), "2", f"shards[0].rows is '2'; {POSITIVE}"),
     (("shards", 0, "rows"), True, f"shards[0].rows is true; {POSITIVE}"),
     (("shards", 1, "tokens"), -3, f"shards[1].tokens is -3; {POSITIVE}"),
@@ -161,8 +162,27 @@ def test_a_name_that_leads_out_of_the_folder_is_reported(
         f"{away}: is missing",
         "../data.jsonl: is missing",
         "/etc/passwd: is missing",
-        f"{FIRST}.parquet: is a file that the manifest does not name",
-        f"{SECOND}.parquet: is a file that the manifest does not name",
+        "data: is a folder that the manifest does not name",
+    ]
+
+
+def test_splits(dataset: MakeDataset) -> None:
+    """The shards of each split are numbered by themselves, and the splits are in order."""
+    folder = dataset()
+
+    def change(value: ManifestValue) -> None:
+        value["shards"][0]["split"] = "validation"
+        value["shards"][0]["name"] = "data/validation-00000-of-00001.parquet"
+
+    edit_manifest(folder, change)
+    assert problems(folder)[:2] == [
+        f"{MANIFEST}: shards is not in the order of the splits: train, validation, test",
+        f"{MANIFEST}: shards[1].name is '{SECOND}.parquet'; expected "
+        "'data/train-00000-of-00001.parquet'",
+    ]
+    edit_manifest(folder, setting("shards", 0, "split", to="dev"))
+    assert problems(folder) == [
+        f"{MANIFEST}: shards[0].split is 'dev'; expected one of train, validation, test"
     ]
 
 
@@ -170,10 +190,9 @@ def test_a_dataset_without_shards_is_reported(dataset: MakeDataset) -> None:
     """A dataset has at least one shard, since a dataset without rows is never written."""
     folder = dataset()
     edit_manifest(folder, setting("shards", to=[]))
-    assert problems(folder)[-3:] == [
+    assert problems(folder)[-2:] == [
         f"{MANIFEST}: shards is empty; expected at least one",
-        f"{FIRST}.parquet: is a file that the manifest does not name",
-        f"{SECOND}.parquet: is a file that the manifest does not name",
+        "data: is a folder that the manifest does not name",
     ]
 
 

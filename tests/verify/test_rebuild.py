@@ -29,7 +29,7 @@ from verify.datasets import (
 )
 
 from sftprep import Recipe, prepare
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.errors import StorageError
 from sftprep.formats.table import FORMATS
 from sftprep.verify.check import verify
@@ -133,12 +133,12 @@ def test_a_forged_token_is_found_with_the_inputs(dataset: MakeDataset) -> None:
 def test_several_workers_find_the_first_difference(dataset: MakeDataset) -> None:
     """The first difference in input order is named, whichever worker finishes first."""
     folder = dataset(RECORDS * 10)
-    change_rows(folder, put("labels", 0, -1, -100), "train-00016-of-00020")
-    change_rows(folder, put("labels", 1, -1, -100), "train-00013-of-00020")
+    change_rows(folder, put("labels", 0, -1, -100), "data/train-00016-of-00020")
+    change_rows(folder, put("labels", 1, -1, -100), "data/train-00013-of-00020")
     report = verify(str(folder), against=["data.jsonl"], workers=2)
     assert list(map(str, report.problems)) == [
-        "train-00013-of-00020.parquet: row 1: token 4 is id 256 with label -100; expected id 256 "
-        "with label 256 (record data.jsonl:28)"
+        "data/train-00013-of-00020.parquet: row 1: token 4 is id 256 with label -100; expected "
+        "id 256 with label 256 (record data.jsonl:28)"
     ]
 
 

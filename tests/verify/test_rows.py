@@ -6,7 +6,7 @@ import pytest
 from verify.datasets import CHANGEABLE, FIRST, MakeDataset, Table, change_rows, problems, put
 
 from sftprep.data.ragged import Ragged
-from sftprep.dataset.manifest import MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.formats.chunks import Chunk
 from sftprep.verify.rows import RowChecker, RowLimits
 
@@ -100,7 +100,14 @@ def test_rows_are_numbered_in_their_shard(dataset: MakeDataset) -> None:
 
 def chunk(ids: list[list[int]], labels: list[list[int]]) -> Chunk:
     """Return a chunk whose mask is all ones."""
-    return Chunk(Ragged.of(ids), Ragged.of([[1] * len(row) for row in ids]), Ragged.of(labels))
+    mask = [[1] * len(row) for row in ids]
+    return Chunk(
+        {
+            "input_ids": Ragged.of(ids),
+            "attention_mask": Ragged.of(mask),
+            "labels": Ragged.of(labels),
+        }
+    )
 
 
 def test_rows_and_tokens_are_counted_over_all_chunks() -> None:

@@ -77,10 +77,10 @@ def test_rows_are_numbered_over_all_shards(
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
         f"{name}: 30 rows in 5 shards, template chatml, tokenizer tokenizer\n{LEGEND}\n"
-        f"row 6: 73 tokens, 47 trained (64.4%), row 6 of train-00000-of-00005.{name}\n"
+        f"row 6: 73 tokens, 47 trained (64.4%), row 6 of data/train-00000-of-00005.{name}\n"
         "  control tokens: 2 <|im_start|> (id 2), 2 <|im_end|> (id 3, 1 trained)\n"
         f"{ENTROPY}\n"
-        f"row 7: 130 tokens, 49 trained (37.7%), row 7 of train-00000-of-00005.{name}\n"
+        f"row 7: 130 tokens, 49 trained (37.7%), row 7 of data/train-00000-of-00005.{name}\n"
         "  control tokens: 5 <|im_start|> (id 2), 5 <|im_end|> (id 3, 2 trained)\n"
         f"{CSV}"
     )
@@ -95,7 +95,7 @@ def test_chinese_rows_are_readable(datasets: Path, monkeypatch: pytest.MonkeyPat
     assert result.exit_code == 0
     assert result.stdout == (
         f"parquet: 30 rows in 5 shards, template chatml, tokenizer tokenizer\n{LEGEND}\n"
-        "row 2: 72 tokens, 37 trained (51.4%), row 2 of train-00000-of-00005.parquet\n"
+        "row 2: 72 tokens, 37 trained (51.4%), row 2 of data/train-00000-of-00005.parquet\n"
         "  control tokens: 3 <|im_start|> (id 2), 3 <|im_end|> (id 3, 1 trained)\n"
         f"{ASSISTANT}"
     )
@@ -104,14 +104,14 @@ def test_chinese_rows_are_readable(datasets: Path, monkeypatch: pytest.MonkeyPat
 def test_only_the_shard_that_holds_the_row_is_opened(own: Path) -> None:
     """The rows of the third shard can be shown even if all other shards are gone."""
     for index in (0, 1, 3, 4):
-        (own / f"train-0000{index}-of-00005.jsonl").unlink()
+        (own / "data" / f"train-0000{index}-of-00005.jsonl").unlink()
 
     text = inspect_dataset("out", row=14, rows=6, colour=False)
 
     assert [line.split(": ")[0] for line in text.splitlines() if line.startswith("row ")] == [
         f"row {number}" for number in range(14, 20)
     ]
-    assert ", row 0 of train-00002-of-00005.jsonl\n" in text
+    assert ", row 0 of data/train-00002-of-00005.jsonl\n" in text
 
 
 def test_rows_after_the_end_are_left_out(own: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_folder_without_a_dataset_is_refused(
 
 def test_a_label_that_is_not_the_id_is_refused(own: Path) -> None:
     """A label that is neither the id nor the ignore index is an error, not a trained token."""
-    shard = own / "train-00000-of-00005.jsonl"
+    shard = own / "data" / "train-00000-of-00005.jsonl"
     rows = [json.loads(line) for line in shard.read_bytes().splitlines()]
     place = rows[1]["labels"].index(rows[1]["input_ids"][-2])
     rows[1]["labels"][place] = 7
@@ -166,14 +166,14 @@ def test_a_label_that_is_not_the_id_is_refused(own: Path) -> None:
         inspect_dataset("out", row=1, rows=1, colour=False)
 
     assert str(caught.value) == (
-        f"out/train-00000-of-00005.jsonl: row 1, token {place}: the label is 7; expected "
+        f"out/data/train-00000-of-00005.jsonl: row 1, token {place}: the label is 7; expected "
         f"{rows[1]['input_ids'][place]}, its id, or -100. The dataset is damaged: build it again."
     )
 
 
 def test_a_missing_file_is_named(own: Path) -> None:
     """A shard or a tokenizer that does not exist is an error with its path."""
-    (own / "train-00000-of-00005.jsonl").unlink()
+    (own / "data" / "train-00000-of-00005.jsonl").unlink()
     missing = "cannot be read: No such file or directory. The dataset is damaged: build it again."
 
     with pytest.raises(StorageError) as no_shard:
@@ -182,7 +182,7 @@ def test_a_missing_file_is_named(own: Path) -> None:
     with pytest.raises(StorageError) as no_tokenizer:
         inspect_dataset("out", row=29, rows=1, colour=False)
 
-    assert str(no_shard.value) == f"out/train-00000-of-00005.jsonl: {missing}"
+    assert str(no_shard.value) == f"out/data/train-00000-of-00005.jsonl: {missing}"
     assert str(no_tokenizer.value) == f"out/tokenizer/tokenizer.json: {missing}"
 
 
@@ -190,7 +190,7 @@ def test_a_missing_file_is_named(own: Path) -> None:
 def test_a_damaged_shard_is_named(name: str, datasets: Path, tmp_path: Path) -> None:
     """A shard whose end is missing is a data error with its path."""
     shutil.copytree(datasets / name, tmp_path / "out")
-    shard = tmp_path / "out" / f"train-00000-of-00005.{name}"
+    shard = tmp_path / "out" / "data" / f"train-00000-of-00005.{name}"
     shard.write_bytes(shard.read_bytes()[:-20])
 
     with pytest.raises(DataError) as caught:
@@ -203,13 +203,13 @@ def test_a_damaged_shard_is_named(name: str, datasets: Path, tmp_path: Path) -> 
 
 def test_a_shard_that_lost_rows_is_refused(own: Path) -> None:
     """A shard with fewer rows than the manifest says is refused, even if the row exists."""
-    shard = own / "train-00000-of-00005.jsonl"
+    shard = own / "data" / "train-00000-of-00005.jsonl"
     shard.write_bytes(b"".join(shard.read_bytes().splitlines(keepends=True)[:-1]))
 
     with pytest.raises(DataError) as caught:
         inspect_dataset("out", row=0, rows=1, colour=False)
 
     assert str(caught.value) == (
-        "out/train-00000-of-00005.jsonl: holds 7 rows; the manifest says 8. "
+        "out/data/train-00000-of-00005.jsonl: holds 7 rows; the manifest says 8. "
         "The dataset is damaged: build it again."
     )

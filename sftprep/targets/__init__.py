@@ -1,0 +1,1 @@
+"""What each trainer wants: the columns of a shard, one module for each trainer."""
