@@ -177,6 +177,24 @@ class Segments:
         )
 
 
+class Reasons:
+    """Collects the reasons under which the rows of a block are counted.
+
+    Attributes:
+        rows: name of a count -> bool[rows]: True if the row is counted under this name.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Mask] = {}
+
+    def add(self, name: str, rows: Mask) -> int:
+        """Count rows, bool[rows], under a name; return how many they are."""
+        count = int(np.count_nonzero(rows))
+        if count:
+            self.rows[name] = self.rows[name] | rows if name in self.rows else rows
+        return count
+
+
 @dataclass(frozen=True, slots=True)
 class RowFacts:
     """What is known of each row beside its ids and its loss mask, in columns.

@@ -16,7 +16,7 @@ the key of its prompt is the record's own: it has no prompt in common with anoth
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import groupby
+from itertools import groupby, repeat
 from typing import NamedTuple
 
 import numpy as np
@@ -37,6 +37,11 @@ class TextKeys(NamedTuple):
     record: Keys
     normalized_prompt: Keys | None = None
     normalized: Keys | None = None
+
+
+def keys_of(values: Sequence[bytes]) -> Keys:
+    """Return the XXH3 hash of each of some values."""
+    return np.fromiter(map(xxh3_64_intdigest, values), np.uint64, len(values))
 
 
 class _Shape(NamedTuple):
@@ -123,9 +128,8 @@ def _hashed(
             texts = column if change is str else map(change, column)
             keys.append(list(map(xxh3_64_digest, map(str.encode, texts))))
     hash_record = partial(xxh3_64_intdigest, seed=int(shape.starts_trained))
-    records = np.fromiter(
-        map(hash_record, map(b"".join, zip(*keys, strict=True))), np.uint64, count
-    )
+    joined = map(b"".join, zip(*keys, strict=True)) if keys else repeat(b"", count)
+    records = np.fromiter(map(hash_record, joined), np.uint64, count)
     if shape.starts_trained or not keys:
         return [records, records]
     prompts = np.frombuffer(b"".join(keys[0]), ">u8").astype(np.uint64)
@@ -135,7 +139,7 @@ def _hashed(
 
 
 def normalized(text: str) -> str:
-    r"""Return a text in the form NFKC and in lower case, with single spaces in place of white space.
+    r"""Return a text in the form NFKC, in lower case, and with single spaces as white space.
 
     >>> normalized(" Ａ \n b")
     'a b'
