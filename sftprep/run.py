@@ -12,7 +12,9 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
+from sftprep.arrange.conservation import text, total
 from sftprep.dataset.accounting import Accounting, longer_limit
+from sftprep.dataset.card import write_card
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.files import MANIFEST, SPLITS, TOKENIZER, shard_name
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
@@ -29,7 +31,7 @@ from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
-from sftprep.recipe import Recipe
+from sftprep.recipe import Recipe, command_line
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import read_as
 from sftprep.targets import hf
@@ -116,6 +118,14 @@ def prepare(
         accounting.check_dropped(recipe.drop_limit(accounting.examples))
         _check_rows(accounting)
         manifest = _manifest(job, reader, accounting, written, _save_tokenizer(output, job))
+        manifest = write_card(
+            output.dataset,
+            manifest,
+            hf.kinds(packed=False),
+            command_line(
+                manifest.recipe, [s.name for s in job.sources], manifest.tokenizer["name"]
+            ),
+        )
         write_durably(output.dataset / MANIFEST, manifest.dump())
         output.publish()
     causes = tuple(accounting.causes.listed())
@@ -224,7 +234,9 @@ def _manifest(
         template=job.template_facts(),
         counts=accounting.totals(),
         shards=shards,
+        digest_of_rows=text(total(*(int(shard["digest"], 16) for shard in shards))),
         ledgers={name: {**info} for name, info in accounting.ledgers().items()},
+        files={},
         libraries=identity["libraries"],
         fingerprint=fingerprint(identity),
     )

@@ -38,6 +38,7 @@ class ShardInfo(FileInfo):
     documents: int  # as many as rows, unless rows are packs of several documents
     tokens: int
     trained_tokens: int
+    digest: str  # of its documents, see ``arrange.conservation``
     index: IndexInfo
 
 
@@ -52,7 +53,9 @@ class Manifest:
     template: dict[str, Any]  # name, sha256, source
     counts: dict[str, Any]
     shards: list[dict[str, Any]]  # the name, the split and the ``ShardInfo`` of each
+    digest_of_rows: str  # the sum of the digests of all shards
     ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries
+    files: dict[str, str]  # name -> SHA-256 of the card, see ``dataset.card``
     libraries: dict[str, str]  # name -> version of each library that decides bytes
     fingerprint: str  # SHA-256 of the identity
 
