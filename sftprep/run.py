@@ -225,6 +225,7 @@ def _manifest(
         counts=accounting.totals(),
         shards=shards,
         ledgers={name: {**info} for name, info in accounting.ledgers().items()},
+        arrangement={},
         libraries=identity["libraries"],
         fingerprint=fingerprint(identity),
     )

@@ -47,6 +47,7 @@ class Manifest:
     counts: dict[str, Any]
     shards: list[dict[str, Any]]  # the name, the split and the ``ShardInfo`` of each
     ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries
+    arrangement: dict[str, Any]  # the facts of ``arrange.plan``; empty if nothing was arranged
     libraries: dict[str, str]  # name -> version of each library that decides bytes
     fingerprint: str  # SHA-256 of the identity
 

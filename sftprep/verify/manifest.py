@@ -142,6 +142,7 @@ MANIFEST_STRUCTURE = {
         }
     ],
     "ledgers": ObjectOf(LEDGER),
+    "arrangement": Scalar("an object", lambda value: isinstance(value, dict)),
     "libraries": ObjectOf(STRING),
     "fingerprint": SHA256,
 }
