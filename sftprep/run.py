@@ -276,7 +276,7 @@ def _manifest(
         digest_of_rows="",
         ledgers={},
         files={},
+        arrangement={},
         libraries=identity["libraries"],
         fingerprint=fingerprint(identity),
-        arrangement={},
     )

@@ -57,9 +57,9 @@ class Manifest:
     digest_of_rows: str  # the sum of the digests of all shards
     ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries
     files: dict[str, str]  # name -> SHA-256 of the card, see ``dataset.card``
+    arrangement: dict[str, Any]  # the facts of ``arrange.plan``; empty if nothing was arranged
     libraries: dict[str, str]  # name -> version of each library that decides bytes
     fingerprint: str  # SHA-256 of the identity
-    arrangement: dict[str, Any]  # the facts of the plan, see ``arrange.plan``; {} without one
 
     def with_shards(self, shards: list[dict[str, Any]]) -> "Manifest":
         """Return the manifest with these shards, and the sum of their digests."""

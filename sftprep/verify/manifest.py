@@ -153,6 +153,7 @@ MANIFEST_STRUCTURE = {
     "ledgers": ObjectOf(LEDGER),
     "digest_of_rows": DIGEST,
     "files": ObjectOf(SHA256),
+    "arrangement": Scalar("an object", lambda value: isinstance(value, dict)),
     "libraries": ObjectOf(STRING),
     "fingerprint": SHA256,
 }
