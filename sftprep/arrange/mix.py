@@ -23,7 +23,9 @@ def row_keys(columns: Columns, rows: Rows) -> Keys:
     """Return a key for each of the rows: of its text, and of how many equal rows precede it."""
     keys = columns.record_key[rows]
     equal = equal_rows(keys)
-    keys[equal.members] = mix(keys[equal.members], 0) + equal.places().astype(np.uint64)
+    # The first of equal rows has the key that it would have without the others.
+    again = equal.members[~equal.first]
+    keys[again] = mix(keys[again], 0) + equal.places()[~equal.first].astype(np.uint64)
     return keys
 
 
