@@ -118,14 +118,9 @@ def prepare(
         accounting.check_dropped(recipe.drop_limit(accounting.examples))
         _check_rows(accounting)
         manifest = _manifest(job, reader, accounting, written, _save_tokenizer(output, job))
-        manifest = write_card(
-            output.dataset,
-            manifest,
-            hf.kinds(packed=False),
-            command_line(
-                manifest.recipe, [s.name for s in job.sources], manifest.tokenizer["name"]
-            ),
-        )
+        names = [source.name for source in job.sources]
+        command = command_line(manifest.recipe, names, manifest.tokenizer["name"])
+        manifest = write_card(output.dataset, manifest, hf.kinds(packed=False), command)
         write_durably(output.dataset / MANIFEST, manifest.dump())
         output.publish()
     causes = tuple(accounting.causes.listed())
