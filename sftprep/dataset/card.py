@@ -224,7 +224,7 @@ def _inputs(manifest: Manifest) -> list[str]:
     lines = ["| input | records | documents | SHA-256 |", "|---|---|---|---|"]
     for entry in manifest.inputs[:MOST_INPUTS]:
         counts = f"{entry['read']:,} | {entry['written']:,}"
-        lines.append(f"| {_code(entry['name'])} | {counts} | {_code(entry['sha256'])} |")
+        lines.append(f"| {_cell(entry['name'])} | {counts} | {_cell(entry['sha256'])} |")
     more = len(manifest.inputs) - MOST_INPUTS
     return [*lines, "", f"and {number(more, 'more input')}"] if more > 0 else lines
 
@@ -251,6 +251,11 @@ def _fenced(text: str) -> list[str]:
 
 
 def _code(text: str) -> str:
-    """Return a text, which may come from anywhere, as code in Markdown, also in a table."""
-    shown = ascii_safe(text).replace("`", "'").replace("|", "\\|")
+    """Return a text, which may come from anywhere, as code in Markdown."""
+    shown = ascii_safe(text).replace("`", "'")
     return f"`{shown}`" if shown.strip() else "` `"
+
+
+def _cell(text: str) -> str:
+    """Return a text as code in a table."""
+    return _code(text).replace("|", "\\|")

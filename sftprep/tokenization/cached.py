@@ -31,7 +31,7 @@ from sftprep.tokenization.tokenizer import Tokenizer
 TOKENIZER_FILES = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
 """Matches the files of a folder that can belong to a tokenizer: no weights and no code."""
 LIBRARIES = ("sftprep", "transformers", "tokenizers")
-ENTRY_VERSION = 11
+ENTRY_VERSION = 12
 """The version of entries. Raise it when their fields, their format or what they hold changes."""
 
 
