@@ -24,7 +24,6 @@ def manifest(**changed: Any) -> Manifest:
     values: dict[str, Any] = {
         "format_version": 7, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
         "template": {"name": "价"}, "counts": {}, "shards": [], "ledgers": {}, "files": {},
-        "digest_of_rows": "0" * 32, "libraries": {},
-        "fingerprint": "f",
+        "digest_of_rows": "0" * 32, "arrangement": {}, "libraries": {}, "fingerprint": "f",
     }  # fmt: skip
     return Manifest(**values | changed)
