@@ -52,8 +52,14 @@ NEGATIVE = Scalar("an integer below 0", _integer(-(1 << 31), 0))
 COUNT_OR_NULL = Scalar(
     f"{COUNT.description}, or null", lambda value: value is None or COUNT.accepts(value)
 )
+POSITIVE_OR_NULL = Scalar(
+    f"{POSITIVE.description}, or null", lambda value: value is None or POSITIVE.accepts(value)
+)
 BOOLEAN = Scalar("true or false", lambda value: isinstance(value, bool))
 STRING = Scalar("a string", lambda value: isinstance(value, str))
+STRING_OR_NULL = Scalar(
+    f"{STRING.description}, or null", lambda value: value is None or STRING.accepts(value)
+)
 SHA256 = Scalar(
     "a SHA-256 in hexadecimal",
     lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
@@ -77,6 +83,10 @@ MANIFEST_STRUCTURE = {
     "recipe": {
         "template": STRING,
         "max_length": POSITIVE,
+        "pack": BOOLEAN,
+        "pack_length": POSITIVE_OR_NULL,
+        "pad": STRING,
+        "pad_side": STRING_OR_NULL,
         "ignore_index": NEGATIVE,
         "format": FORMAT,
         "shard_size": POSITIVE,
@@ -241,6 +251,12 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
     ):
         total = sum(shard[shard_key] for shard in shards)
         yield from _total_error(f"counts.{key}", counts[key], total, "shards")
+    for shard in shards:
+        if not manifest.recipe["pack"] and shard["documents"] != shard["rows"]:
+            yield (
+                f"shards[{shown(shard['name'])}].documents is {shard['documents']:,}; its rows are "
+                f"{shard['rows']:,}, and they are not packed"
+            )
     for name, key in LEDGERS.items():
         entries = manifest.ledgers.get(name, {}).get("entries", 0)
         lost = sum(counts[key].values())
