@@ -104,7 +104,7 @@ def prepare(
             paths = [source.path for source in job.sources]
             results = run_blocks(blocks, job.settings, job.workers, paths, early)
             for _, of_shard in groupby(results, attrgetter("shard")):
-                shard = shards.new_shard(journal.next_path())
+                shard = shards.new_shard(journal.next_paths())
                 for result in of_shard:
                     accounting.add(result)
                     shard.add(result.batch)

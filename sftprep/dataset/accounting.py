@@ -10,7 +10,7 @@ Raises DataError: there are more bad records than allowed; without quarantine, n
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -149,6 +149,11 @@ class Accounting:
             self._note_cause(lost)
             if self._quarantine:
                 self._ledgers[REJECTS].add(self._entry(lost) | _raw(lost.raw))
+
+    def list_dropped(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """List rows that an arrangement leaves out; they are counted elsewhere."""
+        for entry in entries:
+            self._ledgers[DROPPED].add(entry)
 
     def ledgers(self) -> dict[str, LedgerInfo]:
         """Return the description of each ledger that has entries so far, by file name."""

@@ -1,10 +1,10 @@
 """The shards of an arranged dataset: each is gathered alone, several at the same time.
 
 In     the plan of all splits; the staged documents; what an interrupted run has finished.
-Out    a durable file and index for each shard, under their final names; and for each shard its line
-       in ``arranged.jsonl``, once both files are durable.
-Keeps  a shard's bytes the same whichever thread writes it, and whenever. A finished shard is kept on
-       resume if both of its files are whole; every other one is gathered again.
+Out    a durable file and index for each shard, under their final names; and for each shard its
+       line in ``arranged.jsonl``, once both files are durable.
+Keeps  a shard's bytes the same whichever thread writes it, and whenever. A finished shard is kept
+       on resume if both of its files are whole; every other one is gathered again.
 Raises OSError: a file cannot be written; the error names it. What is finished can be resumed.
        InternalError: the shards of a split do not hold the documents that were planned.
 """
@@ -14,6 +14,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TypedDict, cast
 
@@ -55,20 +56,20 @@ class ArrangedEntry(TypedDict):
 
 def output_shards(plan: Plan, most_tokens: int, format_name: str) -> list[OutputShard]:
     """Divide each split into shards with at most so many tokens, padding included."""
-    shards = []
-    for split in plan.splits:
-        borders = cuts(split.lengths, most_tokens)
-        count = len(borders) - 1
-        shards += [
-            OutputShard(
-                shard_name(split.name, number, count, format_name),
-                split,
-                borders[number],
-                borders[number + 1],
-            )
-            for number in range(count)
-        ]
-    return shards
+    return [
+        shard
+        for split in plan.splits
+        for shard in shards_of(split, cuts(split.lengths, most_tokens), format_name)
+    ]
+
+
+def shards_of(split: SplitPlan, borders: Sequence[int], format_name: str) -> list[OutputShard]:
+    """Return the shards of a split, given the first row of each and the number of all rows."""
+    count = len(borders) - 1
+    return [
+        OutputShard(shard_name(split.name, number, count, format_name), split, start, stop)
+        for number, (start, stop) in enumerate(pairwise(borders))
+    ]
 
 
 class ArrangedShards:
@@ -100,8 +101,8 @@ class ArrangedShards:
         self._lock = threading.Lock()
         self._has_ended = threading.Event()
 
-    def begin(self, *, resume: bool) -> int:
-        """Remove what is no finished shard; return how many finished ones are kept.
+    def begin(self, *, resume: bool) -> list[ArrangedEntry]:
+        """Remove what is no finished shard; return the lines of the finished ones that are kept.
 
         Args:
             resume: False to keep none.
@@ -120,7 +121,7 @@ class ArrangedShards:
         lines = list(self._finished.values())
         write_durably(self._journal, b"".join(orjson.dumps(entry) + b"\n" for entry in lines))
         sync(self._journal.parent)
-        return len(lines)
+        return lines
 
     def _is_whole(self, entry: ArrangedEntry) -> bool:
         """Return True if both files of a shard are as its line describes them."""
@@ -154,7 +155,7 @@ class ArrangedShards:
         found: Counter[str] = Counter()
         for entry in self._finished.values():
             found.update(entry["counts"])
-            found.update({name: entry["shard"][name] for name in ("tokens", "trained_tokens")})  # type: ignore[literal-required]
+            found.update({name: entry["shard"][name] for name in ("tokens", "trained_tokens")})
         return found
 
     def entries(self, digests: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -27,6 +27,8 @@ from sftprep.dataset.staged_rows import StagedRows
 from sftprep.formats.row_groups import GROUP_ROWS, GROUP_TOKENS
 from sftprep.formats.staged import decoded
 
+FOR_PLANS = ("normalized_key", "normalized_prompt_key")
+"""Columns of an index that only a plan needs; the index of a finished dataset has them not."""
 INDEX_DOCUMENTS = 1 << 16
 """How many documents' index is gathered at a time: finding rows costs a little for each file."""
 
@@ -219,7 +221,7 @@ class Gatherer:
         table = _with_columns(
             table, row=group.row_of_document + done.rows, position=laid_out.position
         )
-        index.write(table)
+        index.write(table.drop_columns([name for name in FOR_PLANS if name in table.column_names]))
         key = table.column("record_key").to_numpy()
         done.digest = total(done.digest, digest(key, tokens.lengths, laid_out.trained))
         done.counts.update(counts_of(table))

@@ -13,26 +13,32 @@ A folder without a manifest is not a dataset.
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import orjson
 
 from sftprep.dataset.causes import Cause
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import FORMAT_VERSION, Identity, fingerprint, identity
+from sftprep.dataset.new_file import FileInfo
 from sftprep.errors import DataError, NoInputError
 from sftprep.text import shown
 
 
-class ShardInfo(TypedDict):
+class IndexInfo(FileInfo):
+    """The description of a shard's index in the manifest."""
+
+    name: str
+
+
+class ShardInfo(FileInfo):
     """The description of a shard in the manifest, without its name and its split."""
 
     rows: int
     documents: int  # as many as rows, unless rows are packs of several documents
     tokens: int
     trained_tokens: int
-    bytes: int
-    sha256: str
+    index: IndexInfo
 
 
 @dataclass(frozen=True)

@@ -122,8 +122,9 @@ class _StagedIndex:
 
         order, parts = by_file(rows, self._first)
         taken = [self._batches[part.file].take(pa.array(part.rows)) for part in parts]
-        table = pa.Table.from_batches(taken, self._batches[0].schema)
-        return table if order is None else table.combine_chunks().take(pa.array(order))
+        # Each file has names of its own in its dictionaries; this makes them one.
+        table = pa.Table.from_batches(taken, self._batches[0].schema).combine_chunks()
+        return table if order is None else table.take(pa.array(order))
 
     def release(self) -> None:
         for file in self._maps:

@@ -18,15 +18,18 @@ The staging folder of the output ``out``::
         holder                 the process ID of that run, for messages
         identity.json          what decides the bytes of the dataset (written by dataset.journal)
         journal.jsonl          one line for each finished shard      (written by dataset.journal)
+        rows/                  only to be arranged: the staged shards, tokens and index of each
+        arranged.jsonl         one line for each arranged shard      (by dataset.arranged_shards)
         dataset/               renamed to the output folder in the end; see dataset.files
             data/shard-00000   renamed to data/train-00000-of-00004.parquet in the end
+            index/shard-00000  renamed to index/train-00000-of-00004.parquet in the end
             rejects.jsonl, dropped.jsonl, tokenizer/, manifest.json
 
 The commit protocol. At the end of each step, everything that it wrote is durable (``fsync``):
 
 1. The run locks the staging folder. It empties the folder, or takes over an interrupted run.
 2. It writes ``identity.json``, and then an empty ``journal.jsonl``.
-3. For each shard it writes the shard file and the ledgers, and then the shard's journal line.
+3. For each shard it writes its file, its index and the ledgers, and then its journal line.
 4. It gives the shards their final names, saves the tokenizer, and writes ``manifest.json`` last.
    It syncs the folders of the dataset.
 5. It renames ``dataset`` to the output folder. If an old dataset is there, the two exchange names.
@@ -78,6 +81,7 @@ HOLDER = "holder"
 IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
 ARRANGED = "arranged.jsonl"
+STAGED = "rows"
 MANIFEST_START = b'{\n  "format_version": '
 """The first bytes of every manifest that sftprep writes."""
 FIRST_WITH_FOLDERS = 7
