@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from sftprep.arrange.arrange import arrange
-from sftprep.arrange.conservation import text, total
 from sftprep.arrange.near import Tokens
 from sftprep.arrange.options import Arrangement, PadTo
 from sftprep.arrange.plan import Plan
@@ -112,8 +111,7 @@ class SecondHalf:
             shards=written.entries(digests),
             inputs=arranged_inputs(draft.inputs, found),
             counts=arranged_counts(draft.counts, found, written.counts()),
-            arrangement=plan.facts,
-            digest_of_rows=text(total(*(int(digest, 16) for digest in digests.values()))),
+            arrangement={} if self.arrangement.is_plain else plan.facts,
         )
 
     def dropped(self, plan: Plan) -> Iterator[dict[str, Any]]:

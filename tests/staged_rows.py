@@ -9,7 +9,8 @@ from sftprep.data.batch import Batch
 from sftprep.data.provenance import Part, RowFacts, Segments, Writer
 from sftprep.data.ragged import lengths_to_offsets
 from sftprep.dataset.index import IndexWriter, table_of
-from sftprep.dataset.staged_rows import StagedRows, StagedShard
+from sftprep.dataset.shard_writer import ShardPaths
+from sftprep.dataset.staged_rows import StagedRows
 from sftprep.formats import staged
 
 PROMPT, ANSWER = Writer(0, "user", Part.CONTENT), Writer(1, "assistant", Part.CONTENT)
@@ -50,9 +51,9 @@ def stage(folder: Path, *batches: Batch) -> StagedRows:
     return StagedRows([_stage(folder / str(index), b) for index, b in enumerate(batches)])
 
 
-def _stage(path: Path, batch: Batch) -> StagedShard:
-    shard = StagedShard(path.with_suffix(".tokens"), path.with_suffix(".index"))
-    with shard.tokens.open("xb") as tokens, shard.index.open("xb") as index:
+def _stage(path: Path, batch: Batch) -> ShardPaths:
+    shard = ShardPaths(path.with_suffix(".tokens"), path.with_suffix(".index"))
+    with shard.shard.open("xb") as tokens, shard.index_file.open("xb") as index:
         write_groups(staged.Writer(tokens), IndexWriter(index, "arrow"), batch)
     return shard
 

@@ -49,7 +49,7 @@ from sftprep.dataset.ledger import LedgerInfo
 from sftprep.dataset.manifest import IndexInfo, ShardInfo
 from sftprep.dataset.new_file import FileInfo
 from sftprep.dataset.shard_writer import ShardPaths
-from sftprep.dataset.staging import DATASET, IDENTITY, JOURNAL
+from sftprep.dataset.staging import DATASET, IDENTITY, JOURNAL, STAGED, OutputFolder
 from sftprep.errors import OutputError
 from sftprep.text import ascii_safe, number
 
@@ -75,6 +75,11 @@ class ShardFolders(NamedTuple):
     def of_dataset(cls, staging: Path) -> "ShardFolders":
         """Return those of shards that are published as they are."""
         return cls(staging / DATASET / DATA, staging / DATASET / INDEX)
+
+    @classmethod
+    def of_rows(cls, staging: Path) -> "ShardFolders":
+        """Return those of shards that are still to be arranged."""
+        return cls(staging / STAGED / "tokens", staging / STAGED / "index")
 
 
 class Journal:
@@ -129,19 +134,14 @@ class Journal:
             OutputError: the interrupted run had another identity; the message names the first
                 difference.
         """
-        old = read_object((self._staging / IDENTITY).read_bytes())
-        if old and (different := difference(old, identity)):
-            raise OutputError(
-                f"{self._staging}: the interrupted run cannot be resumed: {different}. Run with "
-                "the same options and input, or without --resume to start over."
-            )
+        is_known = check_same_run(self._staging, identity)
         self._dataset.mkdir(exist_ok=True)
         for folder in self._folders:
             folder.mkdir(exist_ok=True)
             for path in folder.glob("*-*-of-*"):  # the run stopped in or after ``finish``
                 path.rename(folder / _staged_name(int(path.name.split("-")[1])))
         # Without the identity it is unknown which run the shards belong to, so none is kept.
-        lines = read_objects(self._staging / JOURNAL) if old else []
+        lines = read_objects(self._staging / JOURNAL) if is_known else []
         for entry in cast(list[JournalEntry], lines):
             if not self._has_next_shard(entry):
                 break
@@ -300,6 +300,57 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self.finished.append(entry)
+
+
+def begin_alone(output: OutputFolder, identity: Identity, *, resume: bool) -> bool:
+    """Begin a run without a first half, whose shards have another journal.
+
+    Args:
+        output: the output folder; its staging folder is locked.
+        identity: the identity of the run.
+        resume: whether to keep the shards that an interrupted run has left.
+
+    Returns:
+        True if shards of an interrupted run are kept.
+
+    Raises:
+        OutputError: the interrupted run had another identity.
+    """
+    staging = output.staging
+    continues = resume and (staging / IDENTITY).is_file() and check_same_run(staging, identity)
+    if continues:
+        for path in (staging / STAGED, *_others(staging / DATASET)):
+            if path.exists():
+                remove(path)
+        (staging / DATASET).mkdir(exist_ok=True)
+    else:
+        output.begin()
+    write_durably(staging / IDENTITY, orjson.dumps(identity, option=orjson.OPT_INDENT_2))
+    write_durably(staging / JOURNAL, b"")
+    sync(staging)
+    return continues
+
+
+def _others(dataset: Path) -> list[Path]:
+    """Return what is in a dataset beside its shards and their indexes."""
+    if not dataset.is_dir():
+        return []
+    return [path for path in dataset.iterdir() if path.name not in (DATA, INDEX)]
+
+
+def check_same_run(staging: Path, identity: Identity) -> bool:
+    """Return True if it is known that the interrupted run had this identity.
+
+    Raises:
+        OutputError: it had another one; the message names the first difference.
+    """
+    old = read_object((staging / IDENTITY).read_bytes())
+    if old and (different := difference(old, identity)):
+        raise OutputError(
+            f"{staging}: the interrupted run cannot be resumed: {different}. Run with the same "
+            "options and input, or without --resume to start over."
+        )
+    return bool(old)
 
 
 def _staged_name(index: int) -> str:

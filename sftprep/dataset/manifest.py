@@ -55,6 +55,7 @@ class Manifest:
     ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries
     libraries: dict[str, str]  # name -> version of each library that decides bytes
     fingerprint: str  # SHA-256 of the identity
+    arrangement: dict[str, Any]  # the facts of the plan, see ``arrange.plan``; {} without one
 
     def dump(self) -> bytes:
         """Return the bytes of the file: this manifest and its digest."""

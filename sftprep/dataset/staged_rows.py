@@ -9,7 +9,6 @@ Raises DataError: a shard's index is not one, or its tokens are more or fewer th
 
 import mmap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,30 +16,23 @@ import numpy as np
 
 from sftprep.arrange.columns import Columns
 from sftprep.data.ragged import Offsets, Ragged, lengths_to_offsets
+from sftprep.dataset.shard_writer import ShardPaths
 from sftprep.errors import DataError
 from sftprep.formats.staged import StagedTokens, by_file, mapped
-
-
-@dataclass(frozen=True, slots=True)
-class StagedShard:
-    """The two files of a staged shard."""
-
-    tokens: Path
-    index: Path
 
 
 class StagedRows:
     """All staged rows. Several threads may gather rows at the same time.
 
     Args:
-        shards: the staged shards.
+        shards: the two files of each staged shard.
     """
 
-    def __init__(self, shards: Sequence[StagedShard]) -> None:
-        self._index = _StagedIndex([shard.index for shard in shards])
+    def __init__(self, shards: Sequence[ShardPaths]) -> None:
+        self._index = _StagedIndex([shard.index_file for shard in shards])
         self._order: Offsets | None = None  # int64[rows]: where each row is; None: as in the files
         try:
-            self._tokens = StagedTokens([shard.tokens for shard in shards], self._index.lengths())
+            self._tokens = StagedTokens([shard.shard for shard in shards], self._index.lengths())
         except ValueError as error:
             raise DataError(f"{error}. Run again without --resume.") from error
 

@@ -25,7 +25,8 @@ from sftprep.dataset.arranged_shards import MOST_THREADS
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.index import BadIndexError, IndexWriter, batches_of
 from sftprep.dataset.manifest import Manifest
-from sftprep.dataset.staged_rows import StagedRows, StagedShard
+from sftprep.dataset.shard_writer import ShardPaths
+from sftprep.dataset.staged_rows import StagedRows
 from sftprep.errors import DataError
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.staged import encoded
@@ -54,7 +55,7 @@ def unpack(dataset: Path, manifest: Manifest, folder: Path, workers: int) -> Unp
         workers: how many cores may be used.
     """
     shards = [
-        StagedShard(folder / f"{number:05d}.tokens", folder / f"{number:05d}.index")
+        ShardPaths(folder / f"{number:05d}.tokens", folder / f"{number:05d}.index")
         for number in range(len(manifest.shards))
     ]
     work = partial(_unpack_shard, dataset, manifest)
@@ -100,16 +101,16 @@ def _input_order(rows: StagedRows) -> tuple[Offsets | None, Offsets]:
 
 
 def _unpack_shard(
-    dataset: Path, manifest: Manifest, shard: Mapping[str, Any], staged: StagedShard
+    dataset: Path, manifest: Manifest, shard: Mapping[str, Any], staged: ShardPaths
 ) -> None:
     """Write the tokens and the index of one shard in the staged form."""
     recipe = manifest.recipe
     with _checked(dataset, shard["index"]) as file:
-        table = _index_of(file, shard, staged.index)
+        table = _index_of(file, shard, staged.index_file)
     columns = _Documents(table, recipe["ignore_index"])
     kinds = hf.kinds(packed=recipe["pack"])
     isolated = recipe["pack"] or recipe["pad"] != "none"
-    with _checked(dataset, shard) as file, staged.tokens.open("xb") as tokens:
+    with _checked(dataset, shard) as file, staged.shard.open("xb") as tokens:
         try:
             for chunk in shard_chunks(file, recipe["format"], kinds):
                 tokens.write(columns.tokens_of(chunk, isolated=isolated).data)

@@ -74,6 +74,7 @@ LEDGER = {"entries": POSITIVE, "bytes": POSITIVE, "sha256": SHA256}
 OUTCOMES = {
     "read": COUNT,
     "extra_examples": COUNT,
+    "repeated": COUNT,
     "blank_lines": COUNT,
     "written": COUNT,
     "dropped": ObjectOf(COUNT),
@@ -234,7 +235,7 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
     for index, entry in enumerate(inputs):
         yield from _balance_error(f"inputs[{index}] ({shown(entry['name'])})", entry)
     yield from _balance_error("counts", counts)
-    for key in ("read", "extra_examples", "blank_lines", "written"):
+    for key in ("read", "extra_examples", "repeated", "blank_lines", "written"):
         total = sum(entry[key] for entry in inputs)
         yield from _total_error(f"counts.{key}", counts[key], total, "inputs")
     for key in ("dropped", "rejected"):

@@ -7,7 +7,8 @@ import pytest
 from staged_rows import documents, stage
 
 from sftprep.data.batch import Batch
-from sftprep.dataset.staged_rows import StagedRows, StagedShard
+from sftprep.dataset.shard_writer import ShardPaths
+from sftprep.dataset.staged_rows import StagedRows
 from sftprep.errors import DataError
 from sftprep.formats.staged import decoded
 
@@ -73,12 +74,12 @@ def test_a_null_is_minus_one(tmp_path: Path) -> None:
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     """Tokens that do not fit the index, and files that are no index, are data errors."""
     stage(tmp_path, documents(3))
-    shard = StagedShard(tmp_path / "0.tokens", tmp_path / "0.index")
-    data = shard.tokens.read_bytes()
-    shard.tokens.write_bytes(data[:-4])
+    shard = ShardPaths(tmp_path / "0.tokens", tmp_path / "0.index")
+    data = shard.shard.read_bytes()
+    shard.shard.write_bytes(data[:-4])
     with pytest.raises(DataError, match="its rows have"):
         StagedRows([shard])
-    shard.tokens.write_bytes(data)
-    shard.index.write_bytes(b"ARROW1")
+    shard.shard.write_bytes(data)
+    shard.index_file.write_bytes(b"ARROW1")
     with pytest.raises(DataError, match="is not an index"):
         StagedRows([shard])
