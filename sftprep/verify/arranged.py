@@ -29,10 +29,11 @@ from sftprep.data.columns import Columns, rows_in
 from sftprep.data.ragged import Offsets, Ragged
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.gather import Gatherer, Layout, RowSlice, rows_of
-from sftprep.dataset.index import BadIndexError, IndexWriter, batches_of, table_of
+from sftprep.dataset.index import BadIndexError, IndexWriter, batches_of, comparable, table_of
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.outcome import Places
-from sftprep.dataset.staged_rows import StagedRows, StagedShard
+from sftprep.dataset.shard_writer import ShardPaths
+from sftprep.dataset.staged_rows import StagedRows
 from sftprep.errors import DataError
 from sftprep.formats import staged
 from sftprep.formats.chunks import Chunk, ShardError
@@ -51,9 +52,9 @@ class RebuiltRows:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._shard = StagedShard(folder / "tokens", folder / "index")
-        self._tokens = self._shard.tokens.open("xb")
-        self._index_file = self._shard.index.open("xb")
+        self._paths = ShardPaths(folder / "tokens", folder / "index")
+        self._tokens = self._paths.shard.open("xb")
+        self._index_file = self._paths.index_file.open("xb")
         self._writer = staged.Writer(self._tokens)
         self._index = IndexWriter(self._index_file, "arrow")
 
@@ -81,7 +82,7 @@ class RebuiltRows:
         self._index.close()
         self._tokens.flush()
         self._index_file.flush()
-        return StagedRows([self._shard])
+        return StagedRows([self._paths])
 
 
 def plan_again(rows: StagedRows, arrangement: Arrangement) -> Plan:
@@ -296,7 +297,7 @@ class _StoredIndex:
                 problem = f"has no column {name}, which the options ask for"
                 raise _EntryDiffersError(Difference(self._name, None, problem), self._document)
             stored, expected = found.column(name), wanted.column(name).combine_chunks()
-            if _plain(stored) != _plain(expected):
+            if comparable(stored) != comparable(expected):
                 pairs = zip(stored.to_pylist(), expected.to_pylist(), strict=True)
                 at, (old, new) = next(
                     (at, pair) for at, pair in enumerate(pairs) if pair[0] != pair[1]
@@ -336,21 +337,6 @@ def _first_difference(found: Ragged, wanted: Ragged) -> tuple[int, int] | None:
     common = min(len(stored), len(expected))
     wrong = stored[:common] != expected[:common]
     return even, int(wrong.argmax()) if wrong.any() else common
-
-
-def _plain(array: Any) -> Any:
-    """Return an Arrow array, or a tuple of arrays, without dictionaries, to be compared."""
-    import pyarrow as pa
-
-    kind = array.type
-    if pa.types.is_dictionary(kind):
-        return array.dictionary_decode()
-    if pa.types.is_list(kind):
-        lengths = np.diff(array.offsets.to_numpy())
-        return (lengths.tobytes(), _plain(array.flatten()))
-    if pa.types.is_struct(kind):
-        return tuple(map(_plain, array.flatten()))
-    return array
 
 
 def _shortened(value: Any) -> str:

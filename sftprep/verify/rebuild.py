@@ -27,7 +27,7 @@ from sftprep.data.block import Block, Source, place_in
 from sftprep.data.ragged import Offsets
 from sftprep.data.result import BlockResult
 from sftprep.dataset.accounting import Accounting
-from sftprep.dataset.files import DROPPED, MANIFEST
+from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.outcome import arranged_counts, arranged_inputs, dropped_entries, outcomes
 from sftprep.dataset.reuse import sha256_of_source
@@ -201,14 +201,12 @@ class _Comparison:
                 if result.batch is not None:
                     rebuilt.add(result.batch)
             rows = rebuilt.finish()
-        accounting.close()
         self._check_inputs(reader)
         names = [entry["name"] for entry in manifest.inputs]
         plan = plan_again(rows, arrangement_of(recipe, _material(manifest, names)))
         written, difference = compare_arranged(self._folder, manifest, rows, plan)
-        with (scratch / DROPPED).open("ab") as ledger:
-            for entry in dropped_entries(plan, rows, names):
-                ledger.write(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+        accounting.list_dropped(dropped_entries(plan, rows, names))
+        accounting.close()
         if difference is not None:
             self._report.add(difference.file, difference.problem, difference.row)
             return
