@@ -72,7 +72,7 @@ def test_sound_rows_have_no_problem(layout: str) -> None:
     assert (checker.tokens, checker.trained_tokens) == (tokens[layout], trained[layout])
 
 
-def put(column: str, row: int, token: int, value: Any) -> Change:
+def put(column: str, row: int, token: int | slice, value: Any) -> Change:
     """A change of one value."""
     return lambda table: table[column][row].__setitem__(token, value)
 
@@ -87,7 +87,12 @@ def longer(row: int, layout: str) -> Change:
     extra = {"input_ids": P, "labels": N, "position_ids": 9, "attention_mask": 0}
     names = [name for name in LAYOUTS[layout][0] if name != "seq_lengths"]
     at = 0 if "left" in layout else 99
-    return lambda table: [table[name][row].insert(at, extra[name]) for name in names]
+
+    def change(table: Table) -> None:
+        for name in names:
+            table[name][row].insert(at, extra[name])
+
+    return change
 
 
 FAULTS: list[tuple[str, Change, list[str]]] = [
