@@ -30,6 +30,7 @@ from sftprep.recipe import MOST_WORKERS, check_range
 from sftprep.system.cores import usable_cores
 from sftprep.targets import hf
 from sftprep.text import number, shown
+from sftprep.verify.arrangement import arrangement_problems, index_problems
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
 from sftprep.verify.layout import layout_of
 from sftprep.verify.ledgers import check_ledgers
@@ -65,7 +66,7 @@ def verify(
     manifest = _load_manifest(Path(folder), report)
     if manifest is None:
         return report
-    report.problems += content_problems(manifest)
+    report.problems += content_problems(manifest) or arrangement_problems(manifest)
     if template is not None:
         _check_template(template, manifest, report)
     files = DatasetFolder(Path(folder))
@@ -77,6 +78,8 @@ def verify(
     for name, sha256 in manifest.tokenizer["files"].items():
         if name in present:
             check_digest(report, name, files.digest(name), sha256)
+    if report.ok:
+        report.problems += index_problems(files, manifest)
     if against is not None and report.ok:
         report.problems += rebuild_and_compare(files, manifest, against, workers, progress)
         report.compared_inputs = len(manifest.inputs)
@@ -145,6 +148,7 @@ def _check_entries(files: DatasetFolder, manifest: Manifest, report: Report) -> 
         The files that the manifest names and that exist.
     """
     named = [MANIFEST, *(shard["name"] for shard in manifest.shards)]
+    named += [shard["index"]["name"] for shard in manifest.shards]
     named += [*manifest.ledgers, *manifest.tokenizer["files"]]
     found = files.entries(set(named))
     for name in dict.fromkeys(named):

@@ -165,7 +165,7 @@ checks the recipe's other options.
 
 def structure_problems(manifest: Manifest) -> list[Problem]:
     """Find values that are missing or have the wrong type."""
-    found = _structure_errors("", asdict(manifest), MANIFEST_STRUCTURE)
+    found = structure_errors("", asdict(manifest), MANIFEST_STRUCTURE)
     return [Problem(MANIFEST, None, text) for text in found]
 
 
@@ -206,7 +206,14 @@ def stored_recipe(manifest: Manifest) -> Recipe:
         raise UsageError(f"{type(error).__name__}: {error}") from error
 
 
-def _structure_errors(place: str, value: Any, expected: Any) -> Iterator[str]:
+def structure_errors(place: str, value: Any, expected: Any) -> Iterator[str]:
+    """Yield what is missing in a value, or has another type than expected.
+
+    Args:
+        place: where the value stands in the manifest.
+        value: the value.
+        expected: its structure, in the form of ``MANIFEST_STRUCTURE``.
+    """
     if isinstance(expected, Scalar):
         if not expected.accepts(value):
             yield f"{place} is {shown(value)}; expected {expected.description}"
@@ -215,17 +222,17 @@ def _structure_errors(place: str, value: Any, expected: Any) -> Iterator[str]:
             yield f"{place} is {shown(value)}; expected a list"
             return
         for index, entry in enumerate(value):
-            yield from _structure_errors(f"{place}[{index}]", entry, expected[0])
+            yield from structure_errors(f"{place}[{index}]", entry, expected[0])
     elif not isinstance(value, dict):
         yield f"{place} is {shown(value)}; expected an object"
     elif isinstance(expected, ObjectOf):
         for key, entry in value.items():
-            yield from _structure_errors(f"{place}[{shown(key)}]", entry, expected.value)
+            yield from structure_errors(f"{place}[{shown(key)}]", entry, expected.value)
     else:
         for key, inner in expected.items():
             inner_place = f"{place}.{key}" if place else key
             if key in value:
-                yield from _structure_errors(inner_place, value[key], inner)
+                yield from structure_errors(inner_place, value[key], inner)
             else:
                 yield f"{inner_place} is missing"
 

@@ -22,7 +22,7 @@ from typing import Any
 import orjson
 import yaml
 
-from sftprep.arrangement import Material, arrangement_of
+from sftprep.arrangement import arrangement_of
 from sftprep.data.block import Block, Source, place_in
 from sftprep.data.ragged import Offsets
 from sftprep.data.result import BlockResult
@@ -46,6 +46,7 @@ from sftprep.text import ascii_safe, number
 from sftprep.tokenization.loading import load_tokenizer
 from sftprep.tokenization.proof import prove_content_encoding
 from sftprep.verify.arranged import RebuiltRows, compare_arranged, plan_again
+from sftprep.verify.arrangement import material_of
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.ledgers import compare_ledger
 from sftprep.verify.manifest import LEDGERS, stored_recipe
@@ -203,7 +204,7 @@ class _Comparison:
             rows = rebuilt.finish()
         self._check_inputs(reader)
         names = [entry["name"] for entry in manifest.inputs]
-        plan = plan_again(rows, arrangement_of(recipe, _material(manifest, names)))
+        plan = plan_again(rows, arrangement_of(recipe, material_of(manifest)))
         written, difference = compare_arranged(self._folder, manifest, rows, plan)
         accounting.list_dropped(dropped_entries(plan, rows, names))
         accounting.close()
@@ -280,17 +281,6 @@ class _Comparison:
                     f"{place}.{ascii_safe(key)} is {_as_json(found.get(key))}; the inputs give "
                     f"{_as_json(expected.get(key))}",
                 )
-
-
-def _material(manifest: Manifest, names: Sequence[str]) -> Material:
-    """Return what the arrangement of a dataset applies to."""
-    return Material(
-        sources=names,
-        tokenizer=manifest.tokenizer["name"],
-        has_pad="pad" in manifest.tokenizer["special_tokens"],
-        max_length=manifest.recipe["max_length"],
-        longest=0,  # whether all rows fit is found out when they are arranged
-    )
 
 
 def _comparable(manifest: Manifest, facts: Mapping[str, Any]) -> dict[str, Any]:

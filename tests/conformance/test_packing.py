@@ -58,7 +58,10 @@ def packed_by_trl(rows: Any, batch_size: int) -> Counter[Row]:
 
     packs = pack_dataset(rows, LENGTH, strategy="bfd", map_kwargs={"batch_size": batch_size})
     columns = (packs["input_ids"], packs["labels"], packs["seq_lengths"])
-    return Counter(tuple(map(tuple, row)) for row in zip(*columns, strict=True))
+    return Counter(
+        (tuple(ids), tuple(labels), tuple(sizes))
+        for ids, labels, sizes in zip(*columns, strict=True)
+    )
 
 
 def test_packs_are_those_of_trl(tmp_path: Path) -> None:

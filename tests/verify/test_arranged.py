@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from verify.arranged_datasets import ARRANGEMENTS, INPUT, TRAIN, VALIDATION, make
 from verify.datasets import MakeDataset, edit_manifest, manifest_of, problems, sha256
 
 from sftprep.dataset.files import DROPPED, MANIFEST
@@ -15,40 +16,6 @@ from sftprep.dataset.manifest import load_manifest
 from sftprep.progress import Silent
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.rebuild import rebuild_and_compare
-
-WORDS = "abcdefghijklmnopqrstuvwxyz"
-RECORDS = [
-    {"prompt": WORDS[n] + WORDS[: n % 7], "completion": WORDS[n : n + 1 + n % 5]} for n in range(26)
-]
-RECORDS += RECORDS[3:6]  # three duplicates
-INPUT = "data.jsonl"
-TRAIN, VALIDATION = "train-00000-of-00001", "validation-00000-of-00001"
-ARRANGEMENTS: dict[str, dict[str, Any]] = {
-    "packed": {"pack": True},
-    "all steps": {
-        "dedup": "exact",
-        "validation": "4",
-        "test": "20%",
-        "sample": "80%",
-        "repeat": ("*=1.5",),
-        "shuffle": True,
-        "seed": 3,
-        "pack": True,
-        "pack_order": "longest-first",
-        "pad": "multiple-of:4",
-        "pad_side": "left",
-    },
-    "padded": {"pad": "longest", "shuffle": True},
-    "nearly the same": {"dedup": "near", "shuffle": True},
-    "split": {"validation": "20%", "dedup": "normalized"},
-    "by group": {"validation": "3", "split_by": "completion", "pack": True},
-}
-OPTIONS = {"max_length": 20, "shard_size": "1MB", "add_token": ("pad=<pad>",)}
-
-
-def make(dataset: MakeDataset, arrangement: str, **options: Any) -> Path:
-    """Put an arranged dataset into ``out``."""
-    return dataset(RECORDS, **{**OPTIONS, **ARRANGEMENTS[arrangement], **options})
 
 
 def rebuilt(folder: Path, *inputs: str) -> list[str]:
