@@ -9,7 +9,8 @@ Keeps  to what the dataset itself holds: its recipe, its template and its tokeni
        tokenizers encodes the texts, whichever backend encoded them when the dataset was built.
        Memory is bounded by the blocks in flight and one chunk of a shard; the rows of an arranged
        dataset wait in a temporary folder, with four bytes a token.
-Raises everything that reading the inputs can raise; InternalError: a worker died.
+Raises everything that reading the inputs can raise; InternalError: a worker died. UsageError: the
+       dataset was made with a package that is not installed.
 """
 
 from collections import deque
@@ -22,6 +23,8 @@ from typing import Any
 import orjson
 import yaml
 
+from sftprep.arrange.near import rensa
+from sftprep.arrange.options import Dedup
 from sftprep.arrangement import arrangement_of
 from sftprep.data.block import Block, Source, place_in
 from sftprep.data.ragged import Offsets
@@ -85,6 +88,8 @@ def rebuild_and_compare(
             _check_input(manifest, index, source, sha256_of_source(source), report)
     if not report.ok:
         return report.problems
+    if manifest.recipe.get("dedup") == Dedup.NEAR:
+        rensa()  # that it is not installed is no problem of the dataset
     try:
         recipe, settings = _stored_settings(folder.path, manifest)
         _check_tokenizer(settings, manifest, report)

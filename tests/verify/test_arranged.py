@@ -1,6 +1,7 @@
 """Arranged datasets are rebuilt from their inputs: packs, order, splits, indexes and counts."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from verify.datasets import MakeDataset, edit_manifest, manifest_of, problems, s
 
 from sftprep.dataset.files import DROPPED, MANIFEST
 from sftprep.dataset.manifest import load_manifest
+from sftprep.errors import UsageError
 from sftprep.progress import Silent
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.rebuild import rebuild_and_compare
@@ -193,6 +195,17 @@ def test_the_list_of_dropped_rows_is_compared(dataset: MakeDataset) -> None:
     [problem] = rebuilt(folder)
     assert problem.startswith(f"{DROPPED}: row 0: lists {INPUT}:{entries[1]['line']} (")
     assert f"the inputs give {INPUT}:{entries[0]['line']} (" in problem
+
+
+def test_a_missing_package_is_no_problem_of_the_dataset(
+    dataset: MakeDataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it, the dataset itself can still be checked."""
+    folder = make(dataset, "nearly the same")
+    monkeypatch.setitem(sys.modules, "rensa", None)
+    assert problems(folder) == []
+    with pytest.raises(UsageError, match="rensa"):
+        problems(folder, against=[INPUT])
 
 
 def test_other_inputs_are_noticed(dataset: MakeDataset) -> None:
