@@ -6,7 +6,6 @@ Out    an ``Arrangement``, for the stage ``arrange``; and the values that option
 Raises UsageError: before any record is read, with the option that is wrong and what to do.
 """
 
-import importlib.util
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -215,11 +214,10 @@ def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
     values = recipe.as_dict() | resolved_arrangement(recipe, material.max_length)
     length = values["pack_length"] if recipe.pack else material.max_length
     _check_fit(length, material)
-    if recipe.dedup == Dedup.NEAR and importlib.util.find_spec("rensa") is None:
-        raise UsageError(
-            "--dedup near needs the package rensa, which is not installed. Install it with: pip "
-            "install 'sftprep[near]'."
-        )
+    if recipe.dedup == Dedup.NEAR:
+        from sftprep.arrange.near import rensa
+
+        rensa()
     if recipe.pad != PadTo.NONE and not material.has_pad:
         raise UsageError(
             f"--pad {recipe.pad} needs a pad token, and tokenizer {shown(material.tokenizer)} has "

@@ -17,11 +17,10 @@ from sftprep.arrange.arrange import arrange_again, arrange_rest
 from sftprep.arrange.options import Arrangement
 from sftprep.arrange.plan import DUPLICATE, NEAR_DUPLICATE, NOT_SAMPLED, Plan
 from sftprep.arrangement import Material, arrangement_of, resolved_arrangement
+from sftprep.commit import commit
 from sftprep.data.ragged import lengths_to_offsets
 from sftprep.dataset.arranged_shards import OutputShard, shards_of
 from sftprep.dataset.copied import copy_ledgers, copy_tokenizer
-from sftprep.dataset.durable import write_durably
-from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import Identity, fingerprint
 from sftprep.dataset.journal import begin_alone
 from sftprep.dataset.manifest import Manifest, Prepared, load_manifest
@@ -91,9 +90,7 @@ def export(folder: str, given: Mapping[str, Any], *, progress: Progress | None =
             private=recipe.private_ledgers,
         )
         copy_tokenizer(Path(folder), job.source, output.dataset)
-        manifest = replace(manifest, ledgers=ledgers)
-        write_durably(output.dataset / MANIFEST, manifest.dump())
-        output.publish()
+        manifest = commit(output, replace(manifest, ledgers=ledgers))
     return Prepared(manifest, "resumed" if resumed else "written")
 
 

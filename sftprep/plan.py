@@ -80,7 +80,7 @@ class Plan:
             tokenizer=settings.tokenizer.sha256,
             **token_roles(self.tokenizer_facts()),
             template=settings.template.sha256,
-            libraries=library_versions(),
+            libraries=library_versions(near=self.recipe.dedup == "near"),
             inputs=list(inputs),
         )
 
@@ -228,9 +228,13 @@ def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
     )
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that decide the bytes of a dataset."""
-    return versions(*LIBRARIES)
+def library_versions(*, near: bool = False) -> dict[str, str]:
+    """Return the versions of the libraries that decide the bytes of a dataset.
+
+    Args:
+        near: whether near duplicates are dropped.
+    """
+    return versions(*LIBRARIES, *(["rensa"] if near else []))
 
 
 def check_tokens(template: Template, tokenizer: Tokenizer) -> None:

@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sftprep.arrange.options import Arrangement
+from sftprep.commit import commit
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
 from sftprep.dataset.accounting import Accounting, longer_limit
 from sftprep.dataset.durable import write_durably
-from sftprep.dataset.files import MANIFEST, SPLITS, TOKENIZER, shard_name
+from sftprep.dataset.files import SPLITS, TOKENIZER, shard_name
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
 from sftprep.dataset.journal import Journal, ShardFolders
 from sftprep.dataset.manifest import Manifest, Prepared
@@ -129,7 +130,7 @@ def prepare(
         manifest = _manifest(job, reader, accounting, _save_tokenizer(output, job))
         if arrangement.is_plain:
             name = partial(shard_name, SPLITS[0], format_name=recipe.format)
-            manifest = replace(manifest, shards=journal.finish(name))
+            manifest = manifest.with_shards(journal.finish(name))
         else:
             half = SecondHalf(
                 staging=staging,
@@ -143,9 +144,7 @@ def prepare(
             manifest = half.write(rows, half.shards(rows), progress)
             accounting.list_dropped(half.dropped(rows))
         accounting.close()
-        manifest = replace(manifest, ledgers=accounting.described_ledgers())
-        write_durably(output.dataset / MANIFEST, manifest.dump())
-        output.publish()
+        manifest = commit(output, replace(manifest, ledgers=accounting.described_ledgers()))
     causes = tuple(accounting.causes.listed())
     return Prepared(manifest, "resumed" if resumed else "written", causes)
 
@@ -274,8 +273,10 @@ def _manifest(
         template=job.template_facts(),
         counts=accounting.totals(),
         shards=[],
+        digest_of_rows="",
         ledgers={},
+        files={},
+        arrangement={},
         libraries=identity["libraries"],
         fingerprint=fingerprint(identity),
-        arrangement={},
     )

@@ -107,8 +107,7 @@ class SecondHalf:
         found = outcomes(plan, self.staged.column("source"), len(draft.inputs))
         digests: Mapping[str, str] = plan.facts["digests"]["splits"]
         return replace(
-            draft,
-            shards=written.entries(digests),
+            draft.with_shards(written.entries(digests)),
             inputs=arranged_inputs(draft.inputs, found),
             counts=arranged_counts(draft.counts, found, written.counts()),
             arrangement={} if self.arrangement.is_plain else plan.facts,

@@ -1,5 +1,6 @@
 """The options that arrange a dataset: what they ask for, and which cannot be used together."""
 
+import sys
 from fractions import Fraction
 from typing import Any
 
@@ -45,7 +46,6 @@ def test_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"dedup": "near"}, {"dedup": Dedup.NEAR}),
         ({"dedup": "exact"}, {"dedup": Dedup.EXACT}),
         ({"validation": "100"}, {"validation": Share(rows=100)}),
         (
@@ -278,11 +278,11 @@ def test_refused(options: dict[str, Any], message: str) -> None:
 
 
 def test_near_duplicates_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the optional package, the message says how to install it."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    """Without the optional package, the message says how to install it, and what needs none."""
+    monkeypatch.setitem(sys.modules, "rensa", None)
     assert refused(dedup="near") == (
         "--dedup near needs the package rensa, which is not installed. Install it with: pip "
-        "install 'sftprep[near]'."
+        "install 'sftprep[near]'. Or pass --dedup normalized, which needs no package."
     )
 
 

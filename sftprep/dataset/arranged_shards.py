@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple, TypedDict, cast
 
 import orjson
 
-from sftprep.arrange.conservation import check_written, total
+from sftprep.arrange.conservation import check_written, text, total
 from sftprep.arrange.plan import Plan, SplitPlan
 from sftprep.dataset.durable import read_objects, remove, sync, write_durably
 from sftprep.dataset.files import DATA, INDEX, index_name, shard_name
@@ -51,7 +51,6 @@ class ArrangedEntry(TypedDict):
     shard: ShardInfo
     padding: int
     counts: dict[str, int]  # see ``gather.counts_of``
-    digest: str  # of its documents, in hexadecimal
 
 
 def output_shards(plan: Plan, most_tokens: int, format_name: str) -> list[OutputShard]:
@@ -169,7 +168,9 @@ class ArrangedShards:
         """
         for name, planned in digests.items():
             written = [self._finished[s.name] for s in self._shards if s.split.name == name]
-            check_written(name, int(planned, 16), total(*(int(e["digest"], 16) for e in written)))
+            check_written(
+                name, int(planned, 16), total(*(int(e["shard"]["digest"], 16) for e in written))
+            )
         return [
             {"name": s.name, "split": s.split.name, **self._finished[s.name]["shard"]}
             for s in self._shards
@@ -192,13 +193,13 @@ class ArrangedShards:
                 documents=done.documents,
                 tokens=done.tokens,
                 trained_tokens=done.trained_tokens,
+                digest=text(done.digest),
                 bytes=info["bytes"],
                 sha256=info["sha256"],
                 index={"name": index_name(shard.name), **index_info},
             ),
             padding=done.padding,
             counts=dict(done.counts),
-            digest=f"{done.digest:032x}",
         )
         with self._lock:
             sync(path.parent)

@@ -135,7 +135,8 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
     Returns:
         "" if every file is undamaged and the folder holds no other file.
     """
-    expected = {shard["name"]: shard["sha256"] for shard in manifest.shards}
+    files = [file for shard in manifest.shards for file in (shard, shard["index"])]
+    expected = {file["name"]: file["sha256"] for file in files} | manifest.files
     expected |= manifest.tokenizer["files"]
     expected |= {name: info["sha256"] for name, info in manifest.ledgers.items()}
     present = {

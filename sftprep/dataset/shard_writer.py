@@ -21,6 +21,7 @@ from typing import BinaryIO, Literal, NamedTuple, Self
 
 import numpy as np
 
+from sftprep.arrange.conservation import digest, text, total
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
 from sftprep.dataset.manifest import ShardInfo
@@ -190,6 +191,7 @@ class _ShardFiles:
         self._rows = 0
         self._tokens = 0
         self._trained_tokens = 0
+        self._digest = 0
         self._error: BaseException | None = None  # the first error; later tasks raise it again
         self.is_done = False
 
@@ -222,6 +224,8 @@ class _ShardFiles:
     def _write(self, group: Batch) -> None:
         from sftprep.dataset.index import table_of
 
+        facts = group.facts
+        assert facts is not None
         if self._files is None:
             self._files = (
                 self._open.enter_context(NewFile(self._paths.shard, self._new_writer)),
@@ -234,6 +238,8 @@ class _ShardFiles:
         self._rows += len(group)
         self._tokens += len(group.input_ids)
         self._trained_tokens += int(np.count_nonzero(group.loss_mask))
+        of_group = digest(facts.record_key, group.lengths, facts.segments.row_trained)
+        self._digest = total(self._digest, of_group)
 
     def _finish(self) -> ShardInfo:
         assert self._files is not None
@@ -245,6 +251,7 @@ class _ShardFiles:
             "documents": self._rows,
             "tokens": self._tokens,
             "trained_tokens": self._trained_tokens,
+            "digest": text(self._digest),
             **info,
             "index": {"name": self._paths.index_file.name, **index_info},
         }

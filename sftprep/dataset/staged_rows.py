@@ -65,8 +65,18 @@ class StagedRows:
             trained=self.column("trained_tokens"),
             prompt_key=self.column("prompt_key"),
             record_key=self.column("record_key"),
+            record=self._records(),
             **keys,
         )
+
+    def _records(self) -> Offsets | None:
+        """Return the number of each row's record; None if each record has one row."""
+        if not self.column("answer").any():
+            return None
+        source, line, offset = map(self.column, ("source", "line", "offset"))
+        begins = np.ones(len(source), np.bool_)
+        begins[1:] = np.any([c[1:] != c[:-1] for c in (source, line, offset)], axis=0)
+        return np.cumsum(begins) - 1
 
     def tokens(self, rows: Offsets) -> Ragged:
         """Return the encoded tokens of these rows, see ``formats.staged``."""

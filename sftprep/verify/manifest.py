@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
+from sftprep.arrange import conservation
 from sftprep.dataset.accounting import imbalance
-from sftprep.dataset.files import DROPPED, MANIFEST, REJECTS, SPLITS, shard_name
+from sftprep.dataset.files import CARD, DROPPED, MANIFEST, REJECTS, SPLITS, index_name, shard_name
 from sftprep.dataset.identity import fingerprint
 from sftprep.dataset.manifest import Manifest
 from sftprep.errors import UsageError
@@ -66,6 +67,10 @@ SHA256 = Scalar(
 )
 SPLIT = Scalar(
     f"one of {', '.join(SPLITS)}", lambda value: isinstance(value, str) and value in SPLITS
+)
+DIGEST = Scalar(
+    "32 hexadecimal digits",
+    lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None,
 )
 FORMAT = Scalar(
     f"one of {', '.join(FORMATS)}", lambda value: isinstance(value, str) and value in FORMATS
@@ -150,9 +155,14 @@ MANIFEST_STRUCTURE = {
             "trained_tokens": POSITIVE,
             "bytes": POSITIVE,
             "sha256": SHA256,
+            "digest": DIGEST,
+            "index": {"name": STRING, "bytes": POSITIVE, "sha256": SHA256},
         }
     ],
     "ledgers": ObjectOf(LEDGER),
+    "digest_of_rows": DIGEST,
+    "files": ObjectOf(SHA256),
+    "arrangement": Scalar("an object", lambda value: isinstance(value, dict)),
     "libraries": ObjectOf(STRING),
     "fingerprint": SHA256,
 }
@@ -265,6 +275,10 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
                 f"shards[{shown(shard['name'])}].documents is {shard['documents']:,}; its rows are "
                 f"{shard['rows']:,}, and they are not packed"
             )
+    of_shards = (int(shard["digest"], 16) for shard in shards)
+    digests = conservation.text(conservation.total(*of_shards))
+    if manifest.digest_of_rows != digests:
+        yield f"digest_of_rows is {manifest.digest_of_rows}; its shards add up to {digests}"
     for name, key in LEDGERS.items():
         entries = manifest.ledgers.get(name, {}).get("entries", 0)
         lost = sum(counts[key].values())
@@ -295,6 +309,13 @@ def _name_errors(manifest: Manifest) -> Iterator[str]:
         before[split] += 1
         if shard["name"] != name:
             yield f"shards[{index}].name is {shown(shard['name'])}; expected {name!r}"
+        its_index = index_name(name)
+        if shard["index"]["name"] != its_index:
+            found = shown(shard["index"]["name"])
+            yield f"shards[{index}].index.name is {found}; expected {its_index!r}"
+    if list(manifest.files) != [CARD]:
+        names = ", ".join(map(shown, manifest.files)) or "no file"
+        yield f"files has {names}; expected only {CARD}"
     for name in manifest.ledgers:
         if name not in LEDGERS:
             yield f"ledgers has {shown(name)}; expected only {' and '.join(LEDGERS)}"

@@ -71,6 +71,7 @@ def info(data: bytes, number: int) -> ShardInfo:
         "trained_tokens": 0,
         "bytes": len(data),
         "sha256": sha256(data),
+        "digest": f"{number:032x}",
         "index": {
             "name": f"shard-{number:05d}",
             "bytes": len(index),

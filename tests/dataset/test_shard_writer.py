@@ -8,11 +8,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from batches import many_rows, save, three_rows
 
+from sftprep.arrange.conservation import digest, text, total
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
 from sftprep.dataset.shard_writer import WAITING_PER_THREAD, ShardPaths, ShardWriter
@@ -21,6 +23,9 @@ from sftprep.formats.row_groups import Grouper
 from sftprep.formats.table import FORMATS
 from sftprep.targets.hf import columns_of_batch
 
+ONCE = digest(np.array([7, 14, 21], np.uint64), np.array([3, 1, 2]), np.array([2, 0, 0]))
+DIGESTS = {"a": text(ONCE), "c": text(total(ONCE, ONCE))}
+"""Of ``three_rows``, once and twice."""
 SMALL_GROUPS = partial(Grouper, max_rows=3)
 
 
@@ -71,6 +76,7 @@ def test_shards_and_their_info(tmp_path: Path) -> None:
             "trained_tokens": rows,
             "bytes": len(data[name]),
             "sha256": hashlib.sha256(data[name]).hexdigest(),
+            "digest": DIGESTS[name],
             "index": {
                 "name": f"{name}.index",
                 "bytes": len(data[f"{name}.index"]),

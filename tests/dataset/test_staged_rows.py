@@ -83,3 +83,16 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     shard.index_file.write_bytes(b"ARROW1")
     with pytest.raises(DataError, match="is not an index"):
         StagedRows([shard])
+
+
+def test_the_examples_of_a_record_are_known(tmp_path: Path) -> None:
+    """Rows of one record have one number; without such rows there are no numbers."""
+    batch = documents(5)
+    assert batch.facts is not None
+    assert stage(tmp_path, batch).columns().record is None
+    batch.facts.line[1:3], batch.facts.offset[1:3] = 2, 100
+    batch.facts.answer[2] = 1
+    (tmp_path / "more").mkdir()
+    record = stage(tmp_path / "more", batch).columns().record
+    assert record is not None
+    assert record.tolist() == [0, 1, 1, 2, 3]
