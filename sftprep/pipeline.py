@@ -8,10 +8,9 @@ The caller decides what a rejected record means for the run. ``steps`` holds wha
 the stages.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from sftprep.data.block import Block
-from sftprep.data.pieces import Rendered
 from sftprep.data.result import BlockResult
 from sftprep.reading.parsing import good_records, parse_block
 from sftprep.schemas.fields import Fields
@@ -47,7 +46,6 @@ class Pipeline:
         parsed = parse_block(block)
         examples = self.examples.make(block, parsed, result)
         if examples.rendered:
-            self._count_control_strings(examples.rendered, result)
             self._rows.make(block, parsed.raw, examples, result)
         return result
 
@@ -56,11 +54,6 @@ class Pipeline:
         if self.rendering.renderer.forget():
             self._rows.forget()
         self.encoder.limit_memory()
-
-    def _count_control_strings(self, rendered: Sequence[Rendered], result: BlockResult) -> None:
-        holders, found = self.rendering.control_strings.find([r.contents for r in rendered])
-        result.counts["control_records"] += holders
-        result.controls.update(found)
 
 
 def with_schemas(
