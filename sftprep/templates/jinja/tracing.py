@@ -107,6 +107,7 @@ class Rendering:
             if content.message is not None:
                 self._own.setdefault(content.message, []).append(content)
         self._ranges = _ranges(writers)  # message -> where the template's loop wrote it
+        self._writers: list[tuple[int, int, int]] = []  # these ranges in order, once asked for
         self._turns: dict[int, Turn | None] = {}
 
     def turn(self, message: int) -> Turn | None:
@@ -194,10 +195,18 @@ class Rendering:
 
     def written_at(self, position: int) -> int | None:
         """Return the message that the template's loop was at; None if it was at none."""
-        for message, ranges in self._ranges.items():
-            if any(begin <= position < finish for begin, finish in ranges):
-                return message
-        return None
+        if not self._writers:
+            self._writers = sorted((*r, m) for m, ranges in self._ranges.items() for r in ranges)
+        index = bisect_right(self._writers, (position, len(self.text) + 1, -1)) - 1
+        begin, finish, message = self._writers[index] if index >= 0 else (0, 0, -1)
+        return message if begin <= position < finish else None
+
+    def message_before(self, position: int) -> int | None:
+        """Return the message of the last text before a place; None if it belongs to none."""
+        index = bisect_right(self._starts, position) - 1
+        while index >= 0 and self.contents[index].end > position:
+            index -= 1
+        return self.contents[index].message if index >= 0 else None
 
     def has_loop(self, message: int) -> bool:
         """Tell whether the template's loop tells where it writes a message."""
