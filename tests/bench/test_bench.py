@@ -164,3 +164,14 @@ def test_one_command_measures_everything(tmp_path: Path) -> None:
     for target in found["targets"]:
         assert target["name"] in done.stdout
         assert target["ratio"] is not None or "trl" in target["why_not"], target
+
+
+def test_planning_is_measured() -> None:
+    """The figures are those of a plan with all steps."""
+    command = [sys.executable, str(HERE / "planning.py"), "--rows", "20000", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["rows"] == 20_000
+    assert set(found["dropped"]) == {"duplicate", "not_sampled"}
+    assert found["train"]["efficiency"] > 0.99
+    assert 0 < found["columns_mib"] <= found["peak_mib"]
