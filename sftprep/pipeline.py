@@ -8,10 +8,9 @@ The caller decides what a rejected record means for the run. ``steps`` holds wha
 the stages.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 
 from sftprep.data.block import Block
-from sftprep.data.pieces import Rendered
 from sftprep.data.result import BlockResult
 from sftprep.reading.parsing import good_records, parse_block
 from sftprep.schemas.fields import Fields
@@ -47,7 +46,7 @@ class Pipeline:
         parsed = parse_block(block)
         examples = self.examples.make(block, parsed, result)
         if examples.rendered:
-            self._count_control_strings(examples.rendered, result)
+            _count_control_strings(examples.controls, result)
             self._rows.make(block, parsed.raw, examples, result)
         return result
 
@@ -57,10 +56,10 @@ class Pipeline:
             self._rows.forget()
         self.encoder.limit_memory()
 
-    def _count_control_strings(self, rendered: Sequence[Rendered], result: BlockResult) -> None:
-        holders, found = self.rendering.control_strings.find([r.contents for r in rendered])
-        result.counts["control_records"] += holders
-        result.controls.update(found)
+
+def _count_control_strings(holders: Mapping[str, set[int]], result: BlockResult) -> None:
+    result.counts["control_records"] += len(set().union(*holders.values()))
+    result.controls.update({string: len(examples) for string, examples in holders.items()})
 
 
 def with_schemas(

@@ -15,7 +15,7 @@ at once. If the count leaves a doubt, ``check_sound`` scans the text token by to
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, NoReturn
 
@@ -105,8 +105,7 @@ def is_sound(values: Sequence[Any], data: bytes) -> bool:
         has_floats |= float in kinds
         if not (kinds[dict] or kinds[list]):
             break
-        objects = [value for value in level if type(value) is dict]
-        lists = [value for value in level if type(value) is list]
+        objects, lists = _of_type(dict, level, kinds), _of_type(list, level, kinds)
         strings += sum(map(len, objects))
         level = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(lists)]
     else:
@@ -114,6 +113,13 @@ def is_sound(values: Sequence[Any], data: bytes) -> bool:
     if has_floats and LONG_DIGITS.search(data):
         return False
     return count_quotes(data) == 2 * strings
+
+
+def _of_type(kind: type, values: Sequence[Any], kinds: Mapping[type, int]) -> Sequence[Any]:
+    """Return the values of a type, of which it is known how many have each type."""
+    if kinds[kind] in (0, len(values)):  # as usual
+        return values if kinds[kind] else ()
+    return [value for value in values if type(value) is kind]
 
 
 def check_sound(value: Any, data: bytes) -> None:

@@ -479,6 +479,16 @@ def test_placeholders_for_pictures_are_refused(template: Any) -> None:
     result = run(records, template=template)
     assert [(lost.line, lost.reason) for lost in result.rejected] == [(2, "unsupported_content")]
     assert not run(records, template=template, plain_text=("<image>",)).rejected
+    assert not run([talk("u:a a:<image>")], template=template).rejected
+
+
+@pytest.mark.parametrize("template", [CHAT, JINJA], ids=["YAML", "Jinja"])
+def test_a_placeholder_in_escapes(template: Any) -> None:
+    """It is refused however the file writes its characters."""
+    data = json.dumps(talk("u:<image> a:b")).replace("<", "\\u003c").encode()
+    block = Block(0, 0, 1, 0, data, None, "messages")
+    result = Pipeline(settings(template=template)).process(block)
+    assert [lost.reason for lost in result.rejected] == ["unsupported_content"]
 
 
 def test_what_was_understood_is_counted_once() -> None:

@@ -5,6 +5,7 @@ can therefore name its file and place: the line in a file of JSON, the row in a 
 """
 
 from functools import lru_cache
+from io import BytesIO
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -68,10 +69,8 @@ class Block(NamedTuple):
         """
         if self.elements is not None:
             return [self.data[e.start : e.end] for e in self.elements]
-        lines = self.data.split(b"\n")
-        if not lines[-1]:
-            lines.pop()
-        return lines
+        # Much faster than ``split``, which looks at every byte by itself.
+        return [line.rstrip(b"\n") for line in BytesIO(self.data)]
 
     def place(self, index: int) -> tuple[int, int | None]:
         """Return the line and the byte offset at which record ``index`` begins.

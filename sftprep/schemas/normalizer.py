@@ -10,8 +10,9 @@ Raises RecordError: ``unknown_schema``, ``ambiguous_schema``, ``preference_data`
        ``schema_mismatch``, or what the schema's module and ``extras`` raise.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -207,7 +208,7 @@ class Normalizer(Generic[D]):
         A block's records are looked at before and after they are rendered, and counted once.
         """
         if self._counted[0] is not records:
-            self._counted = (records, Counter(map(tuple, records)))
+            self._counted = (records, _key_sets(records))
         return self._counted[1]
 
     def outputs(self, records: Iterable[Record]) -> Counter[str]:
@@ -309,6 +310,15 @@ class Normalizer(Generic[D]):
             f"the record's schema is {found}; expected {self.shape.name}, the schema of its file",
             "Put records of one schema into each file",
         )
+
+
+def _key_sets(records: Sequence[Record]) -> Counter[tuple[str, ...]]:
+    keys = tuple(records[0])
+    if keys and set(map(len, records)) == {len(keys)}:
+        with suppress(KeyError):
+            deque(map(itemgetter(*keys), records), maxlen=0)
+            return Counter({keys: len(records)})  # as in most blocks: all have the same keys
+    return Counter(map(tuple, records))
 
 
 def conversation_normalizer(

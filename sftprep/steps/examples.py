@@ -10,6 +10,7 @@ This is the one place where a ``RecordError`` is caught.
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from sftprep.data.batch import DropReason
@@ -19,21 +20,17 @@ from sftprep.data.foreign import check_plain
 from sftprep.data.pieces import Rendered
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError
-from sftprep.reading.json_lines import Outcomes
 from sftprep.reading.parsing import Parsed
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.ignored import reader_of
 from sftprep.schemas.normalizer import Normalizer, chat_normalizer, conversation_normalizer
 from sftprep.schemas.per_turn import per_turn
-from sftprep.schemas.placeholders import placeholders_in, refuse_placeholders
+from sftprep.schemas.placeholders import refuse_placeholders
 from sftprep.settings import Settings
 from sftprep.steps.losses import dropped, rejected, template_too_slow
 from sftprep.steps.rendering import LIMITS, Rendering, content_parts
 from sftprep.templates.limits import TOO_SLOW
 from sftprep.templates.template import ChatTemplate
-
-Read = Callable[[Record], Dialogue]
-"""Turns a record into a dialogue."""
 
 
 class Examples(NamedTuple):
@@ -42,6 +39,7 @@ class Examples(NamedTuple):
     places: list[int]  # for each example, the index of its line in the block
     dialogues: list[Dialogue]
     rendered: list[Rendered]
+    controls: Mapping[str, set[int]]  # text of a control token -> the examples that hold it
     omitted: Mapping[int, frozenset[str]] | None = None
     """As ``Rendering.omitted`` returns it; None: not known."""
 
@@ -72,12 +70,10 @@ class ExampleMaker:
         result.read = len(found) - found.count(None)
         result.blank = len(found) - result.read
         normalizer = self.normalizer(block.schema)
-        checked = self._checks(block, parsed)
-        examples = self._make_all(found, normalizer, checked)
+        examples = self._make_all(parsed, normalizer)
         if examples is None:
-            normalize = checked(normalizer.read)
             with self._rendering.limited(len(block.data)):
-                examples = self._make_each(block, parsed, normalize, result)
+                examples = self._make_each(block, parsed, normalizer, result)
         used = dict.fromkeys(examples.places)
         result.counts["extra_examples"] += len(examples.places) - len(used)
         records = cast(list[Record], found)
@@ -99,33 +95,12 @@ class ExampleMaker:
             )
         return self._normalizers[schema]
 
-    def _checks(self, block: Block, parsed: Parsed) -> Callable[[Read], Read]:
-        """Return what adds the checks to a normalizer that a few blocks need."""
-        marks = placeholders_in(block.data, self._settings.plain_text)
-        if not (marks or parsed.has_foreign):
-            return lambda read: read
-
-        def checked(read: Read) -> Read:
-            def read_and_check(record: Record) -> Dialogue:
-                dialogue = read(record)
-                if parsed.has_foreign:
-                    check_plain(dialogue)
-                refuse_placeholders(dialogue, marks)
-                return dialogue
-
-            return read_and_check
-
-        return checked
-
-    def _make_all(
-        self, parsed: Outcomes, normalizer: Normalizer[Any], checked: Callable[[Read], Read]
-    ) -> Examples | None:
+    def _make_all(self, parsed: Parsed, normalizer: Normalizer[Any]) -> Examples | None:
         """Make the examples of a block in which every line is a good record that makes one.
 
         Args:
             parsed: the outcome of each line.
             normalizer: turns records into dialogues.
-            checked: adds the checks that the block needs to what reads a record.
 
         Returns:
             None if the block has other lines; the caller then takes its records one by one. With
@@ -133,28 +108,35 @@ class ExampleMaker:
             do slow work twice.
         """
         settings, rendering = self._settings, self._rendering
-        if settings.per_turn or settings.untrusted or set(map(type, parsed)) != {dict}:
+        if settings.per_turn or settings.untrusted or set(map(type, parsed.records)) != {dict}:
             return None
         with suppress(RecordError):
-            records = cast(list[Record], parsed)
-            dialogues = list(map(checked(normalizer.reader_for(records)), records))
+            records = cast(list[Record], parsed.records)
+            dialogues = list(map(normalizer.reader_for(records), records))
+            if parsed.has_foreign:
+                check_plain(dialogues)
             rendered = list(map(rendering.render, dialogues))
+            controls, has_placeholders = rendering.strings_in(rendered)
+            if has_placeholders:
+                for dialogue in dialogues:
+                    refuse_placeholders(dialogue, rendering.placeholders)
             omitted = rendering.omitted(dialogues, rendered)
             rendering.refuse_omissions(omitted)
-            return Examples(list(range(len(parsed))), dialogues, rendered, omitted)
+            return Examples(list(range(len(records))), dialogues, rendered, controls, omitted)
         return None
 
     def _make_each(
-        self, block: Block, parsed: Parsed, normalize: Read, result: BlockResult
+        self, block: Block, parsed: Parsed, normalizer: Normalizer[Any], result: BlockResult
     ) -> Examples:
         """Make the examples of a block record by record, and list the bad records."""
-        examples = Examples([], [], [])
+        examples = Examples([], [], [], {})
+        read = partial(self._read, normalizer, has_foreign=parsed.has_foreign)
         too_slow: list[LostRecord] = []
         for index, record in enumerate(parsed.records):
             line = parsed.raw[index]
             try:
                 self._rendering.begin_record(len(line))
-                self._add_record(examples, index, record, normalize)
+                self._add_record(examples, index, record, read)
             except (RecordError, *LIMITS) as caught:
                 error = self._rendering.refusal(caught)
                 if error.reason == DropReason.NOTHING_TO_TRAIN.value:
@@ -165,21 +147,29 @@ class ExampleMaker:
                 too_slow += [lost] if error.reason == TOO_SLOW else []
                 if too_slow and len(too_slow) == self._settings.patience:
                     raise template_too_slow(too_slow) from error
-        return examples
+        return examples._replace(controls=self._rendering.strings_in(examples.rendered).controls)
+
+    def _read(self, normalizer: Normalizer[Any], record: Record, *, has_foreign: bool) -> Dialogue:
+        """Read one record, and refuse what is no text."""
+        dialogue: Dialogue = normalizer.read(record)
+        if has_foreign:
+            check_plain(dialogue)
+        refuse_placeholders(dialogue, self._rendering.placeholders)
+        return dialogue
 
     def _add_record(
         self,
         examples: Examples,
         index: int,
         record: Record | RecordError | None,
-        normalize: Read,
+        read: Callable[[Record], Dialogue],
     ) -> None:
         """Add the example of one record; with ``per_turn``, an example for each of its answers."""
         if record is None:  # a blank line
             return
         if isinstance(record, RecordError):
             raise record
-        dialogue = normalize(record)
+        dialogue = read(record)
         if self._content_parts is not None:
             dialogue = self._content_parts.fitted(cast(Chat, dialogue))
         dialogues = self._per_turn(dialogue) if self._settings.per_turn else [dialogue]

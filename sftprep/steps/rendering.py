@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from sftprep.data.control_tokens import TurnEnd
 from sftprep.data.conversation import Chat, Dialogue
@@ -19,17 +19,25 @@ from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
 from sftprep.errors import RecordError
 from sftprep.rows.truncation import NEEDS_SECTIONS
+from sftprep.schemas.placeholders import placeholders
 from sftprep.settings import Settings
+from sftprep.steps.string_search import StringSearch
 from sftprep.system.cpu_limit import CpuLimitReached
 from sftprep.templates.content_parts import ContentParts
 from sftprep.templates.limits import TemplateLimits
 from sftprep.templates.renderer import TemplateRenderer
 from sftprep.templates.template import ChatTemplate, RunTexts
 from sftprep.text import shown
-from sftprep.tokenization.control_strings import ControlStrings
 
 LIMITS = (CpuLimitReached, MemoryError)
 """What ends a rendering at a limit; ``Rendering.refusal`` turns it into the error of the record."""
+
+
+class Strings(NamedTuple):
+    """What rendered dialogues hold of the strings that matter."""
+
+    controls: dict[str, set[int]]  # text of a control token -> the dialogues that hold it
+    has_placeholders: bool
 
 
 class Rendering:
@@ -41,7 +49,9 @@ class Rendering:
         self._rejects_omissions = settings.rejects_omissions
         self.limits = TemplateLimits(self._template) if settings.untrusted else None
         self.renderer = renderer_for(settings, self.limits)
-        self.control_strings = ControlStrings(set(tokenizer.controls) - set(settings.allowed))
+        self.placeholders = placeholders(settings.plain_text)
+        self._controls = frozenset(tokenizer.controls) - set(settings.allowed)
+        self._search = StringSearch(self._controls.union(self.placeholders))
         self.render: Callable[[Dialogue], Rendered] = (
             self._render_checked if settings.rejects_controls else self.renderer.render
         )
@@ -74,6 +84,14 @@ class Rendering:
         if self.limits is None:
             raise caught
         return self.limits.refusal(caught)
+
+    def strings_in(self, rendered: Sequence[Rendered]) -> "Strings":
+        """Return which of some dialogues hold placeholders and the texts of control tokens."""
+        holders = self._search.holders([contents for _, contents in rendered])
+        return Strings(
+            {string: holders[string] for string in sorted(self._controls & holders.keys())},
+            not holders.keys().isdisjoint(self.placeholders),
+        )
 
     def omitted(
         self, dialogues: Sequence[Dialogue], rendered: Sequence[Rendered]
@@ -108,7 +126,7 @@ class Rendering:
     def _render_checked(self, dialogue: Dialogue) -> Rendered:
         """Render one dialogue, and refuse it if it holds a control token's text."""
         rendered = self.renderer.render(dialogue)
-        if found := self.control_strings.find([rendered.contents])[1]:
+        if found := self.strings_in([rendered]).controls:
             raise RecordError(
                 "control_string",
                 f"the record holds the text of a control token: {', '.join(found)}",

@@ -9,6 +9,5 @@ backends                                 the two libraries that encode: HF token
 gigatoken_support                        the tokenizers for which gigatoken gives HF's ids
 unicode_differences                      the characters for which gigatoken may give other ids
 boundary/                                loss boundaries inside a text
-control_strings      ControlStrings      counts the records whose content spells a control token
 tokenizer_json, byte_level               parts of a ``tokenizer.json`` that several modules read
 """

@@ -4,16 +4,9 @@ import pytest
 from dialogues import assistant, chat, normalize, user
 
 from sftprep.errors import RecordError
-from sftprep.schemas.placeholders import placeholders_in, refuse_placeholders
+from sftprep.schemas.placeholders import refuse_placeholders
 
 MARKS = ["<image>", "<video>"]
-
-
-def test_placeholders_of_a_block() -> None:
-    """Only those that occur in the input are looked for, without those that are meant as text."""
-    data = b'{"prompt": "<image>\\nWhat?", "completion": "<audio>"}'
-    assert placeholders_in(data, ()) == ["<image>", "<audio>"]
-    assert placeholders_in(data, ("<image>",)) == ["<audio>"]
 
 
 @pytest.mark.parametrize(
@@ -47,7 +40,7 @@ def test_a_text_that_begins_or_ends_with_one(text: str) -> None:
         ("<image>a.png</image>", "a"),
         ("What does the tag <image> mean?", "a"),
         ("What?", "<image>"),
-        ("<audio>", "a"),  # not looked for: it is not in the block
+        ("<audio>", "a"),  # not looked for: it is meant as text
     ],
 )
 def test_other_texts_stay_texts(question: str, answer: str) -> None:
