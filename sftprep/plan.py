@@ -167,6 +167,7 @@ def settings_of(
         encoding: how content is encoded, proven for this tokenizer, ``allow_control`` and
             ``backend``.
     """
+    splits = recipe.validation is not None or recipe.test is not None
     return Settings(
         tokenizer=tokenizer,
         encoding=encoding,
@@ -186,6 +187,8 @@ def settings_of(
         train_reasoning=recipe.train_reasoning,
         train_calls=recipe.train_tool_calls == "yes",
         per_turn=recipe.per_turn,
+        normalized_keys=recipe.dedup == "normalized" or splits,
+        split_by=recipe.split_by or "",
         end_of_turn=recipe.end_of_turn or "",
         patience=PATIENCE_IN_QUARANTINE if recipe.on_error == "quarantine" else PATIENCE,
         boundary=recipe.boundary,

@@ -18,7 +18,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Mapping
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
@@ -35,13 +36,14 @@ from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.schemas.paths import paths_of
 from sftprep.schemas.roles import ROLES
 from sftprep.strict_yaml import parse_yaml
-from sftprep.text import alternatives, did_you_mean, flag, shown
+from sftprep.text import alternatives, ascii_safe, did_you_mean, flag, shown
 
 DEFAULT_MAX_LENGTH = 2048
 MOST_TOKENS = 2**64 - 1  # the largest number that JSON parsers agree on
 LEAST_LABEL = -(2**31)  # labels are written as 32-bit integers
 MOST_BYTES = 2**63 - 1
 MOST_WORKERS = 4096
+MOST_NAMED = 20  # how many inputs a command names
 GROUPS = (
     "Input",
     "Template",
@@ -692,6 +694,42 @@ def unescaped(text: str, name: str) -> str:
 def escaped(text: str) -> str:
     """Return the text from which ``unescaped`` gives this one; only backslashes are changed."""
     return text.replace("\\", "\\\\")
+
+
+def command_line(recipe: Mapping[str, Any], inputs: Sequence[str], tokenizer: str) -> str:
+    r"""Return the ``prepare`` command with these options, one on each line, for people to read.
+
+    A character that a terminal could act on, such as a line break, is written as an escape.
+
+    Args:
+        recipe: the options that decide the bytes, resolved, as the manifest holds them. Those that
+            have their default value are left out.
+        inputs: the names of the inputs.
+        tokenizer: the name of the tokenizer.
+
+    >>> print(command_line({"template": "qa", "per_turn": True}, ["a b.jsonl"], "gpt2"))
+    sftprep prepare 'a b.jsonl' \
+      --output DIR \
+      --tokenizer gpt2 \
+      --template qa \
+      --per-turn
+    """
+    words = [shlex.quote(name) for name in inputs[:MOST_NAMED]]
+    words += ["..."] if len(inputs) > MOST_NAMED else []
+    lines = [" ".join(["sftprep prepare", *words]), "--output DIR"]
+    lines.append(f"--tokenizer {shlex.quote(tokenizer)}")
+    for option in options():
+        value, default = recipe.get(option.name), option.default
+        if option.takes_number and isinstance(value, int) and isinstance(default, str):
+            default = parse_size(default, option.name)
+        if value in (default, None, "", [], False):
+            continue
+        values = value if isinstance(value, list) else [value]
+        if value is True:
+            lines.append(option.flag)
+        else:
+            lines += [f"{option.flag} {shlex.quote(str(each))}" for each in values]
+    return " \\\n  ".join(map(ascii_safe, lines))
 
 
 def check_range(name: str, value: int, least: int | None, most: int | None = None) -> None:

@@ -31,8 +31,8 @@ from sftprep.tokenization.tokenizer import Tokenizer
 TOKENIZER_FILES = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
 """Matches the files of a folder that can belong to a tokenizer: no weights and no code."""
 LIBRARIES = ("sftprep", "transformers", "tokenizers")
-ENTRY_VERSION = 11
-"""The version of the format of entries. Raise it when an entry's fields or their format change."""
+ENTRY_VERSION = 12
+"""The version of entries. Raise it when their fields, their format or what they hold changes."""
 
 
 def resolve_tokenizer(
