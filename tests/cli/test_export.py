@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +58,7 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-# --- the same bytes ---------------------------------------------------------------------------------
+# --- the same bytes -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_what_is_turned_off(plain: Path, out: Path, tmp_path: Path) -> None:
         assert tree(out) == tree(name)
 
 
-# --- what is shown ----------------------------------------------------------------------------------
+# --- what is shown --------------------------------------------------------------------------------
 
 
 def test_summary(plain: Path, out: Path) -> None:
@@ -173,7 +172,7 @@ def sorted_as_declared(names: tuple[str, ...]) -> list[str]:
     return [option.name for option in options() if option.name in names]
 
 
-# --- what is refused --------------------------------------------------------------------------------
+# --- what is refused ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -186,8 +185,11 @@ def sorted_as_declared(names: tuple[str, ...]) -> list[str]:
                                "what is missing, or remove --pack-length."),
         (("--pad", "max"), "--pad is 'max', which is not allowed. Choose one of none, longest, "
                            "max-length, multiple-of:N."),
-        (("--repeat", "message.jsonl=2"), "--repeat 'message.jsonl=2': no input has a name that "
-                                          "matches 'message.jsonl'. Did you mean 'messages.jsonl'?"),
+        (
+            ("--repeat", "message.jsonl=2"),
+            "--repeat 'message.jsonl=2': no input has a name that matches 'message.jsonl'. Did you "
+            "mean 'messages.jsonl'?",
+        ),
         (("--validation", "0"), "--validation is '0', which asks for no row. Use more, or remove "
                                 "the option."),
     ],
@@ -247,11 +249,11 @@ def test_another_dataset_in_the_output(plain: Path, out: Path) -> None:
     assert export(plain, out, "--shuffle", "--seed", 4, "--overwrite", "--quiet").code == 0
 
 
-# --- any value --------------------------------------------------------------------------------------
+# --- any value ------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset of a few rows."""
     folder = tmp_path_factory.mktemp("small")
     records = [{"prompt": f"{i}\n", "completion": "b" * (i + 1), "id": i % 3} for i in range(12)]
@@ -259,7 +261,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     tokenizer = save_folder(byte_hf(["</s>"]), folder / "toy", eos_token="</s>", pad_token="</s>")
     fixed = ("--output", folder / "data", "--tokenizer", tokenizer, "--workers", 1, "--quiet")
     assert run("prepare", source, *fixed) == Ran(0, "", "")
-    yield folder
+    return folder
 
 
 VALUES = st.text(st.characters(exclude_categories=()), max_size=6) | st.integers(-5, 30).map(str)
