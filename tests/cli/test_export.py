@@ -125,7 +125,8 @@ def test_summary(plain: Path, out: Path) -> None:
     lines = [line[:13].strip() for line in ran.out.splitlines()[1:]]
     headings = [line for line in lines if line]
     assert headings == [
-        "read", "flags", "dropped", "splits", "mix", "order", "packs", "steps", "tokenizer", "padding",
+        "read", "flags", "dropped", "splits", "mix", "order", "packs", "steps",
+        "tokenizer", "padding",
     ]  # fmt: skip
     packs = sum(split["packs"] for split in facts.values())
     documents = sum(split["documents"] for split in facts.values())
