@@ -113,8 +113,8 @@ class RowMaker:
     def _build(self, examples: Examples) -> Rows:
         """Build the rows; with ``oldest-turns``, leave out the oldest exchanges of long rows."""
         dialogues, rendered = examples.dialogues, examples.rendered
-        keys = self._keys.keys(rendered)
         built = self._builder.build(rendered)
+        keys = self._keys.keys(rendered)  # texts that were encoded are hashed faster
         lengths = built.batch.lengths
         gone: dict[int, int] = {}
         refused: dict[int, RecordError] = {}
