@@ -12,7 +12,7 @@ Never  raises on any index, however hostile; except OSError if the system cannot
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BufferedReader
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,7 @@ from sftprep.data.ragged import Mask, Offsets, lengths_to_offsets, ragged_index
 from sftprep.dataset.index import CUT_NAMES, BadIndexError, batches_of
 from sftprep.text import number
 from sftprep.verify.report import Problem
-from sftprep.verify.rows import BrokenRule, and_more
+from sftprep.verify.rows import BrokenRule, FoundDocuments, and_more
 
 NUMBERS = (
     "row",
@@ -40,17 +40,6 @@ NUMBERS = (
 """The columns that hold a number, 0 or more, for each document."""
 
 
-class Found(NamedTuple):
-    """Documents as they stand in the shard."""
-
-    row: Offsets  # int64[documents]: the row of the shard
-    position: Offsets  # int64[documents]: the first token in the row
-    lengths: Offsets  # int64[documents]
-    trained: Mask  # bool[tokens of these documents]: which tokens have a label
-    # True if the first label of a document says nothing: another document may precede it.
-    isolated: bool
-
-
 @dataclass
 class IndexChecker:
     """Compares the index of one shard with its documents, in their order.
@@ -58,10 +47,13 @@ class IndexChecker:
     Args:
         file: the index, open for reading.
         inputs: how many inputs the manifest lists.
+        isolated: True if the first label of a document says nothing, because another document or
+            padding may precede it.
     """
 
     file: BufferedReader
     inputs: int
+    isolated: bool
     documents: int = 0  # compared so far
     digest: int = 0
     _broken: dict[str, BrokenRule] = field(default_factory=dict)
@@ -73,7 +65,7 @@ class IndexChecker:
     def __post_init__(self) -> None:
         self._batches: Iterator[Any] = batches_of(self.file)
 
-    def compare(self, found: Found) -> None:
+    def compare(self, found: FoundDocuments) -> None:
         """Compare the next documents with the next rows of the index."""
         offsets = lengths_to_offsets(found.lengths)
         done = 0
@@ -86,12 +78,11 @@ class IndexChecker:
                 return
             count = min(len(found.row) - done, len(batch) - self._used)
             tokens = slice(int(offsets[done]), int(offsets[done + count]))
-            part = Found(
+            part = FoundDocuments(
                 found.row[done : done + count],
                 found.position[done : done + count],
                 found.lengths[done : done + count],
                 found.trained[tokens],
-                found.isolated,
             )
             self._compare(batch.rows(self._used, self._used + count), part)
             self._used += count
@@ -136,7 +127,7 @@ class IndexChecker:
             self._batch, self._used = _Batch.of(batch), 0
         return self._batch
 
-    def _compare(self, index: "_Batch", found: Found) -> None:
+    def _compare(self, index: "_Batch", found: FoundDocuments) -> None:
         """Compare as many rows of the index with as many documents."""
         self._check_numbers(index)
         # A number as large as these is never right, and would overflow in the hash.
@@ -168,22 +159,13 @@ class IndexChecker:
     def _check_numbers(self, index: "_Batch") -> None:
         """Check what must be true of each row of an index, whatever the shard holds."""
         for name in NUMBERS:
-            values = index.numbers[name]
-            self._add(
-                f"least {name}",
-                values < 0,
-                lambda at, name=name, values=values: (
-                    f"has {name} {values[at]:,}; expected 0 or more"
-                ),
-            )
-        source, offset = index.numbers["source"], index.numbers["offset"]
+            self._least(name, index.numbers[name], 0)
+        self._least("offset", index.numbers["offset"], -1)
+        source = index.numbers["source"]
         self._add(
             "source",
             source >= self.inputs,
             lambda at: f"has source {source[at]:,}; there are {number(self.inputs, 'input')}",
-        )
-        self._add(
-            "offset", offset < -1, lambda at: f"has offset {offset[at]:,}; expected 0 or more"
         )
         cut, cut_trained = (index.numbers[f"cut_{n}"] for n in ("tokens", "trained_tokens"))
         self._add(
@@ -204,7 +186,14 @@ class IndexChecker:
             lambda at: f"has cut_at {str(index.cut_at[at])!r} and cut_tokens {cut[at]:,}",
         )
 
-    def _check_segments(self, index: "_Batch", found: Found, ends: Offsets) -> None:
+    def _least(self, name: str, values: npt.NDArray[Any], least: int) -> None:
+        self._add(
+            f"least {name}",
+            values < least,
+            lambda at: f"has {name} {values[at]:,}; expected 0 or more",
+        )
+
+    def _check_segments(self, index: "_Batch", found: FoundDocuments, ends: Offsets) -> None:
         """Check that the segments of each document are as long and as trained as the document."""
         row = np.repeat(np.arange(len(found.lengths)), np.diff(index.offsets))
         wrong = np.zeros(len(found.lengths), np.bool_)
@@ -228,7 +217,7 @@ class IndexChecker:
         tokens = ragged_index(ends[:-1][even], found.lengths[even])
         differ = flags != found.trained[tokens]
         starts = lengths_to_offsets(found.lengths[even])
-        if found.isolated:
+        if self.isolated:
             differ[starts[:-1]] = False
         if not differ.any():
             return
@@ -257,7 +246,8 @@ class IndexChecker:
         self._broken[rule] = BrokenRule(self._row + first, describe(first), count - 1)
 
 
-class _Batch(NamedTuple):
+@dataclass(frozen=True)
+class _Batch:
     """Rows of an index as numpy arrays."""
 
     numbers: dict[str, npt.NDArray[np.int64]]  # the offset of a row in a table is -1
