@@ -165,7 +165,9 @@ class IndexChecker:
         self._add(
             "source",
             source >= self.inputs,
-            lambda at: f"has source {source[at]:,}; there are {number(self.inputs, 'input')}",
+            lambda at: (
+                f"has source {source[at]:,}; the manifest lists {number(self.inputs, 'input')}"
+            ),
         )
         cut, cut_trained = (index.numbers[f"cut_{n}"] for n in ("tokens", "trained_tokens"))
         self._add(

@@ -105,6 +105,11 @@ CONTENT_FAULTS: list[tuple[Callable[[ManifestValue], Any], list[str]]] = [
         setting("counts", "trained_tokens", to=1 << 63),
         ["counts.trained_tokens is 9,223,372,036,854,775,808; its shards add up to 12"],
     ),
+    (
+        setting("digest_of_rows", to="0" * 32),
+        [f"digest_of_rows is {'0' * 32}; its shards add up to "],
+    ),
+    (setting("files", to={}), ["files has no file; expected only README.md", "README.md "]),
     (setting("fingerprint", to=NO_HASH), [f"fingerprint is {NO_HASH}; the rest of the manifest "]),
     (
         setting("recipe", "template", to="chatml"),
