@@ -28,20 +28,14 @@ from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.manifest import (
     COUNT,
     COUNT_OR_NULL,
+    DIGEST,
     POSITIVE,
     ObjectOf,
-    Scalar,
     stored_recipe,
     structure_errors,
 )
 from sftprep.verify.report import Problem
 
-DIGEST = Scalar(
-    "a digest of 32 hexadecimal digits",
-    lambda value: (
-        isinstance(value, str) and len(value) == 32 and not set(value) - set("0123456789abcdef")
-    ),
-)
 AMOUNTS = {"rows": COUNT, "tokens": COUNT, "trained_tokens": COUNT}
 ARRANGEMENT = {
     "rows": POSITIVE,

@@ -26,7 +26,7 @@ def test_a_sound_manifest_has_no_problem(dataset: MakeDataset, arrangement: str)
     ("keys", "value", "problem"),
     [
         (("repeated",), -1, "repeated is -1; expected an integer, 0 or more"),
-        (("digests", "in"), "0", "digests.in is '0'; expected a digest of 32 hexadecimal digits"),
+        (("digests", "in"), "0", "digests.in is '0'; expected 32 hexadecimal digits"),
         (("splits", "train"), 5, "splits['train'] is 5; expected an object"),
         (("sources",), {"a": 1}, "sources is an object with 1 field; expected a list"),
         (("prompts_in_two_splits",), None, "prompts_in_two_splits is null; expected an object"),
