@@ -268,11 +268,9 @@ class _Batch:
     @classmethod
     def of(cls, batch: Any) -> "_Batch":
         """Convert a ``pyarrow.RecordBatch`` that ``batches_of`` has validated."""
-        import pyarrow.compute as pc
-
         names = (*NUMBERS, "offset")
         columns = {name: batch.column(name) for name in names}
-        columns["offset"] = pc.fill_null(columns["offset"], -1)
+        columns["offset"] = columns["offset"].fill_null(-1)
         segments = batch.column("segments")
         elements = segments.flatten()
         part = elements.field("part")
