@@ -8,7 +8,7 @@ The caller decides what a rejected record means for the run. ``steps`` holds wha
 the stages.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
@@ -46,7 +46,6 @@ class Pipeline:
         parsed = parse_block(block)
         examples = self.examples.make(block, parsed, result)
         if examples.rendered:
-            _count_control_strings(examples.controls, result)
             self._rows.make(block, parsed.raw, examples, result)
         return result
 
@@ -55,11 +54,6 @@ class Pipeline:
         if self.rendering.renderer.forget():
             self._rows.forget()
         self.encoder.limit_memory()
-
-
-def _count_control_strings(holders: Mapping[str, set[int]], result: BlockResult) -> None:
-    result.counts["control_records"] += len(set().union(*holders.values()))
-    result.controls.update({string: len(examples) for string, examples in holders.items()})
 
 
 def with_schemas(

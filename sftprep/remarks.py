@@ -1,9 +1,10 @@
 """Count what a user should know about the rows that are written.
 
 In     the rendered records of a block, and which of them have a row.
-Out    counts in a ``BlockResult``: rows that leave out a part of their record, answers that end
-       without a stop token, answers that follow their prompt without a space, template text that
-       looks like a control token but is none, and empty think blocks that a template writes.
+Out    counts in a ``BlockResult``, and the rows that are counted: those that leave out a part of
+       their record, those with answers that end without a stop token or that follow their prompt
+       without a space, those with template text that looks like a control token but is none, and
+       those with empty think blocks that a template writes.
 Never  changes a row, and never looks at a record that has no row.
 
 Whatever depends on the shape of a record only is found out once per shape.
@@ -23,6 +24,7 @@ from sftprep.data.pieces import (
     empty_think_blocks,
     touching,
 )
+from sftprep.data.provenance import Reasons
 from sftprep.data.ragged import Mask, Offsets, Ragged
 from sftprep.data.result import BlockResult
 from sftprep.templates.lookalikes import lookalikes
@@ -39,6 +41,9 @@ class _Shape(NamedTuple):
     think_blocks: ThinkBlocks
 
 
+NO_REMARKS = _Shape((), (), ThinkBlocks(0, 0))
+
+
 class Written(NamedTuple):
     """The rows of a block that are written."""
 
@@ -46,12 +51,13 @@ class Written(NamedTuple):
     shapes: Collection[int]  # of all records
     rows: Offsets  # int64[rows]: the indices of the records that have a row
 
-    def of_shape(self, shape: int) -> Sequence[Rendered]:
-        """Return the records of a shape that have a row."""
-        if len(self.shapes) == 1 and len(self.rows) == len(self.rendered):
-            return self.rendered
-        records = map(self.rendered.__getitem__, self.rows.tolist())
-        return [record for record in records if record.shape == shape]
+    def by_shape(self) -> Offsets:
+        """Return int64[rows]: the shape of each row."""
+        return np.array([record.shape for record in self.rendered], np.int64)[self.rows]
+
+    def holding(self, records: Collection[int]) -> Mask:
+        """Return bool[rows]: True if the index of the row's record is among these."""
+        return np.isin(self.rows, list(records))
 
 
 class Remarks:
@@ -87,41 +93,84 @@ class Remarks:
         self._shapes.clear()
 
     def count(
-        self, written: Written, omitted: Mapping[int, Iterable[str]], result: BlockResult
+        self,
+        written: Written,
+        omitted: Mapping[int, Iterable[str]],
+        reasons: Reasons,
+        result: BlockResult,
     ) -> None:
         """Count the remarks on the rows of a block, without those on what ends their answers.
 
         Args:
             written: the rows that are written.
             omitted: for records by index, what their rows leave out.
+            reasons: receives the rows that are counted.
             result: receives the counts.
         """
-        if omitted:
-            for row in written.rows.tolist():
-                result.omitted.update(omitted.get(row, ()))
-        for shape in written.shapes:
-            names, pairs, blocks = self._shape(shape)
-            if names or pairs or blocks.number:
-                of_shape = written.of_shape(shape)
-                result.lookalikes.update(dict.fromkeys(names, len(of_shape)) if of_shape else ())
-                result.counts["empty_think_blocks"] += blocks.number * len(of_shape)
-                result.counts["trained_think_blocks"] += blocks.trained * len(of_shape)
-                for first, second in pairs:
-                    result.counts["glued_answers"] += _glued(of_shape, first, second)
+        for name in sorted({name for names in omitted.values() for name in names}):
+            rows = written.holding([row for row, names in omitted.items() if name in names])
+            if count := reasons.add(f"omitted:{name}", rows):
+                result.omitted[name] += count
+        noted = {shape: self._shape(shape) for shape in written.shapes}
+        noted = {shape: remarks for shape, remarks in noted.items() if remarks != NO_REMARKS}
+        if not noted:
+            return
+        shapes = written.by_shape()
+        for shape, remarks in noted.items():
+            own: Mask = np.equal(shapes, shape)
+            self._count_shape(written, own, remarks, reasons, result)
 
-    def count_ends(self, ends: Ragged, result: BlockResult) -> None:
+    def _count_shape(
+        self, written: Written, own: Mask, remarks: "_Shape", reasons: Reasons, result: BlockResult
+    ) -> None:
+        """Count the remarks on the rows of a shape.
+
+        Args:
+            written: the rows that are written.
+            own: bool[rows], which of them have this shape.
+            remarks: what is known of the shape.
+            reasons: receives the rows that are counted.
+            result: receives the counts.
+        """
+        rows = int(np.count_nonzero(own))
+        if not rows:
+            return
+        names, pairs, blocks = remarks
+        for name in names:
+            result.lookalikes[name] += reasons.add(f"token_as_text:{name}", own)
+        if blocks.number:
+            result.counts["empty_think_blocks"] += blocks.number * rows
+            reasons.add("empty_think_block", own)
+        if blocks.trained:
+            result.counts["trained_think_blocks"] += blocks.trained * rows
+            reasons.add("trained_think_block", own)
+        records = [written.rendered[row] for row in written.rows[own].tolist()] if pairs else []
+        for first, second in pairs:
+            glued = np.zeros(len(own), np.bool_)
+            glued[own] = _glued(records, first, second)
+            result.counts["glued_answers"] += reasons.add("glued_answer", glued)
+
+    def count_ends(self, ends: Ragged, rows: Mask, reasons: Reasons, result: BlockResult) -> None:
         """Count the trained answers that end with no token that stops the model.
 
         Args:
-            ends: for each row the ids of the tokens that end its answers, -1 if there is none.
+            ends: for some rows the ids of the tokens that end their answers, -1 if there is none.
+            rows: bool[rows], which of all rows these are.
+            reasons: receives the rows that are counted.
             result: receives the counts.
         """
+        owners = np.repeat(np.flatnonzero(rows), ends.lengths)
         for token, answers in zip(*np.unique(ends.values, return_counts=True), strict=True):
             if token >= 0 and (self._stops is None or token in self._stops):
                 continue
+            counted = np.zeros(len(rows), np.bool_)
+            counted[owners[ends.values == token]] = True
+            reasons.add("answer_without_stop", counted)
             result.counts["answers_without_stop"] += int(answers)
             if token >= 0:
-                result.other_stops[self._token_of[int(token)]] += int(answers)
+                text = self._token_of[int(token)]
+                reasons.add(f"other_stop:{text}", counted)
+                result.other_stops[text] += int(answers)
 
     def _shape(self, shape: int) -> _Shape:
         if shape not in self._shapes:
@@ -137,16 +186,16 @@ class Remarks:
         return self._shapes[shape]
 
 
-def _glued(records: Sequence[Rendered], first: int, second: int) -> int:
-    """Return in how many records two contents meet that are not empty, without white space."""
+def _glued(records: Sequence[Rendered], first: int, second: int) -> Mask:
+    """Return in which records two contents meet that are not empty, without white space."""
     # In most data all prompts end with white space, or all answers begin with it.
     ends = "".join([contents[first][-1:] or " " for _, contents in records])
     if ends.isspace():
-        return 0
+        return np.zeros(len(records), np.bool_)
     starts = "".join([contents[second][:1] or " " for _, contents in records])
     if starts.isspace():
-        return 0
-    return int(np.count_nonzero(_is_visible(ends) & _is_visible(starts)))
+        return np.zeros(len(records), np.bool_)
+    return _is_visible(ends) & _is_visible(starts)
 
 
 def _is_visible(text: str) -> Mask:

@@ -31,6 +31,8 @@ class Settings:
     train_calls: bool = True
     per_turn: bool = False
     end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
+    normalized_keys: bool = False  # make keys of the texts without their small differences
+    split_by: str = ""  # the path of the field by which records are grouped; "": they are not
     patience: int = PATIENCE  # how many records of a block may take a chat template too long
     boundary: str
     backend: str

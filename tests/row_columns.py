@@ -21,6 +21,7 @@ def columns(
     sources: Sequence[int] | None = None,
     groups: Sequence[int] | None = None,
     normalized: Sequence[int] | None = None,
+    records: Sequence[int] | None = None,
 ) -> Columns:
     """One row for each number in ``texts``; equal numbers are equal texts.
 
@@ -37,4 +38,5 @@ def columns(
         normalized_key=None if normalized is None else keys(normalized),
         normalized_prompt_key=None if normalized is None else keys(normalized),
         group_key=None if groups is None else keys(groups),
+        record=None if records is None else np.array(records, np.int64),
     )

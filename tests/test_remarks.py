@@ -8,6 +8,7 @@ import pytest
 from toys import byte_tokenizer
 
 from sftprep.data.pieces import LITERAL, Piece, Rendered, Section
+from sftprep.data.provenance import Reasons
 from sftprep.data.ragged import Ragged
 from sftprep.data.result import BlockResult
 from sftprep.remarks import Remarks, Written, _is_visible
@@ -44,13 +45,24 @@ def counted(
     omitted: dict[int, Sequence[str]] | None = None,
     **options: Any,
 ) -> BlockResult:
-    """The result of a block of these records; by default all of them have a row."""
+    """The result of a block of these records; by default all of them have a row.
+
+    The counts of rows are those of the rows that have the reason.
+    """
     defaults: dict[str, Any] = {"stops": None, "plain_text": (), "finds_glue": True}
     remarks = Remarks(Shapes(*shapes), CONTROLS, **defaults | options)  # type: ignore[arg-type]
     result = BlockResult(0, 0, "", 0)
     numbers = np.array(range(len(records)) if rows is None else rows, np.int64)
     written = Written(records, {record.shape for record in records}, numbers)
-    remarks.count(written, omitted or {}, result)
+    reasons = Reasons()
+    remarks.count(written, omitted or {}, reasons, result)
+    found = {name: int(marked.sum()) for name, marked in reasons.rows.items()}
+    expected = {f"token_as_text:{text}": n for text, n in result.lookalikes.items()}
+    expected |= {f"omitted:{name}": n for name, n in result.omitted.items()}
+    others = {"empty_think_block", "trained_think_block", "glued_answer"}
+    assert {name: n for name, n in found.items() if name not in others} == expected
+    assert found.keys() & others == {name for name in others if result.counts[f"{name}s"]}
+    assert all(len(marked) == len(numbers) for marked in reasons.rows.values())
     return result
 
 
@@ -121,9 +133,14 @@ def test_ends(stops: frozenset[int] | None, without: int, others: dict[str, int]
         plain_text=(),
         finds_glue=True,
     )
-    result = BlockResult(0, 0, "", 0)
-    remarks.count_ends(Ragged.of([[A, -1], [], [A, EOS, -1]]), result)
+    result, reasons = BlockResult(0, 0, "", 0), Reasons()
+    ends, rows = Ragged.of([[A, -1], [], [A, EOS, -1]]), np.array([True, False, True, True])
+    remarks.count_ends(ends, rows, reasons, result)
     assert (result.counts["answers_without_stop"], result.other_stops) == (without, others)
+    found = {name: marked.tolist() for name, marked in reasons.rows.items()}
+    assert found.pop("answer_without_stop") == [True, False, False, True]
+    by_token = {"<|a|>": [True, False, False, True], "</s>": [False, False, False, True]}
+    assert found == {f"other_stop:{token}": by_token[token] for token in others}
 
 
 def test_forget() -> None:
@@ -139,7 +156,7 @@ def test_forget() -> None:
     one = np.zeros(1, np.int64)
     for expected in ("<|b|>", "<|c|>"):
         result = BlockResult(0, 0, "", 0)
-        remarks.count(Written([Rendered(0, ())], {0}, one), {}, result)
+        remarks.count(Written([Rendered(0, ())], {0}, one), {}, Reasons(), result)
         assert result.lookalikes == {expected: 1}
         shapes.shapes = ([text("<|c|>")],)
         remarks.forget()

@@ -60,7 +60,7 @@ def named(text: str | bytes) -> str:
     return "".join(names[byte] for byte in (text.encode() if isinstance(text, str) else text))
 
 
-Merges = Sequence[tuple[str, str | bytes]]
+Merges = Sequence[tuple[str | bytes, str | bytes]]
 
 
 def byte_hf(tokens: Iterable[Token | str] = (), merges: Merges = (), **options: Any) -> Any:

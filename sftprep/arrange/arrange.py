@@ -24,7 +24,7 @@ from sftprep.arrange.pack import pack
 from sftprep.arrange.pad import padded
 from sftprep.arrange.plan import DUPLICATE, NEAR_DUPLICATE, NOT_SAMPLED, REASONS, Plan, SplitPlan
 from sftprep.arrange.shuffle import shuffled
-from sftprep.arrange.split import SPLITS, split_rows
+from sftprep.arrange.split import SPLITS, keys_of_records, split_rows
 from sftprep.errors import DataError, InternalError
 
 _SPLIT, _SAMPLE, _REPEAT, _SHUFFLE, _PACKS = range(5)
@@ -124,6 +124,8 @@ def _split(columns: Columns, options: Arrangement, rows: Rows) -> dict[str, Rows
         if columns.group_key is None:
             raise InternalError("The rows were read without the keys of the field of --split-by.")
         keys = columns.group_key
+    elif columns.record is not None:
+        keys = keys_of_records(keys, columns.record)
     salt = salt_of(options.seed, _SPLIT)
     numbers = split_rows(keys[rows], options.validation, options.test, salt)
     asked = {"train": True, "validation": options.validation, "test": options.test}

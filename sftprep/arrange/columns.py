@@ -25,6 +25,8 @@ class Columns:
     normalized_key: Keys | None = None  # uint64[rows]: of the whole text, normalized
     normalized_prompt_key: Keys | None = None  # uint64[rows]: of the prompt, normalized
     group_key: Keys | None = None  # uint64[rows]: of the field of --split-by
+    record: Rows | None = None  # int64[rows], ascending: the number of its record, if one may give
+    # several rows, which then follow each other
 
     def __len__(self) -> int:
         return len(self.tokens)

@@ -15,7 +15,7 @@ A *shingle* is five tokens in a row, as a 64-bit hash; fewer tokens than five ar
 *band* is a hash of some of a row's MinHash values: rows that agree in a band are candidates.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from fractions import Fraction
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -32,7 +32,7 @@ from sftprep.errors import UsageError
 SHINGLE = 5  # tokens
 BANDS, BAND = 16, 5  # the number of bands, and of MinHash values in each
 SEED = 42
-TOKENS_AT_ONCE = 2**22  # bounds the memory: tokens that are read at a time
+TOKENS_AT_ONCE = 2**20  # bounds the memory: tokens that are read at a time
 _NOTHING = 2**64 - 1  # stands behind the tokens of a row that is shorter than a shingle
 
 
@@ -122,9 +122,9 @@ def sides(tokens: Tokens) -> tuple[Shingles, Shingles]:
     return found[0], found[1]
 
 
-def alike(one: Keys, other: Keys, threshold: Fraction) -> bool:
-    """Tell whether two sets, each without repetition, are at least as similar as the threshold."""
-    common = len(np.intersect1d(one, other, assume_unique=True))
+def alike(one: Set[int], other: Set[int], threshold: Fraction) -> bool:
+    """Tell whether two sets are at least as similar as the threshold."""
+    common = len(one & other)
     either = len(one) + len(other) - common
     return common * threshold.denominator >= either * threshold.numerator
 
@@ -220,15 +220,15 @@ def _compare(
     wanted = np.unique(np.concatenate([rows, keeper[earlier]]))
     place = {row: index for index, row in enumerate(wanted.tolist())}
     both = sides(tokens_of(wanted))
-    sets: dict[int, tuple[Keys, Keys]] = {}
+    sets: dict[int, list[frozenset[int]]] = {}
 
-    def sets_of(row: int) -> tuple[Keys, Keys]:
+    def sets_of(row: int) -> list[frozenset[int]]:
         if row not in sets:
             at = place[row]
-            first, second = (
-                np.unique(side.hashes[side.offsets[at] : side.offsets[at + 1]]) for side in both
-            )
-            sets[row] = first, second
+            sets[row] = [
+                frozenset(side.hashes[side.offsets[at] : side.offsets[at + 1]].tolist())
+                for side in both
+            ]
         return sets[row]
 
     compared = 0

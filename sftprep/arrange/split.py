@@ -11,7 +11,7 @@ Raises UsageError: a share takes no row, or leaves none for training.
 import numpy as np
 import numpy.typing as npt
 
-from sftprep.arrange.columns import Keys
+from sftprep.arrange.columns import Keys, Rows
 from sftprep.arrange.hashing import mix, smallest
 from sftprep.arrange.options import Share
 from sftprep.data.ragged import Mask
@@ -49,6 +49,26 @@ def split_rows(
             "belong together are never divided). Make the share smaller."
         )
     return splits
+
+
+def keys_of_records(keys: Keys, record: Rows) -> Keys:
+    """Return for each row the key of the first row of its record.
+
+    The examples of a conversation have different prompts, each of which holds the answers before.
+    They must not be divided among the splits.
+
+    Args:
+        keys: the key of each row.
+        record: int64[rows]: the number of its record; a record's rows follow each other.
+
+    >>> keys_of_records(np.array([7, 8, 9], np.uint64), np.array([0, 0, 2])).tolist()
+    [7, 7, 9]
+    """
+    begins = np.ones(len(record), np.bool_)
+    begins[1:] = record[1:] != record[:-1]
+    first = np.maximum.accumulate(np.where(begins, np.arange(len(record)), 0))
+    found: Keys = keys[first]
+    return found
 
 
 def _take(hashes: Keys, name: str, share: Share) -> Mask:

@@ -11,6 +11,8 @@ from enum import IntEnum
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
 
+from sftprep.data.provenance import NO_MESSAGE, Writer
+
 EMPTY_THINK_BLOCK = re.compile(
     r"<(\w*:?think\w*)>\s*</\1>|\[THINK\]\s*\[/THINK\]|<\|START_THINKING\|>\s*<\|END_THINKING\|>"
 )
@@ -38,6 +40,7 @@ class Piece(NamedTuple):
     slot: int  # an index into ``Rendered.contents``, or LITERAL, or IMPLICIT_BOS
     trained: bool
     section: Section
+    writer: Writer = NO_MESSAGE  # which text of the conversation it is
 
 
 class Rendered(NamedTuple):
@@ -159,9 +162,5 @@ def filled(pieces: Sequence[Piece], contents: Sequence[str]) -> str:
     'Q: Why?'
     """
     return "".join(
-        [
-            contents[slot] if slot >= 0 else text
-            for text, slot, _, _ in pieces
-            if slot != IMPLICIT_BOS
-        ]
+        [contents[slot] if slot >= 0 else text for text, slot, *_ in pieces if slot != IMPLICIT_BOS]
     )

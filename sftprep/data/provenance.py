@@ -47,6 +47,12 @@ class Writer(NamedTuple):
     part: Part
 
 
+NO_MESSAGE = Writer(-1, "", Part.TEMPLATE)
+"""The writer of a template's text that belongs to no message."""
+BOS = Writer(-1, "", Part.BOS)
+"""The writer of the BOS."""
+
+
 class CutAt(IntFlag):
     """Where truncation has cut a row; a row may be cut in more than one place."""
 
@@ -169,6 +175,24 @@ class Segments:
             np.concatenate([part.trained for part in parts]),
             writers,
         )
+
+
+class Reasons:
+    """Collects the reasons under which the rows of a block are counted.
+
+    Attributes:
+        rows: name of a count -> bool[rows]: True if the row is counted under this name.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Mask] = {}
+
+    def add(self, name: str, rows: Mask) -> int:
+        """Count rows, bool[rows], under a name; return how many they are."""
+        count = int(np.count_nonzero(rows))
+        if count:
+            self.rows[name] = self.rows[name] | rows if name in self.rows else rows
+        return count
 
 
 @dataclass(frozen=True, slots=True)

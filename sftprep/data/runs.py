@@ -31,6 +31,17 @@ class TextRuns(NamedTuple):
     chains: Chains
 
 
+class Places(NamedTuple):
+    """Places in texts of which the ids are known, in columns. Texts and places are in order."""
+
+    texts: list[str]  # each of them was encoded as one text
+    continued: Mask  # bool[texts], as in ``TextRuns``
+    first: Offsets  # int64[texts]: where the ids of a text start
+    last: Offsets  # int64[texts]: where they end
+    counts: Offsets  # int64[texts]: how many places a text has
+    at: Offsets  # int64[places]: how many bytes of its text, in UTF-8, are before a place
+
+
 class EncodedRuns(NamedTuple):
     """The ids of a block's runs."""
 
@@ -61,6 +72,13 @@ class RunEncoder(Protocol):
 
         Returns:
             int32[tokens], and int64[tokens, 2]: the characters that each token covers.
+        """
+        ...
+
+    def ids_before(self, places: Places, ids: Ids) -> Offsets:
+        """Return int64[places]: the position in ``ids`` of the first token behind each place.
+
+        A token is behind a place if its first byte is.
         """
         ...
 

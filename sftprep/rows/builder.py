@@ -15,10 +15,19 @@ import numpy as np
 from sftprep.data.batch import Batch
 from sftprep.data.control_tokens import AddedToken
 from sftprep.data.pieces import Piece, Rendered
+from sftprep.data.provenance import Segments
 from sftprep.data.ragged import Mask, Offsets, Ragged, lengths_to_offsets
 from sftprep.data.runs import Chains, RunEncoder, TextRuns
-from sftprep.rows.assembly import LayoutTable, assemble
-from sftprep.rows.layout import NOTHING_DEMOTED, Demoted, Layout, LayoutCompiler
+from sftprep.rows.assembly import Elements, LayoutTable, assemble
+from sftprep.rows.layout import (
+    NONE_SPECIAL,
+    NOTHING_DEMOTED,
+    Demoted,
+    Layout,
+    LayoutCompiler,
+    SpecialTokens,
+)
+from sftprep.rows.segments import find_segments
 
 
 class Built(NamedTuple):
@@ -29,6 +38,7 @@ class Built(NamedTuple):
     leaks: frozenset[int]  # the rows in which text became a control token
     answer_ends: Ragged  # for each row the ids of the control tokens that end its trained answers;
     # -1 for an answer that no control token ends
+    segments: Segments | None  # None if they were not asked for
 
 
 class RowBuilder:
@@ -39,7 +49,7 @@ class RowBuilder:
         pieces: returns the pieces of a shape.
         controls: the tokenizer's control tokens, by text.
         answers: returns, for each trained answer of a shape, the number of pieces up to its end.
-        stops: the control tokens that stop the model.
+        special: the control tokens that have a meaning.
         allowed: the control tokens that the text of a record may become.
         joint: True if the texts on both sides of a loss boundary may be encoded as one text.
         sections_over: the row length over which truncation needs ``Batch.section``; None if it
@@ -53,7 +63,7 @@ class RowBuilder:
         controls: dict[str, AddedToken],
         *,
         answers: Callable[[int], Sequence[int]] = lambda shape: (),
-        stops: Collection[str] = (),
+        special: SpecialTokens = NONE_SPECIAL,
         allowed: Collection[str] = (),
         joint: bool,
         sections_over: int | None,
@@ -69,18 +79,19 @@ class RowBuilder:
             joint=joint,
             adds_space_after=encoder.adds_space_after,
             count_tokens=encoder.count_tokens,
-            stops=stops,
+            special=special,
         )
         self._numbers: dict[tuple[int, Demoted], int] = {}  # shape, demoted tokens -> layout
         self._layouts: list[Layout] = []
         self._table: LayoutTable | None = None  # None if a layout was added since it was built
 
-    def build(self, rendered: Sequence[Rendered], *, with_sections: bool = True) -> Built:
+    def build(self, rendered: Sequence[Rendered], *, measures_only: bool = False) -> Built:
         """Build one row per record.
 
         Args:
             rendered: the records.
-            with_sections: False: leave out ``Batch.section``, even where truncation needs it.
+            measures_only: leave out ``Batch.section``, even where truncation needs it, and the
+                segments: only the lengths of the rows are wanted.
         """
         layouts = self._layouts_of(rendered)
         table = self._current_table()
@@ -90,12 +101,17 @@ class RowBuilder:
         encoded = self._encoder.encode_runs(runs, joint=self._joint)
         unclean = np.zeros(len(layouts), np.bool_)
         unclean[chain_owners[encoded.unclean]] = True
-        with_sections &= self._sections_over is not None
-        batch = assemble(table, layouts, encoded.ids, with_sections=with_sections)
+        with_sections = self._sections_over is not None and not measures_only
+        elements = Elements.of(table, layouts, encoded.ids)
+        batch = assemble(table, elements, encoded.ids, with_sections=with_sections)
         if with_sections:
             self._divide_mixed_runs(batch, rendered, layouts, runs, encoded.ids, run_offsets)
+        segments = None
+        if not measures_only:
+            segments = find_segments(rendered, table, elements, runs, encoded, self._encoder)
         leaks = self._leaks(encoded.ids, run_offsets)
-        return Built(batch, unclean, leaks, self._answer_ends(layouts, encoded.ids, run_offsets))
+        ends = self._answer_ends(layouts, encoded.ids, run_offsets)
+        return Built(batch, unclean, leaks, ends, segments)
 
     def forget(self) -> None:
         """Forget all layouts: from now on, the renderer's shape numbers mean other shapes."""
@@ -104,7 +120,7 @@ class RowBuilder:
         self._table = None
 
     def _current_table(self) -> LayoutTable:
-        self._table = self._table or LayoutTable(self._layouts)
+        self._table = self._table or LayoutTable(self._layouts, self._compiler.writers)
         return self._table
 
     def _layouts_of(self, rendered: Sequence[Rendered]) -> Offsets:

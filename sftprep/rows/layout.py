@@ -3,6 +3,8 @@
 In     the pieces of a shape, and the tokenizer's control tokens.
 Out    a ``Layout``: one element per control token or run of text, in columns; and how to make the
        text of each run from the template's text and a record's contents.
+       Also which text of the conversation each element comes from: its ``Writer``. A run may have
+       several.
 Keeps  the behaviour of HF tokenizers around an added token: ``lstrip`` and ``rstrip`` swallow white
        space, and a ``single_word`` token is plain text if it touches a word character. A run is
        what HF encodes as one text: all text between two control tokens, template text and contents
@@ -17,7 +19,9 @@ itself, and a token swallows no white space across the place at which the loss t
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise, repeat
+from functools import cached_property
+from itertools import chain, groupby, pairwise, repeat
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +29,7 @@ import numpy.typing as npt
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.data.pieces import IMPLICIT_BOS, Piece, Section
+from sftprep.data.provenance import BOS, NO_MESSAGE, Part, Writer
 from sftprep.data.ragged import Ids, Mask, Offsets
 
 WHITE_SPACE = (
@@ -41,15 +46,46 @@ Demoted = frozenset[int]
 NOTHING_DEMOTED: Demoted = frozenset()
 
 
+class SpecialTokens(NamedTuple):
+    """The control tokens of a tokenizer that have a meaning, as texts."""
+
+    # Those that stop the model. If several tokens follow an answer's last content, the first of
+    # these is the one that ends it.
+    stops: Collection[str] = ()
+    bos: str = ""  # "" if there is none
+
+
+NONE_SPECIAL = SpecialTokens()
+
+
+class TextPart(NamedTuple):
+    """The part of a run that one text of the conversation gives."""
+
+    fragments: tuple[Fragment, ...]
+    writer: Writer
+
+
 class TextRun(NamedTuple):
     """A run of a shape: how to make its text, and how to encode it."""
 
     fragments: tuple[Fragment, ...]
+    parts: tuple[TextPart, ...]  # the same, divided by writer
     strip_left: bool  # the control token before the run swallows white space
     strip_right: bool  # the control token after the run swallows white space
     chained: bool  # the run before it and this run are together one text
     continued: bool  # text precedes the run, so the tokenizer may not add a space
     trained: bool
+
+
+class Unit(NamedTuple):
+    """What is encoded as one text and comes from several texts of the conversation.
+
+    That is a run; with ``joint``, it may be a whole chain.
+    """
+
+    first: int  # the index of its first run among the runs of the layout
+    last: int  # the index of its last run
+    elements: tuple[int, ...]  # the indices of its runs among the elements of the layout
 
 
 class SingleWord(NamedTuple):
@@ -104,8 +140,24 @@ class Layout:
     chains: tuple[tuple[int, int], ...]  # the first and the last run of each chain
     single_words: tuple[SingleWord, ...]
     joint: bool  # True if the runs of a chain may be encoded as one text
+    part_sizes: Offsets  # int64[elements]: how many parts an element has
+    part_writers: Ids  # int32[parts]: the number of the writer of each part
+    units: tuple[Unit, ...] = ()  # those that come from several texts
     answers: tuple["AnswerEnd", ...] = ()
     mixed: tuple[MixedRun, ...] = ()
+
+    def parts(self, unit: Unit) -> tuple[TextPart, ...]:
+        """Return the parts of all runs of a unit."""
+        return tuple(chain.from_iterable(self.run_parts(unit)))
+
+    def run_parts(self, unit: Unit) -> tuple[tuple[TextPart, ...], ...]:
+        """Return the parts of each run of a unit."""
+        return tuple(run.parts for run in self.runs[unit.first : unit.last + 1])
+
+    @cached_property
+    def strips(self) -> bool:
+        """Whether a control token may swallow white space at an end of a run."""
+        return any(run.strip_left or run.strip_right for run in self.runs)
 
     def texts(self, contents: Sequence[tuple[str, ...]]) -> list[str]:
         """Return the texts of all runs, record by record.
@@ -114,9 +166,9 @@ class Layout:
             contents: the contents of each record.
         """
         columns = tuple(zip(*contents, strict=True))
-        texts = [_column(run.fragments, columns, len(contents)) for run in self.runs]
+        texts = [column_of(run.fragments, columns, len(contents)) for run in self.runs]
         records: Iterable[Sequence[str]] = zip(*texts, strict=True)
-        if any(run.strip_left or run.strip_right for run in self.runs):
+        if self.strips:
             records = map(self._stripped, records)
         return list(chain.from_iterable(records))
 
@@ -162,7 +214,7 @@ class Layout:
         )
 
 
-def _column(
+def column_of(
     fragments: Sequence[Fragment], columns: Sequence[Sequence[str]], count: int
 ) -> Iterable[str]:
     """Return the texts of one run, one for each of ``count`` records."""
@@ -179,6 +231,14 @@ def _nearest(fragments: Sequence[Fragment], contents: Sequence[str]) -> str:
     return next(filter(None, texts), "")
 
 
+class _Part(NamedTuple):
+    """A fragment of a run, and what its piece says about it."""
+
+    fragment: Fragment
+    section: Section
+    writer: Writer
+
+
 @dataclass
 class _Element:
     """A control token or a run of a layout that is being compiled."""
@@ -186,8 +246,9 @@ class _Element:
     trained: bool
     section: Section
     atom: int  # the index of its first atom
+    writer: Writer = NO_MESSAGE  # of a control token
     token: AddedToken | None = None
-    fragments: list[tuple[Fragment, Section]] | None = None  # None for a control token
+    fragments: list[_Part] | None = None  # None for a control token
     strip_left: bool = False
     strip_right: bool = False
     continued: bool = False
@@ -195,11 +256,29 @@ class _Element:
 
     def strip_template_text(self) -> None:
         """Strip a run that has no slots now, because its text is the same for every record."""
-        if self.fragments is not None and all(isinstance(f, str) for f, _ in self.fragments):
-            text = "".join(str(f) for f, _ in self.fragments)
-            text = text.lstrip(WHITE_SPACE) if self.strip_left else text
-            text = text.rstrip(WHITE_SPACE) if self.strip_right else text
-            self.fragments = [(text, self.fragments[0][1])] if text else []
+        if self.fragments is None:
+            return
+        texts = [part.fragment for part in self.fragments if isinstance(part.fragment, str)]
+        if len(texts) < len(self.fragments):
+            return
+        section = self.fragments[0].section
+        if self.strip_left:
+            texts = _stripped(texts)
+        if self.strip_right:
+            texts = [text[::-1] for text in _stripped([text[::-1] for text in texts[::-1]])][::-1]
+        self.fragments = [
+            _Part(text, section, part.writer)
+            for text, part in zip(texts, self.fragments, strict=True)
+            if text
+        ]
+
+
+class _Ending(NamedTuple):
+    """The text of the template behind the last content of a trained answer."""
+
+    token: AddedToken | None  # the control token that ends the answer
+    text: str  # if there is none, the whole text
+    stop: tuple[int, ...]  # the atoms that end it
 
 
 Atom = tuple[Fragment | AddedToken, Piece]
@@ -215,8 +294,10 @@ class LayoutCompiler:
         adds_space_after: returns True if the tokenizer adds a space before a text that follows
             this token.
         count_tokens: returns the number of tokens in a template text.
-        stops: the control tokens that stop the model. If several tokens follow an answer's last
-            content, the first of these is the one that ends it.
+        special: the control tokens that have a meaning.
+
+    Attributes:
+        writers: the number of each writer that a layout has.
     """
 
     def __init__(
@@ -226,14 +307,15 @@ class LayoutCompiler:
         joint: bool,
         adds_space_after: Callable[[AddedToken], bool],
         count_tokens: Callable[[str], int],
-        stops: Collection[str] = (),
+        special: SpecialTokens = NONE_SPECIAL,
     ) -> None:
         self._controls = ControlTokens(list(controls.values()))
         self._by_text = controls
         self._joint = joint
         self._adds_space_after = adds_space_after
         self._count_tokens = count_tokens
-        self._stops = stops
+        self._stops, self._bos = special
+        self.writers: dict[Writer, int] = {}
 
     def layout(
         self,
@@ -249,11 +331,15 @@ class LayoutCompiler:
             answers: for each trained answer, the number of pieces up to its end.
         """
         atoms, counts = self._atoms(pieces)
-        elements = self._elements(atoms, demoted)
+        endings = [self._ending(atoms, demoted, counts[answer]) for answer in answers]
+        elements = self._elements(atoms, demoted, {i for ending in endings for i in ending.stop})
         self._mark_stripped(elements)
         elements = [element for element in elements if element.token or element.fragments]
         self._mark_continued(elements, implicit_bos=any(p.slot == IMPLICIT_BOS for p in pieces))
-        ends = [self._answer_end(atoms, demoted, elements, counts[answer]) for answer in answers]
+        ends = [
+            self._answer_end(ending, elements, counts[answer])
+            for answer, ending in zip(answers, endings, strict=True)
+        ]
         return self._columns(elements, _single_words(atoms, demoted), tuple(ends))
 
     def _atoms(self, pieces: Sequence[Piece]) -> tuple[list[Atom], list[int]]:
@@ -283,12 +369,25 @@ class LayoutCompiler:
                         atoms.append((found, piece))
         return atoms, [*counts, len(atoms)]
 
-    def _elements(self, atoms: Sequence[Atom], demoted: Demoted) -> list[_Element]:
-        """Make one element per control token, and one per stretch of text with one trained flag."""
+    def _elements(
+        self, atoms: Sequence[Atom], demoted: Demoted, stops: Collection[int]
+    ) -> list[_Element]:
+        """Make one element per control token, and one per stretch of text with one trained flag.
+
+        Args:
+            atoms: the atoms of the shape.
+            demoted: the control tokens that are plain text.
+            stops: the atoms with which a trained answer ends what stops the model.
+        """
         elements: list[_Element] = []
         for index, (atom, piece) in enumerate(atoms):
+            writer = piece.writer._replace(part=Part.STOP) if index in stops else piece.writer
             if isinstance(atom, AddedToken) and index not in demoted:
-                elements.append(_Element(piece.trained, piece.section, index, token=atom))
+                if self._is_bos(atom, index) and index not in stops:
+                    writer = BOS
+                elements.append(
+                    _Element(piece.trained, piece.section, index, writer=writer, token=atom)
+                )
                 continue
             fragment = atom.content if isinstance(atom, AddedToken) else atom
             last = elements[-1] if elements else None
@@ -299,31 +398,41 @@ class LayoutCompiler:
                 )
             run = elements[-1]
             assert run.fragments is not None
-            run.fragments.append((fragment, piece.section))
+            run.fragments.append(_Part(fragment, piece.section, writer))
             run.section = max(run.section, piece.section)  # a section that may be cut has priority
         return elements
 
-    def _answer_end(
-        self, atoms: Sequence[Atom], demoted: Demoted, elements: Sequence[_Element], end: int
-    ) -> AnswerEnd:
+    def _is_bos(self, token: AddedToken, atom: int) -> bool:
+        """Return whether a token is the BOS. If it also stops the model, only the first one is."""
+        return token.content == self._bos and (atom == 0 or self._bos not in self._stops)
+
+    def _ending(self, atoms: Sequence[Atom], demoted: Demoted, end: int) -> "_Ending":
         """Find what ends the trained answer that consists of the last of the first ``end`` atoms.
 
         Only the template's text behind the answer's last content can hold a control token.
         """
-        tokens: list[AddedToken] = []  # the nearest to the content first
-        text = ""
+        tokens: dict[int, AddedToken] = {}  # by atom, the nearest to the content last
+        texts: dict[int, str] = {}
         for index in range(end - 1, -1, -1):
             atom, piece = atoms[index]
             if not piece.trained or isinstance(atom, int):
                 break
             if isinstance(atom, AddedToken) and index not in demoted:
-                tokens.insert(0, atom)
+                tokens[index] = atom
             else:
-                text = f"{atom.content if isinstance(atom, AddedToken) else atom}{text}"
-        if tokens:
-            stop = next((t for t in tokens if t.content in self._stops), tokens[0])
-            return AnswerEnd(stop.id, -1, 0)
+                texts[index] = atom.content if isinstance(atom, AddedToken) else atom
+        if not tokens:
+            return _Ending(None, "".join(reversed(texts.values())), tuple(texts))
+        stops = [index for index, token in tokens.items() if token.content in self._stops]
+        stop = min(stops or tokens)
+        return _Ending(tokens[stop], "", (stop,))
+
+    def _answer_end(self, ending: "_Ending", elements: Sequence[_Element], end: int) -> AnswerEnd:
+        """Return how the trained answer ends that consists of the last of the first atoms."""
+        if ending.token is not None:
+            return AnswerEnd(ending.token.id, -1, 0)
         runs = [e.atom < end for e in elements if e.fragments is not None]
+        text = ending.text
         return AnswerEnd(-1, sum(runs) - 1, self._count_tokens(text) if text else 0)
 
     def _mark_stripped(self, elements: list[_Element]) -> None:
@@ -362,7 +471,8 @@ class LayoutCompiler:
     ) -> Layout:
         runs = [
             TextRun(
-                _merged(element.fragments),
+                merged_fragments(part.fragment for part in element.fragments),
+                _parts(element.fragments),
                 element.strip_left,
                 element.strip_right,
                 element.chained,
@@ -372,6 +482,9 @@ class LayoutCompiler:
             for element in elements
             if element.fragments is not None
         ]
+        chains = _chains([run.chained for run in runs])
+        units = _units(elements, runs, chains if self._joint else ())
+        parts = _writers_of_parts(elements, runs, units)
         return Layout(
             control=np.array([e.token.id if e.token else -1 for e in elements], np.int32),
             trained=np.array([e.trained for e in elements], np.bool_),
@@ -379,19 +492,26 @@ class LayoutCompiler:
             kept_left=np.array([self._kept(e, from_left=True) for e in elements], np.int64),
             kept_right=np.array([self._kept(e, from_left=False) for e in elements], np.int64),
             runs=tuple(runs),
-            chains=_chains([run.chained for run in runs]),
+            chains=chains,
             single_words=single_words,
             joint=self._joint,
             answers=answers,
             mixed=_mixed_runs(elements),
+            units=units,
+            part_writers=np.array([self._number(w) for own in parts for w in own], np.int32),
+            part_sizes=np.array([len(own) for own in parts], np.int64),
         )
+
+    def _number(self, writer: Writer) -> int:
+        """Return the number of a writer."""
+        return self.writers.setdefault(writer, len(self.writers))
 
     def _kept(self, element: _Element, *, from_left: bool) -> int:
         """Count the tokens of KEPT template text at one end of a run of the prompt."""
         if element.fragments is None or element.section != Section.PROMPT:
             return 0
         text = ""
-        for fragment, section in element.fragments if from_left else reversed(element.fragments):
+        for fragment, section, _ in element.fragments if from_left else reversed(element.fragments):
             if section != Section.KEPT or isinstance(fragment, int):
                 break
             text = text + fragment if from_left else fragment + text
@@ -410,20 +530,75 @@ def _mixed_runs(elements: Sequence[_Element]) -> tuple[MixedRun, ...]:
         if element.fragments is None:
             continue
         run += 1
-        found = {section for _, section in element.fragments}
+        fragments = tuple((part.fragment, part.section) for part in element.fragments)
+        found = {section for _, section in fragments}
         keeps_content = any(
-            section == Section.KEPT and isinstance(fragment, int)
-            for fragment, section in element.fragments
+            section == Section.KEPT and isinstance(fragment, int) for fragment, section in fragments
         )
         if len(found) > 1 and (keeps_content or Section.COMPLETION in found):
-            mixed.append(MixedRun(index, run, tuple(element.fragments), element.strip_left))
+            mixed.append(MixedRun(index, run, fragments, element.strip_left))
     return tuple(mixed)
 
 
-def _merged(fragments: Sequence[tuple[Fragment, Section]]) -> tuple[Fragment, ...]:
+def _parts(fragments: Sequence[_Part]) -> tuple[TextPart, ...]:
+    """Return the parts of a run: the fragments, divided where the writer changes."""
+    return tuple(
+        TextPart(merged_fragments(part.fragment for part in group), writer)
+        for writer, group in groupby(fragments, key=attrgetter("writer"))
+    )
+
+
+def _units(
+    elements: Sequence[_Element], runs: Sequence[TextRun], chains: Sequence[tuple[int, int]]
+) -> tuple[Unit, ...]:
+    """Return the units of a layout.
+
+    Args:
+        elements: the elements of the layout.
+        runs: its runs.
+        chains: the first and the last run of each chain that may be encoded as one text.
+    """
+    places = [index for index, element in enumerate(elements) if element.fragments is not None]
+    inside = {run for first, last in chains for run in range(first, last + 1)}
+    alone = [(run, run) for run in range(len(runs)) if run not in inside]
+    return tuple(
+        Unit(first, last, tuple(places[first : last + 1]))
+        for first, last in sorted([*chains, *alone])
+        if len({part.writer for run in runs[first : last + 1] for part in run.parts}) > 1
+    )
+
+
+def _writers_of_parts(
+    elements: Sequence[_Element], runs: Sequence[TextRun], units: Sequence[Unit]
+) -> list[tuple[Writer, ...]]:
+    """Return the writers of the parts of each element; one of a unit has all parts of the unit."""
+    writers: list[tuple[Writer, ...]] = [
+        (element.fragments[0].writer if element.fragments else element.writer,)
+        for element in elements
+    ]
+    for unit in units:
+        parts = tuple(part.writer for run in runs[unit.first : unit.last + 1] for part in run.parts)
+        for element in unit.elements:
+            writers[element] = parts
+    return writers
+
+
+def _stripped(texts: Sequence[str]) -> list[str]:
+    """Return texts that follow each other, without the white space with which they start."""
+    rest = len("".join(texts).lstrip(WHITE_SPACE))
+    length = sum(map(len, texts))
+    stripped = []
+    for text in texts:
+        swallowed = min(length - rest, len(text))
+        length -= swallowed
+        stripped.append(text[swallowed:])
+    return stripped
+
+
+def merged_fragments(fragments: Iterable[Fragment]) -> tuple[Fragment, ...]:
     """Return the fragments, with adjacent template texts joined."""
     merged: list[Fragment] = []
-    for fragment, _ in fragments:
+    for fragment in fragments:
         if isinstance(fragment, str) and merged and isinstance(merged[-1], str):
             merged[-1] += fragment
         else:

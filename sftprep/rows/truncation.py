@@ -1,7 +1,8 @@
 """Cut or drop rows that are longer than ``max_length``.
 
 In     a ``Batch`` with rows of any length; ``Batch.section`` says which tokens may be cut.
-Out    a ``Batch`` with rows of at most ``max_length`` tokens, and the reason for each dropped row.
+Out    a ``Batch`` with rows of at most ``max_length`` tokens, and the reason for each dropped row;
+       in the facts of the rows, what the cut has removed.
 Keeps  ids and loss mask together: a strategy decides which tokens stay, and one step selects both.
 Never  replaces the last kept token with EOS: the model must not learn to end an answer where it was
        cut. Never leaves a row without a trained token: such a row is dropped.
@@ -26,12 +27,13 @@ exchange with role tokens, the template's own text.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.pieces import Section
+from sftprep.data.provenance import CutAt, RowFacts
 from sftprep.data.ragged import Mask, Offsets, lengths_to_offsets, ragged_index
 
 NEEDS_SECTIONS = frozenset({"prompt-start", "completion-end", "balanced", "oldest-turns"})
@@ -82,8 +84,10 @@ def truncate(batch: Batch, max_length: int, strategy: str) -> Truncated:
         drop(no_room, DropReason.CUT_TO_NOTHING)
         batch, long = batch.keep_rows(~no_room), long[~no_room]
     keep = _kept_tokens(batch, long, max_length, strategy)
-    lost_trained = _count(batch, ~keep & batch.loss_mask) > 0
-    batch = batch.keep_tokens(keep)
+    cut_trained = _count(batch, ~keep & batch.loss_mask)
+    lost_trained = cut_trained > 0
+    facts = None if batch.facts is None else _with_cuts(batch.facts, batch, keep, cut_trained)
+    batch = replace(batch, facts=facts).keep_tokens(keep)
     still_long = batch.lengths > max_length
     untrained = ~still_long & (batch.trained() == 0)
     drop(still_long, DropReason.TOO_LONG)
@@ -94,6 +98,35 @@ def truncate(batch: Batch, max_length: int, strategy: str) -> Truncated:
         dropped,
         truncated=int((long & stays).sum()),
         lost_trained=lost_trained[stays],
+    )
+
+
+def _with_cuts(facts: RowFacts, batch: Batch, keep: Mask, cut_trained: Offsets) -> RowFacts:
+    """Return the facts of rows with what a cut removes from them.
+
+    Args:
+        facts: the facts.
+        batch: the rows, before they are cut.
+        keep: bool[tokens], the tokens that stay.
+        cut_trained: int64[rows], how many trained tokens are removed.
+    """
+    kept = lengths_to_offsets(keep.astype(np.int64))
+    starts, ends = batch.offsets[:-1], batch.offsets[1:]
+    removed = ends - starts - np.diff(kept[batch.offsets])
+    places = np.append(np.flatnonzero(keep), len(keep))
+    # The first and the last token that stay; of rows without any, the results do not matter.
+    first = np.minimum(places[kept[starts]], ends)
+    last = places[kept[ends] - 1]
+    at_start, at_end = first - starts, np.maximum(ends - 1 - last, 0)
+    in_middle = removed - at_start - at_end
+    cut_at = (
+        CutAt.START * (at_start > 0) + CutAt.MIDDLE * (in_middle > 0) + CutAt.END * (at_end > 0)
+    )
+    return replace(
+        facts,
+        cut_tokens=removed.astype(np.int32),
+        cut_trained=cut_trained.astype(np.int32),
+        cut_at=cut_at.astype(np.uint8),
     )
 
 

@@ -3,10 +3,10 @@
 This module imports nothing heavy, so that options can be checked without loading numpy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 
-from sftprep.schemas.paths import is_computed
+from sftprep.schemas.paths import is_computed, top_fields
 from sftprep.schemas.roles import PLAIN_ROLES, role_names
 
 SCHEMA_NAMES = ("prompt-completion", "instruction", "messages", "sharegpt", "text")
@@ -65,6 +65,7 @@ class Fields(dict[str, str]):
         roles: name -> role, as ``--role`` gives them.
         merge_turns: whether consecutive messages of one role are to become one.
         last_roles: the roles of the messages that may come last, because they are trained.
+        others: the paths of fields that are read beside those of the schemas.
 
     Attributes:
         renamed: the argument.
@@ -74,6 +75,7 @@ class Fields(dict[str, str]):
         last_roles: the argument.
         computed: the values of ``renamed`` that are paths (``data.question``) or texts with several
             fields (``{title}: {body}``), not names.
+        others: the names of the fields that are read beside those of the schemas.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Fields(dict[str, str]):
         roles: Mapping[str, str] | None = None,
         merge_turns: bool = False,
         last_roles: frozenset[str] = frozenset({"assistant"}),
+        others: Iterable[str] = (),
     ) -> None:
         self.renamed = dict(renamed or {})
         super().__init__({name: name for name in FIELDS} | self.renamed)
@@ -92,6 +95,7 @@ class Fields(dict[str, str]):
         }
         self.merge_turns = merge_turns
         self.last_roles = last_roles
+        self.others = frozenset(top_fields(others))
         self.computed = tuple(name for name in self.renamed.values() if is_computed(name))
 
     def names(self, canonical: str) -> tuple[str, ...]:

@@ -232,6 +232,7 @@ class Normalizer(Generic[D]):
     def _known(self, keys: tuple[str, ...]) -> frozenset[str]:
         """Return which fields of a record with these keys are read."""
         known = (self._special(keys) - set(LABELS)) | self._own | self._beside
+        known |= self._given.others
         known |= {*self._given.computed, *self._fields.names("train")}
         if self.shape is not None and self.shape.schema == "instruction":
             known |= {instruction.output_field(dict.fromkeys(keys), self._fields)}

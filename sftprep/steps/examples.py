@@ -8,7 +8,7 @@ Keeps  each record's place. All examples of a record or none: if one is refused,
 This is the one place where a ``RecordError`` is caught.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
@@ -22,6 +22,7 @@ from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError
 from sftprep.reading.parsing import Parsed
 from sftprep.schemas.fields import Fields
+from sftprep.schemas.groups import group_of
 from sftprep.schemas.ignored import reader_of
 from sftprep.schemas.normalizer import Normalizer, chat_normalizer, conversation_normalizer
 from sftprep.schemas.per_turn import per_turn
@@ -42,6 +43,8 @@ class Examples(NamedTuple):
     controls: Mapping[str, set[int]]  # text of a control token -> the examples that hold it
     omitted: Mapping[int, frozenset[str]] | None = None
     """As ``Rendering.omitted`` returns it; None: not known."""
+    groups: list[bytes] | None = None
+    """For each example, the group of its record; None if records are not grouped."""
 
 
 class ExampleMaker:
@@ -60,6 +63,7 @@ class ExampleMaker:
             roles=settings.roles,
             merge_turns=settings.merge_turns,
             last_roles=settings.policy.roles | {"assistant"},
+            others=[settings.split_by] if settings.split_by else [],
         )
         self._normalizers: dict[str, Normalizer[Any]] = {}
         self._content_parts = content_parts(settings)
@@ -122,14 +126,15 @@ class ExampleMaker:
                     refuse_placeholders(dialogue, rendering.placeholders)
             omitted = rendering.omitted(dialogues, rendered)
             rendering.refuse_omissions(omitted)
-            return Examples(list(range(len(records))), dialogues, rendered, controls, omitted)
+            places, groups = list(range(len(records))), self._groups(records)
+            return Examples(places, dialogues, rendered, controls, omitted, groups)
         return None
 
     def _make_each(
         self, block: Block, parsed: Parsed, normalizer: Normalizer[Any], result: BlockResult
     ) -> Examples:
         """Make the examples of a block record by record, and list the bad records."""
-        examples = Examples([], [], [], {})
+        examples = Examples([], [], [], {}, groups=self._groups([]))
         read = partial(self._read, normalizer, has_foreign=parsed.has_foreign)
         too_slow: list[LostRecord] = []
         for index, record in enumerate(parsed.records):
@@ -170,6 +175,7 @@ class ExampleMaker:
         if isinstance(record, RecordError):
             raise record
         dialogue = read(record)
+        groups = self._groups([record])
         if self._content_parts is not None:
             dialogue = self._content_parts.fitted(cast(Chat, dialogue))
         dialogues = self._per_turn(dialogue) if self._settings.per_turn else [dialogue]
@@ -178,6 +184,13 @@ class ExampleMaker:
         examples.rendered.extend(rendered)
         examples.dialogues.extend(dialogues)
         examples.places.extend([index] * len(dialogues))
+        if examples.groups is not None and groups is not None:
+            examples.groups.extend(groups * len(dialogues))
+
+    def _groups(self, records: Sequence[Record]) -> list[bytes] | None:
+        """Return the group of each record; None if records are not grouped."""
+        path = self._settings.split_by
+        return [group_of(record, path) for record in records] if path else None
 
     def _per_turn(self, dialogue: Dialogue) -> list[Dialogue]:
         """Return one example for each answer, or other body, that is trained."""

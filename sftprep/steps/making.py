@@ -15,15 +15,19 @@ import numpy as np
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.block import Block
+from sftprep.data.provenance import Reasons
 from sftprep.data.ragged import Mask, Offsets
 from sftprep.data.result import BlockResult
 from sftprep.errors import RecordError
 from sftprep.remarks import Remarks, Written
 from sftprep.rows.builder import Built, RowBuilder
+from sftprep.rows.keys import KeyMaker, TextKeys
+from sftprep.rows.layout import SpecialTokens
 from sftprep.rows.oldest_turns import shorten
 from sftprep.rows.truncation import NEEDS_SECTIONS, Truncated, truncate
 from sftprep.settings import Settings, stop_ids
 from sftprep.steps.examples import Examples
+from sftprep.steps.facts import facts_of
 from sftprep.steps.losses import LEAK, dropped, rejected, too_long
 from sftprep.steps.rendering import Rendering
 from sftprep.tokenization.encoder import Encoder
@@ -33,6 +37,7 @@ class Rows(NamedTuple):
     """The rows of a block before they are cut."""
 
     built: Built
+    keys: TextKeys  # of the whole texts, before ``oldest-turns`` removed anything
     lengths: Offsets  # int64[rows]: in tokens, before ``oldest-turns`` removed anything
     gone: dict[int, int]  # row -> how many of its exchanges ``oldest-turns`` removed
     refused: dict[int, RecordError]  # rows that must not be written
@@ -59,11 +64,12 @@ class RowMaker:
             renderer.pieces,
             controls,
             answers=renderer.answers,
-            stops=settings.stops,
+            special=SpecialTokens(settings.stops, settings.tokenizer.special.get("bos", "")),
             allowed=settings.allowed,
             joint=settings.boundary == "joint",
             sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
         )
+        self._keys = KeyMaker(renderer.pieces, normalized=settings.normalized_keys)
         self._remarks = Remarks(
             renderer,
             controls,
@@ -75,6 +81,7 @@ class RowMaker:
     def forget(self) -> None:
         """Forget all shapes: from now on, the renderer's shape numbers mean other shapes."""
         self._builder.forget()
+        self._keys.forget()
         self._remarks.forget()
 
     def make(
@@ -89,19 +96,24 @@ class RowMaker:
             result: receives the rows, the losses and the counts.
         """
         rows = self._build(examples)
-        batch = rows.built.batch
+        segments = rows.built.segments
+        assert segments is not None
+        facts = facts_of(block, lines, examples, rows.keys, segments, rows.gone)
+        batch = replace(rows.built.batch, facts=facts)
         if rows.refused:
             batch = batch.keep_rows(~np.isin(batch.record, list(rows.refused)))
         cut = truncate(batch, self._settings.max_length, self._settings.truncation)
         self._list_losses(block, lines, examples.places, rows, cut, result)
-        self._count(examples, rows, cut, result)
-        if len(cut.batch):
+        reasons = self._count(examples, rows, cut, result)
+        if cut.batch.facts is not None and len(cut.batch):
             lines_of_rows = np.array(examples.places, np.int64)[cut.batch.record]
-            result.batch = replace(cut.batch, record=lines_of_rows)
+            facts = replace(cut.batch.facts, reasons=reasons.rows)
+            result.batch = replace(cut.batch, record=lines_of_rows, facts=facts)
 
     def _build(self, examples: Examples) -> Rows:
         """Build the rows; with ``oldest-turns``, leave out the oldest exchanges of long rows."""
         dialogues, rendered = examples.dialogues, examples.rendered
+        keys = self._keys.keys(rendered)
         built = self._builder.build(rendered)
         lengths = built.batch.lengths
         gone: dict[int, int] = {}
@@ -112,7 +124,7 @@ class RowMaker:
             shorter, gone, refused = shorten(
                 {index: dialogues[index] for index in long},
                 self._rendering.render_alone,
-                lambda records: self._builder.build(records, with_sections=False).batch.lengths,
+                lambda records: self._builder.build(records, measures_only=True).batch.lengths,
                 limit,
             )
             for index, record in shorter.items():
@@ -127,7 +139,7 @@ class RowMaker:
         omitted = examples.omitted
         if omitted is None or gone:
             omitted = self._rendering.omitted(dialogues, rendered)
-        return Rows(built, lengths, gone, refused, rewritten, omitted, shapes)
+        return Rows(built, keys, lengths, gone, refused, rewritten, omitted, shapes)
 
     def _list_losses(
         self,
@@ -164,24 +176,41 @@ class RowMaker:
                 lost[row] = DropReason.CUT_TO_NOTHING.value
         return lost
 
-    def _count(self, examples: Examples, rows: Rows, cut: Truncated, result: BlockResult) -> None:
-        """Count what a user should know about the rows that are written."""
+    def _count(
+        self, examples: Examples, rows: Rows, cut: Truncated, result: BlockResult
+    ) -> Reasons:
+        """Count what a user should know about the rows that are written.
+
+        Returns:
+            the rows that are counted, by the names of the counts.
+        """
+        reasons = Reasons()
         result.counts["truncated"] += cut.truncated
         result.counts["truncated_trained"] += cut.truncated_trained
-        _count_tokens(cut.batch, rows, result.counts)
+        _count_tokens(cut.batch, rows, reasons, result.counts)
         written = Written(examples.rendered, rows.shapes, cut.batch.record)
-        self._remarks.count(written, rows.omitted, result)
-        whole = cut.batch.record[~cut.lost_trained]
-        self._remarks.count_ends(rows.built.answer_ends.take(whole), result)
+        for string, holders in examples.controls.items():
+            holding = written.holding(holders)
+            if count := reasons.add(f"control_string:{string}", holding):
+                result.controls[string] += count
+                reasons.add("control_string", holding)
+        if "control_string" in reasons.rows:
+            result.counts["control_records"] += int(reasons.rows["control_string"].sum())
+        self._remarks.count(written, rows.omitted, reasons, result)
+        whole = ~cut.lost_trained
+        ends = rows.built.answer_ends.take(cut.batch.record[whole])
+        self._remarks.count_ends(ends, whole, reasons, result)
+        return reasons
 
 
-def _count_tokens(batch: Batch, rows: Rows, counts: Counter[str]) -> None:
+def _count_tokens(batch: Batch, rows: Rows, reasons: Reasons, counts: Counter[str]) -> None:
     """Count the tokens of the rows that are written, and the special cases among these rows."""
-    if rows.gone:
-        gone = [count for row in batch.record.tolist() if (count := rows.gone.get(row))]
-        counts["shortened"] += len(gone)
-        counts["exchanges_dropped"] += sum(gone)
-    counts["unclean_boundaries"] += int(rows.built.unclean[batch.record].sum())
-    counts["rewritten_histories"] += int(rows.rewritten[batch.record].sum())
+    if batch.facts is not None and rows.gone:
+        gone = batch.facts.exchanges_dropped
+        counts["shortened"] += reasons.add("shortened", gone > 0)
+        counts["exchanges_dropped"] += int(gone.sum())
+    unclean, rewritten = rows.built.unclean[batch.record], rows.rewritten[batch.record]
+    counts["unclean_boundaries"] += reasons.add("unclean_boundary", unclean)
+    counts["rewritten_histories"] += reasons.add("rewritten_history", rewritten)
     counts["tokens"] += len(batch.input_ids)
     counts["trained_tokens"] += int(np.count_nonzero(batch.loss_mask))

@@ -31,6 +31,7 @@ from sftprep.data.conversation import (
 )
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, MOST_SHAPES, Piece, Rendered, Section
 from sftprep.data.policy import COMPLETION, Policy, reasoning_length
+from sftprep.data.provenance import BOS, NO_MESSAGE, Part, Writer
 from sftprep.errors import RecordError
 from sftprep.templates.template import (
     NO_TEXTS,
@@ -51,6 +52,11 @@ class _Key(NamedTuple):
     turns: Turns  # after all edits; an assistant turn has an input if its reasoning is not trained
     default_system: bool  # whether the first turn is the template's own system prompt
     omitted: frozenset[str]
+
+    @property
+    def first_message(self) -> int:
+        """The number of the first turn in the conversation; -1 if the template adds this turn."""
+        return int("system" in self.omitted) - self.default_system
 
 
 class _Outline(NamedTuple):
@@ -222,7 +228,7 @@ class TemplateRenderer:
     def _shape(self, key: _Key) -> int:
         """Return the number of a shape; compose its pieces if it is new."""
         if key not in self._shapes:
-            pieces, answers = self._compose(key.turns, default_system=key.default_system)
+            pieces, answers = self._compose(key)
             self._pieces.append(tuple(pieces))
             self._answers.append(tuple(answers))
             self._omitted.append(key.omitted)
@@ -275,15 +281,15 @@ class TemplateRenderer:
                 f"an answer consists only of the terminator {self._repeatable_end}",
             )
 
-    def _compose(self, turns: Turns, *, default_system: bool) -> tuple[list[Piece], Sequence[int]]:
-        """Compose the pieces of a shape, turn by turn; return them and what ``answers`` returns.
-
-        Args:
-            turns: the turns.
-            default_system: whether the first turn is the template's own system prompt.
-        """
-        template = self.template
-        writer = _PieceWriter(self._run_texts, turns, trains_all=self._policy.trains_all)
+    def _compose(self, key: _Key) -> tuple[list[Piece], Sequence[int]]:
+        """Compose the pieces of a shape, turn by turn; return them and what ``answers`` returns."""
+        template, turns = self.template, key.turns
+        writer = _PieceWriter(
+            self._run_texts,
+            turns,
+            first_message=key.first_message,
+            trains_all=self._policy.trains_all,
+        )
         ends: dict[int, int] = {}  # turn -> the number of pieces up to the end of its trained body
         answers = [i for i, turn in enumerate(turns) if turn.role == "assistant"]
         others = [
@@ -298,8 +304,8 @@ class TemplateRenderer:
         if has_system and template.system is not None:
             # A bare default system prompt in a plain text is cut like the template's other text.
             is_turn = bool(template.tokens) or template.system.strip() != "{content}"
-            kept = is_turn or not default_system
-            writer.write(template.system, {"content": content_slot(0)}, kept=kept)
+            kept = is_turn or not key.default_system
+            writer.write(template.system, {"content": content_slot(0)}, turn=0, kept=kept)
         # In a single exchange, truncation shortens the contents and keeps the role tokens.
         writer.keeps_template_text = len(answers) == 1 and bool(template.tokens)
         takes_system = self._user_with_system(turns) if has_system else None
@@ -307,13 +313,13 @@ class TemplateRenderer:
             if turn.role == "user":
                 self._compose_user(writer, turn, index, takes_system=index == takes_system)
             elif turn.role == "assistant":
-                writer.write(template.header, {})
+                writer.write(template.header, {}, turn=index)
                 writer.in_completion |= index == completion
-                body = template.body + "{end_of_turn}"
-                writer.write(body, {"content": content_slot(index)}, trained=bool(turn.train))
+                body, slots = template.body + "{end_of_turn}", {"content": content_slot(index)}
+                writer.write(body, slots, turn=index, trained=bool(turn.train))
                 if turn.train:
                     ends[index] = len(writer.pieces)
-                writer.write(template.after, {})
+                writer.write(template.after, {}, turn=index)
         writer.write(template.end, {})
         pieces = writer.pieces
         for index in others:
@@ -367,14 +373,14 @@ class TemplateRenderer:
             return pieces
         rest = first.text.removeprefix(bos)
         others = [first._replace(text=rest), *pieces[1:]] if rest else pieces[1:]
-        return [first._replace(text=bos, section=Section.KEPT), *others]
+        return [first._replace(text=bos, section=Section.KEPT, writer=BOS), *others]
 
     def _compose_bos(self, writer: "_PieceWriter") -> None:
         if self._writes_bos:
             writer.write("{bos}", {}, kept=True)
         elif self._implicit_bos:
-            bos = Piece(self._run_texts["bos"], IMPLICIT_BOS, writer.trains_all, Section.KEPT)
-            writer.pieces.append(bos)
+            bos = self._run_texts["bos"]
+            writer.pieces.append(Piece(bos, IMPLICIT_BOS, writer.trains_all, Section.KEPT, BOS))
 
     def _user_with_system(self, turns: Turns) -> int | None:
         """Return the user turn that includes the system prompt, if the template has such a turn."""
@@ -389,20 +395,23 @@ class TemplateRenderer:
         template = self.template
         slots = {"content": content_slot(index), "input": input_slot(index)}
         if takes_system and template.user_with_system is not None:
-            text = template.user_with_system
-            writer.write(text, slots | {"system": content_slot(0)}, kept=_text_of_system(text))
+            text, slots = template.user_with_system, slots | {"system": content_slot(0)}
+            writer.write(text, slots, turn=index, kept=_text_of_system(text))
         elif turn.has_input and template.user_with_input is not None:
-            writer.write(template.user_with_input, slots)
+            writer.write(template.user_with_input, slots, turn=index)
         else:
-            writer.write(template.user, slots)
+            writer.write(template.user, slots, turn=index)
 
 
 class _PieceWriter:
     """Turns a template's texts into pieces, and collects them."""
 
-    def __init__(self, run_texts: dict[str, str], turns: Turns, *, trains_all: bool) -> None:
+    def __init__(
+        self, run_texts: dict[str, str], turns: Turns, *, first_message: int, trains_all: bool
+    ) -> None:
         self.run_texts = run_texts
         self.turns = turns
+        self.first_message = first_message
         self.trains_all = trains_all
         self.keeps_template_text = False  # whether truncation must keep the prompt's template text
         self.in_completion = False  # whether the section COMPLETION has begun
@@ -413,6 +422,7 @@ class _PieceWriter:
         text: str,
         slots: dict[str, int],
         *,
+        turn: int | None = None,
         trained: bool | None = None,
         kept: bool | Collection[int] = False,
     ) -> None:
@@ -422,6 +432,7 @@ class _PieceWriter:
             text: the text, with placeholders.
             slots: the slot of each placeholder that stands for a text of the record. Such a text is
                 trained if its turn is.
+            turn: the turn that the template's own text belongs to; None if it belongs to none.
             trained: whether the template's own text is trained; None: only with ``trains_all``.
             kept: whether truncation must keep all of it; or the indexes of the parts to keep, where
                 each placeholder and each text between two placeholders is a part.
@@ -430,14 +441,26 @@ class _PieceWriter:
         for index, (is_slot, value) in enumerate(split_placeholders(text)):
             keeps = kept if isinstance(kept, bool) else index in kept
             if is_slot and value in slots:
-                index_of_turn = turn_of_slot(slots[value])
-                turn, section = self.turns[index_of_turn], self._section(keeps)
-                if turn.role == "assistant" and turn.has_input:
-                    self.pieces.append(Piece("", input_slot(index_of_turn), False, section))
-                self.pieces.append(Piece("", slots[value], bool(turn.train), section))
+                self._write_content(slots[value], self._section(keeps))
             elif literal := self.run_texts[value] if is_slot else value:
                 section = self._section(keeps or self.keeps_template_text)
-                self.pieces.append(Piece(literal, LITERAL, trained, section))
+                writer = NO_MESSAGE if turn is None else self._writer(turn, Part.TEMPLATE)
+                self.pieces.append(Piece(literal, LITERAL, trained, section, writer))
+
+    def _write_content(self, slot: int, section: Section) -> None:
+        """Add the piece of a content; that of an answer follows its reasoning, if it has any."""
+        index = turn_of_slot(slot)
+        turn = self.turns[index]
+        if turn.role == "assistant" and turn.has_input:
+            reasoning = self._writer(index, Part.REASONING)
+            self.pieces.append(Piece("", input_slot(index), False, section, reasoning))
+        content = self._writer(index, Part.CONTENT)
+        self.pieces.append(Piece("", slot, bool(turn.train), section, content))
+
+    def _writer(self, turn: int, part: Part) -> Writer:
+        """Return the writer of a text of a turn; the template is that of a turn which it adds."""
+        message = turn + self.first_message
+        return NO_MESSAGE if message < 0 else Writer(message, self.turns[turn].role, part)
 
     def _section(self, keeps: bool) -> Section:
         if self.in_completion:

@@ -25,13 +25,14 @@ from sftprep.tokenization.boundary.known_breaks import KnownBreaks
 from sftprep.tokenization.disk_cache import Parts, recall, store
 from sftprep.tokenization.loading import load_tokenizer
 from sftprep.tokenization.proof import ContentEncoding, Variant, prove_content_encoding
+from sftprep.tokenization.token_bytes import TokenBytes
 from sftprep.tokenization.tokenizer import Tokenizer
 
 TOKENIZER_FILES = re.compile(r"\.(json|jinja|txt|model|tiktoken|bpe|vocab|spm)$")
 """Matches the files of a folder that can belong to a tokenizer: no weights and no code."""
 LIBRARIES = ("sftprep", "transformers", "tokenizers")
-ENTRY_VERSION = 10
-"""The version of the format of entries. Raise it when an entry's fields or their format change."""
+ENTRY_VERSION = 12
+"""The version of entries. Raise it when their fields, their format or what they hold changes."""
 
 
 def resolve_tokenizer(
@@ -161,7 +162,8 @@ VARIANTS = ("starting", "continuing")
 def _parts_of_encoding(encoding: ContentEncoding) -> Parts:
     plain = asdict(encoding)
     texts = {name: plain[name].pop("json").encode() for name in VARIANTS if plain[name]}
-    return {"plain": orjson.dumps(plain), **texts}
+    lengths = plain["token_bytes"].pop("lengths")
+    return {"plain": orjson.dumps(plain), "token bytes": lengths, **texts}
 
 
 def _encoding_of(parts: Parts) -> ContentEncoding:
@@ -170,8 +172,14 @@ def _encoding_of(parts: Parts) -> ContentEncoding:
         name: Variant(json=parts[name].decode(), **plain[name]) if plain[name] else None
         for name in VARIANTS
     }
+    token_bytes = plain["token_bytes"]
+    lengths, forms = bytes(parts["token bytes"]), tuple(token_bytes["forms"])
     return ContentEncoding(
         **plain
         | variants
-        | {"forbidden": tuple(plain["forbidden"]), "breaks": KnownBreaks(**plain["breaks"])}
+        | {
+            "forbidden": tuple(plain["forbidden"]),
+            "breaks": KnownBreaks(**plain["breaks"]),
+            "token_bytes": TokenBytes(**token_bytes | {"lengths": lengths, "forms": forms}),
+        }
     )

@@ -15,8 +15,8 @@ from itertools import compress, pairwise
 import numpy as np
 
 from sftprep.data.control_tokens import AddedToken
-from sftprep.data.ragged import Ids, Mask, Offsets, Ragged
-from sftprep.data.runs import EncodedRuns, TextRuns
+from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets
+from sftprep.data.runs import EncodedRuns, Places, TextRuns
 from sftprep.system.memory import give_back, resident
 from sftprep.tokenization.backends import (
     BATCH_FROM,
@@ -27,6 +27,7 @@ from sftprep.tokenization.backends import (
 from sftprep.tokenization.boundary.breaks import breaks_of
 from sftprep.tokenization.boundary.chains import join_chains, unclean_chains
 from sftprep.tokenization.proof import ContentEncoding, Variant, prove_content_encoding
+from sftprep.tokenization.token_bytes import ByteCounter, place_in_characters
 from sftprep.tokenization.tokenizer import Tokenizer
 from sftprep.tokenization.unicode_differences import divergent_table
 
@@ -67,6 +68,7 @@ class Encoder:
         self._is_forbidden = np.zeros(encoding.size, np.bool_)
         self._is_forbidden[list(encoding.forbidden)] = True
         self._free_range = _longest_gap(encoding.forbidden, encoding.size)
+        self._counter = ByteCounter(encoding.token_bytes)
         self._starting = _VariantEncoder(encoding.starting, normalizes=encoding.normalizes)
         self._cache_bytes = cache_bytes
         self._resident = resident
@@ -136,6 +138,27 @@ class Encoder:
             int32[tokens] and int64[tokens, 2].
         """
         return (self._continuing if continued else self._starting).reference.spans(text)
+
+    def ids_before(self, places: Places, ids: Ids) -> Offsets:
+        """Return int64[places]: the position in ``ids`` of the first token behind each place.
+
+        A token is behind a place if its first byte is. HF is asked where the tokens of a text are
+        if their bytes do not tell.
+        """
+        before, starts, known = self._counter.starts(
+            places.texts, places.continued, places.first, places.last, ids
+        )
+        first, last = (np.repeat(c, places.counts) for c in (places.first, places.last))
+        found = np.searchsorted(before[:-1], np.repeat(starts, places.counts) + places.at)
+        offsets = lengths_to_offsets(places.counts)
+        for index in np.flatnonzero(~known).tolist():
+            text, own = places.texts[index], slice(int(offsets[index]), int(offsets[index + 1]))
+            _, spans = self.spans(text, bool(places.continued[index]))
+            at = [place_in_characters(text, place) for place in places.at[own].tolist()]
+            starts_of_tokens = np.maximum.accumulate(spans[:, 0])
+            found[own] = places.first[index] + np.searchsorted(starts_of_tokens, at)
+        # In front of the first byte there may be a token for the space that the tokenizer adds.
+        return np.where(places.at == 0, first, np.clip(found, first, last))
 
     def forbidden_in(self, ids: Ids) -> Offsets:
         """Return the positions of the ids that text must never become: those of control tokens."""

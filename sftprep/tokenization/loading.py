@@ -22,6 +22,7 @@ from sftprep.data.control_tokens import AddedToken
 from sftprep.errors import TokenizerError
 from sftprep.text import shown
 from sftprep.tokenization.generation_config import GENERATION_CONFIG, stop_ids
+from sftprep.tokenization.saving import saved_files
 from sftprep.tokenization.tokenizer import Tokenizer
 
 ROLES = ("bos", "eos", "pad", "sep")
@@ -56,7 +57,7 @@ def load_tokenizer(
         state["model"]["dropout"] = None  # it makes ids random
     vocabulary = hf.get_vocab()
     generation_config = _file_of(source, revision, GENERATION_CONFIG)
-    files = _saved_files(hf)
+    files = saved_files(hf)
     if generation_config is not None:
         files[GENERATION_CONFIG] = generation_config
     return Tokenizer(
@@ -261,19 +262,3 @@ def _chat_templates(hf: Any) -> dict[str, str]:
     if isinstance(template, dict):
         return {str(name): str(source) for name, source in template.items()}
     return {} if template is None else {"default": str(template)}
-
-
-LOADING_OPTIONS = ("is_local", "local_files_only")
-"""What transformers saves about how a tokenizer was loaded. It says nothing about the tokenizer."""
-
-
-def _saved_files(hf: Any) -> dict[str, bytes]:
-    """Return the files that ``save_pretrained`` writes, by their path."""
-    import tempfile
-
-    for option in LOADING_OPTIONS:
-        hf.init_kwargs.pop(option, None)
-    with tempfile.TemporaryDirectory() as folder:
-        hf.save_pretrained(folder)
-        paths = sorted(p for p in Path(folder).rglob("*") if p.is_file())
-        return {str(p.relative_to(folder)): p.read_bytes() for p in paths}

@@ -24,6 +24,7 @@ from sftprep.text import shown
 from sftprep.tokenization.backends import GigatokenBackend, HfBackend
 from sftprep.tokenization.boundary.known_breaks import KnownBreaks, known_breaks
 from sftprep.tokenization.gigatoken_support import why_not_exact
+from sftprep.tokenization.token_bytes import NOT_KNOWN, TokenBytes, token_bytes
 from sftprep.tokenization.tokenizer import Tokenizer
 from sftprep.tokenization.tokenizer_json import State, normalizer_steps, pre_tokenizer_steps
 
@@ -70,6 +71,7 @@ class ContentEncoding:
     breaks: KnownBreaks
     forbidden: tuple[int, ...]  # the ids of control tokens, which text must never become
     size: int  # one more than the largest id
+    token_bytes: TokenBytes = NOT_KNOWN
 
     @property
     def is_fast(self) -> bool:
@@ -121,6 +123,7 @@ def prove_content_encoding(
         breaks=KnownBreaks() if why_not_exact(state) else known_breaks(state),
         forbidden=forbidden,
         size=tokenizer.size,
+        token_bytes=token_bytes(state, tokenizer.size),
     )
 
 

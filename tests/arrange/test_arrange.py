@@ -151,6 +151,20 @@ def test_groups_stay_together_though_prompts_then_leak() -> None:
     assert again.facts["prompts_in_two_splits"]["exact"] == 3
 
 
+def test_the_examples_of_a_conversation_stay_together() -> None:
+    """Each has a prompt of its own, but the later ones hold the answers of the earlier ones."""
+    records = [row // 3 for row in range(300)]
+    plan = arrange(columns(range(300), records=records), Arrangement(validation=FIFTH))
+    validation = {records[row] for row in rows(plan, "validation")}
+    assert len(rows(plan, "validation")) == 3 * len(validation)
+    # Records with one first prompt stay together too.
+    prompts = [(row // 3 % 50) if row % 3 == 0 else row + 1000 for row in range(300)]
+    known = columns(range(300), prompts=prompts, records=records)
+    plan = arrange(known, Arrangement(validation=FIFTH))
+    sides = [{records[row] % 50 for row in rows(plan, name)} for name in ("train", "validation")]
+    assert not sides[0] & sides[1]
+
+
 def test_only_the_training_split_is_sampled_and_repeated() -> None:
     """Repeats are whole passes; each source is counted before and after."""
     known = columns(range(100), sources=[row % 2 for row in range(100)])

@@ -1,6 +1,7 @@
 """Encoded runs and control tokens are laid out as rows, in columns."""
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sftprep.data.batch import Batch
 from sftprep.data.pieces import Section
 from sftprep.data.ragged import Ragged
-from sftprep.rows.assembly import LayoutTable, assemble
+from sftprep.rows.assembly import Elements, LayoutTable, assemble
 from sftprep.rows.layout import Layout
 
 
@@ -25,7 +26,16 @@ def layout(*elements: tuple[int, int, Section, int, int]) -> Layout:
         chains=(),
         single_words=(),
         joint=False,
+        part_sizes=np.ones(len(control), np.int64),
+        part_writers=np.zeros(len(control), np.int32),
     )
+
+
+def assembled(layouts: list[Layout], numbers: list[int], runs: Ragged, **options: Any) -> Batch:
+    """Rows with these layouts."""
+    table = LayoutTable(layouts)
+    elements = Elements.of(table, np.array(numbers, np.int64), runs)
+    return assemble(table, elements, runs, **options)
 
 
 K, P, C = Section.KEPT, Section.PROMPT, Section.COMPLETION
@@ -48,9 +58,7 @@ def rows(batch: Batch) -> list[tuple[list[int], list[int]]]:
 def test_assemble() -> None:
     """Control tokens and runs follow the layout; each token has the loss of its element."""
     runs = Ragged.of([[1, 2, 3, 4], [5], [6], [7, 8], [], [9], [], []])
-    batch = assemble(
-        LayoutTable([CHAT, PLAIN, TOKEN]), np.array([0, 1, 2, 0, 1]), runs, with_sections=True
-    )
+    batch = assembled([CHAT, PLAIN, TOKEN], [0, 1, 2, 0, 1], runs, with_sections=True)
     assert rows(batch) == [
         ([90, 1, 2, 3, 4, 91, 5, 92], [0, 0, 0, 0, 0, 0, 1, 1]),
         ([6, 7, 8], [0, 1, 1]),
@@ -75,20 +83,18 @@ def test_assemble() -> None:
 def test_kept_ends(length: int, expected: str) -> None:
     """The kept ends of a short run do not overlap: the left one comes first."""
     one = layout((-1, 0, P, 1, 2))
-    batch = assemble(
-        LayoutTable([one]), np.array([0]), Ragged.of([[7] * length]), with_sections=True
-    )
+    batch = assembled([one], [0], Ragged.of([[7] * length]), with_sections=True)
     assert batch.section is not None
     assert expected == "".join(Section(x).name[0] for x in batch.section)
 
 
 def test_without_sections() -> None:
     """Sections are made only if truncation needs them."""
-    batch = assemble(LayoutTable([PLAIN]), np.array([0]), Ragged.of([[1], [2]]))
+    batch = assembled([PLAIN], [0], Ragged.of([[1], [2]]))
     assert batch.section is None
 
 
 def test_no_rows() -> None:
     """A block without records gives an empty batch."""
-    batch = assemble(LayoutTable([PLAIN]), np.array([], np.int64), Ragged.of([]))
+    batch = assembled([PLAIN], [], Ragged.of([]))
     assert (len(batch), batch.offsets.tolist()) == (0, [0])

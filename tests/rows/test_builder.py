@@ -12,7 +12,7 @@ from sftprep.data.batch import Batch
 from sftprep.data.control_tokens import AddedToken
 from sftprep.data.pieces import LITERAL, Piece, Rendered, Section
 from sftprep.data.ragged import Ids, Offsets, Ragged
-from sftprep.data.runs import EncodedRuns, TextRuns
+from sftprep.data.runs import EncodedRuns, Places, TextRuns
 from sftprep.rows.builder import RowBuilder
 from sftprep.tokenization.encoder import Encoder
 from sftprep.tokenization.tokenizer import Tokenizer
@@ -66,6 +66,16 @@ class Characters:
         """One token per character."""
         starts = np.arange(len(text))
         return np.array(list(map(ord, text)), np.int32), np.stack([starts, starts + 1], axis=1)
+
+    def ids_before(self, places: Places, ids: Ids) -> Offsets:
+        """One token per character."""
+        texts = np.repeat(np.arange(len(places.texts)), places.counts).tolist()
+        inside = [
+            len(places.texts[text].encode()[:size].decode())
+            for text, size in zip(texts, places.at.tolist(), strict=True)
+        ]
+        found: Offsets = places.first[texts] + np.array(inside, np.int64)
+        return found
 
     def adds_space_after(self, token: AddedToken) -> bool:
         """The tokenizer adds a space only after ``<s>``."""

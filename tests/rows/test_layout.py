@@ -7,7 +7,7 @@ import pytest
 from toys import Token, byte_tokenizer
 
 from sftprep.data.pieces import IMPLICIT_BOS, LITERAL, Piece, Section
-from sftprep.rows.layout import NOTHING_DEMOTED, LayoutCompiler
+from sftprep.rows.layout import NOTHING_DEMOTED, LayoutCompiler, SpecialTokens
 
 TRAINED = True
 
@@ -338,7 +338,7 @@ def ends(
         joint=False,
         adds_space_after=lambda _: False,
         count_tokens=len,
-        stops=stops,
+        special=SpecialTokens(stops),
     )
     by_id = {-1: "", **{token.id: token.content for token in tokenizer.added}}
     layout = compiled.layout(pieces, demoted, answers)

@@ -1,12 +1,14 @@
 """Rows over ``max_length`` are cut by a strategy, or dropped; lengths are LLaMA-Factory's."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from sftprep.data.batch import Batch, DropReason
 from sftprep.data.pieces import Section
+from sftprep.data.provenance import CutAt, Part, RowFacts, Segments, Writer
 from sftprep.data.ragged import lengths_to_offsets
 from sftprep.recipe import allowed_values
 from sftprep.rows.truncation import balanced_lengths, truncate
@@ -35,6 +37,18 @@ def rows_of(cut: Batch) -> list[list[int]]:
     return [cut.input_ids[a:b].tolist() for a, b in itertools.pairwise(ends)]
 
 
+def with_facts(rows: Batch) -> Batch:
+    """The same rows, with facts that know of no cut."""
+    own = Segments.of(
+        [
+            [(1, WRITER, bool(trained)) for trained in rows.loss_mask[a:b].tolist()]
+            for a, b in itertools.pairwise(rows.offsets.tolist())
+        ]
+    ).merged()
+    return replace(rows, facts=RowFacts.of(own))
+
+
+WRITER = Writer(0, "user", Part.CONTENT)
 LONG = "kkppppCCCC"  # two kept, four of prompt, four of completion
 
 
@@ -200,3 +214,43 @@ def test_balanced_keeps_what_is_kept(
 ) -> None:
     """The kept section counts as prompt and stays whole; the completion gets shorter instead."""
     assert expected == balanced_lengths(*given)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "limit", "tokens", "trained", "places"),
+    [
+        ("keep-start", 7, 3, 3, CutAt.END),
+        ("keep-end", 7, 3, 0, CutAt.START),
+        ("completion-end", 7, 3, 3, CutAt.END),
+        ("prompt-start", 8, 2, 0, CutAt.MIDDLE),
+        ("prompt-start", 3, 7, 3, CutAt.MIDDLE | CutAt.END),
+        ("balanced", 6, 4, 2, CutAt.MIDDLE | CutAt.END),
+        ("keep-start", 10, 0, 0, 0),
+    ],
+)
+def test_facts_of_a_cut(strategy: str, limit: int, tokens: int, trained: int, places: int) -> None:
+    """They say how much was removed, how much of it was trained, and where; the rest fits."""
+    facts = truncate(with_facts(batch("pC", LONG, "pCc")), limit, strategy).batch.facts
+    assert facts is not None
+    assert facts.cut_tokens.tolist() == [0, tokens, 0]
+    assert facts.cut_trained.tolist() == [0, trained, 0]
+    assert facts.cut_at.tolist() == [0, places, 0]
+    assert facts.segments.row_tokens.tolist() == [2, len(LONG) - tokens, 3]
+
+
+def test_facts_of_a_cut_at_start_and_end() -> None:
+    """Without a kept section, a balanced cut takes from both ends; so a row has two places."""
+    cut = truncate(with_facts(batch("ppppppCCCCCC", "ppppCCcc")), 6, "balanced").batch
+    assert cut.facts is not None
+    assert cut.facts.cut_at.tolist() == [CutAt.START | CutAt.END] * 2
+    assert cut.facts.cut_tokens.tolist() == [6, 2]
+
+
+def test_facts_go_with_their_rows() -> None:
+    """Rows that are dropped take their facts with them."""
+    rows = with_facts(batch("pC", "pp", LONG, "ppC"))
+    assert rows.facts is not None
+    rows = replace(rows, facts=replace(rows.facts, line=np.array([1, 2, 3, 4])))
+    facts = truncate(rows, 5, "drop").batch.facts
+    assert facts is not None
+    assert facts.line.tolist() == [1, 4]

@@ -170,7 +170,7 @@ def _texts(chat: Chat, rendering: Rendering, span: Span) -> Iterator[_Text]:
     for content in rendering.within(span.start, span.end):
         start, end = max(content.start, span.start), content.end
         path = content.origin.path
-        kind = _kind(chat, path)
+        kind = kind_at(chat, path)
         length = 0
         if kind == OTHER and _is_first_text(chat, path):
             text = str(value_at({"messages": chat.messages}, path))
@@ -192,8 +192,8 @@ def _texts(chat: Chat, rendering: Rendering, span: Span) -> Iterator[_Text]:
             yield _Text(border, end, OTHER)
 
 
-def _kind(chat: Chat, path: Path) -> str:
-    """Return what the text at a path is."""
+def kind_at(chat: Chat, path: Path) -> str:
+    """Return what the text at a path is: ``THOUGHT``, ``CALL`` or ``OTHER``."""
     field = path[2] if path[0] == "messages" and len(path) > 2 else ""
     if field in REASONING:
         return THOUGHT

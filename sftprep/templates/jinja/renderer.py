@@ -32,6 +32,7 @@ from sftprep.data.pieces import (
     filled,
 )
 from sftprep.data.policy import Policy
+from sftprep.data.provenance import Part, Writer
 from sftprep.errors import RecordError, TemplateError
 from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.kept import NOTHING_KEPT, KeptText
@@ -59,6 +60,7 @@ from sftprep.templates.jinja.traced_text import Path
 from sftprep.templates.jinja.tracing import Placed, Rendering
 from sftprep.templates.jinja.variants import badly_written, variants
 from sftprep.templates.jinja.watching import Question, Watch, WatchedEnvironment
+from sftprep.templates.jinja.writers import Writers
 from sftprep.templates.template import ChatTemplate
 
 MOST_FORMS = 4
@@ -313,6 +315,7 @@ class ChatRenderer:
         _check_answers(chat, rendering, trained)
         found = self._spans(chat, traced, rendering, finder, trained)
         without_loss: list[Span] = []
+        hidden: list[Span] = []
         untrained = [i for i in _untrained(chat) if _is_written(chat, rendering, i)]
         if self._policy.trains_all and untrained:
             without_loss = self._spans(chat, traced, rendering, finder, untrained).spans
@@ -320,8 +323,10 @@ class ChatRenderer:
             # With ``all``, text outside of generation markers is trained too.
             by_rules = self._policy.trains_all and self._has_markers
             spans = finder.spans(trained).spans if by_rules else found.spans
-            without_loss += holes(chat, rendering, spans, self._policy, self._controls)
-        return self._skeleton(chat, rendering, finder, found, without_loss)
+            hidden = holes(chat, rendering, spans, self._policy, self._controls)
+            without_loss += hidden
+        writers = Writers(chat, rendering, found.spans, hidden, self._controls)
+        return self._skeleton(chat, rendering, finder, found, without_loss, writers)
 
     def _skeleton(
         self,
@@ -330,6 +335,7 @@ class ChatRenderer:
         finder: SpanFinder,
         found: Spans,
         without_loss: Sequence[Span],
+        writers: Writers,
     ) -> _Derived:
         """Build the skeleton of a chat from its spans.
 
@@ -339,14 +345,18 @@ class ChatRenderer:
             finder: finds the stop token that ends the last answer.
             found: the spans of what is to be trained.
             without_loss: what is not trained although it is in a span, or ``--train-on`` is all.
+            writers: finds which message wrote what.
         """
         answers = [span for span in found.spans if chat.roles[span.message] == "assistant"]
         stretches, contents = stretches_of(rendering, answers, [*found.spans, *without_loss])
-        pieces, ends = self._pieces(chat, rendering, found.spans, without_loss, stretches, contents)
+        pieces, ends = self._pieces(
+            chat, rendering, found.spans, without_loss, stretches, contents, writers
+        )
         rest = without(found.spans, without_loss)
         appended = "" if self._has_markers else self._missing_stop(chat, rendering, finder, rest)
         if appended:
-            pieces.append(Piece(appended, LITERAL, True, Section.COMPLETION))
+            writer = Writer(rest[-1].message, "assistant", Part.TEMPLATE)
+            pieces.append(Piece(appended, LITERAL, True, Section.COMPLETION, writer))
             ends.append(ends[-1])
         bodies = {span.message: span.end for span in found.spans}
         trained_ends = {span.end for span in rest}
@@ -395,6 +405,7 @@ class ChatRenderer:
         without_loss: Sequence[Span],
         stretches: Sequence[Stretch],
         contents: Sequence[Placed],
+        writers: Writers,
     ) -> tuple[list[Piece], list[int]]:
         """Turn each stretch into a piece: decide its section, and whether it is trained.
 
@@ -405,6 +416,7 @@ class ChatRenderer:
             without_loss: what is not trained although it is in a span, or ``--train-on`` is all.
             stretches: the stretches of the rendered text.
             contents: where the content of each slot comes from.
+            writers: finds which message wrote what.
 
         Returns:
             the pieces, and where each of them ends in the rendered text.
@@ -416,7 +428,7 @@ class ChatRenderer:
             kept = self._kept.find(chat, rendering.text, stretches, paths)
         is_single_exchange = chat.roles.count("assistant") == 1
         pieces, ends = [], []
-        for stretch in kept.divided(stretches):
+        for stretch in writers.divided(kept.divided(stretches)):
             start, end, slot = stretch
             is_literal = slot == LITERAL
             trained = _is_inside(stretch, spans)
@@ -432,7 +444,11 @@ class ChatRenderer:
             else:
                 section = Section.PROMPT
             text = rendering.text[start:end] if is_literal else ""
-            pieces.append(Piece(text, slot, trained, section))
+            writer = (
+                writers.of_text(stretch) if is_literal
+                else writers.of_content(stretch, paths[slot])
+            )  # fmt: skip
+            pieces.append(Piece(text, slot, trained, section, writer))
             ends.append(end)
         return pieces, ends
 

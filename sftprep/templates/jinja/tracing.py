@@ -173,6 +173,24 @@ class Rendering:
             own = [c for c in self._own[message] if c.start >= turn.start][:count]
             self._turns[message] = turn._replace(end=max(c.end for c in own))
 
+    def loop_borders(self) -> list[int]:
+        """Return where the template's loop came to a message, or left one."""
+        return sorted(
+            {place for ranges in self._ranges.values() for ends in ranges for place in ends}
+        )
+
+    def message_at(self, position: int) -> int | None:
+        """Return the message that the template was writing; None if it was writing none.
+
+        That is the message that its loop was at. If its loop never tells, it is the message between
+        whose texts the position is.
+        """
+        if self._ranges:
+            return self.written_at(position)
+        turns = ((message, self.turn(message)) for message in self._own)
+        found = (m for m, turn in turns if turn and turn.start <= position < turn.end)
+        return next(found, None)
+
     def written_at(self, position: int) -> int | None:
         """Return the message that the template's loop was at; None if it was at none."""
         for message, ranges in self._ranges.items():

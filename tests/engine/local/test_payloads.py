@@ -1,6 +1,7 @@
 """Payloads: a block and a result are the same at both ends of a pipe."""
 
 from collections import Counter
+from dataclasses import replace
 from multiprocessing.connection import Pipe
 from typing import Any
 
@@ -10,6 +11,7 @@ from toy_blocks import block
 
 from sftprep.data.batch import Batch
 from sftprep.data.block import Element
+from sftprep.data.provenance import BOS, NAMES, Part, RowFacts, Segments, Writer
 from sftprep.data.result import BlockResult
 from sftprep.engine.local.messages import Failed, Ready, receive, send
 from sftprep.engine.local.payloads import block_of, receive_answer, send_block, send_result
@@ -44,6 +46,35 @@ def test_the_columns_of_a_result_keep_their_types() -> None:
     for before, after in zip(sent, columns(answer.batch), strict=True):
         assert after.dtype == before.dtype
         assert np.array_equal(after, before)
+
+
+def test_facts_arrive_with_the_rows() -> None:
+    """All columns, the segments with their writers, and the reasons are the same."""
+    ours, theirs = Pipe()
+    user = Writer(0, "user", Part.CONTENT)
+    segments = Segments.of([[(1, user, False), (1, user, True)], [(1, BOS, True)]])
+    facts = RowFacts.of(
+        segments,
+        line=[7, 8],
+        record_key=[2**64 - 1, 0],
+        group_key=[5, 6],
+        reasons={"glued_answer": [True, False]},
+    )
+    batch = replace(Batch.of([[1, 2], [3]], [[False, True], [True]]), facts=facts)
+    send_result(ours, BlockResult(0, 1, "messages", 7, batch))
+    answer = receive_answer(theirs)
+    assert isinstance(answer, BlockResult)
+    assert answer.batch is not None
+    received = answer.batch.facts
+    assert received is not None
+    assert [received.segments.row(i) for i in range(2)] == [segments.row(i) for i in range(2)]
+    assert received.reasons.keys() == {"glued_answer"}
+    assert received.reasons["glued_answer"].tolist() == [True, False]
+    for name in NAMES:
+        before, after = getattr(facts, name), getattr(received, name)
+        assert (before is None) == (after is None)
+        if before is not None:
+            assert (after.dtype, after.tolist()) == (before.dtype, before.tolist())
 
 
 def test_a_result_may_have_no_rows() -> None:

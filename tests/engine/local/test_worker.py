@@ -253,7 +253,7 @@ REFUSE_TO_PICKLE_RESULTS = """
 from multiprocessing.reduction import ForkingPickler
 dumps = ForkingPickler.dumps
 def refuse(thing, protocol=None):
-    if type(thing).__name__ == "BlockResult":
+    if type(thing).__name__ == "_Result":
         raise TypeError("cannot be sent")
     return dumps(thing, protocol)
 ForkingPickler.dumps = refuse

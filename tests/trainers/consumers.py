@@ -1,0 +1,37 @@
+"""Programs that use a dataset, each in a virtual environment of its own.
+
+``.ci/environments`` makes the environments from the files in ``requirements/``. A program is a
+script in ``readers/``: it gets a JSON value as its first argument, and prints another one as the
+last line of its output. It runs in the other environment, so it imports nothing of sftprep.
+"""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+FOLDER = Path(os.environ.get("SFTPREP_ENVIRONMENTS") or HERE.parents[1] / ".venv" / "trainers")
+SECONDS = 600
+
+
+def ask(environment: str, reader: str, question: Any) -> Any:
+    """Run a reader in an environment, and return its answer; skip the test without it.
+
+    Args:
+        environment: the name of a file in ``requirements/``, without its ending.
+        reader: the name of a script in ``readers/``, without its ending.
+        question: what the script is given; paths as text.
+    """
+    python = FOLDER / environment / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"no environment {environment}: run .ci/environments {environment}")
+    script = HERE / "readers" / f"{reader}.py"
+    # -I: nothing of this environment or of the user's gets into the other one.
+    command = [str(python), "-I", str(script), json.dumps(question)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 0, f"{environment}, {reader}:\n{done.stderr[-4000:]}"
+    return json.loads(done.stdout.splitlines()[-1])
