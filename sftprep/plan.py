@@ -13,6 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from sftprep.arrange.options import Arrangement
+from sftprep.arrangement import Material, arrangement_of, resolved_arrangement
 from sftprep.data.block import Source
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.dataset.identity import Identity, identity
@@ -71,15 +73,31 @@ class Plan:
             "max_length": settings.max_length,
             "shard_size": self.recipe.shard_bytes,
             "max_line_bytes": self.recipe.limits.line,
+            **resolved_arrangement(self.recipe, settings.max_length),
         }
         return identity(
             recipe=self.recipe.deciding(resolved),
             tokenizer=settings.tokenizer.sha256,
             **token_roles(self.tokenizer_facts()),
             template=settings.template.sha256,
-            libraries=library_versions(),
+            libraries=library_versions(near=self.recipe.dedup == "near"),
             inputs=list(inputs),
         )
+
+    def arrangement(self) -> Arrangement:
+        """Return how the rows are to be arranged.
+
+        Raises:
+            UsageError: an option cannot be used with these inputs, or with this tokenizer.
+        """
+        tokenizer = self.settings.tokenizer
+        material = Material(
+            sources=[source.name for source in self.sources],
+            tokenizer=tokenizer.name,
+            has_pad="pad" in tokenizer.special,
+            max_length=self.settings.max_length,
+        )
+        return arrangement_of(self.recipe, material)
 
     def template_facts(self) -> dict[str, str]:
         """Return the manifest's entry for the template, with the template's whole text."""
@@ -149,6 +167,7 @@ def settings_of(
         encoding: how content is encoded, proven for this tokenizer, ``allow_control`` and
             ``backend``.
     """
+    splits = recipe.validation is not None or recipe.test is not None
     return Settings(
         tokenizer=tokenizer,
         encoding=encoding,
@@ -162,12 +181,14 @@ def settings_of(
         allowed=tuple(sorted(set(recipe.allow_control))),
         rejects_controls=recipe.on_injection == "reject",
         rejects_omissions=recipe.on_omission == "error",
-        max_length=recipe.max_length or _default_length(tokenizer),
+        max_length=recipe.max_length or _default_length(tokenizer, recipe.pack_length),
         truncation=recipe.truncation,
         train_on=recipe.train_on,
         train_reasoning=recipe.train_reasoning,
         train_calls=recipe.train_tool_calls == "yes",
         per_turn=recipe.per_turn,
+        normalized_keys=recipe.dedup == "normalized" or splits,
+        split_by=recipe.split_by or "",
         end_of_turn=recipe.end_of_turn or "",
         patience=PATIENCE_IN_QUARANTINE if recipe.on_error == "quarantine" else PATIENCE,
         boundary=recipe.boundary,
@@ -207,9 +228,13 @@ def load_chat_template(recipe: Recipe, tokenizer: Tokenizer) -> ChatTemplate:
     )
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries that decide the bytes of a dataset."""
-    return versions(*LIBRARIES)
+def library_versions(*, near: bool = False) -> dict[str, str]:
+    """Return the versions of the libraries that decide the bytes of a dataset.
+
+    Args:
+        near: whether near duplicates are dropped.
+    """
+    return versions(*LIBRARIES, *(["rensa"] if near else []))
 
 
 def check_tokens(template: Template, tokenizer: Tokenizer) -> None:
@@ -493,5 +518,6 @@ def _plain_text(
     return tuple(sorted(known))
 
 
-def _default_length(tokenizer: Tokenizer) -> int:
-    return min(DEFAULT_MAX_LENGTH, tokenizer.model_max_length or DEFAULT_MAX_LENGTH)
+def _default_length(tokenizer: Tokenizer, pack_length: int | None) -> int:
+    limits = (tokenizer.model_max_length, pack_length)
+    return min(DEFAULT_MAX_LENGTH, *(limit or DEFAULT_MAX_LENGTH for limit in limits))

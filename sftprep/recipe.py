@@ -18,13 +18,16 @@ import json
 import math
 import os
 import re
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from sftprep.amounts import parse_amount
+from sftprep.arrangement import check_arrangement, rearranged
 from sftprep.data.policy import TRAINABLE
 from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
@@ -33,14 +36,24 @@ from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.schemas.paths import paths_of
 from sftprep.schemas.roles import ROLES
 from sftprep.strict_yaml import parse_yaml
-from sftprep.text import alternatives, did_you_mean, shown
+from sftprep.text import alternatives, ascii_safe, did_you_mean, flag, shown
 
 DEFAULT_MAX_LENGTH = 2048
 MOST_TOKENS = 2**64 - 1  # the largest number that JSON parsers agree on
 LEAST_LABEL = -(2**31)  # labels are written as 32-bit integers
 MOST_BYTES = 2**63 - 1
 MOST_WORKERS = 4096
-GROUPS = ("Input", "Template", "Tokenizer", "Length and loss", "Output", "Bad records", "Run")
+MOST_NAMED = 20  # how many inputs a command names
+GROUPS = (
+    "Input",
+    "Template",
+    "Tokenizer",
+    "Length and loss",
+    "Arrangement",
+    "Output",
+    "Bad records",
+    "Run",
+)
 """The headings under which ``--help`` lists the options, in this order."""
 
 
@@ -58,6 +71,7 @@ class Option(NamedTuple):
     most: int | None  # the largest number it allows
     form: str  # what a text may hold; see ``_check_text``
     takes_number: bool  # whether a whole number may stand for its text, as in ``max_rejects: 100``
+    negative: bool  # whether there is also a flag that turns it off, as in ``--no-pack``
     metavar: str  # what ``--help`` calls its value
     decides_bytes: bool  # whether the dataset's bytes depend on it
 
@@ -78,6 +92,7 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     most: int | None = None,
     form: str = "text",
     takes_number: bool = False,
+    negative: bool = False,
     metavar: str = "TEXT",
     decides_bytes: bool = True,
 ) -> Any:
@@ -85,8 +100,8 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
         "group": group, "help": text, "values": values, "words": words, "least": least,
-        "most": most, "form": form, "takes_number": takes_number, "metavar": metavar,
-        "decides_bytes": decides_bytes,
+        "most": most, "form": form, "takes_number": takes_number, "negative": negative,
+        "metavar": metavar, "decides_bytes": decides_bytes,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -293,6 +308,99 @@ class Recipe:
         values=("split", "joint"),
         metavar="NAME",
     )
+    dedup: str | None = _option(
+        None,
+        "Arrangement",
+        "Drop each row that repeats an earlier one: exact (the same text), normalized (the same "
+        "but for case, white space and Unicode form) or near (most of the text is the same).",
+        values=("exact", "normalized", "near"),
+        metavar="NAME",
+    )
+    validation: str | None = _option(
+        None,
+        "Arrangement",
+        "How many rows go to a validation split, as a number or a percentage. Rows with the same "
+        "prompt stay together.",
+        metavar="N|P%",
+        takes_number=True,
+    )
+    test: str | None = _option(
+        None,
+        "Arrangement",
+        "How many rows go to a test split, as a number or a percentage.",
+        metavar="N|P%",
+        takes_number=True,
+    )
+    split_by: str | None = _option(
+        None,
+        "Arrangement",
+        "For the splits: a field of the records, e.g. document_id. Records with the same value "
+        "stay together, instead of rows with the same prompt.",
+        metavar="FIELD",
+    )
+    sample: str | None = _option(
+        None,
+        "Arrangement",
+        "How many rows of the training split to keep, as a number or a percentage.",
+        metavar="N|P%",
+        takes_number=True,
+    )
+    repeat: tuple[str, ...] = _option(
+        (),
+        "Arrangement",
+        "How often the training rows of an input occur, e.g. 'code*.jsonl=2.5' (all of them twice, "
+        "and half of them once more). Repeatable.",
+        metavar="GLOB=FACTOR",
+    )
+    shuffle: bool = _option(
+        False,
+        "Arrangement",
+        "Shuffle each split: its rows or, with --pack, its packs too.",
+        negative=True,
+    )
+    seed: int | None = _option(
+        None,
+        "Arrangement",
+        "The seed for --shuffle, --sample, --repeat and the splits. [default: 0]",
+        least=0,
+        most=MOST_TOKENS,
+        metavar="N",
+    )
+    pack: bool = _option(
+        False,
+        "Arrangement",
+        "Join rows to packs of up to --pack-length tokens. No row is cut for it.",
+        negative=True,
+    )
+    pack_length: int | None = _option(
+        None,
+        "Arrangement",
+        "The maximum length of a pack, in tokens. [default: --max-length]",
+        least=1,
+        most=MOST_TOKENS,
+        metavar="N",
+    )
+    pack_order: str | None = _option(
+        None,
+        "Arrangement",
+        "The order of the rows in a pack: plan (as in the split) or longest-first. [default: plan]",
+        values=("plan", "longest-first"),
+        metavar="NAME",
+    )
+    pad: str = _option(
+        "none",
+        "Arrangement",
+        "Pad each row, or pack, to the length of the longest, to the maximum length, or to a "
+        "multiple of N: none, longest, max-length or multiple-of:N.",
+        metavar="NAME",
+    )
+    pad_side: str | None = _option(
+        None,
+        "Arrangement",
+        "The side on which --pad adds tokens: right or left. [default: right]",
+        values=("right", "left"),
+        metavar="right|left",
+    )
     backend: str = _option(
         "auto",
         "Tokenizer",
@@ -405,7 +513,7 @@ class Recipe:
             object.__setattr__(self, option.name, value)
             for text in value if isinstance(value, tuple) else (value,):
                 _check_text(option, text)
-            if option.values and value not in option.values:
+            if option.values and value is not None and value not in option.values:
                 _check_words(option, value)
             if isinstance(value, int):
                 check_range(option.flag, value, option.least, option.most)
@@ -417,12 +525,19 @@ class Recipe:
 
         Args:
             path: the file; None if there is none.
-            flags: option -> value. A flag that was not given is None, False or an empty list.
+            flags: option -> value, as for ``given_options``.
         """
-        values = _load_file(path) if path else {}
-        given = {k: v for k, v in flags.items() if v is not None and v is not False and v != []}
-        values.update(given)
-        return cls(**values)
+        return cls(**given_options(path, flags))
+
+    @classmethod
+    def rearranged(cls, dataset: Mapping[str, Any], given: Mapping[str, Any]) -> "Recipe":
+        """Return the recipe of a dataset with other options in place of some of its own.
+
+        Args:
+            dataset: the recipe in the manifest of the dataset.
+            given: the options that are given, by name.
+        """
+        return cls(**rearranged(dataset, given))
 
     def as_dict(self) -> dict[str, Any]:
         """Return the value of every option by its name, as plain values."""
@@ -478,11 +593,30 @@ class Recipe:
 
     def reject_limit(self, read: int) -> int | None:
         """Return how many of ``read`` records may be rejected; None for any number."""
-        return _limit(self.max_rejects, read)
+        return _limit(self.max_rejects, "max_rejects", read)
 
     def drop_limit(self, examples: int) -> int | None:
         """Return how many of these records, or examples, may be dropped; None for any number."""
-        return _limit(self.max_dropped, examples)
+        return _limit(self.max_dropped, "max_dropped", examples)
+
+
+def given_options(
+    path: str | None, flags: Mapping[str, Any], allowed: Collection[str] | None = None
+) -> dict[str, Any]:
+    """Return the options that a YAML file and the flags give, by name; a flag overrides the file.
+
+    Args:
+        path: the file; None if there is none.
+        flags: option -> value. A flag that was not given is None or an empty list; or False, but
+            not for an option that has a flag to turn it off.
+        allowed: the names of the options that the file may give; None for all.
+    """
+    values = _load_file(path, allowed) if path else {}
+    negative = {option.name for option in options() if option.negative}
+    absent = {
+        k for k, v in flags.items() if v is None or v == [] or (v is False and k not in negative)
+    }
+    return values | {k: v for k, v in flags.items() if k not in absent}
 
 
 @cache
@@ -498,17 +632,12 @@ def allowed_values(name: str) -> tuple[str, ...]:
     return next(option.values for option in options() if option.name == name)
 
 
-AMOUNT = re.compile(r"[0-9]{1,18}|[0-9]{1,3}(\.[0-9]{1,18})?%")
-"""Matches a number or a percentage."""
-
-
-def _limit(amount: str | None, total: int) -> int | None:
+def _limit(amount: str | None, name: str, total: int) -> int | None:
     """Return how many of ``total`` an amount allows; None for any number."""
     if amount is None:
         return None
-    if amount.endswith("%"):
-        return int(total * Fraction(amount[:-1]) / 100)
-    return int(amount)
+    found = parse_amount(amount, name)
+    return int(found * total) if isinstance(found, Fraction) else found
 
 
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9}
@@ -566,13 +695,40 @@ def escaped(text: str) -> str:
     return text.replace("\\", "\\\\")
 
 
-def flag(name: str) -> str:
-    """Return an option's flag on the command line.
+def command_line(recipe: Mapping[str, Any], inputs: Sequence[str], tokenizer: str) -> str:
+    r"""Return the ``prepare`` command with these options, one on each line, for people to read.
 
-    >>> flag("max_length")
-    '--max-length'
+    A character that a terminal could act on, such as a line break, is written as an escape.
+
+    Args:
+        recipe: the options that decide the bytes, resolved, as the manifest holds them. Those that
+            have their default value are left out.
+        inputs: the names of the inputs.
+        tokenizer: the name of the tokenizer.
+
+    >>> print(command_line({"template": "qa", "per_turn": True}, ["a b.jsonl"], "gpt2"))
+    sftprep prepare 'a b.jsonl' \
+      --output DIR \
+      --tokenizer gpt2 \
+      --template qa \
+      --per-turn
     """
-    return "--" + name.replace("_", "-")
+    words = [shlex.quote(name) for name in inputs[:MOST_NAMED]]
+    words += ["..."] if len(inputs) > MOST_NAMED else []
+    lines = [" ".join(["sftprep prepare", *words]), "--output DIR"]
+    lines.append(f"--tokenizer {shlex.quote(tokenizer)}")
+    for option in options():
+        value, default = recipe.get(option.name), option.default
+        if option.takes_number and isinstance(value, int) and isinstance(default, str):
+            default = parse_size(default, option.name)
+        if value in (default, None, "", [], False):
+            continue
+        values = value if isinstance(value, list) else [value]
+        if value is True:
+            lines.append(option.flag)
+        else:
+            lines += [f"{option.flag} {shlex.quote(str(each))}" for each in values]
+    return " \\\n  ".join(map(ascii_safe, lines))
 
 
 def check_range(name: str, value: int, least: int | None, most: int | None = None) -> None:
@@ -590,7 +746,7 @@ def check_range(name: str, value: int, least: int | None, most: int | None = Non
         raise UsageError(f"{name} is {shown(value)}; expected {most:,} or less.")
 
 
-def _load_file(path: str) -> dict[str, Any]:
+def _load_file(path: str, allowed: Collection[str] | None) -> dict[str, Any]:
     try:
         value = parse_yaml(Path(path).read_bytes())
     except OSError as error:
@@ -611,6 +767,11 @@ def _load_file(path: str) -> dict[str, Any]:
         if name not in known:
             hint = did_you_mean(name, known, f"Known: {', '.join(known)}.")
             raise UsageError(f"{path}: unknown option {shown(key)}. {hint}")
+        if allowed is not None and name not in allowed:
+            raise UsageError(
+                f"{path}: {name} cannot be used here, because the rows of a dataset are made by "
+                f"prepare. Remove it; what can be used is {', '.join(allowed)}."
+            )
         if name in values:
             raise UsageError(
                 f"{path}: {name} is given twice, with a hyphen and with an underscore. Keep one."
@@ -720,11 +881,9 @@ def _check_together(recipe: Recipe) -> None:
     parse_size(recipe.shard_size)
     parse_size(recipe.max_line_bytes, "max_line_bytes")
     for name, amount in (("max_rejects", recipe.max_rejects), ("max_dropped", recipe.max_dropped)):
-        if amount is not None and not AMOUNT.fullmatch(amount):
-            raise UsageError(
-                f"{flag(name)} is {shown(amount)}; expected a number or a percentage, e.g. 100 or "
-                "0.1%."
-            )
+        if amount is not None:
+            parse_amount(amount, name)
+    check_arrangement(recipe.as_dict())
     if recipe.max_rejects is not None and recipe.on_error != "quarantine":
         raise UsageError(
             "--max-rejects needs --on-error quarantine: without it no bad record is allowed."

@@ -3,28 +3,39 @@
     read -> parse -> normalize -> render -> encode -> assemble -> truncate -> write -> manifest
     bytes   dicts    Conversation  pieces    ids       Batch       Batch      shard    manifest.json
 
-``pipeline.py`` shows what happens to one block; this module shows what happens to the run.
+``pipeline.py`` shows what happens to one block; this module shows what happens to the run. If rows
+are to be arranged, the shards that it writes are only staged, and ``second_half.py`` shows how they
+become the shards of the dataset.
 """
 
 import hashlib
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from pathlib import Path
+from typing import Literal, NamedTuple
 
+from sftprep.arrange.options import Arrangement
+from sftprep.commit import commit
+from sftprep.data.batch import Batch
+from sftprep.data.columns import Columns
 from sftprep.dataset.accounting import Accounting, longer_limit
 from sftprep.dataset.durable import write_durably
-from sftprep.dataset.files import MANIFEST, SPLITS, TOKENIZER, shard_name
+from sftprep.dataset.files import SPLITS, TOKENIZER, shard_name
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
-from sftprep.dataset.journal import Journal
+from sftprep.dataset.journal import Journal, ShardFolders
 from sftprep.dataset.manifest import Manifest, Prepared
 from sftprep.dataset.reuse import find_reusable
 from sftprep.dataset.shard_writer import ShardWriter
+from sftprep.dataset.staged_rows import StagedRows
 from sftprep.dataset.staging import OutputFolder
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
-from sftprep.formats.table import FORMATS
+from sftprep.formats import staged
+from sftprep.formats.table import FORMATS, WritableFormat
 from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
@@ -32,6 +43,7 @@ from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.recipe import Recipe
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import read_as
+from sftprep.second_half import SecondHalf
 from sftprep.targets import hf
 from sftprep.text import number
 
@@ -64,6 +76,7 @@ def prepare(
     output = OutputFolder(recipe.output)
     output.check()
     job = plan(recipe)
+    arrangement = job.arrangement()
     output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
     existing = find_reusable(
         output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
@@ -87,7 +100,8 @@ def prepare(
             private=recipe.private_ledgers,
         ) as accounting,
     ):
-        journal = Journal(staging, job.sources)
+        stage = _Stage.of(recipe, staging, arrangement)
+        journal = Journal(staging, job.sources, stage.folders)
         _say_what_is_discarded(output, recipe, progress)
         resumed = _begin(output, journal, accounting, job)
         reader = BlockReader(
@@ -99,27 +113,62 @@ def prepare(
         )
         progress.start(reader.total_bytes)
         blocks = journal.unfinished(with_schemas(reader, recipe.schema, recipe.field_names))
-        columns_of = partial(hf.columns_of_batch, ignore_index=recipe.ignore_index)
-        with ShardWriter(FORMATS[recipe.format], columns_of, job.workers) as shards:
+        with stage.writer(job.workers) as shards:
             paths = [source.path for source in job.sources]
             results = run_blocks(blocks, job.settings, job.workers, paths, early)
             for _, of_shard in groupby(results, attrgetter("shard")):
-                shard = shards.new_shard(journal.next_path())
+                shard = shards.new_shard(journal.next_paths())
                 for result in of_shard:
                     accounting.add(result)
                     shard.add(result.batch)
                     progress.advance(reader.stored_bytes, result.size, result.read)
                 journal.add(accounting.state(), accounting.ledgers(), shard.close())
-            written = journal.finish(partial(shard_name, SPLITS[0], format_name=recipe.format))
-        accounting.close()
+            journal.wait()
         accounting.check(recipe.reject_limit(accounting.read))
         accounting.check_dropped(recipe.drop_limit(accounting.examples))
         _check_rows(accounting)
-        manifest = _manifest(job, reader, accounting, written, _save_tokenizer(output, job))
-        write_durably(output.dataset / MANIFEST, manifest.dump())
-        output.publish()
+        manifest = _manifest(job, reader, accounting, _save_tokenizer(output, job))
+        if arrangement.is_plain:
+            name = partial(shard_name, SPLITS[0], format_name=recipe.format)
+            manifest = manifest.with_shards(journal.finish(name))
+        else:
+            half = SecondHalf(
+                staging=staging,
+                staged=StagedRows(journal.staged_paths()),
+                arrangement=arrangement,
+                draft=manifest,
+                workers=job.workers,
+                resume=resumed,
+            )
+            rows = half.plan()
+            manifest = half.write(rows, half.shards(rows), progress)
+            accounting.list_dropped(half.dropped(rows))
+        accounting.close()
+        manifest = commit(output, replace(manifest, ledgers=accounting.described_ledgers()))
     causes = tuple(accounting.causes.listed())
     return Prepared(manifest, "resumed" if resumed else "written", causes)
+
+
+class _Stage(NamedTuple):
+    """Where the shards of the first half are written, and how."""
+
+    folders: ShardFolders
+    file_format: WritableFormat
+    columns_of: Callable[[Batch], Columns]
+    index_form: Literal["parquet", "arrow"]
+
+    @classmethod
+    def of(cls, recipe: Recipe, staging: Path, arrangement: Arrangement) -> "_Stage":
+        """Return that of shards which are published as they are, or are still to be arranged."""
+        if arrangement.is_plain:
+            columns_of = partial(hf.columns_of_batch, ignore_index=recipe.ignore_index)
+            folders = ShardFolders.of_dataset(staging)
+            return cls(folders, FORMATS[recipe.format], columns_of, "parquet")
+        return cls(ShardFolders.of_rows(staging), staged, staged.columns_of, "arrow")
+
+    def writer(self, workers: int) -> ShardWriter:
+        """Return what writes the shards."""
+        return ShardWriter(self.file_format, self.columns_of, workers, index_form=self.index_form)
 
 
 def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: Plan) -> bool:
@@ -198,9 +247,9 @@ def _manifest(
     job: Plan,
     reader: BlockReader,
     accounting: Accounting,
-    shards: list[dict[str, Any]],
     tokenizer_files: dict[str, str],
 ) -> Manifest:
+    """Return the manifest of the rows before they are arranged, without shards and ledgers."""
     fields = Fields(job.recipe.field_names)
     inputs = [
         {
@@ -223,8 +272,11 @@ def _manifest(
         tokenizer=job.tokenizer_facts() | {"files": tokenizer_files},
         template=job.template_facts(),
         counts=accounting.totals(),
-        shards=shards,
-        ledgers={name: {**info} for name, info in accounting.ledgers().items()},
+        shards=[],
+        digest_of_rows="",
+        ledgers={},
+        files={},
+        arrangement={},
         libraries=identity["libraries"],
         fingerprint=fingerprint(identity),
     )

@@ -1,4 +1,4 @@
-"""Words for messages: how values, names, counts and suggestions are written."""
+"""Words for messages: how values, names, options, counts and suggestions are written."""
 
 from collections.abc import Iterable
 
@@ -63,6 +63,15 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 
     close = get_close_matches(name, list(known), 1)
     return f"Did you mean {close[0]!r}?" if close else otherwise
+
+
+def flag(name: str) -> str:
+    """Return an option's flag on the command line.
+
+    >>> flag("max_length")
+    '--max-length'
+    """
+    return "--" + name.replace("_", "-")
 
 
 def number(count: int, noun: str) -> str:

@@ -14,10 +14,11 @@ import yaml
 from sftprep import Recipe, UsageError
 from sftprep.data.batch import Batch
 from sftprep.formats.table import FORMATS
-from sftprep.recipe import flag, options, parse_size
+from sftprep.recipe import options, parse_size
 from sftprep.rows.truncation import NEEDS_SECTIONS, truncate
 from sftprep.schemas.fields import FIELDS, Fields
 from sftprep.schemas.table import SCHEMAS
+from sftprep.text import flag
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -52,6 +53,19 @@ EVERYTHING: dict[str, Any] = {
     "per_turn": True,
     "ignore_index": -1,
     "boundary": "joint",
+    "dedup": "normalized",
+    "validation": "5.5%",
+    "test": "100",
+    "split_by": "source.id",
+    "sample": "50%",
+    "repeat": ["a=b*.jsonl=2.5", "c=0.5"],
+    "shuffle": True,
+    "seed": 7,
+    "pack": True,
+    "pack_length": 200,
+    "pack_order": "longest-first",
+    "pad": "multiple-of:8",
+    "pad_side": "left",
     "backend": "hf",
     "format": "arrow",
     "shard_size": "1KiB",
@@ -107,6 +121,9 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "role": ["p=user"], "merge_turns": True,
         "plain_text": ["y"],
         "max_length": 7, "workers": 1, "ignore_index": -7, "overwrite": True, "max_rejects": "3",
+        "dedup": "exact", "validation": "3", "test": "4%", "sample": "9", "repeat": ["b=2"],
+        "shuffle": False, "seed": 0, "pack": True, "pack_length": 300, "pack_order": "plan",
+        "pad": "longest", "pad_side": "right", "split_by": "id",
         "max_dropped": "4", "private_ledgers": True,
         "shard_size": "9B", "schema": "sharegpt", "truncation": "drop", "train_on": "all",
         "boundary": "split", "backend": "auto", "format": "jsonl", "on_error": "quarantine",
@@ -407,6 +424,9 @@ def test_a_path_that_is_not_utf8(name: str) -> None:
     [
         ("max_rejects: 100\non_error: quarantine", {"max_rejects": "100"}),
         ("max_dropped: 0", {"max_dropped": "0"}),
+        ("validation: 100\ntest: 5%", {"validation": "100", "test": "5%"}),
+        ("sample: 7\nseed: 1", {"sample": "7", "seed": 1}),
+        ("repeat: ['a*=2']", {"repeat": ["a*=2"]}),
         ("shard_size: 1000", {"shard_size": "1000"}),
         ("max_line_bytes: 5000", {"max_line_bytes": "5000"}),
         ("date: 2024-02-29", {"date": "2024-02-29"}),

@@ -9,13 +9,15 @@ Raises UsageError: an option cannot be met by these rows, such as a split that w
        DataError: there is no row.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sftprep.arrange import dedup, facts, mix
-from sftprep.arrange.columns import Columns, Rows
+from sftprep.arrange.columns import Columns, Numbers, Rows
 from sftprep.arrange.conservation import check_conserved, digest, text, total
 from sftprep.arrange.hashing import salt_of
 from sftprep.arrange.near import TokensOf, near
@@ -59,6 +61,62 @@ def arrange(columns: Columns, options: Arrangement, tokens_of: TokensOf | None =
     )
     found["sources"] = facts.source_facts(before, facts.by_source(columns, splits[0].rows))
     return _plan(columns, options, splits, dropped, found)
+
+
+def arrange_again(
+    columns: Columns,
+    options: Arrangement,
+    times: Mapping[str, Numbers],
+    old: Mapping[str, Any],
+) -> Plan:
+    """Plan the order, the packs and the padding of rows whose splits are settled.
+
+    Args:
+        columns: what is known about each row.
+        options: what is to be done; the options before --shuffle are those of the old plan.
+        times: for each split int32[rows]: how often each row is in it.
+        old: the facts of the plan that has settled the splits.
+    """
+    splits = []
+    for name in SPLITS:
+        if name in times:
+            rows = np.flatnonzero(times[name])
+            rows = mix.passes(rows, times[name][rows])
+            splits.append(_lay_out(columns, options, name, rows))
+    digests = {split.name: text(_digest(columns, split.rows)) for split in splits}
+    if digests != old["digests"]["splits"]:
+        raise InternalError(
+            "The rows of the splits are not those that the manifest describes. Please report this."
+        )
+    capacity = options.pack_length if options.pack else None
+    split_facts = {split.name: facts.split_facts(columns, split, capacity) for split in splits}
+    none = np.zeros(0, np.int64)
+    found = {**old, "splits": split_facts}
+    return Plan(tuple(splits), none, none, none.astype(np.uint8), found)
+
+
+def arrange_rest(columns: Columns, options: Arrangement, old: Mapping[str, Any]) -> Plan:
+    """Plan what becomes of rows from which duplicates are gone.
+
+    Args:
+        columns: what is known about each row.
+        options: what is to be done; --dedup is that of the old plan, which dropped nothing else.
+        old: the facts of the plan that has dropped the duplicates.
+    """
+    plan = arrange(columns, replace(options, dedup=Dedup.NONE))
+    new, gone = plan.facts, old["dropped"]
+    digests = {
+        **new["digests"],
+        "in": old["digests"]["in"],
+        "dropped": text(total(*(int(f["digests"]["dropped"], 16) for f in (old, new)))),
+    }
+    found = {
+        **{name: old[name] for name in ("rows", "near") if name in old},
+        **{name: value for name, value in new.items() if name != "rows"},
+        "dropped": {name: n for name in REASONS if (n := (gone | new["dropped"]).get(name))},
+        "digests": digests,
+    }
+    return replace(plan, facts=found)
 
 
 class _Dropped:

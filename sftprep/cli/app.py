@@ -20,6 +20,7 @@ from sftprep.cli.terminal import (
     set_up,
     show,
 )
+from sftprep.recipe import options
 
 if TYPE_CHECKING:
     from sftprep.recipe import Recipe
@@ -84,9 +85,10 @@ def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
         show(summarize(result.manifest, str(recipe.output), result.status, result.causes))
 
 
+ARRANGING = tuple(option.name for option in options() if option.group == "Arrangement")
 NOT_IN_PREVIEW = (
-    "output", "format", "shard_size", "private_ledgers", "max_rejects", "max_dropped", "workers",
-    "overwrite", "resume",
+    *ARRANGING, "output", "format", "shard_size", "private_ledgers", "max_rejects", "max_dropped",
+    "workers", "overwrite", "resume",
 )  # fmt: skip
 
 

@@ -8,14 +8,14 @@ Keeps  defaults in one place: a flag that is not given passes no value, so that 
 """
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, get_args
 
 import typer
 from typer.core import TyperCommand
 
 from sftprep.cli.terminal import command, show
-from sftprep.recipe import GROUPS, Option, Recipe, options
+from sftprep.recipe import GROUPS, Option, Recipe, given_options, options
 
 RECIPE_FILE = Annotated[
     str | None,
@@ -28,6 +28,10 @@ PRINT_RECIPE = Annotated[
 ]
 
 
+Given = dict[str, Any]
+"""The options that the user gave, by name: on the command line, or in the file."""
+
+
 def recipe_command(
     app: typer.Typer, *, without: Collection[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -38,38 +42,95 @@ def recipe_command(
 
     Args:
         app: the application.
-        without: options that the command does not take.
+        without: options that the command does not take as flags.
     """
     taken = [option for option in options() if option.name not in without]
 
     def decorate(work: Callable[..., None]) -> Callable[..., None]:
-        def run(**given: Any) -> None:
-            with command():
-                flags = {option.name: given.pop(option.name) for option in taken}
-                recipe = Recipe.from_sources(given.pop("recipe"), flags)
-                if given.pop("print_recipe"):
-                    show(recipe.to_yaml().encode())
-                else:
-                    work(recipe, **given)
+        def run(path: str | None, flags: Given, print_recipe: bool, own: Given) -> None:
+            recipe = Recipe.from_sources(path, flags)
+            if print_recipe:
+                show(recipe.to_yaml().encode())
+            else:
+                work(recipe, **own)
 
-        _, *own = inspect.signature(work).parameters.values()
-        parameters = [
-            *map(_parameter, taken),
-            _keyword("recipe", RECIPE_FILE, None),
-            _keyword("print_recipe", PRINT_RECIPE, False),
-            *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own),
-        ]
-        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        run.__annotations__ = {p.name: p.annotation for p in parameters}
-        run.__doc__ = work.__doc__
-        return app.command(work.__name__, cls=GroupedHelp)(run)
+        _register(app, work, run, taken)
+        return work
 
     return decorate
 
 
+def options_command(
+    app: typer.Typer, names: Collection[str], recipe_of: Callable[[Given, Given], Recipe]
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a function as a command of the app that takes some options, and no others.
+
+    The function's first parameter gets a dictionary of those that are given.
+
+    Args:
+        app: the application.
+        names: the options that the command takes.
+        recipe_of: returns the whole recipe, for ``--print-recipe``, from the options that are given
+            and the function's other arguments.
+    """
+    taken = [option for option in options() if option.name in names]
+
+    def decorate(work: Callable[..., None]) -> Callable[..., None]:
+        def run(path: str | None, flags: Given, print_recipe: bool, own: Given) -> None:
+            given = given_options(path, flags, [option.name for option in taken])
+            if print_recipe:
+                show(recipe_of(given, own).to_yaml().encode())
+            else:
+                work(given, **own)
+
+        _register(app, work, run, taken)
+        return work
+
+    return decorate
+
+
+def _register(
+    app: typer.Typer,
+    work: Callable[..., None],
+    run: Callable[[str | None, Given, bool, Given], None],
+    taken: Sequence[Option],
+) -> None:
+    """Register a command with a flag for each option, and with the parameters of ``work``.
+
+    Args:
+        app: the application.
+        work: the function that the command is made for.
+        run: does the command's work, with the recipe file, the flags of the options,
+            ``--print-recipe``, and the function's own arguments.
+        taken: the options that have flags.
+    """
+
+    def called(**given: Any) -> None:
+        with command():
+            flags = {option.name: given.pop(option.name) for option in taken}
+            run(given.pop("recipe"), flags, given.pop("print_recipe"), given)
+
+    _, *own = inspect.signature(work).parameters.values()
+    parameters = [
+        *map(_parameter, taken),
+        _keyword("recipe", RECIPE_FILE, None),
+        _keyword("print_recipe", PRINT_RECIPE, False),
+        *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own),
+    ]
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {p.name: p.annotation for p in parameters}
+    called.__doc__ = work.__doc__
+    app.command(work.__name__, cls=GroupedHelp)(called)
+
+
 def _parameter(option: Option) -> inspect.Parameter:
-    """Return a command's parameter for an option; if it is not given, it is None or False."""
+    """Return a command's parameter for an option; if it is not given, it is None or False.
+
+    Only for an option with a flag that turns it off, False means that this flag was given.
+    """
     kind: Any = option.type
+    if option.negative:
+        return _keyword(option.name, Annotated[bool | None, _flag(option)], None)
     if kind is bool:
         return _keyword(option.name, Annotated[bool, _flag(option)], False)
     if kind == tuple[str, ...]:
@@ -86,8 +147,12 @@ def _argument(option: Option) -> Any:
 def _flag(option: Option) -> Any:
     default = f" [default: {option.default}]" if option.default not in (None, False, ()) else ""
     metavar = None if option.type is bool else option.metavar
+    flags = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
     return typer.Option(
-        option.flag, help=option.help + default, metavar=metavar, rich_help_panel=option.group
+        flags if option.negative else option.flag,
+        help=option.help + default,
+        metavar=metavar,
+        rich_help_panel=option.group,
     )
 
 

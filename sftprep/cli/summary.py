@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sftprep.cli.arranged import NOT_PADDED, arranged, padding, rows_in_words
 from sftprep.cli.read_as import read_as
+from sftprep.data.batch import DropReason
 from sftprep.data.omitted import in_words
 from sftprep.dataset.accounting import longer_limit
 from sftprep.dataset.causes import Cause, most_frequent
@@ -18,6 +20,9 @@ from sftprep.text import ascii_safe, number
 
 GREAT_LOSS = 0.05
 """If more than this share of the records have no row, the summary says so first."""
+
+LOSSES = frozenset(DropReason)
+"""Why a valid record can be lost. Other reasons are asked for, such as that it is a duplicate."""
 
 
 def summarize(
@@ -36,7 +41,7 @@ def summarize(
         return f"{output}: already complete, from the same input and options; nothing was done"
     lines = [*_great_loss(manifest, output), _rows(manifest, output), *read_as(manifest)]
     lines += _losses(manifest, causes)
-    lines += _cuts(manifest)
+    lines += _cuts(manifest) + arranged(manifest)
     lines += _tokenizer(manifest) + _remarks(manifest)
     return "\n".join(lines)
 
@@ -44,7 +49,8 @@ def summarize(
 def _great_loss(manifest: Manifest, output: str) -> list[str]:
     """Say that many records have no row, with the limit that nearly all would fit."""
     counts = manifest.counts
-    lost = Counter(counts["dropped"]) + Counter(counts["rejected"])
+    dropped = {reason: n for reason, n in counts["dropped"].items() if reason in LOSSES}
+    lost = Counter(dropped) + Counter(counts["rejected"])
     examples = counts["read"] + counts["extra_examples"]
     if lost.total() <= GREAT_LOSS * examples:
         return []
@@ -65,7 +71,7 @@ def _rows(manifest: Manifest, output: str) -> str:
     if counts["extra_examples"]:
         examples = f", {counts['read'] + counts['extra_examples']:,} examples"
     return (
-        f"{output}: {number(counts['written'], 'row')} in {shards}, "
+        f"{output}: {rows_in_words(manifest)} in {shards}, "
         f"{number(counts['tokens'], 'token')}, {share:.1%} of them trained\n"
         f"  read       {number(counts['read'], 'record')} ({schemas}){examples}, template "
         f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens per row"
@@ -111,17 +117,17 @@ def _tokenizer(manifest: Manifest) -> list[str]:
         )
     else:
         lines.append(f"  tokenizer  {tokenizer['name']}, vocabulary {size:,}, nothing added")
+    how = padding(manifest)
     if "pad" not in special:
-        lines.append("  padding    the tokenizer has no pad token; rows are not padded")
+        lines.append(f"  padding    the tokenizer has no pad token; {how}")
     elif tokenizer["pad_is_eos"]:
+        how = "" if how == NOT_PADDED else f"; {how}"
         lines.append(
             f"  padding    the pad token is EOS ({special['pad']['token']}): labels are already "
-            "set, so use a collator that does not mask by pad id"
+            f"set, so use a collator that does not mask by pad id{how}"
         )
     else:
-        lines.append(
-            f"  padding    the pad token is {special['pad']['token']}; rows are not padded"
-        )
+        lines.append(f"  padding    the pad token is {special['pad']['token']}; {how}")
     return lines
 
 

@@ -92,6 +92,15 @@ class Segments:
         """int64[rows]: the number of tokens in each row."""
         return np.diff(lengths_to_offsets(self.tokens.astype(np.int64))[self.offsets])
 
+    @property
+    def row_trained(self) -> Offsets:
+        """int64[rows]: how many tokens of each row have a loss; a row's first token has none."""
+        trained = lengths_to_offsets((self.tokens * self.trained).astype(np.int64))
+        counts = np.diff(trained[self.offsets])
+        filled = np.diff(self.offsets) > 0
+        counts[filled] -= self.trained[self.offsets[:-1][filled]]
+        return counts
+
     def row(self, index: int) -> list[tuple[int, Writer, bool]]:
         """Return the segments of a row as (tokens, writer, trained)."""
         own = slice(int(self.offsets[index]), int(self.offsets[index + 1]))

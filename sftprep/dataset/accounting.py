@@ -10,7 +10,7 @@ Raises DataError: there are more bad records than allowed; without quarantine, n
 
 import base64
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -39,6 +39,7 @@ class SourceCounts:
     schema: str = ""
     read: int = 0
     extra: int = 0  # examples beyond the first of each record, with --per-turn
+    repeated: int = 0  # copies of rows beyond the first of each, in an arranged dataset
     blank: int = 0
     written: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
@@ -49,6 +50,7 @@ class SourceCounts:
         return {
             "read": self.read,
             "extra_examples": self.extra,
+            "repeated": self.repeated,
             "blank_lines": self.blank,
             "written": self.written,
             "dropped": dict(sorted(self.dropped.items())),
@@ -62,6 +64,7 @@ class SourceCounts:
             schema=counts["schema"],
             read=counts["read"],
             extra=counts["extra_examples"],
+            repeated=counts["repeated"],
             blank=counts["blank_lines"],
             written=counts["written"],
             dropped=Counter(counts["dropped"]),
@@ -150,9 +153,18 @@ class Accounting:
             if self._quarantine:
                 self._ledgers[REJECTS].add(self._entry(lost) | _raw(lost.raw))
 
+    def list_dropped(self, entries: Iterable[Mapping[str, Any]]) -> None:
+        """List rows that an arrangement leaves out; they are counted elsewhere."""
+        for entry in entries:
+            self._ledgers[DROPPED].add(entry)
+
     def ledgers(self) -> dict[str, LedgerInfo]:
         """Return the description of each ledger that has entries so far, by file name."""
         return {name: info for name, ledger in self._ledgers.items() if (info := ledger.info())}
+
+    def described_ledgers(self) -> dict[str, dict[str, Any]]:
+        """Return the manifest's description of each ledger that has entries."""
+        return {name: {**info} for name, info in self.ledgers().items()}
 
     def state(self) -> dict[str, Any]:
         """Return all counts so far as plain JSON values, for the journal."""
@@ -344,14 +356,18 @@ def imbalance(counts: Mapping[str, Any]) -> str:
 
     Args:
         counts: ``read`` and ``written``; ``dropped`` and ``rejected``, each by reason; with
-            ``--per-turn`` also ``extra_examples``, the examples beyond the first of each record.
+            ``--per-turn`` also ``extra_examples``, the examples beyond the first of each record;
+            with ``--repeat`` also ``repeated``, the copies beyond the first of each row.
     """
     dropped, rejected = sum(counts["dropped"].values()), sum(counts["rejected"].values())
     read, extra = counts["read"], counts.get("extra_examples", 0)
-    if read + extra == counts["written"] + dropped + rejected:
+    repeated = counts.get("repeated", 0)
+    if read + extra + repeated == counts["written"] + dropped + rejected:
         return ""
+    more = f" + {extra:,} extra examples" if extra else ""
+    more += f" + {repeated:,} repeated" if repeated else ""
     return (
-        f"{number(read, 'record')} read{f' + {extra:,} extra examples' if extra else ''}, but "
+        f"{number(read, 'record')} read{more}, but "
         f"{counts['written']:,} written + {dropped:,} dropped + {rejected:,} rejected"
     )
 

@@ -123,6 +123,11 @@ _CUTS = [
 """The names of all values of ``CutAt``, by value."""
 
 
+def preload() -> None:
+    """Import what a writer needs, so that the first write need not wait."""
+    import pyarrow.parquet  # noqa: F401
+
+
 class BadIndexError(Exception):
     """A file is not the index of a shard.
 
@@ -172,7 +177,7 @@ def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> Any
         "line": facts.line,
         "answer": facts.answer,
         "tokens": batch.lengths,
-        "trained_tokens": _trained(facts.segments),
+        "trained_tokens": facts.segments.row_trained,
         "cut_tokens": facts.cut_tokens,
         "cut_trained_tokens": facts.cut_trained,
         "exchanges_dropped": facts.exchanges_dropped,
@@ -188,17 +193,6 @@ def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> Any
     arrays["segments"] = _segments(facts.segments)
     made = schema(keys)
     return pa.Table.from_arrays([arrays[name] for name in made.names], schema=made)
-
-
-def _trained(segments: Segments) -> Offsets:
-    """Return how many tokens of each row have a loss, which the first token never has."""
-    trained = lengths_to_offsets((segments.tokens * segments.trained).astype(np.int64))[
-        segments.offsets
-    ]
-    counts = np.diff(trained)
-    filled = np.diff(segments.offsets) > 0
-    counts[filled] -= segments.trained[segments.offsets[:-1][filled]]
-    return counts
 
 
 def _numbers(values: npt.NDArray[Any], kind: Any, valid: Mask | None = None) -> Any:

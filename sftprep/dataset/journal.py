@@ -13,17 +13,19 @@ This is the journal's part of the commit protocol in ``dataset.staging`` (steps 
 
 - ``begin`` writes ``identity.json`` and then an empty ``journal.jsonl``. From then on the run can
   be resumed.
-- For each shard, in input order: the shard's file becomes durable, then the ledgers, then the
-  folder that contains them, and last the shard's line in ``journal.jsonl``. So a complete line
-  proves that everything it describes is on disk. Several shards may be written at the same time,
-  but a line is written only after the lines of all earlier shards.
-- ``finish`` renames the shards from ``data/shard-00000`` to their final names. These contain the
-  total number of shards, which is known only then.
+- For each shard, in input order: the shard's file and its index become durable, then the ledgers,
+  then the folders that contain them, and last the shard's line in ``journal.jsonl``. So a complete
+  line proves that everything it describes is on disk. Several shards may be written at the same
+  time, but a line is written only after the lines of all earlier shards.
+- ``finish`` renames the shards from ``data/shard-00000``, and their indexes, to their final names.
+  These contain the total number of shards, which is known only then. Shards that are only staged,
+  because they are still to be arranged, keep their names: then ``wait`` is called instead.
 
 After a crash, ``resume`` reads the complete lines, up to the first incomplete one. It keeps the
-shards up to the first one whose file no longer has the size and the SHA-256 of its line. It removes
-everything that was written later: other shard files, and the ends of the ledgers. If the crash was
-in ``finish``, some shards have their final names, so ``resume`` first gives them their old names.
+shards up to the first one of which a file no longer has the size and the SHA-256 of its line. It
+removes everything that was written later: other shard files, and the ends of the ledgers. If the
+crash was in ``finish``, some shards have their final names, so ``resume`` first gives them their
+old names.
 
 On resume, the input of the finished shards is read again. It is only hashed, not tokenized. This
 works without seeking in a compressed file, and for standard input too.
@@ -35,17 +37,19 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 import orjson
 
 from sftprep.data.block import Block, Source, place_in
 from sftprep.dataset.durable import read_object, read_objects, remove, sync, write_durably
-from sftprep.dataset.files import DATA, SPLITS
+from sftprep.dataset.files import DATA, INDEX, SPLITS, index_name
 from sftprep.dataset.identity import Identity, difference
 from sftprep.dataset.ledger import LedgerInfo
-from sftprep.dataset.manifest import ShardInfo
-from sftprep.dataset.staging import DATASET, IDENTITY, JOURNAL
+from sftprep.dataset.manifest import IndexInfo, ShardInfo
+from sftprep.dataset.new_file import FileInfo
+from sftprep.dataset.shard_writer import ShardPaths
+from sftprep.dataset.staging import DATASET, IDENTITY, JOURNAL, STAGED, OutputFolder
 from sftprep.errors import OutputError
 from sftprep.text import ascii_safe, number
 
@@ -61,20 +65,41 @@ class JournalEntry(TypedDict):
     ledgers: dict[str, LedgerInfo]  # the ledgers that have entries, by name
 
 
+class ShardFolders(NamedTuple):
+    """The folders in which the two files of each shard are written."""
+
+    shards: Path
+    indexes: Path
+
+    @classmethod
+    def of_dataset(cls, staging: Path) -> "ShardFolders":
+        """Return those of shards that are published as they are."""
+        return cls(staging / DATASET / DATA, staging / DATASET / INDEX)
+
+    @classmethod
+    def of_rows(cls, staging: Path) -> "ShardFolders":
+        """Return those of shards that are still to be arranged."""
+        return cls(staging / STAGED / "tokens", staging / STAGED / "index")
+
+
 class Journal:
     """The journal of one run.
 
     Args:
         staging: the staging folder.
         sources: the sources of the run.
+        folders: where the run writes its shards; those of the dataset by default. The journal
+            removes nothing in other folders of shards.
     """
 
-    def __init__(self, staging: Path, sources: Sequence[Source]) -> None:
+    def __init__(
+        self, staging: Path, sources: Sequence[Source], folders: ShardFolders | None = None
+    ) -> None:
         self.finished: list[JournalEntry] = []
         """The entries so far, including those that ``resume`` kept from an interrupted run."""
         self._staging = staging
         self._dataset = staging / DATASET
-        self._data = self._dataset / DATA
+        self._folders = folders or ShardFolders.of_dataset(staging)
         self._sources = sources
         # ``JournalEntry.input`` of each shard whose input this run has read completely.
         self._input_digests: list[dict[str, str]] = []
@@ -89,7 +114,8 @@ class Journal:
 
     def begin(self, identity: Identity) -> None:
         """Start an empty journal. A run writes it before anything else."""
-        self._data.mkdir(parents=True)
+        for folder in self._folders:
+            folder.mkdir(parents=True)
         self._write_identity(identity)
         write_durably(self._staging / JOURNAL, b"")
         sync(self._staging)
@@ -108,18 +134,14 @@ class Journal:
             OutputError: the interrupted run had another identity; the message names the first
                 difference.
         """
-        old = read_object((self._staging / IDENTITY).read_bytes())
-        if old and (different := difference(old, identity)):
-            raise OutputError(
-                f"{self._staging}: the interrupted run cannot be resumed: {different}. Run with "
-                "the same options and input, or without --resume to start over."
-            )
+        is_known = check_same_run(self._staging, identity)
         self._dataset.mkdir(exist_ok=True)
-        self._data.mkdir(exist_ok=True)
-        for path in self._data.glob("*-*-of-*"):  # the run stopped in or after ``finish``
-            path.rename(self._data / _staged_name(int(path.name.split("-")[1])))
+        for folder in self._folders:
+            folder.mkdir(exist_ok=True)
+            for path in folder.glob("*-*-of-*"):  # the run stopped in or after ``finish``
+                path.rename(folder / _staged_name(int(path.name.split("-")[1])))
         # Without the identity it is unknown which run the shards belong to, so none is kept.
-        lines = read_objects(self._staging / JOURNAL) if old else []
+        lines = read_objects(self._staging / JOURNAL) if is_known else []
         for entry in cast(list[JournalEntry], lines):
             if not self._has_next_shard(entry):
                 break
@@ -132,15 +154,18 @@ class Journal:
         write_durably(self._staging / JOURNAL, kept)
 
     def _has_next_shard(self, entry: JournalEntry) -> bool:
-        """Return True if the file of the next shard is as its entry describes it."""
+        """Return True if the files of the next shard are as its entry describes them."""
         if (shard := entry["shard"]) is None:
             return True
-        path = self._data / _staged_name(self._files)
-        return _starts_with(path, shard) and path.stat().st_size == shard["bytes"]
+        paths, infos = self._paths(self._files), (shard, shard["index"])
+        return all(
+            starts_with(path, info) and path.stat().st_size == info["bytes"]
+            for path, info in zip(paths, infos, strict=True)
+        )
 
     def _has_ledgers(self, entry: JournalEntry) -> bool:
         """Return True if the ledgers still start with the content they had for this entry."""
-        return all(_starts_with(self._dataset / n, info) for n, info in entry["ledgers"].items())
+        return all(starts_with(self._dataset / n, info) for n, info in entry["ledgers"].items())
 
     def _remove_unfinished(self) -> None:
         """Remove everything that was written after the last finished shard."""
@@ -149,11 +174,12 @@ class Journal:
         for path in self._dataset.iterdir():
             if path.name in ledgers:
                 os.truncate(path, ledgers[path.name]["bytes"])
-            elif path != self._data:
+            elif path.name not in (DATA, INDEX):
                 remove(path)
-        for path in self._data.iterdir():
-            if path.name not in shards:
-                remove(path)
+        for folder in self._folders:
+            for path in folder.iterdir():
+                if path.name not in shards:
+                    remove(path)
 
     @property
     def _files(self) -> int:
@@ -201,10 +227,18 @@ class Journal:
     def _place(self, block: Block, index: int) -> str:
         return place_in(ascii_safe(self._sources[block.source].path), *block.place(index))
 
-    def next_path(self) -> Path:
-        """Return the path to which the next shard is written, if it has rows."""
+    def next_paths(self) -> ShardPaths:
+        """Return the paths to which the next shard is written, if it has rows."""
         files = sum(shard is not None for _, _, shard in self._unwritten)
-        return self._data / _staged_name(self._files + files)
+        return self._paths(self._files + files)
+
+    def staged_paths(self) -> list[ShardPaths]:
+        """Return the paths of all finished shards that have rows, before they are renamed."""
+        return list(map(self._paths, range(self._files)))
+
+    def _paths(self, number: int) -> ShardPaths:
+        name = _staged_name(number)
+        return ShardPaths(self._folders.shards / name, self._folders.indexes / name)
 
     def add(
         self,
@@ -224,6 +258,11 @@ class Journal:
         while self._unwritten and ((first := self._unwritten[0][2]) is None or first.done()):
             self._write_line()
 
+    def wait(self) -> None:
+        """Wait until all shards are written."""
+        while self._unwritten:
+            self._write_line()
+
     def finish(self, name: Callable[[int, int], str]) -> list[dict[str, Any]]:
         """Wait until all shards are written, and give them their final names.
 
@@ -233,16 +272,16 @@ class Journal:
         Returns:
             The manifest's description of each shard, in order.
         """
-        while self._unwritten:
-            self._write_line()
+        self.wait()
         shards = [entry["shard"] for entry in self.finished if entry["shard"] is not None]
-        names = [name(index, len(shards)) for index in range(len(shards))]
-        for index, final in enumerate(names):
-            (self._data / _staged_name(index)).rename(self._dataset / final)
-        return [
-            {"name": final, "split": SPLITS[0], **info}
-            for final, info in zip(names, shards, strict=True)
-        ]
+        described = []
+        for place, (paths, info) in enumerate(zip(self.staged_paths(), shards, strict=True)):
+            final = name(place, len(shards))
+            index: IndexInfo = {**info["index"], "name": index_name(final)}
+            paths.shard.rename(self._dataset / final)
+            paths.index_file.rename(self._dataset / index["name"])
+            described.append({"name": final, "split": SPLITS[0], **info, "index": index})
+        return described
 
     def _write_line(self) -> None:
         """Wait until the next shard is durable, and write its line."""
@@ -253,13 +292,65 @@ class Journal:
         entry = JournalEntry(shard=info, input=digests, counts=counts, ledgers=ledgers)
         for name in ledgers:
             sync(self._dataset / name)
-        sync(self._data)
-        sync(self._dataset)
+        parents = (folder.parent for folder in self._folders)
+        for folder in dict.fromkeys((*self._folders, *parents, self._dataset)):
+            sync(folder)
         with (self._staging / JOURNAL).open("ab") as file:
             file.write(orjson.dumps(entry) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         self.finished.append(entry)
+
+
+def begin_alone(output: OutputFolder, identity: Identity, *, resume: bool) -> bool:
+    """Begin a run without a first half, whose shards have another journal.
+
+    Args:
+        output: the output folder; its staging folder is locked.
+        identity: the identity of the run.
+        resume: whether to keep the shards that an interrupted run has left.
+
+    Returns:
+        True if shards of an interrupted run are kept.
+
+    Raises:
+        OutputError: the interrupted run had another identity.
+    """
+    staging = output.staging
+    continues = resume and (staging / IDENTITY).is_file() and check_same_run(staging, identity)
+    if continues:
+        for path in (staging / STAGED, *_others(staging / DATASET)):
+            if path.exists():
+                remove(path)
+        (staging / DATASET).mkdir(exist_ok=True)
+    else:
+        output.begin()
+    write_durably(staging / IDENTITY, orjson.dumps(identity, option=orjson.OPT_INDENT_2))
+    write_durably(staging / JOURNAL, b"")
+    sync(staging)
+    return continues
+
+
+def _others(dataset: Path) -> list[Path]:
+    """Return what is in a dataset beside its shards and their indexes."""
+    if not dataset.is_dir():
+        return []
+    return [path for path in dataset.iterdir() if path.name not in (DATA, INDEX)]
+
+
+def check_same_run(staging: Path, identity: Identity) -> bool:
+    """Return True if it is known that the interrupted run had this identity.
+
+    Raises:
+        OutputError: it had another one; the message names the first difference.
+    """
+    old = read_object((staging / IDENTITY).read_bytes())
+    if old and (different := difference(old, identity)):
+        raise OutputError(
+            f"{staging}: the interrupted run cannot be resumed: {different}. Run with the same "
+            "options and input, or without --resume to start over."
+        )
+    return bool(old)
 
 
 def _staged_name(index: int) -> str:
@@ -273,7 +364,7 @@ def _input_changed(what: str) -> OutputError:
     )
 
 
-def _starts_with(path: Path, info: ShardInfo | LedgerInfo) -> bool:
+def starts_with(path: Path, info: FileInfo | LedgerInfo) -> bool:
     """Return True if the first ``info["bytes"]`` bytes of a file have the SHA-256 of ``info``."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)

@@ -9,6 +9,7 @@ Raises FileExistsError: a file of this name exists already.
 import contextlib
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any, TypedDict
 
@@ -39,12 +40,15 @@ class Ledger:
         self._bytes = 0
         self._hash = hashlib.sha256()
 
-    def add(self, entry: dict[str, Any]) -> None:
+    def add(self, entry: Mapping[str, Any]) -> None:
         """Append an entry."""
+        self.add_line(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE))
+
+    def add_line(self, line: bytes) -> None:
+        """Append an entry of another ledger, with its line end."""
         if self._file is None:
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, self._mode)
             self._file = os.fdopen(handle, "wb")
-        line = orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE)
         self._file.write(line)
         self._count(line)
 

@@ -11,28 +11,36 @@ A folder without a manifest is not a dataset.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import orjson
 
+from sftprep.arrange.conservation import text, total
 from sftprep.dataset.causes import Cause
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import FORMAT_VERSION, Identity, fingerprint, identity
+from sftprep.dataset.new_file import FileInfo
 from sftprep.errors import DataError, NoInputError
 from sftprep.text import shown
 
 
-class ShardInfo(TypedDict):
+class IndexInfo(FileInfo):
+    """The description of a shard's index in the manifest."""
+
+    name: str
+
+
+class ShardInfo(FileInfo):
     """The description of a shard in the manifest, without its name and its split."""
 
     rows: int
     documents: int  # as many as rows, unless rows are packs of several documents
     tokens: int
     trained_tokens: int
-    bytes: int
-    sha256: str
+    digest: str  # of its documents, see ``arrange.conservation``
+    index: IndexInfo
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,17 @@ class Manifest:
     template: dict[str, Any]  # name, sha256, source
     counts: dict[str, Any]
     shards: list[dict[str, Any]]  # the name, the split and the ``ShardInfo`` of each
+    digest_of_rows: str  # the sum of the digests of all shards
     ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries
+    files: dict[str, str]  # name -> SHA-256 of the card, see ``dataset.card``
+    arrangement: dict[str, Any]  # the facts of ``arrange.plan``; empty if nothing was arranged
     libraries: dict[str, str]  # name -> version of each library that decides bytes
     fingerprint: str  # SHA-256 of the identity
+
+    def with_shards(self, shards: list[dict[str, Any]]) -> "Manifest":
+        """Return the manifest with these shards, and the sum of their digests."""
+        digests = (int(shard["digest"], 16) for shard in shards)
+        return replace(self, shards=shards, digest_of_rows=text(total(*digests)))
 
     def dump(self) -> bytes:
         """Return the bytes of the file: this manifest and its digest."""

@@ -51,20 +51,68 @@ def find_reusable(
     """
     # A stream can be read only once: either to compare its hash, or to build the dataset.
     has_streams = any(not Path(source.file).is_file() for source in sources)
-    if not output.is_dataset() or (overwrite and (has_streams or not resume)):
+    if has_streams and overwrite:
+        return None
+
+    def difference_of(manifest: Manifest, damage: str) -> str:
+        why = _other_settings(manifest, identity_of)
+        return why or ("" if damage and has_streams else _other_inputs(manifest, sources))
+
+    return _find(output, difference_of, overwrite=overwrite, resume=resume)
+
+
+def find_exported(
+    output: OutputFolder, identity: Identity, *, overwrite: bool, resume: bool
+) -> Manifest | None:
+    """Return the manifest of the existing dataset, if it need not be exported again.
+
+    Args:
+        output: the output folder.
+        identity: the identity of the run, with the SHA-256 of each input.
+        overwrite: True if the run may replace any dataset.
+        resume: True if the run may replace a damaged dataset.
+
+    Returns:
+        None if there is no such dataset: the run has to build.
+
+    Raises:
+        OutputError: the output folder holds another dataset, or a damaged one, and the run may not
+            replace it.
+    """
+    return _find(
+        output,
+        lambda manifest, _: _other_settings(manifest, lambda _: identity),
+        overwrite=overwrite,
+        resume=resume,
+    )
+
+
+def _find(
+    output: OutputFolder,
+    difference_of: Callable[[Manifest, str], str],
+    *,
+    overwrite: bool,
+    resume: bool,
+) -> Manifest | None:
+    """Return the manifest of the existing dataset, if it is undamaged and the same.
+
+    Args:
+        output: the output folder.
+        difference_of: says how the dataset with this manifest differs from that of the run, given
+            also how it is damaged.
+        overwrite: True if the run may replace any dataset.
+        resume: True if the run may replace a damaged dataset.
+    """
+    if not output.is_dataset() or (overwrite and not resume):
         return None
     try:
         manifest = load_manifest(output.path)
         damage = find_damage(output.path, manifest)
     except DataError as error:
         manifest, damage = None, str(error)
-    if manifest is not None:
-        why = _other_settings(manifest, identity_of)
-        if not why and not (damage and has_streams):
-            why = _other_inputs(manifest, sources)
-        if why:
-            _refuse_unless(overwrite, output, why, "--overwrite to replace it")
-            return None
+    if manifest is not None and (why := difference_of(manifest, damage)):
+        _refuse_unless(overwrite, output, why, "--overwrite to replace it")
+        return None
     if damage:
         why = f"is damaged: {damage}"
         _refuse_unless(overwrite or resume, output, why, "--resume to build it again")
@@ -87,7 +135,8 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
     Returns:
         "" if every file is undamaged and the folder holds no other file.
     """
-    expected = {shard["name"]: shard["sha256"] for shard in manifest.shards}
+    files = [file for shard in manifest.shards for file in (shard, shard["index"])]
+    expected = {file["name"]: file["sha256"] for file in files} | manifest.files
     expected |= manifest.tokenizer["files"]
     expected |= {name: info["sha256"] for name, info in manifest.ledgers.items()}
     present = {

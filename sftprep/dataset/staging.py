@@ -18,15 +18,18 @@ The staging folder of the output ``out``::
         holder                 the process ID of that run, for messages
         identity.json          what decides the bytes of the dataset (written by dataset.journal)
         journal.jsonl          one line for each finished shard      (written by dataset.journal)
+        rows/                  only to be arranged: the staged shards, tokens and index of each
+        arranged.jsonl         one line for each arranged shard      (by dataset.arranged_shards)
         dataset/               renamed to the output folder in the end; see dataset.files
             data/shard-00000   renamed to data/train-00000-of-00004.parquet in the end
+            index/shard-00000  renamed to index/train-00000-of-00004.parquet in the end
             rejects.jsonl, dropped.jsonl, tokenizer/, manifest.json
 
 The commit protocol. At the end of each step, everything that it wrote is durable (``fsync``):
 
 1. The run locks the staging folder. It empties the folder, or takes over an interrupted run.
 2. It writes ``identity.json``, and then an empty ``journal.jsonl``.
-3. For each shard it writes the shard file and the ledgers, and then the shard's journal line.
+3. For each shard it writes its file, its index and the ledgers, and then its journal line.
 4. It gives the shards their final names, saves the tokenizer, and writes ``manifest.json`` last.
    It syncs the folders of the dataset.
 5. It renames ``dataset`` to the output folder. If an old dataset is there, the two exchange names.
@@ -58,6 +61,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from sftprep.dataset.durable import read_object, read_objects, remove, sync
 from sftprep.dataset.files import MANIFEST, is_ours
@@ -77,6 +81,8 @@ DATASET = "dataset"
 HOLDER = "holder"
 IDENTITY = "identity.json"
 JOURNAL = "journal.jsonl"
+ARRANGED = "arranged.jsonl"
+STAGED = "rows"
 MANIFEST_START = b'{\n  "format_version": '
 """The first bytes of every manifest that sftprep writes."""
 FIRST_WITH_FOLDERS = 7
@@ -359,23 +365,29 @@ class OutputFolder:
         """
         if not self.dataset.is_dir():
             return True
-        journal = read_objects(self.staging / JOURNAL)
+        journal = self._finished()
         if not journal:
             return True  # nothing was finished, so there is nothing to resume
         identity_file = self.staging / IDENTITY
         if not (self.dataset / MANIFEST).is_file() or not identity_file.is_file():
             return False
         published = manifest.identity() | {"inputs": [entry["name"] for entry in manifest.inputs]}
-        written = [entry.get("shard") for entry in journal]
+        arranged = sorted(read_objects(self.staging / ARRANGED), key=lambda entry: entry["name"])
+        written = [entry.get("shard") for entry in arranged or journal]
+        shards = sorted(manifest.shards, key=lambda s: s["name"]) if arranged else manifest.shards
         return read_object(identity_file.read_bytes()) == published and [
             shard["sha256"] for shard in written if isinstance(shard, dict)
-        ] == [shard["sha256"] for shard in manifest.shards]
+        ] == [shard["sha256"] for shard in shards]
 
     def finished_shards(self) -> int:
         """Return how many finished shards an interrupted run has left in the staging folder."""
         if not (self.staging / IDENTITY).is_file():
             return 0
-        return len(read_objects(self.staging / JOURNAL))
+        return len(self._finished())
+
+    def _finished(self) -> list[dict[str, Any]]:
+        """Return the lines of all finished shards: those of the first half, if there are any."""
+        return read_objects(self.staging / JOURNAL) or read_objects(self.staging / ARRANGED)
 
     def begin(self) -> None:
         """Start over: remove what an interrupted run may have left in the staging folder."""
@@ -421,8 +433,7 @@ class OutputFolder:
 
     def _clear_unless_resumable(self) -> None:
         """Remove the staging folder, unless at least one shard is finished."""
-        journal = self.staging / JOURNAL
-        if not (journal.is_file() and journal.stat().st_size):
+        if not self._finished():
             self._clear()
 
     def _clear(self) -> None:

@@ -1,41 +1,71 @@
-"""The columns that Hugging Face's trainers and collators read.
+"""The columns that Hugging Face's ``Trainer`` and collators read. This is the default target.
 
-In     ``ArrangedRows``, and the label of a token without loss.
-Out    without packing: ``input_ids``, ``attention_mask`` (0 for padding) and ``labels``.
-       With packing: ``input_ids``, ``labels``, ``position_ids``, which start again with each
-       document, and ``seq_lengths``, the lengths of the documents in the row.
-Keeps  labels unshifted: the id of a trained token, the ignore index for other tokens.
-Never  writes an ``attention_mask`` for packed rows: transformers tells the documents of a row apart
-       by their position ids only if it is given no mask.
-
-Padding in a packed row is counted as a document of its own by ``position_ids``, so that no document
-sees it. ``seq_lengths`` does not list it.
+Labels are not shifted: the id of a trained token, the ignore index for other tokens. Packed rows
+have no ``attention_mask``: transformers tells the documents of a row apart by their position ids
+only if it is given no mask. Padding in a packed row has positions of its own, so that no document
+sees it; ``seq_lengths`` does not list it.
 """
-
-import numpy as np
-import numpy.typing as npt
 
 from sftprep.data.arranged import ArrangedRows
 from sftprep.data.batch import Batch
-from sftprep.data.columns import Columns, Kinds, ListColumn
-from sftprep.data.ragged import Ids, Mask, lengths_to_offsets
+from sftprep.data.columns import Columns, Kinds
+from sftprep.targets.contents import ATTENTION, IDS, LABELS, POSITIONS, SEQ_LENGTHS
+from sftprep.targets.target import Evidence, Facts, Form, Lines, Shift, Target
 
-UNPACKED: Kinds = {
-    "input_ids": np.dtype(np.int32),
-    "attention_mask": np.dtype(np.int8),
-    "labels": np.dtype(np.int32),
-}
-PACKED: Kinds = {
-    "input_ids": np.dtype(np.int32),
-    "labels": np.dtype(np.int32),
-    "position_ids": np.dtype(np.int32),
-    "seq_lengths": np.dtype(np.int32),
-}
+
+def _configuration(facts: Facts) -> tuple[Lines, ...]:
+    collator = "default_data_collator" if facts.packed else "DataCollatorForSeq2Seq(tokenizer)"
+    evaluation = '\n    eval_dataset=rows["validation"],' if facts.has("validation") else ""
+    arguments = "TrainingArguments(output_dir=OUTPUT)"
+    if facts.packed and not facts.padded:
+        arguments = "TrainingArguments(output_dir=OUTPUT, per_device_train_batch_size=1)"
+    return (
+        Lines(
+            "python",
+            f'rows = datasets.load_dataset("{facts.path}")\n'
+            f'tokenizer = AutoTokenizer.from_pretrained("{facts.path}/tokenizer")\n'
+            "trainer = Trainer(\n"
+            "    model,\n"
+            f"    args={arguments},\n"
+            f'    train_dataset=rows["train"],{evaluation}\n'
+            f"    data_collator={collator},\n"
+            ")",
+        ),
+    )
+
+
+TARGET = Target(
+    name="hf",
+    trainer="Trainer of transformers, and all that reads its columns",
+    tested="transformers 5.24",
+    evidence=Evidence.TRAINED,
+    shift=Shift.MODEL,
+    file_format="parquet",
+    folder="the dataset's folder, with datasets.load_dataset",
+    unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
+    packed=Form(
+        {"input_ids": IDS, "labels": LABELS, "position_ids": POSITIONS, "seq_lengths": SEQ_LENGTHS}
+    ),
+    configuration=_configuration,
+    notes=(
+        "Rows that are not padded need a tokenizer with a pad token, or the collator fails: pass "
+        "--add-token 'pad=TOKEN' to prepare.",
+        "Packed rows: give the model no attention_mask. With one, and with DataCollatorForSeq2Seq, "
+        "which makes one, the documents of a row see each other, and no error says so.",
+        "Packed rows in batches of more than one must be padded to one length: --pad max-length.",
+        "DataCollatorWithFlattening takes each row for one document: give it rows that are not "
+        "packed.",
+    ),
+    labels_of_any_value=True,
+)
 
 
 def kinds(*, packed: bool) -> Kinds:
     """Return the names and dtypes of the columns, in their order."""
-    return PACKED if packed else UNPACKED
+    return TARGET.form(packed=packed).kinds
+
+
+UNPACKED, PACKED = kinds(packed=False), kinds(packed=True)
 
 
 def columns_of_batch(batch: Batch, ignore_index: int) -> Columns:
@@ -45,40 +75,4 @@ def columns_of_batch(batch: Batch, ignore_index: int) -> Columns:
 
 def columns_of(rows: ArrangedRows, ignore_index: int) -> Columns:
     """Return the columns of some rows. ``input_ids`` shares the memory of the rows' ids."""
-    labels = np.full(len(rows.input_ids), ignore_index, np.int32)
-    np.copyto(labels, rows.input_ids, where=rows.loss_mask)
-    columns = {
-        "input_ids": ListColumn(rows.input_ids, rows.offsets),
-        "labels": ListColumn(labels, rows.offsets),
-    }
-    if rows.seq_lengths is None:
-        columns["attention_mask"] = ListColumn(_attention(rows), rows.offsets)
-        return {name: columns[name] for name in UNPACKED}
-    columns["position_ids"] = ListColumn(_positions(rows), rows.offsets)
-    columns["seq_lengths"] = ListColumn(rows.seq_lengths.values, rows.seq_lengths.offsets)
-    return {name: columns[name] for name in PACKED}
-
-
-def _attention(rows: ArrangedRows) -> npt.NDArray[np.int8]:
-    if rows.real is None:
-        return np.ones(len(rows.input_ids), np.int8)
-    return rows.real.astype(np.int8)
-
-
-def _positions(rows: ArrangedRows) -> Ids:
-    """Return the position of each token in its document, or in the padding that it belongs to."""
-    assert rows.seq_lengths is not None
-    size = len(rows.input_ids)
-    begins: Mask = np.zeros(size, np.bool_)
-    if rows.real is None:
-        begins[lengths_to_offsets(rows.seq_lengths.values.astype(np.int64))[:-1]] = True
-    else:
-        # Documents lie one after the other among the real tokens; between them may be padding.
-        ends = np.cumsum(rows.seq_lengths.values, dtype=np.int64)
-        places = np.flatnonzero(rows.real)
-        begins[places[ends - rows.seq_lengths.values]] = True
-        begins[rows.offsets[:-1][rows.offsets[:-1] < rows.offsets[1:]]] = True
-        begins[1:] |= rows.real[1:] != rows.real[:-1]
-    starts = np.flatnonzero(begins)
-    lengths = np.diff(np.append(starts, size))
-    return np.arange(size, dtype=np.int32) - np.repeat(starts.astype(np.int32), lengths)
+    return TARGET.form(packed=rows.seq_lengths is not None).columns_of(rows, ignore_index)

@@ -72,7 +72,7 @@ def verify(
     progress.start(sum(part["bytes"] for part in to_read))
     _check_shards(files, manifest, present, workers, report, progress)
     check_ledgers(files, manifest, present, report)
-    for name, sha256 in manifest.tokenizer["files"].items():
+    for name, sha256 in (manifest.files | manifest.tokenizer["files"]).items():
         if name in present:
             check_digest(report, name, files.digest(name), sha256)
     if against is not None and report.ok:
@@ -143,7 +143,8 @@ def _check_entries(files: DatasetFolder, manifest: Manifest, report: Report) -> 
         The files that the manifest names and that exist.
     """
     named = [MANIFEST, *(shard["name"] for shard in manifest.shards)]
-    named += [*manifest.ledgers, *manifest.tokenizer["files"]]
+    named += [shard["index"]["name"] for shard in manifest.shards]
+    named += [*manifest.files, *manifest.ledgers, *manifest.tokenizer["files"]]
     found = files.entries(set(named))
     for name in dict.fromkeys(named):
         if name not in found:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
+from sftprep.arrange.conservation import text
 from sftprep.dataset.accounting import imbalance
-from sftprep.dataset.files import DROPPED, MANIFEST, REJECTS, SPLITS, shard_name
+from sftprep.dataset.files import CARD, DROPPED, MANIFEST, REJECTS, SPLITS, index_name, shard_name
 from sftprep.dataset.identity import fingerprint
 from sftprep.dataset.manifest import Manifest
 from sftprep.errors import UsageError
@@ -61,6 +62,10 @@ SHA256 = Scalar(
 SPLIT = Scalar(
     f"one of {', '.join(SPLITS)}", lambda value: isinstance(value, str) and value in SPLITS
 )
+DIGEST = Scalar(
+    "32 hexadecimal digits",
+    lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{32}", value) is not None,
+)
 FORMAT = Scalar(
     f"one of {', '.join(FORMATS)}", lambda value: isinstance(value, str) and value in FORMATS
 )
@@ -68,6 +73,7 @@ LEDGER = {"entries": POSITIVE, "bytes": POSITIVE, "sha256": SHA256}
 OUTCOMES = {
     "read": COUNT,
     "extra_examples": COUNT,
+    "repeated": COUNT,
     "blank_lines": COUNT,
     "written": COUNT,
     "dropped": ObjectOf(COUNT),
@@ -102,6 +108,7 @@ MANIFEST_STRUCTURE = {
         "adds_bos": BOOLEAN,
         "stop_tokens": [STRING],
         "pad_is_eos": BOOLEAN,
+        "digest_of_rows": DIGEST,
         "files": ObjectOf(SHA256),
     },
     "template": {"name": STRING, "sha256": SHA256, "source": STRING},
@@ -139,9 +146,14 @@ MANIFEST_STRUCTURE = {
             "trained_tokens": POSITIVE,
             "bytes": POSITIVE,
             "sha256": SHA256,
+            "digest": DIGEST,
+            "index": {"name": STRING, "bytes": POSITIVE, "sha256": SHA256},
         }
     ],
     "ledgers": ObjectOf(LEDGER),
+    "digest_of_rows": DIGEST,
+    "files": ObjectOf(SHA256),
+    "arrangement": Scalar("an object", lambda value: isinstance(value, dict)),
     "libraries": ObjectOf(STRING),
     "fingerprint": SHA256,
 }
@@ -224,7 +236,7 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
     for index, entry in enumerate(inputs):
         yield from _balance_error(f"inputs[{index}] ({shown(entry['name'])})", entry)
     yield from _balance_error("counts", counts)
-    for key in ("read", "extra_examples", "blank_lines", "written"):
+    for key in ("read", "extra_examples", "repeated", "blank_lines", "written"):
         total = sum(entry[key] for entry in inputs)
         yield from _total_error(f"counts.{key}", counts[key], total, "inputs")
     for key in ("dropped", "rejected"):
@@ -241,6 +253,9 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
     ):
         total = sum(shard[shard_key] for shard in shards)
         yield from _total_error(f"counts.{key}", counts[key], total, "shards")
+    digests = text(total(*(int(shard["digest"], 16) for shard in shards)))
+    if manifest.digest_of_rows != digests:
+        yield f"digest_of_rows is {manifest.digest_of_rows}; its shards add up to {digests}"
     for name, key in LEDGERS.items():
         entries = manifest.ledgers.get(name, {}).get("entries", 0)
         lost = sum(counts[key].values())
@@ -271,6 +286,13 @@ def _name_errors(manifest: Manifest) -> Iterator[str]:
         before[split] += 1
         if shard["name"] != name:
             yield f"shards[{index}].name is {shown(shard['name'])}; expected {name!r}"
+        its_index = index_name(name)
+        if shard["index"]["name"] != its_index:
+            found = shown(shard["index"]["name"])
+            yield f"shards[{index}].index.name is {found}; expected {its_index!r}"
+    if list(manifest.files) != [CARD]:
+        names = ", ".join(map(shown, manifest.files)) or "no file"
+        yield f"files has {names}; expected only {CARD}"
     for name in manifest.ledgers:
         if name not in LEDGERS:
             yield f"ledgers has {shown(name)}; expected only {' and '.join(LEDGERS)}"

@@ -14,9 +14,10 @@ import pytest
 from toys import tree
 
 from sftprep.data.block import Block, Source
-from sftprep.dataset.journal import Journal
+from sftprep.dataset.journal import Journal, ShardFolders
 from sftprep.dataset.ledger import Ledger
 from sftprep.dataset.manifest import ShardInfo
+from sftprep.dataset.shard_writer import ShardPaths
 from sftprep.errors import OutputError
 
 SOURCES = [Source("in/a.jsonl", "a.jsonl"), Source("in/b\x1b.jsonl", "b\x1b.jsonl")]
@@ -54,8 +55,14 @@ def sha256(*data: bytes) -> str:
     return hashlib.sha256(b"".join(data)).hexdigest()
 
 
-def info(data: bytes) -> ShardInfo:
-    """Describe a shard."""
+def index_of(data: bytes) -> bytes:
+    """Make what passes for the index of a shard."""
+    return b"index of " + data
+
+
+def info(data: bytes, number: int) -> ShardInfo:
+    """Describe a shard, which is the one with this number that has rows."""
+    index = index_of(data)
     rows = data.count(b"\n")
     return {
         "rows": rows,
@@ -64,19 +71,26 @@ def info(data: bytes) -> ShardInfo:
         "trained_tokens": 0,
         "bytes": len(data),
         "sha256": sha256(data),
+        "digest": f"{number:032x}",
+        "index": {
+            "name": f"shard-{number:05d}",
+            "bytes": len(index),
+            "sha256": sha256(index),
+        },
     }
 
 
-def writer(data: bytes) -> Callable[[Path], "Future[ShardInfo] | None"]:
+def writer(data: bytes) -> Callable[[ShardPaths], "Future[ShardInfo] | None"]:
     """Make a function that writes a shard whose bytes are its input."""
 
-    def write(path: Path) -> "Future[ShardInfo] | None":
+    def write(paths: ShardPaths) -> "Future[ShardInfo] | None":
         if data == b"-\n":
             return None
-        with path.open("xb") as file:
-            file.write(data)
+        for path, content in zip(paths, (data, index_of(data)), strict=True):
+            with path.open("xb") as file:
+                file.write(content)
         future: Future[ShardInfo] = Future()
-        future.set_result(info(data))
+        future.set_result(info(data, int(paths.shard.name.split("-")[1])))
         return future
 
     return write
@@ -103,7 +117,7 @@ class Run:
             self._work(given, stop)
         finally:
             self._ledger.close()
-        return [] if stop < 99 else self.journal.finish("data/train-{:05d}-of-{:05d}".format)
+        return [] if stop < 99 else self.journal.finish("data/train-{:05d}-of-{:05d}.x".format)
 
     def _work(self, given: Sequence[Block], stop: int) -> None:
         for shard, group in groupby(self.journal.unfinished(given), attrgetter("shard")):
@@ -114,7 +128,7 @@ class Run:
                     self._ledger.add({"lost": block.decode()})
             known = self._ledger.info()
             ledgers = {"rejects.jsonl": known} if known else {}
-            written = writer(b"".join(data))(self.journal.next_path())
+            written = writer(b"".join(data))(self.journal.next_paths())
             self.journal.add({"shards": shard + 1}, ledgers, written)
             if shard == stop:
                 self._ledger.add({"lost": "of a shard that was not finished"})
@@ -158,13 +172,13 @@ def test_entries(tmp_path: Path) -> None:
     three = {"entries": 3, "bytes": len(first + second), "sha256": sha256(first, second)}
     assert lines == [
         {
-            "shard": info(b"a1\na2\na3\n"),
+            "shard": info(b"a1\na2\na3\n", 0),
             "input": {"0": sha256(b"a1\na2\na3\n")},
             "counts": {"shards": 1},
             "ledgers": {},
         },
         {
-            "shard": info(b"a4\nb1\n"),
+            "shard": info(b"a4\nb1\n", 1),
             "input": {"0": sha256(b"a1\na2\na3\na4\n"), "1": sha256(b"b1\n")},
             "counts": {"shards": 2},
             "ledgers": {"rejects.jsonl": one},
@@ -176,18 +190,51 @@ def test_entries(tmp_path: Path) -> None:
             "ledgers": {"rejects.jsonl": one},
         },
         {
-            "shard": info(b"b3\nb4\n"),
+            "shard": info(b"b3\nb4\n", 2),
             "input": {"1": sha256(b"b1\n-\nb3\nb4\n")},
             "counts": {"shards": 4},
             "ledgers": {"rejects.jsonl": three},
         },
     ]
     assert shards == [
-        {"name": "data/train-00000-of-00003", "split": "train", **info(b"a1\na2\na3\n")},
-        {"name": "data/train-00001-of-00003", "split": "train", **info(b"a4\nb1\n")},
-        {"name": "data/train-00002-of-00003", "split": "train", **info(b"b3\nb4\n")},
+        described(b"a1\na2\na3\n", 0),
+        described(b"a4\nb1\n", 1),
+        described(b"b3\nb4\n", 2),
     ]
-    assert set(tree(tmp_path / "dataset")) == {"rejects.jsonl", *(x["name"] for x in shards)}
+    files = {name for x in shards for name in (x["name"], x["index"]["name"])}
+    assert set(tree(tmp_path / "dataset")) == {"rejects.jsonl", *files}
+
+
+def described(data: bytes, number: int) -> dict[str, Any]:
+    """Return the description of a finished shard, of three, in the manifest."""
+    found: dict[str, Any] = {**info(data, number)}
+    index = found.pop("index") | {"name": f"index/train-{number:05d}-of-00003.parquet"}
+    name = f"data/train-{number:05d}-of-00003.x"
+    return {"name": name, "split": "train", **found, "index": index}
+
+
+def test_only_staged(tmp_path: Path) -> None:
+    """Shards that are still to be arranged stay where they are, apart from those of the dataset."""
+    (tmp_path / "dataset" / "data").mkdir(parents=True)
+    (tmp_path / "dataset" / "data" / "train-00000-of-00001.x").write_bytes(b"arranged")
+    folders = ShardFolders(tmp_path / "tokens", tmp_path / "index")
+    journal = Journal(tmp_path, SOURCES, folders)
+    journal.begin(IDENTITY)
+    given = [Block(0, shard, shard + 1, 0, b"x\n" * (shard + 1)) for shard in range(3)]
+    for block in list(journal.unfinished(given)):
+        shard = writer(block.data)(paths := journal.next_paths())
+        assert paths.shard.parent == tmp_path / "tokens"
+        journal.add({}, {}, shard)
+    journal.wait()
+    assert journal.staged_paths() == [
+        ShardPaths(tmp_path / "tokens" / name, tmp_path / "index" / name)
+        for name in ("shard-00000", "shard-00001", "shard-00002")
+    ]
+    before = tree(tmp_path)
+    (tmp_path / "tokens" / "shard-00003").write_bytes(b"half")
+    again = Journal(tmp_path, SOURCES, folders)
+    again.resume(IDENTITY)
+    assert (len(again.finished), tree(tmp_path)) == (3, before)
 
 
 def test_entries_are_in_order(tmp_path: Path) -> None:
@@ -198,27 +245,28 @@ def test_entries_are_in_order(tmp_path: Path) -> None:
     list(journal.unfinished([Block(0, shard, shard + 1, 0, b"x\n") for shard in range(3)]))
     first: Future[ShardInfo] = Future()
     second: Future[ShardInfo] = Future()
-    second.set_result(info(b"2\n2\n"))
+    second.set_result(info(b"2\n2\n", 1))
     asked: list[str] = []
 
-    def begin(path: Path, shard: "Future[ShardInfo] | None") -> "Future[ShardInfo] | None":
+    def begin(paths: ShardPaths, shard: "Future[ShardInfo] | None") -> "Future[ShardInfo] | None":
         if shard is not None:
-            asked.append(path.name)
-            path.touch()
+            asked.append(paths.shard.name)
+            paths.shard.touch()
+            paths.index_file.touch()
         return shard
 
     def lines() -> list[bytes]:
         return (tmp_path / "journal.jsonl").read_bytes().splitlines()
 
     for number, shard in enumerate([first, second, None], 1):
-        journal.add({"shards": number}, {}, begin(journal.next_path(), shard))
+        journal.add({"shards": number}, {}, begin(journal.next_paths(), shard))
     assert (asked, lines()) == (["shard-00000", "shard-00001"], [])
-    first.set_result(info(b"1\n"))
-    assert [x["rows"] for x in journal.finish("data/{}-{}".format)] == [1, 2]
+    first.set_result(info(b"1\n", 0))
+    assert [x["rows"] for x in journal.finish("data/train-{}-of-{}.x".format)] == [1, 2]
     found = [json.loads(line) for line in lines()]
     assert [(e["counts"]["shards"], e["shard"]) for e in found] == [
-        (1, info(b"1\n")),
-        (2, info(b"2\n2\n")),
+        (1, info(b"1\n", 0)),
+        (2, info(b"2\n2\n", 1)),
         (3, None),
     ]
 
@@ -282,8 +330,10 @@ def test_resume_between_naming_and_publishing(tmp_path: Path, count: int) -> Non
     expected = whole(tmp_path / "cut")
     dataset = tmp_path / "cut" / "dataset"
     data = dataset / "data"
-    for index in range(count, 3):
-        (data / f"train-{index:05d}-of-00003").rename(data / f"shard-{index:05d}")
+    for number in range(count, 3):
+        for path in (data, dataset / "index"):
+            (found,) = path.glob(f"train-{number:05d}-of-00003.*")
+            found.rename(path / f"shard-{number:05d}")
     (dataset / "tokenizer").mkdir()
     (dataset / "tokenizer" / "tokenizer.json").write_text("{}")
     (dataset / "manifest.json").write_text("{}")
@@ -292,6 +342,9 @@ def test_resume_between_naming_and_publishing(tmp_path: Path, count: int) -> Non
         "data/shard-00000",
         "data/shard-00001",
         "data/shard-00002",
+        "index/shard-00000",
+        "index/shard-00001",
+        "index/shard-00002",
         "rejects.jsonl",
     }
     assert second.go(blocks()) == expected[0]
@@ -331,11 +384,12 @@ def test_nonsense_in_the_journal(tmp_path: Path, line: bytes) -> None:
 
 @pytest.mark.parametrize("damage", ["gone", "changed", "shorter", "longer", "empty", "link"])
 @pytest.mark.parametrize("shard", [0, 1])
-def test_changed_shard(tmp_path: Path, damage: str, shard: int) -> None:
-    """A shard that differs from its line is built again, with all shards after it."""
+@pytest.mark.parametrize("folder", ["data", "index"])
+def test_changed_shard(tmp_path: Path, damage: str, shard: int, folder: str) -> None:
+    """A shard of which a file differs from its line is built again, with all shards after it."""
     expected = whole(tmp_path / "whole")
     Run(tmp_path / "cut").go(blocks(), 2)
-    path = tmp_path / "cut" / "dataset" / "data" / f"shard-{shard:05d}"
+    path = tmp_path / "cut" / "dataset" / folder / f"shard-{shard:05d}"
     data = path.read_bytes()
     path.unlink()
     if damage == "link":
@@ -376,10 +430,14 @@ def test_what_is_unfinished_is_removed(tmp_path: Path) -> None:
     dataset = tmp_path / "cut" / "dataset"
     assert b"of a shard that was not finished" in (dataset / "rejects.jsonl").read_bytes()
     (dataset / "data" / "shard-00002").write_bytes(b"half")
+    (dataset / "index" / "shard-00002").write_bytes(b"half")
     (dataset / "dropped.jsonl").write_bytes(b'{"lost":"later"}\n')
     (dataset / "link").symlink_to(tmp_path)
     second = Run(tmp_path / "cut", resume=True)
-    assert set(tree(dataset)) == {"data/shard-00000", "data/shard-00001", "rejects.jsonl"}
+    assert set(tree(dataset)) == {
+        *(f"{folder}/shard-0000{n}" for folder in ("data", "index") for n in (0, 1)),
+        "rejects.jsonl",
+    }
     assert (dataset / "rejects.jsonl").read_bytes() == b'{"lost":"b1\\n"}\n'
     assert (second.go(blocks()), tree(tmp_path / "cut")) == expected
     assert set(tree(tmp_path)) > {"whole/identity.json"}

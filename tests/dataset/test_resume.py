@@ -436,11 +436,11 @@ def test_bad_records_are_listed_once(world: World, monkeypatch: pytest.MonkeyPat
     assert not world.staging.exists()
     assert expected.startswith("32 of 160 records cannot be used; nothing was published.\n")
 
-    def stop(_self: OutputFolder) -> None:
+    def stop(_self: Accounting, _limit: int | None) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Accounting, "close", stop)
+        patch.setattr(Accounting, "check", stop)
         fails(world, KeyboardInterrupt, on_error="fail")
     for entries in (3, 10, len(world.entries())):
         lines = (world.staging / JOURNAL).read_bytes().splitlines(keepends=True)

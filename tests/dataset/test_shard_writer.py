@@ -8,17 +8,24 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from batches import many_rows, save, three_rows
 
+from sftprep.arrange.conservation import digest, text, total
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
-from sftprep.dataset.shard_writer import WAITING_PER_THREAD, ShardWriter
+from sftprep.dataset.shard_writer import WAITING_PER_THREAD, ShardPaths, ShardWriter
 from sftprep.formats import jsonl
 from sftprep.formats.row_groups import Grouper
 from sftprep.formats.table import FORMATS
 from sftprep.targets.hf import columns_of_batch
 
+ONCE = digest(np.array([7, 14, 21], np.uint64), np.array([3, 1, 2]), np.array([2, 0, 0]))
+DIGESTS = {"a": text(ONCE), "c": text(total(ONCE, ONCE))}
+"""Of ``three_rows``, once and twice."""
 SMALL_GROUPS = partial(Grouper, max_rows=3)
 
 
@@ -33,9 +40,14 @@ def format_with(write: Any) -> Any:
     return SimpleNamespace(ENDING="jsonl", preload=jsonl.preload, Writer=writer)
 
 
+def index_path(path: Path) -> Path:
+    """Return the path of the index of a shard."""
+    return path.with_name(f"{path.name}.index")
+
+
 def written(writer: ShardWriter, path: Path, *batches: Batch | None) -> Any:
-    """Write a shard; return the future of its info, or None."""
-    shard = writer.new_shard(path)
+    """Write a shard, and its index beside it; return the future of its info, or None."""
+    shard = writer.new_shard(ShardPaths(path, index_path(path)))
     for batch in batches:
         shard.add(batch)
     return shard.close()
@@ -48,8 +60,13 @@ def test_shards_and_their_info(tmp_path: Path) -> None:
         empty = written(writer, tmp_path / "b", None)
         last = written(writer, tmp_path / "c", three_rows(), three_rows())
     assert empty is None
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "c"]
-    data = {name: (tmp_path / name).read_bytes() for name in ("a", "c")}
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a",
+        "a.index",
+        "c",
+        "c.index",
+    ]
+    data = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert data["a"] * 2 == data["c"]
     for found, name, rows in ((first, "a", 3), (last, "c", 6)):
         assert found.result() == {
@@ -59,7 +76,39 @@ def test_shards_and_their_info(tmp_path: Path) -> None:
             "trained_tokens": rows,
             "bytes": len(data[name]),
             "sha256": hashlib.sha256(data[name]).hexdigest(),
+            "digest": DIGESTS[name],
+            "index": {
+                "name": f"{name}.index",
+                "bytes": len(data[f"{name}.index"]),
+                "sha256": hashlib.sha256(data[f"{name}.index"]).hexdigest(),
+            },
         }
+
+
+@pytest.mark.parametrize("form", ["parquet", "arrow"])
+def test_the_index_of_a_shard(tmp_path: Path, form: Any) -> None:
+    """Each row of a shard has its entry in the index, in the same groups."""
+    small = partial(Grouper, max_rows=2)
+    with ShardWriter(jsonl, labelled(-100), new_grouper=small, index_form=form) as writer:
+        written(writer, tmp_path / "a", three_rows(), three_rows()).result()
+    path = index_path(tmp_path / "a")
+    if form == "parquet":
+        groups = pq.ParquetFile(path).metadata
+        sizes = [groups.row_group(n).num_rows for n in range(groups.num_row_groups)]
+        found = pq.read_table(path)
+    else:
+        file = pa.ipc.open_file(path.read_bytes())
+        sizes = [len(file.get_batch(n)) for n in range(file.num_record_batches)]
+        found = file.read_all()
+    assert sizes == [2, 2, 2]
+    columns = ("row", "position", "line", "record_key", "tokens", "trained_tokens")
+    assert found.select(columns).to_pylist() == [
+        {
+            "row": row, "position": 0, "line": row % 3 + 1, "record_key": (row % 3 + 1) * 7,
+            "tokens": [3, 1, 2][row % 3], "trained_tokens": [2, 0, 0][row % 3],
+        }
+        for row in range(6)
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -91,21 +140,22 @@ def test_many_shards_at_a_time(tmp_path: Path, name: str, workers: int) -> None:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("kind", ["file", "link"])
+@pytest.mark.parametrize("kind", ["file", "link", "index"])
 def test_never_over_a_file(tmp_path: Path, name: str, kind: str) -> None:
     """A shard is a new file: neither a file of that name nor the target of a link is written to."""
     (tmp_path / "mine").write_bytes(b"mine")
+    path = index_path(tmp_path / "shard") if kind == "index" else tmp_path / "shard"
     if kind == "link":
-        (tmp_path / "shard").symlink_to(tmp_path / "mine")
+        path.symlink_to(tmp_path / "mine")
     else:
-        (tmp_path / "shard").write_bytes(b"mine")
+        path.write_bytes(b"mine")
     with (
         pytest.raises(FileExistsError) as caught,
         ShardWriter(FORMATS[name], labelled(-100)) as writer,
     ):
         written(writer, tmp_path / "shard", three_rows())
-    assert caught.value.filename == str(tmp_path / "shard")
-    assert (tmp_path / "mine").read_bytes() == b"mine" == (tmp_path / "shard").read_bytes()
+    assert caught.value.filename == str(path)
+    assert (tmp_path / "mine").read_bytes() == b"mine" == path.read_bytes()
 
 
 def test_few_groups_wait_in_memory(tmp_path: Path) -> None:
@@ -114,7 +164,7 @@ def test_few_groups_wait_in_memory(tmp_path: Path) -> None:
     added: list[int] = []
 
     def add_many(writer: ShardWriter) -> None:
-        shard = writer.new_shard(tmp_path / "a")
+        shard = writer.new_shard(ShardPaths(tmp_path / "a", tmp_path / "b"))
         for index in range(20):
             shard.add(three_rows())
             added.append(index)
@@ -172,7 +222,7 @@ def test_a_run_that_failed_closes_its_files(tmp_path: Path) -> None:
 
     def fail() -> None:
         with ShardWriter(noting, labelled(-100), new_grouper=SMALL_GROUPS) as writer:
-            writer.new_shard(tmp_path / "a").add(three_rows())
+            writer.new_shard(ShardPaths(tmp_path / "a", tmp_path / "b")).add(three_rows())
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

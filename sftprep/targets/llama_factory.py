@@ -1,0 +1,50 @@
+"""LLaMA-Factory. It takes a folder that ``datasets.load_from_disk`` opens, as it is.
+
+Documents of a packed row are told apart by their number in ``attention_mask``, if ``neat_packing``
+is on. The collator puts rows of one length together without padding them, and some attention
+kernels need a length that is a multiple of 8.
+"""
+
+from sftprep.targets.contents import ATTENTION, DOCUMENTS, IDS, LABELS, POSITIONS
+from sftprep.targets.target import Evidence, Facts, Form, Lines, Shift, Target
+
+
+def _configuration(facts: Facts) -> tuple[Lines, ...]:
+    lines = [
+        "stage: sft",
+        "dataset: sftprep  # any name: it is not looked up, but it must be there",
+        f"tokenized_path: {facts.path}",
+    ]
+    if facts.packed:
+        lines.append("neat_packing: true")
+    return (Lines("yaml", "\n".join(lines)),)
+
+
+TARGET = Target(
+    name="llama-factory",
+    trainer="LLaMA-Factory, with tokenized_path",
+    tested="LLaMA-Factory 0.9.5",
+    evidence=Evidence.TRAINED,
+    shift=Shift.MODEL,
+    file_format="arrow-folder",
+    folder="the dataset's folder, as tokenized_path",
+    unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
+    packed=Form(
+        {
+            "input_ids": IDS,
+            "labels": LABELS,
+            "attention_mask": DOCUMENTS,
+            "position_ids": POSITIONS,
+        },
+        one_length="LLaMA-Factory puts packed rows into a batch as they are, and some of its "
+        "attention kernels need a multiple of 8",
+    ),
+    configuration=_configuration,
+    notes=(
+        "The key dataset must be there, with any value: without it the configuration is refused.",
+        "Packed rows: without neat_packing: true the documents of a row see each other, and "
+        "nothing says so.",
+        "Packed rows with FlashAttention 2: per_device_train_batch_size: 1.",
+        "cutoff_len, packing and template have no effect on these rows.",
+    ),
+)
