@@ -32,14 +32,23 @@ class TextRuns(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Places in texts of which the ids are known, in columns. Texts and places are in order."""
+    """Places in texts of which the ids are known, in columns.
 
-    texts: list[str]  # each of them was encoded as one text
-    continued: Mask  # bool[texts], as in ``TextRuns``
-    first: Offsets  # int64[texts]: where the ids of a text start
+    A text is one run, or several that were encoded as one text.
+    """
+
+    runs: TextRuns
+    first_run: Offsets  # int64[texts]: the first run of each text
+    last_run: Offsets  # int64[texts]: the last run of each text
+    sizes: Offsets  # int64[texts]: the number of bytes of each text in UTF-8
+    first: Offsets  # int64[texts]: where the ids of each text start
     last: Offsets  # int64[texts]: where they end
-    counts: Offsets  # int64[texts]: how many places a text has
-    at: Offsets  # int64[places]: how many bytes of its text, in UTF-8, are before a place
+    counts: Offsets  # int64[texts]: how many places each text has
+    at: Offsets  # int64[places]: how many bytes of its text are before a place
+
+    def text(self, number: int) -> str:
+        """Return a text."""
+        return "".join(self.runs.texts[self.first_run[number] : self.last_run[number] + 1])
 
 
 class EncodedRuns(NamedTuple):

@@ -15,7 +15,6 @@ the key of its prompt is the record's own: it has no prompt in common with anoth
 
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from itertools import groupby, repeat
 from typing import NamedTuple
 
@@ -127,9 +126,9 @@ def _hashed(
         else:
             texts = column if change is str else map(change, column)
             keys.append(list(map(xxh3_64_digest, map(str.encode, texts))))
-    hash_record = partial(xxh3_64_intdigest, seed=int(shape.starts_trained))
     joined = map(b"".join, zip(*keys, strict=True)) if keys else repeat(b"", count)
-    records = np.fromiter(map(hash_record, joined), np.uint64, count)
+    seeds = repeat(int(shape.starts_trained))
+    records = np.fromiter(map(xxh3_64_intdigest, joined, seeds), np.uint64, count)
     if shape.starts_trained or not keys:
         return [records, records]
     prompts = np.frombuffer(b"".join(keys[0]), ">u8").astype(np.uint64)

@@ -19,8 +19,8 @@ from sftprep.data.pieces import Rendered
 from sftprep.data.provenance import Segments
 from sftprep.data.ragged import Offsets, lengths_to_offsets, ragged_index
 from sftprep.data.runs import EncodedRuns, Places, RunEncoder, TextRuns
-from sftprep.rows.assembly import Elements, LayoutTable
-from sftprep.rows.layout import WHITE_SPACE, Fragment, Layout, TextPart
+from sftprep.rows.assembly import Elements, LayoutTable, Slices
+from sftprep.rows.layout import WHITE_SPACE, Fragment, Layout, TextPart, Unit
 
 
 def find_segments(
@@ -70,17 +70,17 @@ def _compact(segments: Segments) -> Segments:
 
 
 class _Units:
-    """The units of a block, in columns. Each element of a unit has an entry in the last three."""
+    """The units of a block, in columns. They are added group by group.
+
+    A group has the same unit of several records with one layout.
+    """
 
     def __init__(self) -> None:
-        self.texts: list[str] = []
-        self.first: list[int] = []  # the first run of each unit
-        self.last: list[int] = []  # the last run of each unit
-        self.counts: list[int] = []  # how many of its parts have another one behind them
-        self.ends: list[int] = []  # where these parts end, in bytes
-        self.elements: list[int] = []  # the number of the element in the block
-        self.unit: list[int] = []  # its unit
-        self.run: list[int] = []  # its run
+        self.groups: list[tuple[Unit, int]] = []  # the unit of each group, and of how many records
+        self.inner: list[int] = []  # of each group: how many parts have another one behind them
+        self.rows: list[int] = []  # the row of each unit
+        self.sizes: list[int] = []  # the bytes of its text
+        self.ends: list[int] = []  # where the inner parts end, in bytes
 
     def add(
         self,
@@ -93,66 +93,64 @@ class _Units:
         """Add the units of the rows that have this layout."""
         contents = [rendered[row].contents for row in rows]
         first_runs = elements.run_offsets[rows].tolist()
-        first_elements = elements.row_offsets[rows].tolist()
-        sizes = _Sizes(contents)
         for unit in layout.units:
-            first = [run + unit.first for run in first_runs]
-            texts = [runs.texts[run : run + 1 + unit.last - unit.first] for run in first]
+            first, count = [run + unit.first for run in first_runs], 1 + unit.last - unit.first
+            sizes = sizes_of([runs.texts[run] for run in first])
+            for index in range(1, count):
+                more = sizes_of([runs.texts[run + index] for run in first])
+                sizes = [a + b for a, b in zip(sizes, more, strict=True)]
             if layout.strips:
-                ends: Iterable[Sequence[int]] = map(
-                    _ends_in, repeat(layout.run_parts(unit)), contents, texts
-                )
+                texts = [runs.texts[run : run + count] for run in first]
+                parts = repeat(layout.run_parts(unit))
+                self.ends += chain.from_iterable(map(_ends_in, parts, contents, texts))
             else:
-                ends = zip(*sizes.ends(layout.parts(unit)), strict=True)
-            numbers = range(len(self.texts), len(self.texts) + len(rows))
-            self.texts += map("".join, texts)
-            self.first += first
-            self.last += [run + unit.last - unit.first for run in first]
-            self.counts += repeat(len(layout.parts(unit)) - 1, len(rows))
-            self.ends += chain.from_iterable(ends)
-            for index, element in enumerate(unit.elements):
-                self.elements += [number + element for number in first_elements]
-                self.unit += numbers
-                self.run += [run + index for run in first]
+                ends = _ends(layout.parts(unit), contents, sizes)
+                self.ends += chain.from_iterable(zip(*ends, strict=True))
+            self.groups.append((unit, len(rows)))
+            self.inner.append(len(layout.parts(unit)) - 1)
+            self.rows += rows
+            self.sizes += sizes
 
 
-class _Sizes:
-    """The sizes of the contents of some records, in bytes of UTF-8.
+def _ends(
+    parts: Sequence[TextPart], contents: Sequence[Sequence[str]], sizes: Sequence[int]
+) -> list[Sequence[int]]:
+    """Return where each part of a unit but the last ends, one column for each of them.
+
+    What is behind the last content has the same size in each record, so the place of its parts is
+    found from the end: the last content, which may be long, is not measured by itself.
 
     Args:
+        parts: the parts of the unit.
         contents: the contents of each record.
+        sizes: the size of the unit's text in each record.
     """
-
-    def __init__(self, contents: Sequence[tuple[str, ...]]) -> None:
-        self._contents = contents
-        self._columns: dict[int, list[int]] = {}
-
-    def ends(self, parts: Sequence[TextPart]) -> list[Iterable[int]]:
-        """Return where each part but the last ends, one column for each of them."""
-        found: list[Iterable[int]] = []
-        fixed, varying = 0, [0] * len(self._contents)
-        for part in parts[:-1]:
-            for fragment in part.fragments:
-                if isinstance(fragment, str):
-                    fixed += size_of(fragment)
-                else:
-                    varying = [a + b for a, b in zip(varying, self._of(fragment), strict=True)]
-            found.append([fixed + size for size in varying])
-        return found
-
-    def _of(self, slot: int) -> list[int]:
-        if slot not in self._columns:
-            self._columns[slot] = [size_of(contents[slot]) for contents in self._contents]
-        return self._columns[slot]
+    slots = [any(isinstance(f, int) for f in part.fragments) for part in parts]
+    last = max(index for index, has_slot in enumerate(slots) if has_slot) if any(slots) else 0
+    found: list[Sequence[int]] = []
+    fixed, varying = 0, [0] * len(contents)
+    for part in parts[:last]:
+        for fragment in part.fragments:
+            if isinstance(fragment, str):
+                fixed += len(fragment.encode())
+            else:
+                own = sizes_of([texts[fragment] for texts in contents])
+                varying = [a + b for a, b in zip(varying, own, strict=True)]
+        found.append([fixed + size for size in varying])
+    behind = sizes_of(["".join(map(str, part.fragments)) for part in parts[last + 1 :]])
+    for index in range(len(behind)):
+        rest = sum(behind[index:])
+        found.append([size - rest for size in sizes])
+    return found
 
 
-def size_of(text: str) -> int:
-    """Return the number of bytes of a text in UTF-8.
+def sizes_of(texts: Iterable[str]) -> list[int]:
+    """Return the number of bytes of each text in UTF-8.
 
-    >>> size_of("é")
-    2
+    >>> sizes_of(["a", "é"])
+    [1, 2]
     """
-    return len(text) if text.isascii() else len(text.encode())
+    return [len(text) if text.isascii() else len(text.encode()) for text in texts]
 
 
 def _ends_in(
@@ -169,13 +167,12 @@ def _ends_in(
     position = 0
     for parts, text in zip(runs, texts, strict=True):
         of_parts = ["".join([_text(f, contents) for f in part.fragments]) for part in parts]
-        whole, size = "".join(of_parts), size_of(text)
+        whole, size = "".join(of_parts), len(text.encode())
         lead = whole[: len(whole) - len(whole.lstrip(WHITE_SPACE))]
         # Where white space was swallowed at the start, the text starts with something else.
-        swallowed = 0 if text[:1] in WHITE_SPACE else size_of(lead)
+        swallowed = 0 if text[:1] in WHITE_SPACE else len(lead.encode())
         ends += [
-            position + min(max(end - swallowed, 0), size)
-            for end in accumulate(map(size_of, of_parts))
+            position + min(max(end - swallowed, 0), size) for end in accumulate(sizes_of(of_parts))
         ]
         position += size
     return ends[:-1]
@@ -198,21 +195,32 @@ def _divided(
     tokens = np.zeros(offsets[-1], np.int64)
     is_whole = parts == 1
     tokens[offsets[:-1][is_whole]] = elements.lengths[is_whole]
-    first_runs, counts = np.array(units.first, np.int64), np.array(units.counts, np.int64)
+    numbers = np.array([number for _, number in units.groups], np.int64)
+    group = np.repeat(np.arange(len(numbers)), numbers)
+    rows, inner = np.array(units.rows, np.int64), np.array(units.inner, np.int64)[group]
+    bounds = np.array([(unit.first, unit.last) for unit, _ in units.groups], np.int64)
+    first_run, last_run = elements.run_offsets[rows] + bounds[group].T
     places = Places(
-        units.texts,
-        runs.continued[first_runs],
-        encoded.ids.offsets[first_runs],
-        encoded.ids.offsets[np.array(units.last, np.int64) + 1],
-        counts,
+        runs,
+        first_run,
+        last_run,
+        np.array(units.sizes, np.int64),
+        encoded.ids.offsets[first_run],
+        encoded.ids.offsets[last_run + 1],
+        inner,
         np.array(units.ends, np.int64),
     )
     behind = encoder.ids_before(places, encoded.ids.values)
     # Each element of a unit has all of its parts. Those outside of the element's run are empty.
-    unit, run = np.array(units.unit, np.int64), np.array(units.run, np.int64)
+    own_elements = Slices([len(unit.elements) for unit, _ in units.groups])
+    unit = np.repeat(np.arange(len(group)), own_elements.sizes[group])
+    element = np.array([e for unit, _ in units.groups for e in unit.elements], np.int64)
+    element = elements.row_offsets[rows[unit]] + element[own_elements.positions(group)]
+    run = ragged_index(first_run, last_run + 1 - first_run)
     first, last = encoded.ids.offsets[run], encoded.ids.offsets[run + 1]
-    inner = counts[unit]
-    ends = behind[ragged_index(lengths_to_offsets(counts)[:-1][unit], inner)]
+    offsets_of_ends = lengths_to_offsets(inner)[:-1]
+    inner = inner[unit]
+    ends = behind[ragged_index(offsets_of_ends[unit], inner)]
     ends = np.clip(ends, np.repeat(first, inner), np.repeat(last, inner))
     starts = lengths_to_offsets(inner + 2)
     borders = np.empty(starts[-1], np.int64)
@@ -222,5 +230,5 @@ def _divided(
     own = np.ones(len(borders), np.bool_)
     own[starts[1:] - 1] = False
     sizes = np.diff(borders, append=0)[own]
-    tokens[ragged_index(offsets[np.array(units.elements, np.int64)], inner + 1)] = sizes
+    tokens[ragged_index(offsets[element], inner + 1)] = sizes
     return tokens

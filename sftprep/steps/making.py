@@ -113,8 +113,8 @@ class RowMaker:
     def _build(self, examples: Examples) -> Rows:
         """Build the rows; with ``oldest-turns``, leave out the oldest exchanges of long rows."""
         dialogues, rendered = examples.dialogues, examples.rendered
-        keys = self._keys.keys(rendered)
         built = self._builder.build(rendered)
+        keys = self._keys.keys(rendered)  # texts that were encoded are hashed faster
         lengths = built.batch.lengths
         gone: dict[int, int] = {}
         refused: dict[int, RecordError] = {}
@@ -196,6 +196,8 @@ class RowMaker:
                 reasons.add("control_string", holding)
         if "control_string" in reasons.rows:
             result.counts["control_records"] += int(reasons.rows["control_string"].sum())
+        for name, holding in (examples.understood or {}).items():
+            reasons.add(name, holding[cut.batch.record])
         self._remarks.count(written, rows.omitted, reasons, result)
         whole = ~cut.lost_trained
         ends = rows.built.answer_ends.take(cut.batch.record[whole])

@@ -145,15 +145,13 @@ class Encoder:
         A token is behind a place if its first byte is. HF is asked where the tokens of a text are
         if their bytes do not tell.
         """
-        before, starts, known = self._counter.starts(
-            places.texts, places.continued, places.first, places.last, ids
-        )
+        before, starts, known = self._counter.starts(places, ids)
         first, last = (np.repeat(c, places.counts) for c in (places.first, places.last))
         found = np.searchsorted(before[:-1], np.repeat(starts, places.counts) + places.at)
         offsets = lengths_to_offsets(places.counts)
         for index in np.flatnonzero(~known).tolist():
-            text, own = places.texts[index], slice(int(offsets[index]), int(offsets[index + 1]))
-            _, spans = self.spans(text, bool(places.continued[index]))
+            text, own = places.text(index), slice(int(offsets[index]), int(offsets[index + 1]))
+            _, spans = self.spans(text, bool(places.runs.continued[places.first_run[index]]))
             at = [place_in_characters(text, place) for place in places.at[own].tolist()]
             starts_of_tokens = np.maximum.accumulate(spans[:, 0])
             found[own] = places.first[index] + np.searchsorted(starts_of_tokens, at)

@@ -22,7 +22,8 @@ from typing import Literal, cast
 import numpy as np
 import numpy.typing as npt
 
-from sftprep.data.ragged import Ids, Mask, Offsets, lengths_to_offsets
+from sftprep.data.ragged import Ids, Mask, Offsets
+from sftprep.data.runs import Places
 from sftprep.tokenization.byte_level import BYTE_OF
 from sftprep.tokenization.tokenizer_json import (
     SPACE,
@@ -147,46 +148,33 @@ class ByteCounter:
         self._forms = [cast(Literal["NFC", "NFD", "NFKC", "NFKD"], form) for form in known.forms]
         self._adds_space = known.adds_space
 
-    def starts(
-        self, texts: Sequence[str], continued: Mask, first: Offsets, last: Offsets, ids: Ids
-    ) -> tuple[Offsets, Offsets, Mask]:
+    def starts(self, places: Places, ids: Ids) -> tuple[Offsets, Offsets, Mask]:
         """Return where tokens start.
 
         Args:
-            texts: texts of which each was encoded as one text.
-            continued: bool[texts]: whether text precedes a text, so that no space is added.
-            first: int64[texts]: where the ids of a text start.
-            last: int64[texts]: where they end.
+            places: the texts, and where their ids are.
             ids: all ids.
 
         Returns:
             int64[ids + 1]: how many bytes the ids before each one stand for; int64[texts]: the
             place of each text's first byte on the same scale; bool[texts]: whether this is known.
         """
+        count = len(places.sizes)
+        before = np.zeros(len(ids) + 1, np.int64)
         if not len(self._lengths):
-            nothing = np.zeros(len(texts), np.int64)
-            return np.zeros(len(ids) + 1, np.int64), nothing, np.zeros(len(texts), np.bool_)
-        before = lengths_to_offsets(cast(Offsets, self._lengths[ids]))
-        sizes = np.array(sizes_of(texts), np.int64)
-        added = before[last] - before[first] - sizes
+            return before, np.zeros(count, np.int64), np.zeros(count, np.bool_)
+        np.cumsum(self._lengths.take(ids, mode="clip"), out=before[1:])
+        added = before[places.last] - before[places.first] - places.sizes
         known = added == 0
         if self._adds_space:
-            known |= (added == 1) & ~continued
+            known |= (added == 1) & ~places.runs.continued[places.first_run]
         if self._forms:
-            known &= np.fromiter(map(self._is_normal, texts), np.bool_, len(texts))
-        return before, before[first] + added, known
+            texts = map(places.text, range(count))
+            known &= np.fromiter(map(self._is_normal, texts), np.bool_, count)
+        return before, before[places.first] + added, known
 
     def _is_normal(self, text: str) -> bool:
         return text.isascii() or all(unicodedata.is_normalized(form, text) for form in self._forms)
-
-
-def sizes_of(texts: Sequence[str]) -> list[int]:
-    """Return the number of bytes of each text in UTF-8.
-
-    >>> sizes_of(["a", "é"])
-    [1, 2]
-    """
-    return [len(text) if text.isascii() else len(text.encode()) for text in texts]
 
 
 def place_in_characters(text: str, size: int) -> int:

@@ -69,9 +69,9 @@ class Characters:
 
     def ids_before(self, places: Places, ids: Ids) -> Offsets:
         """One token per character."""
-        texts = np.repeat(np.arange(len(places.texts)), places.counts).tolist()
+        texts = np.repeat(np.arange(len(places.sizes)), places.counts).tolist()
         inside = [
-            len(places.texts[text].encode()[:size].decode())
+            len(places.text(text).encode()[:size].decode())
             for text, size in zip(texts, places.at.tolist(), strict=True)
         ]
         found: Offsets = places.first[texts] + np.array(inside, np.int64)

@@ -149,4 +149,4 @@ def test_same_bytes_with_and_without(
 
     none = dataset("none", "")
     assert none == dataset("empty", str(cache)) == dataset("filled", str(cache))
-    assert len(none) == 5
+    assert len(none) == 7
