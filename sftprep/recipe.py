@@ -419,7 +419,8 @@ class Recipe:
     shard_size: str = _option(
         "64MiB",
         "Output",
-        "How much input, uncompressed, goes into one shard, e.g. 500KB or 1GiB.",
+        "How much input, uncompressed, goes into one shard, e.g. 500KB or 1GiB. If rows are "
+        "arranged: how many tokens, of 4 bytes each.",
         metavar="SIZE",
         takes_number=True,
     )

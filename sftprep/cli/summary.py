@@ -70,11 +70,12 @@ def _rows(manifest: Manifest, output: str) -> str:
     examples = ""
     if counts["extra_examples"]:
         examples = f", {counts['read'] + counts['extra_examples']:,} examples"
+    unit = "document" if manifest.recipe.get("pack") else "row"
     return (
         f"{output}: {rows_in_words(manifest)} in {shards}, "
         f"{number(counts['tokens'], 'token')}, {share:.1%} of them trained\n"
         f"  read       {number(counts['read'], 'record')} ({schemas}){examples}, template "
-        f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens per row"
+        f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens per {unit}"
     )
 
 

@@ -28,16 +28,6 @@ def require_text(record: Record, name: str, where: str = "") -> str:
     raise wrong_type(f"{where}.{name}" if where else name, value, "a string")
 
 
-def optional_text(record: Record, name: str) -> str:
-    """Return a field that must be a string if it is there; "" if it is missing or null."""
-    value = record.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise wrong_type(name, value, "a string")
-    return value
-
-
 def require_completion(text: str, where: str) -> None:
     """Refuse an empty completion."""
     if not text:

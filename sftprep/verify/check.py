@@ -15,10 +15,12 @@ Raises NoInputError: there is no dataset, or an input does not exist. UsageError
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sftprep.arrange import conservation
 from sftprep.arrange.options import PadTo
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest, load_manifest
@@ -32,6 +34,7 @@ from sftprep.targets import hf
 from sftprep.text import number, shown
 from sftprep.verify.arrangement import arrangement_problems, index_problems
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
+from sftprep.verify.index import IndexChecker
 from sftprep.verify.layout import layout_of
 from sftprep.verify.ledgers import check_ledgers
 from sftprep.verify.manifest import content_problems, structure_problems
@@ -179,7 +182,7 @@ def _check_shards(
         layout_of(manifest),
     )
     shards = [shard for shard in manifest.shards if shard["name"] in present]
-    check = partial(_check_shard, files, recipe["format"], limits)
+    check = partial(_check_shard, files, recipe["format"], limits, len(manifest.inputs), present)
     done = 0
     longest: dict[str, int] = {}  # of each split: the most tokens in a row, without padding
     padded_to: dict[str, int | None] = {}  # of each shard
@@ -205,28 +208,47 @@ def _check_shards(
 
 
 def _check_shard(
-    files: DatasetFolder, format_name: str, limits: RowLimits, shard: dict[str, Any]
+    files: DatasetFolder,
+    format_name: str,
+    limits: RowLimits,
+    inputs: int,
+    present: set[str],
+    shard: dict[str, Any],
 ) -> tuple[RowChecker, list[Problem]]:
-    """Check one shard: its hash, its rows, and what the manifest says about it.
+    """Check one shard: its hash, its rows, its index, and what the manifest says about it.
 
     Args:
         files: the folder of the dataset.
         format_name: the file format of the shard.
         limits: what every row must satisfy.
+        inputs: how many inputs the manifest lists.
+        present: the files that exist.
         shard: the entry of the shard in the manifest.
     """
     name: str = shard["name"]
     report, rows = Report(name), RowChecker(limits)
-    with files.open(name) as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(files.open(name))
         check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
+        index = None
+        if shard["index"]["name"] in present:
+            entry = shard["index"]
+            index_file = stack.enter_context(files.open(entry["name"]))
+            digest = digest_of(index_file)
+            check_digest(report, entry["name"], digest, entry["sha256"], entry["bytes"])
+            index = IndexChecker(index_file, inputs, isolated=limits.layout.isolated)
         try:
             for chunk in shard_chunks(file, format_name, hf.kinds(packed=limits.layout.packed)):
-                rows.add(chunk)
+                documents = rows.add(chunk)
+                if index is not None and documents is not None:
+                    index.compare(documents)
         except ShardError as error:
             report.problems += rows.problems(name)
             report.add(name, error.problem, error.row)
             return rows, report.problems
-    report.problems += rows.problems(name)
+        report.problems += rows.problems(name)
+        if index is not None:
+            _finish_index(index, rows, shard, report)
     for key, noun, found in (
         ("rows", "row", rows.rows),
         *([("documents", "document", rows.documents)] if limits.layout.packed else []),
@@ -236,3 +258,19 @@ def _check_shard(
         if found != shard[key]:
             report.add(name, f"holds {number(found, noun)}; the manifest says {shard[key]:,}")
     return rows, report.problems
+
+
+def _finish_index(
+    index: IndexChecker, rows: RowChecker, shard: dict[str, Any], report: Report
+) -> None:
+    """Report what is wrong with the index of a shard, as far as the shard's rows are right."""
+    name = shard["index"]["name"]
+    if not rows.is_broken:
+        index.finish()
+    report.problems += index.problems(name)
+    digest = conservation.text(index.digest)
+    if not rows.is_broken and index.is_compared and digest != shard["digest"]:
+        report.add(
+            name,
+            f"its documents have the digest {digest}; the manifest says {shard['digest']}",
+        )
