@@ -2,7 +2,8 @@
 
 In     the folder of a dataset; the number of the first row, counted from 0 over all shards; how
        many rows.
-Out    text: a line about the dataset, and the rows.
+Out    text: a line about the dataset, and the rows; those of an arranged dataset with the places of
+       their documents in the input.
 Keeps  reading to what is needed: the manifest says which shards hold the rows, and no others are
        opened.
 Never  changes anything. Never shows a row in which a label is neither the id nor the ignore index.
@@ -14,15 +15,20 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sftprep.data.block import place_in
 from sftprep.dataset.files import TOKENIZER
+from sftprep.dataset.index import BadIndexError, read_index
 from sftprep.dataset.manifest import load_manifest
-from sftprep.errors import DataError, StorageError, UsageError
+from sftprep.errors import DataError, SftprepError, StorageError, UsageError
 from sftprep.formats.chunks import ShardError
 from sftprep.formats.table import Rows, read_shard
 from sftprep.text import ascii_safe, number
-from sftprep.views.token_text import Row, legend, show_row
+from sftprep.views.token_text import Part, Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
 
+INDEX_COLUMNS = ("row", "position", "source", "line", "offset", "answer", "tokens")
 CURE = "The dataset is damaged: build it again."
 
 
@@ -54,6 +60,7 @@ class Dataset:
         self.manifest = load_manifest(folder)
         self.size = sum(shard["rows"] for shard in self.manifest.shards)
         self._last_read: tuple[str, Rows] | None = None  # the name of a shard, and its rows
+        self._last_index: tuple[str, Any] | None = None  # the name of an index, and its table
 
     def vocabulary(self) -> Vocabulary:
         """Load the vocabulary of the tokenizer that is stored with the shards."""
@@ -100,7 +107,44 @@ class Dataset:
             ids=ids.tolist(),
             trained=trained.tolist(),
             place=f"row {index:,} of {shard['name']}" if len(self.manifest.shards) > 1 else "",
+            parts=tuple(self._parts(shard, index, len(ids))),
         )
+
+    def _parts(self, shard: dict[str, Any], row: int, length: int) -> Iterator[Part]:
+        """Yield the documents of a row and its padding; nothing if the rows are not arranged."""
+        if not self.manifest.arrangement:
+            return
+        documents = self._documents(shard, row)
+        end = 0
+        for place, found in enumerate(documents, 1):
+            start, stop = found["position"], found["position"] + found["tokens"]
+            if not end <= start < stop <= length:
+                path = self.folder / shard["index"]["name"]
+                raise DataError(f"{path}: contradicts row {row} of {shard['name']}. {CURE}")
+            yield from _padding(end, start)
+            of_several = f" {place} of {len(documents)}" if len(documents) > 1 else ""
+            yield Part(f"document{of_several}, {self._place_of(found)}", start, stop)
+            end = stop
+        yield from _padding(end, length)
+
+    def _documents(self, shard: dict[str, Any], row: int) -> list[dict[str, Any]]:
+        """Return what the index says about the documents of a row."""
+        name = shard["index"]["name"]
+        if self._last_index is None or self._last_index[0] != name:
+            path = self.folder / name
+            try:
+                self._last_index = name, read_index(path, INDEX_COLUMNS)
+            except (OSError, BadIndexError) as error:
+                raise _unreadable(path, error) from error
+        index = self._last_index[1]
+        chosen = index["row"].to_numpy() == row
+        return list(index.take(np.flatnonzero(chosen)).to_pylist())
+
+    def _place_of(self, document: dict[str, Any]) -> str:
+        inputs, source = self.manifest.inputs, document["source"]
+        name = inputs[source]["name"] if 0 <= source < len(inputs) else "(unknown input)"
+        place = place_in(name, document["line"], document["offset"])
+        return f"{place}, answer {document['answer'] + 1}" if document["answer"] else place
 
     def _place(self, row: int) -> tuple[dict[str, Any], int]:
         """Return the shard that holds a row, and the row's number in that shard."""
@@ -128,7 +172,13 @@ class Dataset:
         return self._last_read[1]
 
 
-def _unreadable(path: Path, error: OSError | ShardError) -> StorageError | DataError:
+def _padding(start: int, stop: int) -> Iterator[Part]:
+    """Yield the part for some tokens of padding, if there are any."""
+    if stop > start:
+        yield Part(f"{number(stop - start, 'token')} of padding", start, stop, is_shown=False)
+
+
+def _unreadable(path: Path, error: OSError | ShardError | BadIndexError) -> SftprepError:
     """Return the error for a file that the system cannot read, or that is not a valid shard."""
     if isinstance(error, OSError):
         return StorageError(f"{path}: cannot be read: {error.strerror}. {CURE}")

@@ -4,9 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from toys import byte_hf, recipe, save_folder, write_jsonl
 from views.commands import LEGEND, run
 
+from sftprep import prepare
 from sftprep.errors import DataError, NoInputError, StorageError, UsageError
 from sftprep.views.inspect import inspect_dataset
 
@@ -213,3 +217,64 @@ def test_a_shard_that_lost_rows_is_refused(own: Path) -> None:
         "out/data/train-00000-of-00005.jsonl: holds 7 rows; the manifest says 8. "
         "The dataset is damaged: build it again."
     )
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dataset of one padded pack: ``packed`` in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    tokenizer = save_folder(
+        byte_hf(["</s>", "<pad>"]), tmp_path / "toy", eos_token="</s>", pad_token="<pad>"
+    )
+    records = [{"prompt": text, "completion": "b"} for text in ("x\n", "yy\n")]
+    source = write_jsonl(tmp_path / "a.jsonl", records)
+    prepare(
+        recipe(source, Path("packed"), tokenizer, pack=True, pad="max-length", max_length=16,
+               pad_side="left")
+    )  # fmt: skip
+    return Path("packed")
+
+
+@pytest.mark.usefixtures("packed")
+def test_documents_of_a_pack() -> None:
+    """Each document of a pack is shown under its place in the input; padding is only counted."""
+    assert inspect_dataset("packed", row=0, rows=1, colour=False) == (
+        "packed: 1 row in 1 shard, template plain, tokenizer toy\n"
+        f"{LEGEND}\n"
+        "row 0: 16 tokens, 4 trained (25.0%)\n"
+        "  control tokens: 7 <pad> (id 257), 2 </s> (id 256, 2 trained)\n"
+        "7 tokens of padding\n"
+        "document 1 of 2, a.jsonl:1\n"
+        "x·↵\n"
+        "⟦b</s>⟧\n"
+        "document 2 of 2, a.jsonl:2\n"
+        "y·y·↵\n"
+        "⟦b</s>⟧"
+    )
+
+
+def test_headings_in_colour(packed: Path) -> None:
+    """The places of documents are in bold type, as the headings of rows are."""
+    text = inspect_dataset(str(packed), row=0, rows=1, colour=True)
+    assert "\n\x1b[1mdocument 2 of 2, a.jsonl:2\x1b[0m\n" in text
+
+
+def test_a_damaged_index_is_named(packed: Path) -> None:
+    """An index that cannot be read, or that contradicts the row, is an error with its path."""
+    path = packed / "index" / "train-00000-of-00001.parquet"
+    rows = pq.read_table(path)
+    place = rows.schema.get_field_index("position")
+    moved = rows.set_column(place, rows.schema.field(place), pa.array([0, 1], pa.int32()))
+    pq.write_table(moved, path)
+    with pytest.raises(DataError) as caught:
+        inspect_dataset("packed", row=0, rows=1, colour=False)
+    assert str(caught.value) == (
+        f"{path}: contradicts row 0 of data/train-00000-of-00001.parquet. The dataset is "
+        "damaged: build it again."
+    )
+    path.write_bytes(b"no index")
+    with pytest.raises(DataError, match=f"^{path}: .*: build it again"):
+        inspect_dataset("packed", row=0, rows=1, colour=False)
+    path.unlink()
+    with pytest.raises(StorageError, match=f"^{path}: cannot be read: No such file"):
+        inspect_dataset("packed", row=0, rows=1, colour=False)
