@@ -94,6 +94,30 @@ def test_parts_of_answers(
     assert made == question + expected
 
 
+TAGS = [
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<seed:think>", "</seed:think>"),
+]
+
+
+@pytest.mark.parametrize(("opening", "closing"), TAGS)
+@pytest.mark.parametrize("shares", [True, False])
+def test_the_tags_of_each_family(opening: str, closing: str, shares: bool) -> None:
+    """Whether the template copies the content, or splits it and writes the tags itself."""
+    splits = SPLITS.replace("<think>", opening).replace("</think>", closing)
+    for source, start, end in ((CHATML, "<im>assistant\n", "</im>"), (splits, "<bot>", "<end>")):
+        made = renderer(source, reasoning="none")
+        made._may_reuse = shares
+        for reasoning, answer in (("r", "a"), ("no reason", "an answer")):
+            text = shown(made, turns("q", f"{opening}{reasoning}{closing}{answer}"))
+            untrained = f"{start}{opening}{reasoning}{closing}"
+            assert untrained in text
+            assert text.partition(untrained)[2].startswith(f"⟦{answer}{end}⟧")
+        assert f"{start}⟦" in shown(made, turns("q", f"a{opening}b{closing}c"))
+
+
 def test_the_reasoning_of_the_last_answer() -> None:
     """``last`` leaves out the reasoning of all answers but the last."""
     record = turns("q", thought("r", "a"), "q", thought("s", "b"))
