@@ -2,8 +2,8 @@
 
 In     the folder of a dataset; the number of the first row, counted from 0 over all shards; how
        many rows.
-Out    text: a line about the dataset, and the rows; those of an arranged dataset with the places of
-       their documents in the input.
+Out    text: a line about the dataset, and the rows, each with the record that it comes from; the
+       documents of a pack each with its own. Padding is only counted.
 Keeps  reading to what is needed: the manifest says which shards hold the rows, and no others are
        opened.
 Never  changes anything. Never shows a row in which a label is neither the id nor the ignore index.
@@ -11,7 +11,7 @@ Raises UsageError: there is no such row. NoInputError: there is no dataset. Data
        the dataset is damaged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +21,15 @@ from sftprep.data.block import place_in
 from sftprep.dataset.files import TOKENIZER
 from sftprep.dataset.index import BadIndexError, read_index
 from sftprep.dataset.manifest import load_manifest
-from sftprep.errors import DataError, SftprepError, StorageError, UsageError
+from sftprep.errors import DataError, StorageError, UsageError
 from sftprep.formats.chunks import ShardError
 from sftprep.formats.table import Rows, read_shard
 from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Part, Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
 
-INDEX_COLUMNS = ("row", "position", "source", "line", "offset", "answer", "tokens")
 CURE = "The dataset is damaged: build it again."
+INDEX_COLUMNS = ("row", "position", "tokens", "source", "line", "offset", "answer")
 
 
 def inspect_dataset(folder: str, *, row: int, rows: int, colour: bool) -> str:
@@ -59,8 +59,7 @@ class Dataset:
         self.folder = folder
         self.manifest = load_manifest(folder)
         self.size = sum(shard["rows"] for shard in self.manifest.shards)
-        self._last_read: tuple[str, Rows] | None = None  # the name of a shard, and its rows
-        self._last_index: tuple[str, Any] | None = None  # the name of an index, and its table
+        self._last_read: tuple[str, Rows, Any] | None = None  # a shard's name, rows and index
 
     def vocabulary(self) -> Vocabulary:
         """Load the vocabulary of the tokenizer that is stored with the shards."""
@@ -92,7 +91,7 @@ class Dataset:
 
     def _row(self, row: int) -> Row:
         shard, index = self._place(row)
-        stored = self._read(shard)
+        stored, records = self._read(shard)
         start, end = stored.input_ids.offsets[index : index + 2].tolist()
         ids, labels = stored.input_ids.values[start:end], stored.labels[start:end]
         ignore_index = self.manifest.recipe["ignore_index"]
@@ -102,49 +101,56 @@ class Dataset:
                 f"{self.folder / shard['name']}: row {index}, token {token}: the label is "
                 f"{labels[token]}; expected {ids[token]}, its id, or {ignore_index}. {CURE}"
             )
+        documents = self._documents(shard, index, records)
+        is_whole = [(part.start, part.stop) for part in documents] == [(0, len(ids))]
+        places = [documents[0].heading if is_whole else number(len(documents), "document")]
+        if len(self.manifest.shards) > 1:
+            places.append(f"row {index:,} of {shard['name']}")
         return Row(
             number=row,
             ids=ids.tolist(),
             trained=trained.tolist(),
-            place=f"row {index:,} of {shard['name']}" if len(self.manifest.shards) > 1 else "",
-            parts=tuple(self._parts(shard, index, len(ids))),
+            place=", ".join(places),
+            parts=() if is_whole else tuple(self._parts(shard, index, documents, len(ids))),
         )
 
-    def _parts(self, shard: dict[str, Any], row: int, length: int) -> Iterator[Part]:
-        """Yield the documents of a row and its padding; nothing if the rows are not arranged."""
-        if not self.manifest.arrangement:
-            return
-        documents = self._documents(shard, row)
+    def _documents(self, shard: dict[str, Any], row: int, index: Any) -> list[Part]:
+        """Return the documents of a row, each with its record's place in the input."""
+        found = np.flatnonzero(index.column("row").to_numpy() == row)
+        documents = []
+        for at, entry in zip(found.tolist(), index.take(found).to_pylist(), strict=True):
+            source = entry["source"]
+            if not 0 <= source < len(self.manifest.inputs):
+                raise DataError(
+                    f"{self.folder / shard['index']['name']}: row {at}: the source is {source}; "
+                    f"the manifest lists {number(len(self.manifest.inputs), 'input')}. {CURE}"
+                )
+            place = place_in(self.manifest.inputs[source]["name"], entry["line"], entry["offset"])
+            if entry["answer"]:
+                place += f", example {entry['answer'] + 1}"
+            start = entry["position"]
+            documents.append(Part(place, start, start + entry["tokens"]))
+        if not documents:
+            raise self._contradiction(shard, row)
+        return documents
+
+    def _contradiction(self, shard: dict[str, Any], row: int) -> DataError:
+        path = self.folder / shard["index"]["name"]
+        return DataError(f"{path}: contradicts row {row} of {shard['name']}. {CURE}")
+
+    def _parts(
+        self, shard: dict[str, Any], row: int, documents: Sequence[Part], length: int
+    ) -> Iterator[Part]:
+        """Yield the documents of a row under their headings, and the padding between them."""
         end = 0
-        for place, found in enumerate(documents, 1):
-            start, stop = found["position"], found["position"] + found["tokens"]
-            if not end <= start < stop <= length:
-                path = self.folder / shard["index"]["name"]
-                raise DataError(f"{path}: contradicts row {row} of {shard['name']}. {CURE}")
-            yield from _padding(end, start)
+        for place, part in enumerate(documents, 1):
+            if not end <= part.start < part.stop <= length:
+                raise self._contradiction(shard, row)
+            yield from _padding(end, part.start)
             of_several = f" {place} of {len(documents)}" if len(documents) > 1 else ""
-            yield Part(f"document{of_several}, {self._place_of(found)}", start, stop)
-            end = stop
+            yield part._replace(heading=f"document{of_several}, {part.heading}")
+            end = part.stop
         yield from _padding(end, length)
-
-    def _documents(self, shard: dict[str, Any], row: int) -> list[dict[str, Any]]:
-        """Return what the index says about the documents of a row."""
-        name = shard["index"]["name"]
-        if self._last_index is None or self._last_index[0] != name:
-            path = self.folder / name
-            try:
-                self._last_index = name, read_index(path, INDEX_COLUMNS)
-            except (OSError, BadIndexError) as error:
-                raise _unreadable(path, error) from error
-        index = self._last_index[1]
-        chosen = index["row"].to_numpy() == row
-        return list(index.take(np.flatnonzero(chosen)).to_pylist())
-
-    def _place_of(self, document: dict[str, Any]) -> str:
-        inputs, source = self.manifest.inputs, document["source"]
-        name = inputs[source]["name"] if 0 <= source < len(inputs) else "(unknown input)"
-        place = place_in(name, document["line"], document["offset"])
-        return f"{place}, answer {document['answer'] + 1}" if document["answer"] else place
 
     def _place(self, row: int) -> tuple[dict[str, Any], int]:
         """Return the shard that holds a row, and the row's number in that shard."""
@@ -154,7 +160,8 @@ class Dataset:
             row -= shard["rows"]
         raise IndexError(row)
 
-    def _read(self, shard: dict[str, Any]) -> Rows:
+    def _read(self, shard: dict[str, Any]) -> tuple[Rows, Any]:
+        """Return the rows of a shard, and its index as a ``pyarrow.Table``."""
         name = shard["name"]
         if self._last_read is None or self._last_read[0] != name:
             path = self.folder / name
@@ -168,8 +175,15 @@ class Dataset:
                     f"{path}: holds {number(found, 'row')}; the manifest says {shard['rows']:,}. "
                     f"{CURE}"
                 )
-            self._last_read = name, rows
-        return self._last_read[1]
+            self._last_read = name, rows, self._read_index(shard)
+        return self._last_read[1:]
+
+    def _read_index(self, shard: dict[str, Any]) -> Any:
+        path = self.folder / shard["index"]["name"]
+        try:
+            return read_index(path, INDEX_COLUMNS)
+        except (OSError, BadIndexError) as error:
+            raise _unreadable(path, error) from error
 
 
 def _padding(start: int, stop: int) -> Iterator[Part]:
@@ -178,8 +192,10 @@ def _padding(start: int, stop: int) -> Iterator[Part]:
         yield Part(f"{number(stop - start, 'token')} of padding", start, stop, is_shown=False)
 
 
-def _unreadable(path: Path, error: OSError | ShardError | BadIndexError) -> SftprepError:
-    """Return the error for a file that the system cannot read, or that is not a valid shard."""
+def _unreadable(
+    path: Path, error: OSError | ShardError | BadIndexError
+) -> StorageError | DataError:
+    """Return the error for a file that the system cannot read, or that is not what it should be."""
     if isinstance(error, OSError):
         return StorageError(f"{path}: cannot be read: {error.strerror}. {CURE}")
     return DataError(f"{path}: {error}. {CURE}")

@@ -81,10 +81,12 @@ def test_rows_are_numbered_over_all_shards(
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
         f"{name}: 30 rows in 5 shards, template chatml, tokenizer tokenizer\n{LEGEND}\n"
-        f"row 6: 73 tokens, 47 trained (64.4%), row 6 of data/train-00000-of-00005.{name}\n"
+        "row 6: 73 tokens, 47 trained (64.4%), messages.jsonl:7, row 6 "
+        f"of data/train-00000-of-00005.{name}\n"
         "  control tokens: 2 <|im_start|> (id 2), 2 <|im_end|> (id 3, 1 trained)\n"
         f"{ENTROPY}\n"
-        f"row 7: 130 tokens, 49 trained (37.7%), row 7 of data/train-00000-of-00005.{name}\n"
+        "row 7: 130 tokens, 49 trained (37.7%), messages.jsonl:8, row 7 "
+        f"of data/train-00000-of-00005.{name}\n"
         "  control tokens: 5 <|im_start|> (id 2), 5 <|im_end|> (id 3, 2 trained)\n"
         f"{CSV}"
     )
@@ -99,7 +101,8 @@ def test_chinese_rows_are_readable(datasets: Path, monkeypatch: pytest.MonkeyPat
     assert result.exit_code == 0
     assert result.stdout == (
         f"parquet: 30 rows in 5 shards, template chatml, tokenizer tokenizer\n{LEGEND}\n"
-        "row 2: 72 tokens, 37 trained (51.4%), row 2 of data/train-00000-of-00005.parquet\n"
+        "row 2: 72 tokens, 37 trained (51.4%), messages.jsonl:3, row 2 "
+        "of data/train-00000-of-00005.parquet\n"
         "  control tokens: 3 <|im_start|> (id 2), 3 <|im_end|> (id 3, 1 trained)\n"
         f"{ASSISTANT}"
     )
@@ -241,7 +244,7 @@ def test_documents_of_a_pack() -> None:
     assert inspect_dataset("packed", row=0, rows=1, colour=False) == (
         "packed: 1 row in 1 shard, template plain, tokenizer toy\n"
         f"{LEGEND}\n"
-        "row 0: 16 tokens, 4 trained (25.0%)\n"
+        "row 0: 16 tokens, 4 trained (25.0%), 2 documents\n"
         "  control tokens: 7 <pad> (id 257), 2 </s> (id 256, 2 trained)\n"
         "7 tokens of padding\n"
         "document 1 of 2, a.jsonl:1\n"
@@ -259,22 +262,39 @@ def test_headings_in_colour(packed: Path) -> None:
     assert "\n\x1b[1mdocument 2 of 2, a.jsonl:2\x1b[0m\n" in text
 
 
-def test_a_damaged_index_is_named(packed: Path) -> None:
-    """An index that cannot be read, or that contradicts the row, is an error with its path."""
+def test_an_index_that_contradicts_the_row_is_named(packed: Path) -> None:
+    """Documents that overlap, or that are missing, are an error with the path of the index."""
     path = packed / "index" / "train-00000-of-00001.parquet"
-    rows = pq.read_table(path)
-    place = rows.schema.get_field_index("position")
-    moved = rows.set_column(place, rows.schema.field(place), pa.array([0, 1], pa.int32()))
-    pq.write_table(moved, path)
-    with pytest.raises(DataError) as caught:
-        inspect_dataset("packed", row=0, rows=1, colour=False)
-    assert str(caught.value) == (
-        f"{path}: contradicts row 0 of data/train-00000-of-00001.parquet. The dataset is "
-        "damaged: build it again."
-    )
+    table = pq.read_table(path)
+    for name, values in (("position", pa.array([0, 1], pa.int32())), ("row", pa.array([1, 1]))):
+        place = table.schema.get_field_index(name)
+        pq.write_table(table.set_column(place, table.schema.field(place), values), path)
+        with pytest.raises(DataError) as caught:
+            inspect_dataset("packed", row=0, rows=1, colour=False)
+        assert str(caught.value) == (
+            f"{path}: contradicts row 0 of data/train-00000-of-00001.parquet. The dataset is "
+            "damaged: build it again."
+        )
+
+
+def test_a_damaged_index_is_named(own: Path) -> None:
+    """An index that cannot be read, or names an input that there is not, is a data error."""
+    path = own / "index" / "train-00000-of-00005.parquet"
+    table = pq.read_table(path)
+    source = pa.array([5] * len(table), pa.int32())
+    place = table.schema.get_field_index("source")
+    pq.write_table(table.set_column(place, table.schema.field(place), source), path)
+
+    with pytest.raises(DataError) as other:
+        inspect_dataset("out", row=1, rows=1, colour=False)
     path.write_bytes(b"no index")
-    with pytest.raises(DataError, match=f"^{path}: .*: build it again"):
-        inspect_dataset("packed", row=0, rows=1, colour=False)
-    path.unlink()
-    with pytest.raises(StorageError, match=f"^{path}: cannot be read: No such file"):
-        inspect_dataset("packed", row=0, rows=1, colour=False)
+    with pytest.raises(DataError) as unreadable:
+        inspect_dataset("out", row=1, rows=1, colour=False)
+
+    assert str(other.value) == (
+        "out/index/train-00000-of-00005.parquet: row 1: the source is 5; the manifest lists 1 "
+        "input. The dataset is damaged: build it again."
+    )
+    assert str(unreadable.value).startswith(
+        "out/index/train-00000-of-00005.parquet: cannot be read: "
+    )
