@@ -91,7 +91,8 @@ def main() -> None:
     else:
         train = found["train"]
         print(
-            f"{found['rows']:,} rows planned in {found['seconds']} s ({found['cpu_seconds']} s of one core)"
+            f"{found['rows']:,} rows planned in {found['seconds']} s, "
+            f"{found['cpu_seconds']} s of one core"
         )
         print(f"peak memory {found['peak_mib']} MiB, {found['columns_mib']} MiB before the plan")
         print(f"{train['packs']:,} packs of {given.pack_length}, {train['efficiency']:.4%} full")
