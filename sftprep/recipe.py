@@ -462,6 +462,14 @@ class Recipe:
         values=("error", "count"),
         metavar="NAME",
     )
+    on_no_answer: str = _option(
+        "error",
+        "Bad records",
+        "If a conversation does not end with an answer: make it a bad record, or cut the turns "
+        "after its last answer.",
+        values=("error", "cut"),
+        metavar="NAME",
+    )
     on_error: str = _option(
         "fail",
         "Bad records",

@@ -12,7 +12,7 @@ from typing import Any
 from sftprep.cli.arranged import NOT_PADDED, arranged, padding, rows_in_words
 from sftprep.cli.read_as import read_as
 from sftprep.data.batch import DropReason
-from sftprep.data.omitted import in_words
+from sftprep.data.omitted import UNANSWERED, in_words
 from sftprep.dataset.accounting import longer_limit
 from sftprep.dataset.causes import Cause, most_frequent
 from sftprep.dataset.manifest import Manifest
@@ -158,7 +158,10 @@ def _remarks(manifest: Manifest) -> list[str]:
             f"{manifest.template['name']}, {share} of them trained: those behind a prompt that "
             "does not end with one"
         )
-    if omitted := counts["omitted"]:
+    omitted = dict(counts["omitted"])
+    if cut := omitted.pop(UNANSWERED, 0):
+        lines.append(f"  cut        the {in_words([UNANSWERED])} in {number(cut, 'row')}")
+    if omitted:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")
     if rewritten := counts["rewritten_histories"]:

@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from sftprep.data.ragged import Ids, Mask, Offsets, lengths_to_offsets, ragged_index
+from sftprep.data.ragged import Ids, Mask, Offsets, ragged_index
 from sftprep.dataset.arranged_shards import MOST_THREADS
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.index import BadIndexError, IndexWriter, batches_of
@@ -107,13 +107,12 @@ def _unpack_shard(
     recipe = manifest.recipe
     with _checked(dataset, shard["index"]) as file:
         table = _index_of(file, shard, staged.index_file)
-    columns = _Documents(table, recipe["ignore_index"])
+    columns = _Documents(table)
     kinds = hf.kinds(packed=recipe["pack"])
-    isolated = recipe["pack"] or recipe["pad"] != "none"
     with _checked(dataset, shard) as file, staged.shard.open("xb") as tokens:
         try:
-            for chunk in shard_chunks(file, recipe["format"], kinds):
-                tokens.write(columns.tokens_of(chunk, isolated=isolated).data)
+            for chunk in shard_chunks(file, recipe["format"], kinds, ["input_ids"]):
+                tokens.write(columns.tokens_of(chunk).data)
         except ShardError as error:
             raise DataError(f"{dataset / shard['name']}: {error}. {CURE}.") from error
     if columns.done != len(table):
@@ -140,52 +139,60 @@ def _index_of(file: BinaryIO, shard: Mapping[str, Any], staged: Path) -> Any:
 class _Documents:
     """Finds the documents of a shard in its rows.
 
+    Which of their tokens are trained is told by the index. The labels do not tell it of the first
+    token of a document that follows another one.
+
     Args:
         table: the index of the shard.
-        ignore_index: the label of a token without loss.
     """
 
-    def __init__(self, table: Any, ignore_index: int) -> None:
+    def __init__(self, table: Any) -> None:
         self._row, self._position, self._tokens = (
             table.column(name).to_numpy() for name in ("row", "position", "tokens")
         )
-        self._begins_trained = _begins_trained(table.column("segments"))
-        self._ignore_index = ignore_index
+        self._segments = _Runs.of(table.column("segments"))
         self._rows = 0
         self.done = 0  # how many documents were found so far
 
-    def tokens_of(self, chunk: Chunk, *, isolated: bool) -> Ids:
-        """Return the encoded tokens of the documents in the next rows, see ``formats.staged``.
-
-        Args:
-            chunk: the rows.
-            isolated: True if the first token of a document has lost its loss.
-        """
-        ids, labels = chunk.input_ids, chunk.labels
+    def tokens_of(self, chunk: Chunk) -> Ids:
+        """Return the encoded tokens of the documents in the next rows, see ``formats.staged``."""
+        ids = chunk.input_ids
         stop = int(np.searchsorted(self._row, self._rows + len(chunk)))
         part = slice(self.done, stop)
         lengths = self._tokens[part].astype(np.int64)
         starts = ids.offsets[self._row[part] - self._rows] + self._position[part]
         self._rows += len(chunk)
         self.done = stop
-        values, mask = ids.values, labels.values != self._ignore_index
+        values, mask = ids.values, self._segments.mask(part)
         if int(lengths.sum()) != len(values):  # the rest is padding
-            index = ragged_index(starts, lengths)
-            values, mask = values[index], mask[index]
-        if isolated:
-            first = lengths_to_offsets(lengths)[:-1]
-            mask[first] = self._begins_trained[part]
+            values = values[ragged_index(starts, lengths)]
+        if len(mask) != len(values):
+            raise ShardError("holds other documents than its index says")
         return encoded(values, mask)
 
 
-def _begins_trained(segments: Any) -> Mask:
-    """Return bool[documents]: whether the first token of each is trained."""
-    found = []
-    for chunk in segments.chunks:
-        offsets = chunk.offsets.to_numpy()
-        trained = chunk.values.field("trained").to_numpy(zero_copy_only=False)
-        found.append(trained[offsets[:-1]])
-    return np.concatenate([np.zeros(0, np.bool_), *found])
+class _Runs(NamedTuple):
+    """The segments of documents: runs of tokens that are all trained, or all not."""
+
+    offsets: Offsets  # int64[documents + 1]
+    tokens: Ids
+    trained: Mask
+
+    @classmethod
+    def of(cls, segments: Any) -> "_Runs":
+        """Build from the column of an index."""
+        lists = segments.combine_chunks()
+        runs = lists.flatten()
+        return cls(
+            lists.offsets.to_numpy().astype(np.int64) - lists.offsets[0].as_py(),
+            runs.field("tokens").to_numpy(),
+            runs.field("trained").to_numpy(zero_copy_only=False),
+        )
+
+    def mask(self, documents: slice) -> Mask:
+        """Return bool[tokens]: which tokens of these documents are trained."""
+        start, stop = self.offsets[documents.start], self.offsets[documents.stop]
+        return np.repeat(self.trained[start:stop], self.tokens[start:stop])
 
 
 @contextmanager
