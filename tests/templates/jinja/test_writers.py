@@ -111,7 +111,8 @@ def test_no_loop() -> None:
 def test_a_control_token_is_never_divided() -> None:
     """If the loop ends inside one, all of it belongs to the message."""
     assert written(LEAVING, turns("q", "a")) == [
-        "0 content: q", "0 template: </im>", "1 template: <bot>", "1 content: a", "1 template: </im>",
+        "0 content: q", "0 template: </im>", "1 template: <bot>", "1 content: a",
+        "1 template: </im>",
     ]  # fmt: skip
 
 
