@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 PADDINGS = (PadTo.NONE.value, PadTo.LONGEST.value, PadTo.MAX_LENGTH.value)
 MULTIPLE = re.compile(r"0*([1-9][0-9]{0,8})")
+MOST_IN_A_ROW = 2**31 - 1
+"""The most tokens in a row that is packed or padded: the index has 32 bits for a place in a row."""
+
 NAMED = 5
 """How many sources a message names."""
 
@@ -214,6 +217,7 @@ def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
     values = recipe.as_dict() | resolved_arrangement(recipe, material.max_length)
     length = values["pack_length"] if recipe.pack else material.max_length
     _check_fit(length, material)
+    _check_length(length, recipe)
     if recipe.dedup == Dedup.NEAR:
         from sftprep.arrange.near import rensa
 
@@ -250,6 +254,16 @@ def _check_fit(length: int, material: Material) -> None:
         raise UsageError(
             f"a row has {material.longest:,} tokens, but a pack only {length:,}, and rows are not "
             "cut for packing. Raise --pack-length, or run prepare with a lower --max-length."
+        )
+
+
+def _check_length(length: int, recipe: "Recipe") -> None:
+    """Refuse rows that may become too long for the columns that count their tokens."""
+    if length > MOST_IN_A_ROW and (recipe.pack or recipe.pad not in (PadTo.NONE, PadTo.LONGEST)):
+        option = "--pack-length" if recipe.pack and recipe.pack_length else "--max-length"
+        raise UsageError(
+            f"{option} is {length}; a row that is packed or padded holds at most "
+            f"{MOST_IN_A_ROW:,} tokens. Give a smaller number."
         )
 
 

@@ -34,6 +34,30 @@ def refused(**options: Any) -> str:
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [
+        ({"pack": True, "pack_length": 2**31}, "--pack-length"),
+        ({"pack": True, "max_length": 2**31}, "--max-length"),
+        ({"pad": "max-length", "max_length": 2**31}, "--max-length"),
+        ({"pad": "multiple-of:64", "max_length": 2**31}, "--max-length"),
+    ],
+)
+def test_rows_have_a_limit(options: dict[str, Any], option: str) -> None:
+    """A packed or padded row that could have more tokens than the index can count is refused."""
+    assert refused(**options) == (
+        f"{option} is 2147483648; a row that is packed or padded holds at most 2,147,483,647 "
+        "tokens. Give a smaller number."
+    )
+
+
+def test_rows_as_long_as_can_be() -> None:
+    """The limit itself can be used, and rows that stay as they are have none."""
+    assert asked(pack=True, pack_length=2**31 - 1).pack_length == 2**31 - 1
+    assert asked(shuffle=True, max_length=2**40).shuffle
+    assert asked(pad="longest", max_length=2**40).pad.to is PadTo.LONGEST
+
+
 # --- what the options ask for ---------------------------------------------------------------------
 
 

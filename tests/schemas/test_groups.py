@@ -8,12 +8,25 @@ from sftprep.schemas.groups import group_of
 
 
 def test_groups_of_any_type() -> None:
-    """Equal values make one group; values of other types do not belong to it."""
-    values = ["1", 1, 1.5, True, ["1"], {"b": 1, "a": 2}, ForeignValue("a date", "2020-01-01")]
+    """Equal values make one group; others do not belong to it."""
+    values = ["1", "2", 1.5, True, ["1"], {"b": 1, "a": 2}, ForeignValue("a date", "2020-01-01")]
     groups = [group_of({"id": value}, "id") for value in values]
     assert len(set(groups)) == len(groups)
     assert group_of({"id": {"a": 2, "b": 1}}, "id") == groups[5]
-    assert group_of({"id": "é"}, "id") == '"é"'.encode()
+    assert group_of({"id": "é"}, "id") == "é".encode()
+
+
+@pytest.mark.parametrize("value", [7, 7.0, "7"])
+def test_one_number_is_one_group(value: object) -> None:
+    """In a CSV file a number is text, and in a table with gaps it is a float."""
+    assert group_of({"id": value}, "id") == b"7"
+
+
+def test_large_numbers() -> None:
+    """Numbers that JSON parsers do not agree on are groups as well."""
+    assert group_of({"id": 2**64 - 1}, "id") == str(2**64 - 1).encode()
+    assert group_of({"id": str(2**70)}, "id") == str(2**70).encode()
+    assert group_of({"id": 1e300}, "id")
 
 
 def test_a_path() -> None:
