@@ -39,10 +39,10 @@ from sftprep.schemas.ignored import (
     ReadsKey,
     Understood,
     are_plain,
-    synonyms_read,
+    count_synonyms,
+    count_unread_arguments,
+    count_unread_fields,
     understood_turns,
-    unread_arguments,
-    unread_fields,
 )
 from sftprep.schemas.one_of import is_empty
 from sftprep.schemas.paths import top_fields
@@ -168,7 +168,7 @@ class Normalizer(Generic[D]):
 
     def understood(self, records: Sequence[Record]) -> Understood:
         """Count what is not read in records that were used, and what is read by another name."""
-        found = Understood(Counter(), Counter(), Counter(), Counter())
+        found = Understood.nothing()
         if self.shape is None or not records:
             return found
         if self._given.computed:
@@ -177,16 +177,19 @@ class Normalizer(Generic[D]):
         self._counted = ((), Counter())  # the records are not kept longer than their block
         names = set(chain.from_iterable(key_sets))
         if with_lists := self._with_lists(records):
-            lists = [self._schema.turn_lists(record, self._fields) for record in with_lists]
-            turns = chain.from_iterable(lists)
+            turns = [
+                (number, turn_list)
+                for number in with_lists
+                for turn_list in self._schema.turn_lists(records[number], self._fields)
+            ]
             found = understood_turns(turns, self._fields.roles, self._reads)
-        found.ignored.update(unread_fields(key_sets, self._known))
+        count_unread_fields(records, key_sets, self._known, found)
         if special := self._special(names):
             self._count_special(records, special, found)
         beside = BESIDE_EXCHANGE if self._is_exchange else BESIDE_LIST
         others = {name for canonical in beside for name in self._fields.names(canonical)[1:]}
         if others & names:
-            found.fields.update(synonyms_read(records, self._fields, beside))
+            count_synonyms(records, self._fields, beside, found)
         return found
 
     def _count_special(
@@ -194,13 +197,15 @@ class Normalizer(Generic[D]):
     ) -> None:
         """Count what is not read of arguments, and the flags of records."""
         if self._reads is not None:
-            found.ignored.update(unread_arguments(records, self._reads))
+            count_unread_arguments(records, self._reads, found)
         if not self._is_exchange and SWITCH in special:
-            texts = [record for record in records if isinstance(record.get(SWITCH), str)]
-            found.ignored.update({SWITCH: len(texts)} if texts else {})
+            texts = [n for n, record in enumerate(records) if isinstance(record.get(SWITCH), str)]
+            found.ignore(SWITCH, texts)
         for name in special.intersection(self._fields.names("train")):
-            if count := sum(record.get(name) is not None for record in records):
-                found.flags[name] += count
+            flagged = [n for n, record in enumerate(records) if record.get(name) is not None]
+            if flagged:
+                found.flags[name] += len(flagged)
+                found.note(f"loss_flag:{name}", flagged)
 
     def _key_sets(self, records: Sequence[Record]) -> Counter[tuple[str, ...]]:
         """Return the keys of these records, with how many records have just these.
@@ -217,16 +222,16 @@ class Normalizer(Generic[D]):
             return Counter()
         return Counter(instruction.output_field(record, self._fields) for record in records)
 
-    def _with_lists(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Return the records whose lists of messages have anything that is to be counted."""
+    def _with_lists(self, records: Sequence[Record]) -> Sequence[int]:
+        """Return the numbers of the records in whose lists of messages anything may count."""
         assert self.shape is not None
         if self.shape.schema in LIST_SCHEMAS:
             name, role = map(self._fields.__getitem__, LIST_SCHEMAS[self.shape.schema][:2])
-            return () if are_plain(records, name, role) else records
+            return () if are_plain(records, name, role) else range(len(records))
         if self.shape.schema == "prompt-completion":
             prompt = self._fields["prompt"]
             if list in set(map(type, map(itemgetter(prompt), records))):
-                return [record for record in records if type(record[prompt]) is list]
+                return [n for n, record in enumerate(records) if type(record[prompt]) is list]
         return ()
 
     def _known(self, keys: tuple[str, ...]) -> frozenset[str]:

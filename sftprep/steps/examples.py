@@ -13,17 +13,20 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, NamedTuple, cast
 
+import numpy as np
+
 from sftprep.data.batch import DropReason
 from sftprep.data.block import Block
 from sftprep.data.conversation import Chat, Dialogue, Record
 from sftprep.data.foreign import check_plain
 from sftprep.data.pieces import Rendered
+from sftprep.data.ragged import Mask
 from sftprep.data.result import BlockResult, LostRecord
 from sftprep.errors import RecordError
 from sftprep.reading.parsing import Parsed
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.groups import group_of
-from sftprep.schemas.ignored import reader_of
+from sftprep.schemas.ignored import Understood, reader_of
 from sftprep.schemas.normalizer import Normalizer, chat_normalizer, conversation_normalizer
 from sftprep.schemas.per_turn import per_turn
 from sftprep.schemas.placeholders import refuse_placeholders
@@ -32,6 +35,10 @@ from sftprep.steps.losses import dropped, rejected, template_too_slow
 from sftprep.steps.rendering import LIMITS, Rendering, content_parts
 from sftprep.templates.limits import TOO_SLOW
 from sftprep.templates.template import ChatTemplate
+
+MOST_REASONS = 200
+"""How many things that are counted of the records of a block have a name of their own."""
+OTHERS = "(others)"
 
 
 class Examples(NamedTuple):
@@ -45,6 +52,8 @@ class Examples(NamedTuple):
     """As ``Rendering.omitted`` returns it; None: not known."""
     groups: list[bytes] | None = None
     """For each example, the group of its record; None if records are not grouped."""
+    understood: Mapping[str, Mask] | None = None
+    """What is counted of records -> bool[examples], the examples of the records that count."""
 
 
 class ExampleMaker:
@@ -84,9 +93,31 @@ class ExampleMaker:
         if len(used) < len(found):
             records = [records[index] for index in used]
         understood = normalizer.understood(records)
-        result.ignored, result.roles, result.flags, result.fields = understood
+        result.ignored, result.roles = understood.ignored, understood.roles
+        result.flags, result.fields = understood.flags, understood.fields
         result.outputs.update(normalizer.outputs(records))
-        return examples
+        return examples._replace(understood=self._noted(understood, list(used), examples.places))
+
+    def _noted(
+        self, understood: Understood, used: Sequence[int], places: Sequence[int]
+    ) -> dict[str, Mask]:
+        """Return the examples of the records that are counted, by what is counted.
+
+        Args:
+            understood: how the records were understood.
+            used: the places of the records.
+            places: the places of the examples.
+        """
+        noted: dict[str, Mask] = {}
+        for reason, numbers in understood.holders.items():
+            holds = np.ones(len(places), np.bool_)
+            if len(numbers) < len(used):
+                holds = np.isin(places, [used[number] for number in numbers])
+            name = reason
+            if len(noted) >= MOST_REASONS:  # data may have a new field in each record
+                name = f"{reason.partition(':')[0]}:{OTHERS}"
+            noted[name] = noted[name] | holds if name in noted else holds
+        return noted
 
     def normalizer(self, schema: str) -> Normalizer[Any]:
         """Return what turns records of this schema into dialogues."""

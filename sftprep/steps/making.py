@@ -196,6 +196,8 @@ class RowMaker:
                 reasons.add("control_string", holding)
         if "control_string" in reasons.rows:
             result.counts["control_records"] += int(reasons.rows["control_string"].sum())
+        for name, holding in (examples.understood or {}).items():
+            reasons.add(name, holding[cut.batch.record])
         self._remarks.count(written, rows.omitted, reasons, result)
         whole = ~cut.lost_trained
         ends = rows.built.answer_ends.take(cut.batch.record[whole])

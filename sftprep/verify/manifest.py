@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, fields
 from typing import Any, NamedTuple
 
-from sftprep.arrange.conservation import text
+from sftprep.arrange import conservation
 from sftprep.dataset.accounting import imbalance
 from sftprep.dataset.files import CARD, DROPPED, MANIFEST, REJECTS, SPLITS, index_name, shard_name
 from sftprep.dataset.identity import fingerprint
@@ -108,7 +108,6 @@ MANIFEST_STRUCTURE = {
         "adds_bos": BOOLEAN,
         "stop_tokens": [STRING],
         "pad_is_eos": BOOLEAN,
-        "digest_of_rows": DIGEST,
         "files": ObjectOf(SHA256),
     },
     "template": {"name": STRING, "sha256": SHA256, "source": STRING},
@@ -253,7 +252,8 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
     ):
         total = sum(shard[shard_key] for shard in shards)
         yield from _total_error(f"counts.{key}", counts[key], total, "shards")
-    digests = text(total(*(int(shard["digest"], 16) for shard in shards)))
+    of_shards = (int(shard["digest"], 16) for shard in shards)
+    digests = conservation.text(conservation.total(*of_shards))
     if manifest.digest_of_rows != digests:
         yield f"digest_of_rows is {manifest.digest_of_rows}; its shards add up to {digests}"
     for name, key in LEDGERS.items():

@@ -195,15 +195,16 @@ def test_sample_data(out: Path, name: str, schema: str, template: str) -> None:
 
 
 def test_files_of_a_dataset(out: Path) -> None:
-    """A dataset holds its shards, the tokenizer and the manifest, and nothing else."""
+    """A dataset holds shards and their indexes, tokenizer, card and manifest, and nothing else."""
     prepare(GOOD, out, "--shard-size", "8KB")
-    names = sorted(name for name in tree(out) if not name.startswith("tokenizer/"))
-    total = len(names) - 1
-    assert [
-        *(f"data/train-{i:05d}-of-{total:05d}.parquet" for i in range(total)),
+    names = [name for name in tree(out) if not name.startswith("tokenizer/")]
+    total = -(-GOOD.stat().st_size // 8500)
+    stems = [f"train-{i:05d}-of-{total:05d}.parquet" for i in range(total)]
+    assert sorted(names) == [
+        "README.md",
+        *(f"{folder}/{stem}" for folder in ("data", "index") for stem in stems),
         MANIFEST,
-    ] == names
-    assert total == -(-GOOD.stat().st_size // 8500)
+    ]
     assert (SAMPLE_TOKENIZER / "chat_template.jinja").read_bytes() == tree(out)[
         "tokenizer/chat_template.jinja"
     ]

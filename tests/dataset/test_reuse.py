@@ -33,6 +33,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     prepare(options(folder))
     assert set(tree(folder / "out")) == {
         *(f"data/train-0000{n}-of-00003.jsonl" for n in range(3)),
+        *(f"index/train-0000{n}-of-00003.parquet" for n in range(3)), "README.md",
         "tokenizer/tokenizer.json", "tokenizer/tokenizer_config.json",
         "rejects.jsonl", "dropped.jsonl", MANIFEST,
     }  # fmt: skip
@@ -205,7 +206,13 @@ SHARD = "data/train-00001-of-00003.jsonl"
 
 def damage(folder: Path, kind: str) -> str:
     """Damage a dataset; give the description of the damage."""
-    changed = {"shard": SHARD, "tokenizer": "tokenizer/tokenizer.json", "ledger": "rejects.jsonl"}
+    changed = {
+        "shard": SHARD,
+        "index": "index/train-00001-of-00003.parquet",
+        "tokenizer": "tokenizer/tokenizer.json",
+        "ledger": "rejects.jsonl",
+        "card": "README.md",
+    }
     manifest = folder / MANIFEST
     if kind in changed:
         data = (folder / changed[kind]).read_bytes()
@@ -238,16 +245,9 @@ def damage(folder: Path, kind: str) -> str:
 
 
 KINDS = [
-    "shard",
-    "tokenizer",
-    "ledger",
-    "longer",
-    "gone",
-    "link",
-    "linked folder",
-    "edited",
-    "torn",
-]
+    "shard", "index", "tokenizer", "ledger", "card", "longer", "gone", "link", "linked folder",
+    "edited", "torn",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", KINDS)

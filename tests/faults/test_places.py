@@ -259,5 +259,7 @@ def test_names_in_the_data(case: Case) -> None:
     assert added == {"out"}
     assert {name for name in tree(case.out) if not name.startswith("tokenizer/")} == {
         "manifest.json",
+        "README.md",
+        "index/train-00000-of-00001.parquet",
         "data/train-00000-of-00001.parquet",
     }

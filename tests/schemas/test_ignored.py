@@ -26,6 +26,14 @@ def test_fields_of_records() -> None:
     assert found.ignored == {"id": 4, "source": 3}
     assert found.fields == {"context as input": 1}
     assert found.roles == found.flags == {}
+    assert found.holders == {
+        "ignored_field:id": {0, 1, 2, 3},
+        "ignored_field:source": {0, 1, 3},
+        "field:context as input": {2},
+    }
+    assert understood("prompt-completion", first, first).holders == {
+        "ignored_field:id": {0, 1}, "ignored_field:source": {0, 1},
+    }  # fmt: skip
 
 
 def test_keys_of_messages() -> None:
@@ -34,6 +42,9 @@ def test_keys_of_messages() -> None:
     found = understood("messages", {"messages": turns, "prompt": "q"}, {"messages": TALK})
     assert found.ignored == {"messages[].id": 2, "prompt": 1}
     assert found.flags == {"weight": 1}
+    assert found.holders == {
+        "ignored_field:messages[].id": {0}, "loss_flag:weight": {0}, "ignored_field:prompt": {0},
+    }  # fmt: skip
 
 
 def test_roles() -> None:
@@ -44,10 +55,9 @@ def test_roles() -> None:
         {"from": "human", "value": "q"},
         {"from": "chatgpt", "value": "a"},
     ]
-    assert understood("sharegpt", {"conversations": turns}).roles == {
-        "Human as user": 1,
-        "chatgpt as assistant": 1,
-    }
+    found = understood("sharegpt", {"conversations": turns[1:3]}, {"conversations": turns})
+    assert found.roles == {"Human as user": 1, "chatgpt as assistant": 1}
+    assert found.holders == {"role:Human as user": {1}, "role:chatgpt as assistant": {1}}
     developer = {"messages": [{"role": "developer", "content": "d"}, *TALK]}
     assert understood("messages", developer).roles == {"developer as system": 1}
     assert chat_normalizer("messages", Fields()).understood([developer]).roles == {}
@@ -58,13 +68,16 @@ def test_flags_of_records() -> None:
     record = {"prompt": "q", "completion": "a"}
     found = understood("prompt-completion", {**record, "loss": True}, {**record, "loss": None})
     assert (found.flags, found.ignored) == ({"loss": 1}, {})
+    assert found.holders == {"loss_flag:loss": {0}}
 
 
 def test_thinking_beside_messages() -> None:
     """True or false is an argument for the template; a text belongs to no answer for certain."""
     for value, ignored in ((True, {}), (None, {}), ("hm", {"thinking": 1})):
         record = {"messages": TALK, "thinking": value}
-        assert chat_normalizer("messages", Fields()).understood([record]).ignored == ignored
+        found = chat_normalizer("messages", Fields()).understood([record])
+        assert found.ignored == ignored
+        assert found.holders == {f"ignored_field:{name}": {0} for name in ignored}
 
 
 def test_an_instruction_has_one_output() -> None:

@@ -15,6 +15,7 @@ from sftprep.data.provenance import CutAt, Part, RowFacts, Writer
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline
 from sftprep.settings import Settings
+from sftprep.steps.examples import MOST_REASONS
 from sftprep.templates.loading import parse_template
 from sftprep.templates.template import ChatTemplate
 
@@ -308,8 +309,45 @@ VARIED: list[Any] = [
             *GLUED["messages"],
         ]
     },
-    {"messages": [{"role": "system", "content": "s"}, *GLUED["messages"]]},
+    {"messages": [{"role": "system", "content": "s"}, *GLUED["messages"]], "system_prompt": ""},
+    {"messages": [{"role": "User", "content": "q"}, GLUED["messages"][1]], "id": 1},
+    {"messages": [{**turn, "id": 2, "weight": 1} for turn in GLUED["messages"]], "functions": []},
+    turns("a", "b", loss=True, id=None),
 ]
+
+
+OF_RECORDS = ("ignored_field:", "loss_flag:", "role:", "field:")
+
+
+def test_counts_of_records_are_the_rows_of_those_records() -> None:
+    """Where each record has one row, a count of records is one of rows; else of messages."""
+    good = [record for record in VARIED if isinstance(record, dict)]
+    result, batch, facts = run(good, template=PLAIN, rejects_omissions=False)
+    assert len(batch) == len(good)
+    found = {n: int(rows.sum()) for n, rows in facts.reasons.items() if n.startswith(OF_RECORDS)}
+    assert found == {
+        "ignored_field:id": 2, "ignored_field:messages[].id": 1, "loss_flag:loss": 1,
+        "loss_flag:weight": 1, "role:User as user": 1,
+    }  # fmt: skip
+    assert result.ignored == {"id": 2, "messages[].id": 2}
+    assert (result.flags, result.roles) == ({"loss": 1, "weight": 2}, {"User as user": 1})
+
+
+def test_the_rows_of_one_record_have_its_reasons() -> None:
+    """With an example for each answer, all of them count; rejected records do not."""
+    records = [turns("a", "b"), b"{", turns("a", "b", "c", "d", id=1), turns("e", "f", id=2)]
+    _, _, facts = run(records, per_turn=True)
+    assert facts.line.tolist() == [11, 13, 13, 14]
+    assert facts.reasons["ignored_field:id"].tolist() == [False, True, True, True]
+
+
+def test_fields_that_are_different_in_each_record() -> None:
+    """Only so many are named."""
+    records = [exchange("a", "b", **{f"x{i}": 1}) for i in range(MOST_REASONS + 5)]
+    _, _, facts = run(records, "prompt-completion")
+    named = [name for name in facts.reasons if name.startswith("ignored_field:")]
+    assert len(named) == MOST_REASONS + 1
+    assert facts.reasons["ignored_field:(others)"].sum() == 5
 
 
 @pytest.mark.parametrize("changed", [
@@ -344,7 +382,7 @@ def test_counts_of_rows_are_the_rows_with_the_reason(changed: dict[str, Any]) ->
         }
     )
     of_parts = {"glued_answer", "empty_think_block", "trained_think_block", "answer_without_stop"}
-    others = {n for n in found if n in of_parts or n.startswith("other_stop:")}
+    others = {n for n in found if n in of_parts or n.startswith(("other_stop:", *OF_RECORDS))}
     assert {n: rows for n, rows in found.items() if n not in others} == +expected
     for name, count in {
         "glued_answer": counts["glued_answers"],

@@ -54,7 +54,7 @@ def test_a_dataset_as_written_has_no_problems(dataset: MakeDataset, format_name:
     report = verify(str(folder), workers=2)
     assert report.problems == []
     assert report.summary() == (
-        "out: verified: 4 rows in 2 shards, 20 tokens, 5 files; no problems found"
+        "out: verified: 4 rows in 2 shards, 20 tokens, 8 files; no problems found"
     )
     assert tree(folder) == before
 
@@ -65,7 +65,7 @@ def test_the_command_prints_one_line(dataset: MakeDataset) -> None:
     said = run("out")
     assert (said.exit_code, said.stdout, said.stderr) == (
         0,
-        "out: verified: 4 rows in 2 shards, 20 tokens, 5 files; no problems found\n",
+        "out: verified: 4 rows in 2 shards, 20 tokens, 8 files; no problems found\n",
         "",
     )
     said = run("out", "--json", "--against", "data.jsonl", "--workers", "1")
@@ -77,7 +77,7 @@ def test_the_command_prints_one_line(dataset: MakeDataset) -> None:
         "rows": 4,
         "tokens": 20,
         "shards": 2,
-        "files": 5,
+        "files": 8,
         "compared_inputs": 1,
     }
     assert run("out", "--quiet").output == ""
@@ -115,7 +115,7 @@ def test_problems_go_to_stderr(dataset: MakeDataset) -> None:
         "rows": 4,
         "tokens": 20,
         "shards": 2,
-        "files": 5,
+        "files": 8,
         "compared_inputs": None,
     }
 

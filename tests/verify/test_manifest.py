@@ -175,8 +175,10 @@ def test_splits(dataset: MakeDataset) -> None:
         value["shards"][0]["name"] = "data/validation-00000-of-00001.parquet"
 
     edit_manifest(folder, change)
-    assert problems(folder)[:2] == [
+    assert problems(folder)[:3] == [
         f"{MANIFEST}: shards is not in the order of the splits: train, validation, test",
+        f"{MANIFEST}: shards[0].index.name is 'index/train-00000-of-00002.parquet'; expected "
+        "'index/validation-00000-of-00001.parquet'",
         f"{MANIFEST}: shards[1].name is '{SECOND}.parquet'; expected "
         "'data/train-00000-of-00001.parquet'",
     ]
@@ -190,9 +192,10 @@ def test_a_dataset_without_shards_is_reported(dataset: MakeDataset) -> None:
     """A dataset has at least one shard, since a dataset without rows is never written."""
     folder = dataset()
     edit_manifest(folder, setting("shards", to=[]))
-    assert problems(folder)[-2:] == [
+    assert problems(folder)[-3:] == [
         f"{MANIFEST}: shards is empty; expected at least one",
         "data: is a folder that the manifest does not name",
+        "index: is a folder that the manifest does not name",
     ]
 
 

@@ -45,7 +45,7 @@ def test_the_inputs_give_the_rows_again(dataset: MakeDataset, format_name: str) 
     report = verify(str(folder), against=["data.jsonl"], workers=1)
     assert report.problems == []
     assert report.summary() == (
-        "out: verified: 4 rows in 2 shards, 20 tokens, 5 files; 1 input rendered and encoded "
+        "out: verified: 4 rows in 2 shards, 20 tokens, 8 files; 1 input rendered and encoded "
         "again, with the same result; no problems found"
     )
     assert tree(Path()) == before
