@@ -462,3 +462,18 @@ def read_index(path: Path, columns: Sequence[str] | None = None) -> Any:
     if not batches:
         raise BadIndexError("holds no row")
     return pa.Table.from_batches(batches)
+
+
+def comparable(array: Any) -> Any:
+    """Return a column in a form in which equal values are equal, whatever their dictionaries."""
+    import pyarrow as pa
+
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return array.dictionary_decode()
+    if pa.types.is_list(kind):
+        lengths = np.diff(array.offsets.to_numpy())
+        return (lengths.tobytes(), comparable(array.flatten()))
+    if pa.types.is_struct(kind):
+        return tuple(map(comparable, array.flatten()))
+    return array

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sftprep.arrange.options import PadTo
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest, load_manifest
 from sftprep.errors import DataError, UsageError
@@ -29,7 +30,9 @@ from sftprep.recipe import MOST_WORKERS, check_range
 from sftprep.system.cores import usable_cores
 from sftprep.targets import hf
 from sftprep.text import number, shown
+from sftprep.verify.arrangement import arrangement_problems, index_problems
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
+from sftprep.verify.layout import layout_of
 from sftprep.verify.ledgers import check_ledgers
 from sftprep.verify.manifest import content_problems, structure_problems
 from sftprep.verify.rebuild import rebuild_and_compare
@@ -63,7 +66,7 @@ def verify(
     manifest = _load_manifest(Path(folder), report)
     if manifest is None:
         return report
-    report.problems += content_problems(manifest)
+    report.problems += content_problems(manifest) or arrangement_problems(manifest)
     if template is not None:
         _check_template(template, manifest, report)
     files = DatasetFolder(Path(folder))
@@ -75,6 +78,8 @@ def verify(
     for name, sha256 in (manifest.files | manifest.tokenizer["files"]).items():
         if name in present:
             check_digest(report, name, files.digest(name), sha256)
+    if report.ok:
+        report.problems += index_problems(files, manifest)
     if against is not None and report.ok:
         report.problems += rebuild_and_compare(files, manifest, against, workers, progress)
         report.compared_inputs = len(manifest.inputs)
@@ -168,19 +173,35 @@ def _check_shards(
     """Check the shards that exist, several at a time."""
     recipe = manifest.recipe
     limits = RowLimits(
-        recipe["max_length"], manifest.tokenizer["vocabulary_size"], recipe["ignore_index"]
+        recipe["max_length"],
+        manifest.tokenizer["vocabulary_size"],
+        recipe["ignore_index"],
+        layout_of(manifest),
     )
     shards = [shard for shard in manifest.shards if shard["name"] in present]
     check = partial(_check_shard, files, recipe["format"], limits)
     done = 0
+    longest: dict[str, int] = {}  # of each split: the most tokens in a row, without padding
+    padded_to: dict[str, int | None] = {}  # of each shard
     with ThreadPoolExecutor(workers) as threads:
         for shard, (rows, problems) in zip(shards, threads.map(check, shards), strict=True):
             report.shards += 1
+            longest[shard["split"]] = max(longest.get(shard["split"], 0), rows.longest)
+            padded_to[shard["name"]] = rows.padded_to
             report.rows += rows.rows
             report.tokens += rows.tokens
             report.problems += problems
             done += shard["bytes"]
             progress.advance(done, shard["bytes"], rows.rows)
+    if limits.layout.pad.to is PadTo.LONGEST:
+        for shard in shards:
+            found, expected = padded_to[shard["name"]], longest[shard["split"]]
+            if found is not None and found != expected:
+                report.add(
+                    shard["name"],
+                    f"has rows of {number(found, 'token')}; the longest row of the "
+                    f"{shard['split']} split has {expected:,}",
+                )
 
 
 def _check_shard(
@@ -199,7 +220,7 @@ def _check_shard(
     with files.open(name) as file:
         check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
         try:
-            for chunk in shard_chunks(file, format_name, hf.UNPACKED):
+            for chunk in shard_chunks(file, format_name, hf.kinds(packed=limits.layout.packed)):
                 rows.add(chunk)
         except ShardError as error:
             report.problems += rows.problems(name)
@@ -208,6 +229,7 @@ def _check_shard(
     report.problems += rows.problems(name)
     for key, noun, found in (
         ("rows", "row", rows.rows),
+        *([("documents", "document", rows.documents)] if limits.layout.packed else []),
         ("tokens", "token", rows.tokens),
         ("trained_tokens", "trained token", rows.trained_tokens),
     ):

@@ -53,8 +53,14 @@ NEGATIVE = Scalar("an integer below 0", _integer(-(1 << 31), 0))
 COUNT_OR_NULL = Scalar(
     f"{COUNT.description}, or null", lambda value: value is None or COUNT.accepts(value)
 )
+POSITIVE_OR_NULL = Scalar(
+    f"{POSITIVE.description}, or null", lambda value: value is None or POSITIVE.accepts(value)
+)
 BOOLEAN = Scalar("true or false", lambda value: isinstance(value, bool))
 STRING = Scalar("a string", lambda value: isinstance(value, str))
+STRING_OR_NULL = Scalar(
+    f"{STRING.description}, or null", lambda value: value is None or STRING.accepts(value)
+)
 SHA256 = Scalar(
     "a SHA-256 in hexadecimal",
     lambda value: isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None,
@@ -83,6 +89,10 @@ MANIFEST_STRUCTURE = {
     "recipe": {
         "template": STRING,
         "max_length": POSITIVE,
+        "pack": BOOLEAN,
+        "pack_length": POSITIVE_OR_NULL,
+        "pad": STRING,
+        "pad_side": STRING_OR_NULL,
         "ignore_index": NEGATIVE,
         "format": FORMAT,
         "shard_size": POSITIVE,
@@ -165,7 +175,7 @@ checks the recipe's other options.
 
 def structure_problems(manifest: Manifest) -> list[Problem]:
     """Find values that are missing or have the wrong type."""
-    found = _structure_errors("", asdict(manifest), MANIFEST_STRUCTURE)
+    found = structure_errors("", asdict(manifest), MANIFEST_STRUCTURE)
     return [Problem(MANIFEST, None, text) for text in found]
 
 
@@ -206,7 +216,14 @@ def stored_recipe(manifest: Manifest) -> Recipe:
         raise UsageError(f"{type(error).__name__}: {error}") from error
 
 
-def _structure_errors(place: str, value: Any, expected: Any) -> Iterator[str]:
+def structure_errors(place: str, value: Any, expected: Any) -> Iterator[str]:
+    """Yield what is missing in a value, or has another type than expected.
+
+    Args:
+        place: where the value stands in the manifest.
+        value: the value.
+        expected: its structure, in the form of ``MANIFEST_STRUCTURE``.
+    """
     if isinstance(expected, Scalar):
         if not expected.accepts(value):
             yield f"{place} is {shown(value)}; expected {expected.description}"
@@ -215,17 +232,17 @@ def _structure_errors(place: str, value: Any, expected: Any) -> Iterator[str]:
             yield f"{place} is {shown(value)}; expected a list"
             return
         for index, entry in enumerate(value):
-            yield from _structure_errors(f"{place}[{index}]", entry, expected[0])
+            yield from structure_errors(f"{place}[{index}]", entry, expected[0])
     elif not isinstance(value, dict):
         yield f"{place} is {shown(value)}; expected an object"
     elif isinstance(expected, ObjectOf):
         for key, entry in value.items():
-            yield from _structure_errors(f"{place}[{shown(key)}]", entry, expected.value)
+            yield from structure_errors(f"{place}[{shown(key)}]", entry, expected.value)
     else:
         for key, inner in expected.items():
             inner_place = f"{place}.{key}" if place else key
             if key in value:
-                yield from _structure_errors(inner_place, value[key], inner)
+                yield from structure_errors(inner_place, value[key], inner)
             else:
                 yield f"{inner_place} is missing"
 
@@ -252,6 +269,12 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
     ):
         total = sum(shard[shard_key] for shard in shards)
         yield from _total_error(f"counts.{key}", counts[key], total, "shards")
+    for shard in shards:
+        if not manifest.recipe["pack"] and shard["documents"] != shard["rows"]:
+            yield (
+                f"shards[{shown(shard['name'])}].documents is {shard['documents']:,}; its rows are "
+                f"{shard['rows']:,}, and they are not packed"
+            )
     of_shards = (int(shard["digest"], 16) for shard in shards)
     digests = conservation.text(conservation.total(*of_shards))
     if manifest.digest_of_rows != digests:

@@ -3,12 +3,14 @@
 In     a dataset in which no other problem was found, and the inputs that it should have been built
        from.
 Out    problems: an input that differs from the one of the build; the first row that differs, with
-       the record that gives it; the first difference between the lists of lost records; counts that
-       differ.
+       the record that gives it (of an arranged dataset, or the first entry of an index); the first
+       difference between the lists of lost records; counts that differ.
 Keeps  to what the dataset itself holds: its recipe, its template and its tokenizer are used. HF
        tokenizers encodes the texts, whichever backend encoded them when the dataset was built.
-       Memory is bounded by the blocks in flight and one chunk of a shard.
-Raises everything that reading the inputs can raise; InternalError: a worker died.
+       Memory is bounded by the blocks in flight and one chunk of a shard; the rows of an arranged
+       dataset wait in a temporary folder, with four bytes a token.
+Raises everything that reading the inputs can raise; InternalError: a worker died. UsageError: the
+       dataset was made with a package that is not installed.
 """
 
 from collections import deque
@@ -21,11 +23,16 @@ from typing import Any
 import orjson
 import yaml
 
+from sftprep.arrange.near import rensa
+from sftprep.arrange.options import Dedup
+from sftprep.arrangement import arrangement_of
 from sftprep.data.block import Block, Source, place_in
 from sftprep.data.ragged import Offsets
+from sftprep.data.result import BlockResult
 from sftprep.dataset.accounting import Accounting
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.outcome import arranged_counts, arranged_inputs, dropped_entries, outcomes
 from sftprep.dataset.reuse import sha256_of_source
 from sftprep.engine.local.engine import run_blocks
 from sftprep.errors import TemplateError, TokenizerError, UsageError
@@ -41,6 +48,8 @@ from sftprep.templates.template import ChatTemplate, Template
 from sftprep.text import ascii_safe, number
 from sftprep.tokenization.loading import load_tokenizer
 from sftprep.tokenization.proof import prove_content_encoding
+from sftprep.verify.arranged import RebuiltRows, compare_arranged, plan_again
+from sftprep.verify.arrangement import material_of
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.ledgers import compare_ledger
 from sftprep.verify.manifest import LEDGERS, stored_recipe
@@ -79,6 +88,8 @@ def rebuild_and_compare(
             _check_input(manifest, index, source, sha256_of_source(source), report)
     if not report.ok:
         return report.problems
+    if manifest.recipe.get("dedup") == Dedup.NEAR:
+        rensa()  # that it is not installed is no problem of the dataset
     try:
         recipe, settings = _stored_settings(folder.path, manifest)
         _check_tokenizer(settings, manifest, report)
@@ -117,34 +128,100 @@ class _Comparison:
         reader = BlockReader(
             self._sources, recipe.shard_bytes, limits=recipe.limits, hints=recipe.hints
         )
-        blocks = with_schemas(reader, recipe.schema, recipe.field_names)
-        shard_bytes = sum(shard["bytes"] for shard in self._manifest.shards)
-        stored = StoredRows(self._folder, self._manifest)
-        complete = True
-        with TemporaryDirectory(prefix="sftprep-") as scratch:
-            accounting = Accounting(self._sources, Path(scratch), quarantine=True)
-            for result in run_blocks(self._remembered(blocks), settings, workers):
-                block, batch = self._in_flight.popleft(), result.batch
-                accounting.add(result)
-                progress.advance(shard_bytes + reader.stored_bytes, result.size, result.read)
-                found = None if batch is None else stored.compare(result.shard, batch)
-                if batch is not None and found is not None:
-                    self._add_difference(found, block, batch.record)
-                    self._finish_input(block.source, blocks, reader)
-                    complete = False
-                    break
-            accounting.close()
-            if complete:
-                self._check_end(stored, reader, accounting)
+        blocks = self._remembered(with_schemas(reader, recipe.schema, recipe.field_names))
+        with TemporaryDirectory(prefix="sftprep-") as folder:
+            scratch = Path(folder)
+            accounting = Accounting(self._sources, scratch, quarantine=True)
+            results = self._accounted(
+                run_blocks(blocks, settings, workers), accounting, reader, progress
+            )
+            if self._manifest.arrangement:
+                complete = True
+                self._compare_arranged(recipe, results, scratch, reader, accounting)
+            else:
+                complete = self._compare(results, blocks, reader, accounting)
             for name in LEDGERS:
                 compare_ledger(
                     self._folder,
                     name,
-                    Path(scratch) / name,
+                    scratch / name,
                     self._report,
                     listed=name in self._manifest.ledgers,
                     complete=complete,
                 )
+
+    def _accounted(
+        self,
+        results: Iterator[BlockResult],
+        accounting: Accounting,
+        reader: BlockReader,
+        progress: Progress,
+    ) -> Iterator[BlockResult]:
+        """Yield the results, each after its records were counted."""
+        shard_bytes = sum(shard["bytes"] for shard in self._manifest.shards)
+        for result in results:
+            accounting.add(result)
+            progress.advance(shard_bytes + reader.stored_bytes, result.size, result.read)
+            yield result
+
+    def _compare(
+        self,
+        results: Iterator[BlockResult],
+        blocks: Iterator[Block],
+        reader: BlockReader,
+        accounting: Accounting,
+    ) -> bool:
+        """Compare rows that are in the order of the inputs; return False if one differs."""
+        stored = StoredRows(self._folder, self._manifest)
+        for result in results:
+            block, batch = self._in_flight.popleft(), result.batch
+            found = None if batch is None else stored.compare(result.shard, batch)
+            if batch is not None and found is not None:
+                self._add_difference(found, block, batch.record)
+                self._finish_input(block.source, blocks, reader)
+                accounting.close()
+                return False
+        accounting.close()
+        self._check_inputs(reader)
+        rest = stored.rest()
+        if rest is not None:
+            self._report.add(rest.file, rest.problem, rest.row)
+        self._check_all_counts(self._rebuilt_inputs(reader, accounting), accounting.totals())
+        return True
+
+    def _compare_arranged(
+        self,
+        recipe: Recipe,
+        results: Iterator[BlockResult],
+        scratch: Path,
+        reader: BlockReader,
+        accounting: Accounting,
+    ) -> None:
+        """Keep all rows, arrange them again, and compare."""
+        manifest = self._manifest
+        kept = scratch / "rows"
+        kept.mkdir()
+        with RebuiltRows(kept) as rebuilt:
+            for result in results:
+                self._in_flight.popleft()
+                if result.batch is not None:
+                    rebuilt.add(result.batch)
+            rows = rebuilt.finish()
+        self._check_inputs(reader)
+        names = [entry["name"] for entry in manifest.inputs]
+        plan = plan_again(rows, arrangement_of(recipe, material_of(manifest)))
+        written, difference = compare_arranged(self._folder, manifest, rows, plan)
+        accounting.list_dropped(dropped_entries(plan, rows, names))
+        accounting.close()
+        if difference is not None:
+            self._report.add(difference.file, difference.problem, difference.row)
+            return
+        found = outcomes(plan, rows.column("source"), len(names))
+        self._check_all_counts(
+            arranged_inputs(self._rebuilt_inputs(reader, accounting), found),
+            arranged_counts(accounting.totals(), found, written),
+        )
+        self._check_counts("arrangement", manifest.arrangement, _comparable(manifest, plan.facts))
 
     def _remembered(self, blocks: Iterator[Block]) -> Iterator[Block]:
         """Yield the blocks; keep each until its result arrives, to find the place of a record."""
@@ -178,21 +255,26 @@ class _Comparison:
         sha256 = reader.digests[source].sha256
         _check_input(self._manifest, source, self._sources[source], sha256, self._report)
 
-    def _check_end(self, stored: StoredRows, reader: BlockReader, accounting: Accounting) -> None:
-        """Check what is known only after all inputs were read."""
+    def _check_inputs(self, reader: BlockReader) -> None:
+        """Check the hashes of the inputs, once all of them were read."""
         for index, (source, facts) in enumerate(zip(self._sources, reader.digests, strict=True)):
             _check_input(self._manifest, index, source, facts.sha256, self._report)
-        rest = stored.rest()
-        if rest is not None:
-            self._report.add(rest.file, rest.problem, rest.row)
-        for index, (entry, counts) in enumerate(
-            zip(self._manifest.inputs, accounting.by_source, strict=True)
-        ):
-            size = reader.digests[index].bytes
-            rebuilt = {"bytes": size, "schema": counts.schema, **counts.as_dict()}
+
+    def _rebuilt_inputs(self, reader: BlockReader, accounting: Accounting) -> list[dict[str, Any]]:
+        """Return what the manifest should say about each input, without its name and hash."""
+        return [
+            {"bytes": facts.bytes, "schema": counts.schema, **counts.as_dict()}
+            for facts, counts in zip(reader.digests, accounting.by_source, strict=True)
+        ]
+
+    def _check_all_counts(
+        self, inputs: Sequence[Mapping[str, Any]], counts: Mapping[str, Any]
+    ) -> None:
+        """Compare the counts of the manifest with those that the inputs give now."""
+        for index, (entry, rebuilt) in enumerate(zip(self._manifest.inputs, inputs, strict=True)):
             listed = {key: value for key, value in entry.items() if key in rebuilt}
             self._check_counts(f"inputs[{index}]", listed, rebuilt)
-        self._check_counts("counts", self._manifest.counts, accounting.totals())
+        self._check_counts("counts", self._manifest.counts, counts)
 
     def _check_counts(
         self, place: str, found: Mapping[str, Any], expected: Mapping[str, Any]
@@ -204,6 +286,18 @@ class _Comparison:
                     f"{place}.{ascii_safe(key)} is {_as_json(found.get(key))}; the inputs give "
                     f"{_as_json(expected.get(key))}",
                 )
+
+
+def _comparable(manifest: Manifest, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return facts of a plan as far as the manifest knows them.
+
+    A dataset that was exported does not know the normalized texts of its prompts.
+    """
+    leaks = "prompts_in_two_splits"
+    stored = manifest.arrangement.get(leaks)
+    if isinstance(stored, dict) and stored.get("normalized") is None:
+        return {**facts, leaks: {**facts[leaks], "normalized": None}}
+    return dict(facts)
 
 
 def _stored_settings(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings]:

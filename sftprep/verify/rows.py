@@ -1,9 +1,9 @@
 """Check what must be true of every row of a shard, whatever the hashes in the manifest say.
 
-In     the ``Chunk``s of one shard, in order; the maximum length of a row, the size of the
-       vocabulary, and the ignore index.
-Out    the number of rows, tokens and trained tokens; for each broken rule, the first row that
-       breaks it, what was found there, and how many other rows break it.
+In     the ``Chunk``s of one shard, in order; the maximum length of a document, the size of the
+       vocabulary, the ignore index, and how documents stand in rows.
+Out    the number of rows, documents, tokens and trained tokens; for each broken rule, the first
+       row that breaks it, what was found there, and how many other rows break it.
 Keeps  the work in numpy: no Python object is made for a token, or for a row that breaks no rule.
 """
 
@@ -17,15 +17,18 @@ import numpy.typing as npt
 from sftprep.data.ragged import Mask, Offsets, Ragged, lengths_to_offsets
 from sftprep.formats.chunks import Chunk
 from sftprep.text import number
+from sftprep.verify.documents import Documents, check_documents, find_documents
+from sftprep.verify.layout import RowLayout, padded_lengths
 from sftprep.verify.report import Problem
 
 
 class RowLimits(NamedTuple):
     """What the manifest says about all rows."""
 
-    max_length: int  # in tokens
+    max_length: int  # of a document, in tokens
     vocabulary_size: int  # ids are smaller than this
     ignore_index: int
+    layout: RowLayout = RowLayout()
 
 
 @dataclass
@@ -47,26 +50,41 @@ class RowChecker:
 
     limits: RowLimits
     rows: int = 0
-    tokens: int = 0
+    documents: int = 0
+    tokens: int = 0  # without padding
     trained_tokens: int = 0
+    longest: int = 0  # the most tokens in a row, without padding
+    padded_to: int | None = None  # the length of the rows, where all have the same
     _broken: dict[str, BrokenRule] = field(default_factory=dict)
 
     def add(self, chunk: Chunk) -> None:
         """Check the next rows."""
-        ids, labels, mask = chunk.input_ids, chunk.labels, chunk.columns["attention_mask"]
-        uneven = (ids.lengths != labels.lengths) | (ids.lengths != mask.lengths)
+        ids = chunk.input_ids
+        uneven = np.zeros(len(chunk), np.bool_)
+        for name, column in chunk.columns.items():
+            if name != "seq_lengths":
+                uneven |= column.lengths != ids.lengths
         self._add_rows("uneven", uneven, lambda row: _uneven(chunk, row))
-        self._check_lengths(ids)
+        self._add_rows("empty", ids.lengths == 0, lambda _: "holds no token")
         self._check_ids(ids)
-        self._check_mask(mask)
+        rows = np.flatnonzero(~uneven)
+        even = chunk
         if uneven.any():
-            even = np.flatnonzero(~uneven)
-            self._check_labels(ids.take(even), labels.take(even), even)
-        else:
-            self._check_labels(ids, labels, np.arange(len(uneven)))
-        self.rows += len(ids.lengths)
-        self.tokens += len(ids.values)
-        self.trained_tokens += int(np.count_nonzero(labels.values != self.limits.ignore_index))
+            even = Chunk({name: column.take(rows) for name, column in chunk.columns.items()})
+        documents, wrong = find_documents(even, self.limits.layout)
+        for rule in wrong:
+            self._add_rows(rule.rule, rule.rows, rule.describe, rows)
+        for check in check_documents(even, documents, self.limits.layout):
+            self._add_tokens(check.rule, even.input_ids.offsets, check.tokens, check.describe, rows)
+        self._check_lengths(even.input_ids, documents, rows)
+        self._check_labels(even, documents, rows)
+        packed = chunk.columns.get("seq_lengths")
+        self.rows += len(uneven)
+        self.documents += len(uneven) if packed is None else len(packed.values)
+        self.tokens += len(ids.values) - int(np.count_nonzero(documents.padding))
+        self.trained_tokens += int(
+            np.count_nonzero(chunk.labels.values != self.limits.ignore_index)
+        )
 
     def problems(self, file: str) -> list[Problem]:
         """Return one problem for each broken rule, sorted by row."""
@@ -75,14 +93,43 @@ class RowChecker:
             for rule in sorted(self._broken.values(), key=lambda rule: rule.row)
         ]
 
-    def _check_lengths(self, ids: Ragged) -> None:
-        limit, lengths = self.limits.max_length, ids.lengths
-        self._add_rows("empty", lengths == 0, lambda _: "holds no token")
-        self._add_rows(
+    def _check_lengths(self, ids: Ragged, documents: Documents, rows: npt.NDArray[np.intp]) -> None:
+        """Check the lengths of documents, and of rows without and with padding."""
+        limit, layout = self.limits.max_length, self.limits.layout
+        self._add_documents(
             "long",
-            lengths > limit,
-            lambda row: f"holds {number(int(lengths[row]), 'token')}; max_length is {limit:,}",
+            documents,
+            documents.lengths > limit,
+            lambda at: (
+                f"holds {number(int(documents.lengths[at]), 'token')}; max_length is {limit:,}"
+            ),
+            rows,
         )
+        filled = np.bincount(documents.row, documents.lengths, len(rows)).astype(np.int64)
+        if layout.packed:
+            self._add_rows(
+                "pack",
+                filled > layout.capacity,
+                lambda row: (
+                    f"holds {number(int(filled[row]), 'token')}; pack_length is {layout.capacity:,}"
+                ),
+                rows,
+            )
+        if layout.padded and len(rows):
+            if self.padded_to is None:
+                self.padded_to = int(ids.lengths[0])
+            self.longest = max(self.longest, int(filled.max()))
+            expected = padded_lengths(filled, self.padded_to, layout.pad)
+            known = filled > 0
+            self._add_rows(
+                "padding",
+                known & (ids.lengths != expected),
+                lambda row: (
+                    f"holds {number(int(ids.lengths[row]), 'token')}, padding included; expected "
+                    f"{expected[row]:,}"
+                ),
+                rows,
+            )
 
     def _check_ids(self, ids: Ragged) -> None:
         size = self.limits.vocabulary_size
@@ -95,23 +142,15 @@ class RowChecker:
             ),
         )
 
-    def _check_mask(self, mask: Ragged) -> None:
-        self._add_tokens(
-            "mask",
-            mask.offsets,
-            mask.values != 1,
-            lambda token, at: f"token {token} has the attention_mask {mask.values[at]}; expected 1",
-        )
-
-    def _check_labels(self, ids: Ragged, labels: Ragged, rows: npt.NDArray[np.intp]) -> None:
+    def _check_labels(self, chunk: Chunk, documents: Documents, rows: npt.NDArray[np.intp]) -> None:
         """Check the labels of rows that have one label per id.
 
         Args:
-            ids: the ids of these rows.
-            labels: the labels of these rows, with the same lengths.
-            rows: the number of each row in the chunk.
+            chunk: the rows.
+            documents: the documents in them.
+            rows: the number of each row in the chunk that it comes from.
         """
-        ignore_index = self.limits.ignore_index
+        ids, labels, ignore_index = chunk.input_ids, chunk.labels, self.limits.ignore_index
         trained = labels.values != ignore_index
         self._add_tokens(
             "label",
@@ -123,12 +162,51 @@ class RowChecker:
             ),
             rows,
         )
-        filled = ids.lengths > 0
-        trained[ids.offsets[:-1][filled]] = False  # the first token of a row is never predicted
-        untrained = np.zeros(len(rows), np.bool_)
+        first = np.zeros(len(trained), np.bool_)
+        first[documents.start[documents.lengths > 0]] = True
+        if self.limits.layout.isolated:
+            self._add_tokens(
+                "border",
+                ids.offsets,
+                trained & (first | documents.padding),
+                lambda token, at: (
+                    f"token {token} has the label {labels.values[at]}; expected {ignore_index}, as "
+                    + ("it is padding" if documents.padding[at] else "a document begins there")
+                ),
+                rows,
+            )
+        trained &= ~first  # the first token of a document is never predicted
         total = lengths_to_offsets(trained.astype(np.int64))
-        untrained[filled] = (total[ids.offsets[1:]] == total[ids.offsets[:-1]])[filled]
-        self._add_rows("untrained", untrained, lambda _: "holds no trained token", rows)
+        ends = documents.start + documents.lengths
+        untrained = (total[ends] == total[documents.start]) & (documents.lengths > 0)
+        self._add_documents(
+            "untrained", documents, untrained, lambda _: "holds no trained token", rows
+        )
+
+    def _add_documents(
+        self,
+        rule: str,
+        documents: Documents,
+        wrong: Mask,
+        describe: Callable[[int], str],
+        rows: npt.NDArray[np.intp],
+    ) -> None:
+        """Note the rows with documents that break a rule.
+
+        Args:
+            rule: the name of the rule.
+            documents: the documents of all rows.
+            wrong: bool[documents], True for a document that breaks the rule.
+            describe: says what is wrong with a document, given its index in ``wrong``.
+            rows: the number of each row in the chunk.
+        """
+        if not wrong.any():
+            return
+        at = int(np.argmax(wrong))
+        which = f"document {documents.number[at]} " if self.limits.layout.packed else ""
+        wrong_rows = np.zeros(len(rows), np.bool_)
+        wrong_rows[documents.row[wrong]] = True
+        self._add_rows(rule, wrong_rows, lambda _: which + describe(at), rows)
 
     def _add_rows(
         self,
