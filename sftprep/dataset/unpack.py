@@ -20,8 +20,9 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from sftprep.data.ragged import Ids, Mask, Offsets, lengths_to_offsets, ragged_index
+from sftprep.data.ragged import Ids, Offsets, lengths_to_offsets, ragged_index
 from sftprep.dataset.arranged_shards import MOST_THREADS
+from sftprep.dataset.canonical import begins_trained
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.index import BadIndexError, IndexWriter, batches_of
 from sftprep.dataset.manifest import Manifest
@@ -32,7 +33,8 @@ from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.staged import encoded
 from sftprep.formats.table import shard_chunks
 from sftprep.system.files import sha256_of
-from sftprep.targets import hf
+from sftprep.targets.table import form_of
+from sftprep.targets.target import Form
 from sftprep.text import ascii_safe
 
 CURE = "Run sftprep verify on the dataset, and build it again"
@@ -107,12 +109,12 @@ def _unpack_shard(
     recipe = manifest.recipe
     with _checked(dataset, shard["index"]) as file:
         table = _index_of(file, shard, staged.index_file)
-    columns = _Documents(table, recipe["ignore_index"])
-    kinds = hf.kinds(packed=recipe["pack"])
-    isolated = recipe["pack"] or recipe["pad"] != "none"
+    form = form_of(recipe)
+    columns = _Documents(table, form, recipe["ignore_index"])
+    isolated = recipe["pack"] or recipe["pad"] != "none" or not form.keeps_first
     with _checked(dataset, shard) as file, staged.shard.open("xb") as tokens:
         try:
-            for chunk in shard_chunks(file, recipe["format"], kinds):
+            for chunk in shard_chunks(file, recipe["format"], form.kinds):
                 tokens.write(columns.tokens_of(chunk, isolated=isolated).data)
         except ShardError as error:
             raise DataError(f"{dataset / shard['name']}: {error}. {CURE}.") from error
@@ -142,14 +144,16 @@ class _Documents:
 
     Args:
         table: the index of the shard.
+        form: the columns of the shard.
         ignore_index: the label of a token without loss.
     """
 
-    def __init__(self, table: Any, ignore_index: int) -> None:
+    def __init__(self, table: Any, form: Form, ignore_index: int) -> None:
+        self._form = form
         self._row, self._position, self._tokens = (
             table.column(name).to_numpy() for name in ("row", "position", "tokens")
         )
-        self._begins_trained = _begins_trained(table.column("segments"))
+        self._begins_trained = begins_trained(table.column("segments").chunks)
         self._ignore_index = ignore_index
         self._rows = 0
         self.done = 0  # how many documents were found so far
@@ -161,14 +165,14 @@ class _Documents:
             chunk: the rows.
             isolated: True if the first token of a document has lost its loss.
         """
-        ids, labels = chunk.input_ids, chunk.labels
+        ids = self._form.ids_of(chunk.columns)
         stop = int(np.searchsorted(self._row, self._rows + len(chunk)))
         part = slice(self.done, stop)
         lengths = self._tokens[part].astype(np.int64)
         starts = ids.offsets[self._row[part] - self._rows] + self._position[part]
         self._rows += len(chunk)
         self.done = stop
-        values, mask = ids.values, labels.values != self._ignore_index
+        values, mask = ids.values, self._form.loss_mask_of(chunk.columns, self._ignore_index)
         if int(lengths.sum()) != len(values):  # the rest is padding
             index = ragged_index(starts, lengths)
             values, mask = values[index], mask[index]
@@ -176,16 +180,6 @@ class _Documents:
             first = lengths_to_offsets(lengths)[:-1]
             mask[first] = self._begins_trained[part]
         return encoded(values, mask)
-
-
-def _begins_trained(segments: Any) -> Mask:
-    """Return bool[documents]: whether the first token of each is trained."""
-    found = []
-    for chunk in segments.chunks:
-        offsets = chunk.offsets.to_numpy()
-        trained = chunk.values.field("trained").to_numpy(zero_copy_only=False)
-        found.append(trained[offsets[:-1]])
-    return np.concatenate([np.zeros(0, np.bool_), *found])
 
 
 @contextmanager

@@ -40,7 +40,6 @@ TARGET = Target(
     tested="transformers 5.24",
     evidence=Evidence.TRAINED,
     shift=Shift.MODEL,
-    file_format="parquet",
     folder="the dataset's folder, with datasets.load_dataset",
     unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
     packed=Form(

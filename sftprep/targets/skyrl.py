@@ -28,7 +28,6 @@ TARGET = Target(
     tested="SkyRL 0.4.0",
     evidence=Evidence.READ,
     shift=Shift.TRAINER,
-    file_format="parquet",
     folder="the files of a split, as pretokenized_dataset_paths",
     unpacked=Form(
         {"input_ids": IDS, "loss_mask": LOSS_MASK},

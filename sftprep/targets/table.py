@@ -8,6 +8,9 @@ To add a target: write a module with a ``TARGET``, add it to ``TARGETS``, and it
 entry in ``contents.py``.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from sftprep.targets import (
     automodel,
     axolotl,
@@ -79,6 +82,15 @@ UNABLE: dict[str, Unable] = {
     )
 }
 """Trainers that cannot be given token ids with their labels, and what to use instead."""
+
+
+def form_of(recipe: Mapping[str, Any]) -> Form:
+    """Return the columns of a dataset.
+
+    Args:
+        recipe: the recipe in its manifest.
+    """
+    return TARGETS[recipe["target"]].form(packed=recipe["pack"])
 
 
 def why_not(

@@ -15,20 +15,20 @@ Raises NoInputError: there is no dataset, or an input does not exist. UsageError
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sftprep.arrange.options import PadTo
+from sftprep.dataset.canonical import canonical_chunks
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest, load_manifest
 from sftprep.errors import DataError, UsageError
 from sftprep.formats.chunks import ShardError
-from sftprep.formats.table import shard_chunks
 from sftprep.progress import Progress, Silent
 from sftprep.recipe import MOST_WORKERS, check_range
 from sftprep.system.cores import usable_cores
-from sftprep.targets import hf
 from sftprep.text import number, shown
 from sftprep.verify.arrangement import arrangement_problems, index_problems
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
@@ -179,7 +179,7 @@ def _check_shards(
         layout_of(manifest),
     )
     shards = [shard for shard in manifest.shards if shard["name"] in present]
-    check = partial(_check_shard, files, recipe["format"], limits)
+    check = partial(_check_shard, files, recipe, limits, present)
     done = 0
     longest: dict[str, int] = {}  # of each split: the most tokens in a row, without padding
     padded_to: dict[str, int | None] = {}  # of each shard
@@ -205,22 +205,33 @@ def _check_shards(
 
 
 def _check_shard(
-    files: DatasetFolder, format_name: str, limits: RowLimits, shard: dict[str, Any]
+    files: DatasetFolder,
+    recipe: dict[str, Any],
+    limits: RowLimits,
+    present: set[str],
+    shard: dict[str, Any],
 ) -> tuple[RowChecker, list[Problem]]:
     """Check one shard: its hash, its rows, and what the manifest says about it.
 
     Args:
         files: the folder of the dataset.
-        format_name: the file format of the shard.
+        recipe: the recipe in the manifest.
         limits: what every row must satisfy.
+        present: the files of the dataset that exist.
         shard: the entry of the shard in the manifest.
     """
     name: str = shard["name"]
     report, rows = Report(name), RowChecker(limits)
+
+    def open_index() -> AbstractContextManager[BinaryIO]:
+        if shard["index"]["name"] not in present:
+            raise ShardError("its rows cannot be checked without its index")
+        return files.open(shard["index"]["name"])
+
     with files.open(name) as file:
         check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
         try:
-            for chunk in shard_chunks(file, format_name, hf.kinds(packed=limits.layout.packed)):
+            for chunk in canonical_chunks(file, recipe, open_index):
                 rows.add(chunk)
         except ShardError as error:
             report.problems += rows.problems(name)

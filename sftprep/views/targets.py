@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from sftprep.errors import UsageError
 from sftprep.targets.contents import Content
+from sftprep.targets.names import TARGET_FORMATS
 from sftprep.targets.table import TARGETS, UNABLE, why_not
 from sftprep.targets.target import IGNORED, Facts, Form, Lines, Target, Unable
 from sftprep.text import did_you_mean, shown
@@ -81,7 +82,7 @@ def _description(target: Target) -> Iterator[str]:
     yield from _wrapped(f"{target.name}: {target.trainer}")
     yield ""
     yield from _fact("tested", f"{target.tested}: {target.evidence}")
-    yield from _fact("format", f"--format {target.file_format}")
+    yield from _fact("format", ", ".join(TARGET_FORMATS[target.name]))
     yield from _fact("read from", target.folder)
     yield from _fact("shift", target.shift)
     yield from _columns("columns", target.unpacked.columns)
@@ -139,7 +140,7 @@ def _facts(target: Target, *, packed: bool) -> Facts:
     needs_padding = bool(
         packed and why_not(target, packed=True, padded=False, left=False, one_length=0)
     )
-    shard = SHARDS[target.file_format].format(split="train")
+    shard = SHARDS[TARGET_FORMATS[target.name][0]].format(split="train")
     return Facts(
         path=FOLDER,
         shards={"train": (shard,)},
