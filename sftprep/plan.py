@@ -343,7 +343,7 @@ SET_BY_US = ("messages", "tools", "documents", "add_generation_prompt")
 
 def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Tokenizer) -> None:
     """Refuse options that a chat template would ignore."""
-    from sftprep.templates.jinja.system_prompt import why_no_system_prompt
+    from sftprep.templates.jinja.trials import try_system_prompt
 
     name = f"template {shown(template.name)}"
     sandbox = _sandbox(template, tokenizer)
@@ -366,7 +366,7 @@ def _check_chat_options(recipe: Recipe, template: ChatTemplate, tokenizer: Token
         dates = [key for key in known if "date" in key]
         cure = f"It reads {dates[0]}: pass --template-arg {dates[0]}=TEXT" if dates else "Remove it"
         raise UsageError(f"--date cannot be used: {name} does not ask for the date. {cure}.")
-    if recipe.system is not None and (why := why_no_system_prompt(sandbox)):
+    if recipe.system is not None and (why := try_system_prompt(sandbox)):
         raise UsageError(
             f"--system cannot be used: {name} {why}. Remove the option, or choose another "
             "--template."
@@ -495,9 +495,9 @@ def _missing_in_chat_template(
     Returns:
         the texts that look like tokens and are none, and the roles of special tokens.
     """
-    from sftprep.templates.jinja.missing_tokens import missing_tokens
+    from sftprep.templates.jinja.trials import try_tokens
 
-    missing = missing_tokens(lambda more: _sandbox(template, tokenizer, more), controls)
+    missing = try_tokens(lambda more: _sandbox(template, tokenizer, more), controls)
     texts = missing.texts if recipe.template.endswith(".jinja") else []
     return texts, [variable.removesuffix("_token") for variable in missing.variables]
 

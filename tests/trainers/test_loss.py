@@ -1,7 +1,11 @@
 """The loss of PyTorch counts exactly the tokens that the shards mark as trained."""
 
+import itertools
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from sftprep import Recipe, prepare, read_shard
@@ -71,3 +75,83 @@ def test_gradient(tmp_path: Path) -> None:
     assert bias.grad is not None
     for token in masked_only:  # only the softmax lowers its score; it is never the target
         assert bias.grad[token].item() == pytest.approx(share)
+
+
+class Tiny:
+    """One layer of attention, with positions: a token's loss depends on all that it may see."""
+
+    def __init__(self, vocabulary: int, width: int = 16) -> None:
+        torch.manual_seed(0)
+        self._parts = torch.nn.ModuleDict(
+            {
+                "tokens": torch.nn.Embedding(vocabulary, width),
+                "positions": torch.nn.Embedding(512, width),
+                "attention": torch.nn.MultiheadAttention(width, 2, batch_first=True),
+                "head": torch.nn.Linear(width, vocabulary),
+            }
+        ).double()
+
+    def loss(self, ids: Any, labels: Any, positions: Any, may_see: Any) -> Any:
+        """Return the sum of the losses of a row.
+
+        Args:
+            ids: int64[tokens].
+            labels: int64[tokens].
+            positions: int64[tokens].
+            may_see: bool[tokens, tokens], True if the first one may attend to the second one.
+        """
+        parts = self._parts
+        states = (parts["tokens"](ids) + parts["positions"](positions))[None]
+        seen, _ = parts["attention"](states, states, states, attn_mask=~may_see)
+        logits = parts["head"](states + seen)[0]
+        return torch.nn.functional.cross_entropy(
+            logits[:-1], labels[1:], ignore_index=IGNORE, reduction="sum"
+        )
+
+
+@pytest.mark.parametrize("pad", ["none", "max-length"])
+def test_the_loss_of_a_pack_is_that_of_its_documents(tmp_path: Path, pad: str) -> None:
+    """If each token attends to its own document only, which position_ids tell."""
+    recipe = Recipe(
+        inputs=(str(SAMPLE_DATA / "messages.jsonl"),),
+        output=str(tmp_path / "plain"),
+        tokenizer=str(SAMPLE_DATA / "tokenizer"),
+        template="chatml",
+        max_length=200,
+        add_token=("pad=<|pad|>",),
+        workers=1,
+    )
+    alone = {}
+    prepare(recipe)
+    plain = read_shard(tmp_path / "plain/data/train-00000-of-00001.parquet", "parquet")
+    ends = plain.input_ids.offsets.tolist()
+    for start, end in itertools.pairwise(ends):
+        ids = plain.input_ids.values[start:end]
+        alone[tuple(ids.tolist())] = plain.labels[start:end].tolist()
+
+    output = tmp_path / "packed"
+    prepare(replace(recipe, output=str(output), pack=True, pack_length=500, pad=pad))
+    packs = pq.read_table(output / "data/train-00000-of-00001.parquet").to_pylist()
+    model = Tiny(5000)
+    several = 0
+    for pack in packs:
+        ids, labels, positions = (
+            torch.tensor(pack[name]) for name in ("input_ids", "labels", "position_ids")
+        )
+        document = torch.cumsum(positions == 0, 0)
+        before = torch.ones(len(ids), len(ids)).tril().bool()
+        may_see = (document[:, None] == document) & before
+        whole = model.loss(ids, labels, positions, may_see)
+
+        parts, start = [], 0
+        for size in pack["seq_lengths"]:
+            own = ids[start : start + size]
+            causal = torch.ones(size, size).tril().bool()
+            own_labels = torch.tensor(alone[tuple(own.tolist())])
+            parts.append(model.loss(own, own_labels, torch.arange(size), causal))
+            start += size
+        torch.testing.assert_close(whole, torch.stack(parts).sum())
+        if len(parts) > 1:
+            several += 1
+            assert not torch.isclose(whole, model.loss(ids, labels, positions, before))
+    assert several > 3

@@ -3,11 +3,11 @@
 In     the template in a ``Sandbox``, and the tokenizer's control tokens.
 Out    the texts that the template writes by itself in small conversations, that look like control
        tokens, and are none; and the special tokens without which it fails.
-Never  takes more than a few seconds and ``SPARE_BYTES`` of memory, whatever the template does. A
-       conversation that the template refuses, or fails on, is left out.
+Never  takes more than a few seconds and ``SPARE_BYTES`` of memory, if this is the main thread. A
+       conversation that the template refuses, or fails on, is left out. ``trials`` calls this in a
+       process of its own.
 """
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -55,8 +55,6 @@ def missing_tokens(
         make: makes the template's sandbox, with these variables in addition to the tokenizer's.
         controls: finds the tokenizer's control tokens.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return Missing([], [])  # there is no time limit in other threads
     texts = _renderings(make({}))
     if texts:
         return Missing(lookalikes(texts, controls), [])

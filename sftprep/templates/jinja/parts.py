@@ -64,7 +64,7 @@ def holes(
     hidden = set(policy.without_reasoning(chat.roles))
     found: list[Span] = []
     for span in spans:
-        if chat.roles[span.message] != "assistant":
+        if chat.messages[span.message]["role"] != "assistant":
             continue
         kinds = {THOUGHT} if span.message in hidden else set()
         kinds |= set() if policy.calls else {CALL}

@@ -54,7 +54,14 @@ from sftprep.templates.jinja.skeleton import (
     contents_of,
     stretches_of,
 )
-from sftprep.templates.jinja.spans import Span, SpanFinder, Spans, marked_spans, not_derivable
+from sftprep.templates.jinja.spans import (
+    Span,
+    SpanFinder,
+    SpanIndex,
+    Spans,
+    marked_spans,
+    not_derivable,
+)
 from sftprep.templates.jinja.traced_chat import TracedChat, TracedSandbox
 from sftprep.templates.jinja.traced_text import Path
 from sftprep.templates.jinja.tracing import Placed, Rendering
@@ -347,7 +354,8 @@ class ChatRenderer:
             without_loss: what is not trained although it is in a span, or ``--train-on`` is all.
             writers: finds which message wrote what.
         """
-        answers = [span for span in found.spans if chat.roles[span.message] == "assistant"]
+        roles = chat.roles
+        answers = [span for span in found.spans if roles[span.message] == "assistant"]
         stretches, contents = stretches_of(rendering, answers, [*found.spans, *without_loss])
         pieces, ends = self._pieces(
             chat, rendering, found.spans, without_loss, stretches, contents, writers
@@ -379,7 +387,8 @@ class ChatRenderer:
     ) -> Spans:
         """Find the spans of these answers. If the template has markers, only they count."""
         if self._has_markers:
-            required = [m for m in messages if chat.train[m] or chat.roles[m] != "assistant"]
+            roles = chat.roles
+            required = [m for m in messages if chat.train[m] or roles[m] != "assistant"]
             return marked_spans(rendering, traced, messages, required)
         return finder.spans(messages)
 
@@ -427,16 +436,17 @@ class ChatRenderer:
         if self._with_sections:
             kept = self._kept.find(chat, rendering.text, stretches, paths)
         is_single_exchange = chat.roles.count("assistant") == 1
+        trained_ranges, untrained_ranges = SpanIndex(spans), SpanIndex(without_loss)
         pieces, ends = [], []
         for stretch in writers.divided(kept.divided(stretches)):
             start, end, slot = stretch
             is_literal = slot == LITERAL
-            trained = _is_inside(stretch, spans)
+            trained = trained_ranges.holds(stretch.start, stretch.end)
             if self._policy.trains_all:
                 trained |= is_literal or not _is_tool_result(chat, paths[slot])
             if not is_literal:
                 trained = _with_flag(chat, paths[slot], trained)
-            trained &= not _is_inside(stretch, without_loss)
+            trained &= not untrained_ranges.holds(stretch.start, stretch.end)
             if start >= completion:
                 section = Section.COMPLETION
             elif kept.holds(start, end) or (is_single_exchange and is_literal):
@@ -464,11 +474,6 @@ def _untrained(chat: Chat) -> list[int]:
     return [i for i, r in enumerate(chat.roles) if r == "assistant" and chat.train[i] is False]
 
 
-def _is_inside(stretch: Stretch, spans: Sequence[Span]) -> bool:
-    """Tell whether a stretch lies inside one of these spans."""
-    return any(span.start <= stretch.start and stretch.end <= span.end for span in spans)
-
-
 def _with_flag(chat: Chat, path: Path, trained: bool) -> bool:
     """Return what the flag of the message at a path says; where it has none, ``trained``."""
     flag = chat.train[int(path[1])] if path[0] == "messages" else None
@@ -477,12 +482,13 @@ def _with_flag(chat: Chat, path: Path, trained: bool) -> bool:
 
 def _is_tool_result(chat: Chat, path: Path) -> bool:
     """Return whether a text is in a tool's result, which the model does not write."""
-    return path[0] == "messages" and chat.roles[int(path[1])] == "tool"
+    return path[0] == "messages" and chat.messages[int(path[1])]["role"] == "tool"
 
 
 def _check_answers(chat: Chat, rendering: Rendering, trained: Sequence[int]) -> None:
     """Refuse a chat with an answer of white space only that the template trims."""
-    for message in (i for i in trained if chat.roles[i] == "assistant"):
+    roles = chat.roles
+    for message in (i for i in trained if roles[i] == "assistant"):
         turn = rendering.turn(message)
         text = chat.messages[message].get("content")
         is_blank = isinstance(text, str) and not text.strip()

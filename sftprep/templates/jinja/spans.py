@@ -64,8 +64,9 @@ this turn, whichever fields they are in.
     message, the record is refused.
 """
 
+from bisect import bisect_right
 from collections.abc import Collection, Sequence
-from itertools import takewhile
+from itertools import accumulate, takewhile
 from typing import NamedTuple
 
 from sftprep.data.control_tokens import AddedToken, ControlTokens
@@ -83,6 +84,32 @@ class Span(NamedTuple):
     start: int
     end: int
     message: int
+
+
+class SpanIndex:
+    """Finds the span in which a range lies.
+
+    Args:
+        spans: the spans.
+    """
+
+    def __init__(self, spans: Sequence[Span]) -> None:
+        self._spans = sorted(spans)
+        self._starts = [span.start for span in self._spans]
+        self._ends = list(accumulate((span.end for span in self._spans), max))
+
+    def find(self, start: int, end: int) -> Span | None:
+        """Return a span in which a range lies; None if there is none."""
+        index = bisect_right(self._starts, start) - 1
+        while index >= 0 and end <= self._ends[index]:
+            if end <= self._spans[index].end:
+                return self._spans[index]
+            index -= 1
+        return None
+
+    def holds(self, start: int, end: int) -> bool:
+        """Tell whether a range lies in one of the spans."""
+        return self.find(start, end) is not None
 
 
 class Spans(NamedTuple):
@@ -107,19 +134,20 @@ def marked_spans(
         required: those of them whose own flag says so.
     """
     spans = []
+    to_train = set(trained)
     for start, end in rendering.generations:
-        inside = [c.message for c in rendering.contents if start <= c.start and c.end <= end]
-        messages = {m for m in inside if m is not None}
+        inside = [c for c in rendering.within(start, end + 1) if start <= c.start and c.end <= end]
+        messages = {c.message for c in inside if c.message is not None}
         if not messages:
-            before = [c.message for c in rendering.contents if c.end <= start]
             at = rendering.written_at(start)
-            messages = {m for m in (before[-1:] if at is None else [at]) if m is not None}
-        if not messages or (not messages <= set(trained) and messages & set(trained)):
+            at = rendering.message_before(start) if at is None else at
+            messages = set() if at is None else {at}
+        if not messages or (not messages <= to_train and messages & to_train):
             raise not_derivable(
                 "a pair of its generation markers contains texts of no message, or of messages "
                 "that are trained and of others"
             )
-        if messages <= set(trained):
+        if messages <= to_train:
             spans.append(Span(start, end, max(messages)))
     if missing := set(required) - {span.message for span in spans}:
         raise not_derivable(f"its generation markers leave out messages[{min(missing)}]")

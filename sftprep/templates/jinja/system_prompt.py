@@ -3,10 +3,10 @@
 In     a ``Sandbox`` with the template.
 Out    what the template does with a system prompt instead of writing it; "" if it writes it, or if
        that is not certain.
-Never  takes more than a few seconds and ``SPARE_BYTES`` of memory, whatever the template does.
+Never  takes more than a few seconds and ``SPARE_BYTES`` of memory, if this is the main thread.
+       ``trials`` calls this in a process of its own.
 """
 
-import threading
 from typing import Any
 
 from sftprep.errors import RecordError, TemplateError
@@ -36,8 +36,6 @@ def why_no_system_prompt(sandbox: Sandbox) -> str:
     A template has no place for it if it renders a conversation, and refuses the same conversation
     with a system prompt or leaves the prompt out, with and without tools.
     """
-    if threading.current_thread() is not threading.main_thread():
-        return ""  # there is no time limit in other threads
     reasons = []
     system = {"role": "system", "content": PROBE}
     for tools in (None, [TOOL]):

@@ -6,13 +6,14 @@ Out    ``Rendering``: of the whole chat, of the chat up to a message, and of the
 Raises RecordError: the template refuses this part of the chat, or fails on it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
 from sftprep.data.conversation import Chat
 from sftprep.errors import RecordError
 from sftprep.system.cpu_limit import CpuLimit
+from sftprep.templates.jinja.prefixes import Beginning
 from sftprep.templates.jinja.sandbox import Environment, Sandbox
 from sftprep.templates.jinja.traced_environment import TracedEnvironment
 from sftprep.templates.jinja.tracing import Rendering, Tracer
@@ -64,8 +65,25 @@ class TracedSandbox(Sandbox):
         """The tracer of the last rendering."""
         return self._traced.tracer
 
+    def trace_whole(self, chat: Chat) -> Rendering:
+        """Render a chat, and prove what its prompts are as far as possible."""
+        if not self.main_loop_decides:
+            return self.trace(chat.messages, chat)
+        try:
+            return self.trace(chat.messages, chat, proves=True)
+        except RecordError:
+            # The cause may be what was rendered for the prompts.
+            if not self.tracer.prefixes.were_alone:
+                raise
+        return self.trace(chat.messages, chat)
+
     def trace(
-        self, messages: list[dict[str, Any]], chat: Chat, *, generation_prompt: bool = False
+        self,
+        messages: list[dict[str, Any]],
+        chat: Chat,
+        *,
+        generation_prompt: bool = False,
+        proves: bool = False,
     ) -> Rendering:
         """Render messages with the tools and arguments of a chat.
 
@@ -73,8 +91,15 @@ class TracedSandbox(Sandbox):
             messages: the messages.
             chat: the chat.
             generation_prompt: whether to end with the text that asks the model to answer.
+            proves: whether to prove what the template writes before answers, see ``prefixes``.
         """
-        tracer = self._traced.tracer = Tracer(neutral=self._neutral)
+        answers = (i for i, message in enumerate(messages) if message["role"] == "assistant")
+        tracer = self._traced.tracer = Tracer(
+            neutral=self._neutral,
+            wanted=tuple(answers) if proves else (),
+            count=len(messages),
+            is_on=proves,
+        )
         text = self.render(
             tracer.traced(messages, ("messages",)),
             None if chat.tools is None else tracer.traced(chat.tools, ("tools",)),
@@ -86,9 +111,14 @@ class TracedSandbox(Sandbox):
 
     def _stretches(self, values: dict[str, Any], limit: int) -> Iterator[str]:
         self._writers = []
+        tracer = self._traced.tracer
+        prefixes = tracer.prefixes
         for text in super()._stretches(values, limit):
-            self._writers.append((len(text), self._traced.tracer.at))
-            self._traced.tracer.sight.position += len(text)
+            if prefixes.alone is not None:
+                prefixes.write_alone(text)
+                continue
+            self._writers.append((len(text), tracer.at))
+            prefixes.position += len(text)
             yield text
 
 
@@ -108,15 +138,16 @@ class TracedChat:
         self._plain = plain
         self._generation_prompt: str | None = None
         self._text = ""  # of the whole chat
-        self._before: dict[int, tuple[int, int]] = {}  # as ``Sight.before``, of the whole chat
-        self._endings: dict[bool, str] = {}  # what the template writes after its main loop
+        self._beginnings: dict[int, Beginning] = {}  # as ``Prefixes.beginnings``
+        self._depends_on_asking = False  # whether these hold for prompts only
+        self._endings: dict[tuple[bool, Hashable], str] = {}  # what follows the main loop
 
     def whole(self) -> Rendering:
         """Render the whole chat."""
-        rendering = self._sandbox.trace(self._chat.messages, self._chat)
-        if self._sandbox.main_loop_decides:
-            self._text = rendering.text
-            self._before = self._sandbox.tracer.sight.before
+        rendering = self._sandbox.trace_whole(self._chat)
+        self._text = rendering.text
+        prefixes = self._sandbox.tracer.prefixes
+        self._beginnings, self._depends_on_asking = prefixes.beginnings, prefixes.depends_on_asking
         return rendering
 
     def until(self, message: int) -> Rendering:
@@ -128,17 +159,24 @@ class TracedChat:
 
         Where the rendering of the whole chat proves the text, nothing is rendered again.
         """
-        position, seen = self._before.get(message, (0, message))
-        is_proven = message > 0 and seen < message
-        if is_proven and generation_prompt in self._endings:
-            return self._text[:position] + self._endings[generation_prompt]
+        beginning = self._beginnings.get(message)
+        if beginning is None or (self._depends_on_asking and not generation_prompt):
+            return self._prompt(message, generation_prompt)
+        known = self._text[: beginning.position] + beginning.more
+        ending = self._endings.get((generation_prompt, beginning.state))
+        if ending is not None:
+            return known + ending
+        text = self._prompt(message, generation_prompt)
+        if text is not None and text.startswith(known):
+            self._endings[generation_prompt, beginning.state] = text.removeprefix(known)
+        return text
+
+    def _prompt(self, message: int, generation_prompt: bool) -> str | None:
+        """Render the messages before a message; None if the template does not accept them."""
         try:
-            text = self._rendered(self._chat.messages[:message], generation_prompt)
+            return self._rendered(self._chat.messages[:message], generation_prompt)
         except RecordError:
             return None
-        if is_proven and text.startswith(self._text[:position]):
-            self._endings[generation_prompt] = text[position:]
-        return text
 
     def generation_prompt(self) -> str:
         """Return the generation prompt after a made-up user message; "" if there is none."""

@@ -8,7 +8,6 @@ Raises jinja2.TemplateError: the template turns on autoescaping, or it writes an
        (a generator, a method), of which the text holds an address in memory.
 """
 
-import operator
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, ValuesView
 from datetime import date
 from functools import wraps
@@ -21,7 +20,24 @@ import jinja2.nodes
 import jinja2.runtime
 import jinja2.visitor
 
-from sftprep.templates.jinja.main_loop import main_loop, names_read, tainted
+from sftprep.templates.jinja.main_loop import (
+    MainLoop,
+    main_loop,
+    may_break,
+    names_read,
+    simple_loops,
+    tainted,
+)
+from sftprep.templates.jinja.message_loop import LOOP_ATTRIBUTES, MessageLoop
+from sftprep.templates.jinja.prefixes import (
+    CALCULATIONS,
+    COMPARISONS,
+    CONTAINERS,
+    Ahead,
+    Counter,
+    Messages,
+    TracedNamespace,
+)
 from sftprep.templates.jinja.sandbox import Environment
 from sftprep.templates.jinja.traced_text import (
     Run,
@@ -35,24 +51,21 @@ from sftprep.templates.jinja.traced_text import (
 )
 from sftprep.templates.jinja.tracing import CLOSE, OPEN, Tracer
 
-COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
-    "eq": operator.eq,
-    "ne": operator.ne,
-    "gt": operator.gt,
-    "gteq": operator.ge,
-    "lt": operator.lt,
-    "lteq": operator.le,
-    "in": lambda left, right: left in right,
-    "notin": lambda left, right: left not in right,
-}
 SCALARS = str | int | float | complex | range | None | jinja2.Undefined
-CONTAINERS = (list, tuple, KeysView, ValuesView, ItemsView)
-
-
+SEQUENCES = (list, tuple, KeysView, ValuesView, ItemsView)
+JINJA_ARGUMENTS = ("_loop_vars", "_block_vars")
+"""Arguments that Jinja adds to calls."""
+ASKS = "add_generation_prompt"
 WRITES_NONE = ("capitalize", "lower", "replace", "title", "trim", "upper")
 """The filters that make the text ``None`` of None."""
-LOOKS_AHEAD = ("last", "nextitem", "length", "revindex", "revindex0")
-"""The attributes of ``loop`` that depend on later items."""
+PASSING_FILTERS = ("default", "d")
+"""The filters that return what they are given, or something else that was given."""
+SELECTING_FILTERS = ("select", "reject", "selectattr", "rejectattr", "map")
+TYPE_TESTS = frozenset(
+    ("defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number",
+     "integer", "float", "boolean", "callable", "filter", "test")
+)  # fmt: skip
+"""The tests that give the same for all lists, and the same for all whole numbers."""
 
 
 class _Hooks(jinja2.ext.Extension):
@@ -68,14 +81,27 @@ class _Hooks(jinja2.ext.Extension):
             left = right
         return result
 
+    def asks(self, value: Any) -> Any:
+        """Ask whether the text is to end with the generation prompt."""
+        return self._traced.tracer.prefixes.asks(value)
+
     def iterated(self, value: Any) -> Any:
         """Iterate over a value."""
-        return self._traced.sequence(value)
+        return self._traced.sequence(self._traced.tracer.prefixes.taken(value))
+
+    def looped(
+        self, value: Any, is_main: bool, is_simple: bool, breaks: bool, *read_later: Any
+    ) -> Any:
+        """Iterate over what may be messages."""
+        names = (tuple(filter(None, text.split(","))) for text in read_later[1::2])
+        read = tuple(zip(read_later[::2], names, strict=True))
+        return self._traced.looped(
+            value, is_main=is_main, is_simple=is_simple, may_break=breaks, read_later=read
+        )
 
     def unpacked(self, value: Any) -> Any:
         """Unpack a value into variables."""
-        self._traced.tracer.sight.see_all_of(value)
-        return self._traced.sequence(value)
+        return self._traced.sequence(self._traced.tracer.prefixes.taken(value))
 
     def sliced(self, value: Any, start: Any, stop: Any, step: Any) -> Any:
         """Take a slice of a value."""
@@ -93,13 +119,15 @@ class _Hooks(jinja2.ext.Extension):
         """Begin a loop."""
         self._traced.tracer.begin_loop()
 
-    def enter(self, value: Any, is_main: bool) -> None:
+    def enter(self, value: Any) -> None:
         """Enter the body of a loop with an item."""
-        self._traced.tracer.enter(value, is_main=is_main)
+        self._traced.tracer.enter(value)
 
-    def end_loop(self, iterable: Any, is_main: bool) -> None:
+    def end_loop(self, iterable: Any) -> None:
         """End a loop."""
-        self._traced.tracer.end_loop(iterable, is_main=is_main)
+        if isinstance(iterable, MessageLoop):
+            iterable.finish()
+        self._traced.tracer.end_loop()
 
     @property
     def _traced(self) -> "TracedEnvironment":
@@ -115,16 +143,32 @@ class _Hooking(jinja2.visitor.NodeTransformer):
         hooks: the hooks.
         names: the names that may hold messages, see ``tainted``.
         main: the template's main loop; None if it has none.
+        simple: the loops that can be followed, see ``simple_loops``.
     """
 
-    def __init__(self, hooks: _Hooks, names: set[str], main: jinja2.nodes.For | None) -> None:
+    def __init__(
+        self,
+        hooks: _Hooks,
+        names: set[str],
+        main: MainLoop | None,
+        simple: set[jinja2.nodes.For],
+    ) -> None:
         self._hooks = hooks
         self._names = names
         self._main = main
+        self._simple = {id(loop): may_break(loop) for loop in simple}
 
     def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
         """Replace the operations in a node."""
+        if _tests_definition(node):
+            return node
         self.generic_visit(node)
+        return self._replaced(node)
+
+    def _replaced(self, node: jinja2.nodes.Node) -> Any:
+        """Return what stands for a node whose parts have been replaced."""
+        if isinstance(node, jinja2.nodes.Name) and node.ctx == "load" and node.name == ASKS:
+            return self._call("asks", node, line=node.lineno)
         if isinstance(node, jinja2.nodes.EvalContextModifier):
             raise jinja2.TemplateSyntaxError("autoescape is not supported", node.lineno)
         if isinstance(node, jinja2.nodes.Compare):
@@ -140,6 +184,11 @@ class _Hooking(jinja2.visitor.NodeTransformer):
             return self._call("sliced", node.node, *bounds, line=node.lineno)
         if isinstance(node, jinja2.nodes.For):
             return self._loop(node)
+        self._change(node)
+        return node
+
+    def _change(self, node: jinja2.nodes.Node) -> None:
+        """Replace what a statement assigns or writes."""
         if isinstance(node, jinja2.nodes.Assign):
             if isinstance(node.target, jinja2.nodes.Tuple):
                 node.node = self._call("unpacked", node.node, line=node.lineno)
@@ -149,7 +198,6 @@ class _Hooking(jinja2.visitor.NodeTransformer):
                 part if isinstance(part, fixed) else self._call("written", part, line=part.lineno)
                 for part in node.nodes
             ]
-        return node
 
     def _loop(self, node: jinja2.nodes.For) -> list[jinja2.nodes.Node]:
         """Tell the hooks when a loop over messages begins and ends, and at which item it is."""
@@ -157,14 +205,22 @@ class _Hooking(jinja2.visitor.NodeTransformer):
         if not names_read(node.iter) & self._names:
             node.iter = self._call("iterated", node.iter, line=line)
             return [node]
-        is_main = jinja2.nodes.Const(node is self._main)
+        is_main = self._main is not None and node is self._main.node
+        facts: list[Any] = [
+            jinja2.nodes.Const(fact)
+            for fact in (is_main, id(node) in self._simple, self._simple.get(id(node), True))
+        ]
+        if self._main is not None and is_main:
+            for name, attributes in self._main.read_later.items():
+                read = jinja2.nodes.Name(name, "load").set_lineno(line)
+                facts += [read, jinja2.nodes.Const(",".join(attributes))]
         iterable = f"_iterable_{id(node)}"
         stored, loaded = (jinja2.nodes.Name(iterable, ctx) for ctx in ("store", "load"))
-        over = self._call("iterated", node.iter, line=line)
+        over = self._call("looped", node.iter, *facts, line=line)
         node.iter = loaded
-        enter = self._call("enter", _loaded(node.target), is_main, line=line)
+        enter = self._call("enter", _loaded(node.target), line=line)
         node.body.insert(0, jinja2.nodes.ExprStmt(enter).set_lineno(line))
-        ended = self._call("end_loop", loaded, is_main, line=line)
+        ended = self._call("end_loop", loaded, line=line)
         return [
             jinja2.nodes.ExprStmt(self._call("begin_loop", line=line)).set_lineno(line),
             jinja2.nodes.Assign(stored, over).set_lineno(line),
@@ -196,8 +252,14 @@ class TracedEnvironment(Environment):
         self.tracer = Tracer()
         self.main_loop_decides = False
         self.add_extension(_Hooks)
+        self.globals["namespace"] = lambda *args, **kwargs: TracedNamespace(
+            self.tracer.prefixes, *args, **kwargs
+        )
         for name, function in self.filters.items():
             self.filters[name] = self._traced_filter(name, function)
+        for name, function in self.tests.items():
+            if name not in TYPE_TESTS:
+                self.tests[name] = self._traced_test(cast(Callable[..., Any], function))
 
     def _parse(self, *arguments: Any) -> jinja2.nodes.Template:
         tree = super()._parse(*arguments)
@@ -206,7 +268,8 @@ class TracedEnvironment(Environment):
         names = tainted(tree)
         loop = main_loop(tree, names)
         self.main_loop_decides = loop is not None
-        hooked: jinja2.nodes.Template = _Hooking(hooks, names, loop).visit(tree)
+        hooking = _Hooking(hooks, names, loop, simple_loops(tree))
+        hooked: jinja2.nodes.Template = hooking.visit(tree)
         hooked.set_environment(self)
         return hooked
 
@@ -217,13 +280,14 @@ class TracedEnvironment(Environment):
 
     def dump(self, value: Any, **options: Any) -> str:
         """Return the JSON of a value."""
-        self.tracer.sight.see_all_of(value)
-        return self.tracer.dump(value, **options)
+        return self.tracer.dump(self.tracer.prefixes.taken(value), **options)
 
     def compared(self, name: str, left: Any, right: Any) -> Any:
         """Compare two values."""
-        self.tracer.sight.see_all_of(left, right)
-        return COMPARISONS[name](left, right)
+        prefixes = self.tracer.prefixes
+        if isinstance(left, Ahead | Counter) or isinstance(right, Ahead | Counter):
+            return prefixes.compared(name, left, right)
+        return COMPARISONS[name](prefixes.taken(left), prefixes.taken(right))
 
     def sequence(self, value: Any) -> Any:
         """Return what a template slices, iterates over or unpacks."""
@@ -231,49 +295,86 @@ class TracedEnvironment(Environment):
 
     def sliced(self, value: Any, part: slice) -> Any:
         """Return a slice of a value."""
-        sliced = self.sequence(value)[part]
-        sight = self.tracer.sight
-        first = sight.first(value)
-        if first is None:
-            return sliced
-        start = 0 if part.start is None else part.start
-        if part.stop is None and part.step in (None, 1) and isinstance(start, int) and start >= 0:
-            sight.add(sliced, first + start)
-            sight.see(first + start)
-        else:
-            sight.see_everything()
-        return sliced
+        prefixes = self.tracer.prefixes
+        view = prefixes.view(value)
+        bounds = (prefixes.taken(bound) for bound in (part.start, part.stop, part.step))
+        if view is None or not prefixes.is_on:
+            return self.sequence(prefixes.taken(value))[slice(*bounds)]
+        self.sequence(value)
+        return prefixes.sliced(view, slice(*bounds))
+
+    def looped(
+        self,
+        value: Any,
+        *,
+        is_main: bool,
+        is_simple: bool,
+        may_break: bool,
+        read_later: tuple[tuple[Any, tuple[str, ...]], ...],
+    ) -> Any:
+        """Return what a loop iterates over that may go through messages.
+
+        Args:
+            value: the value over which the template iterates.
+            is_main: whether this is the template's main loop.
+            is_simple: whether each step of the loop can be followed.
+            may_break: whether the loop may be left early.
+            read_later: as for ``MessageLoop``.
+        """
+        prefixes = self.tracer.prefixes
+        value = self.sequence(value)
+        view = prefixes.view(value)
+        if view is None or not is_simple or not prefixes.is_on:
+            return prefixes.taken(value)
+        return MessageLoop(
+            prefixes, view, is_main=is_main, may_break=may_break, read_later=read_later
+        )
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Return an attribute or item."""
-        if isinstance(obj, jinja2.runtime.LoopContext) and attribute in LOOKS_AHEAD:
-            self._look_ahead(obj, attribute)
-        return super().getattr(obj, attribute)
+        if self._is_of_loop(obj, attribute):
+            return obj._iterable.attribute(attribute, self.undefined)
+        prefixes = self.tracer.prefixes
+        prefixes.look_into(obj)
+        value = super().getattr(obj, attribute)
+        if isinstance(obj, TracedNamespace):
+            prefixes.note_read(obj, attribute, value)
+        return value
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """Return an item or attribute."""
-        if isinstance(obj, jinja2.runtime.LoopContext) and argument in LOOKS_AHEAD:
-            self._look_ahead(obj, argument)
-        first = self.tracer.sight.first(obj)
-        if first is not None:
-            if isinstance(argument, int) and argument >= 0:
-                self.tracer.sight.see(first + argument)
-            else:
-                self.tracer.sight.see_everything()
-        return super().getitem(obj, argument)
+        if self._is_of_loop(obj, argument):
+            return obj._iterable.attribute(argument, self.undefined)
+        prefixes = self.tracer.prefixes
+        if not prefixes.is_on:
+            return super().getitem(obj, argument)
+        argument = prefixes.taken(argument)
+        view = prefixes.view(obj)
+        if view is not None and prefixes.alone is None:
+            prefixes.look_up(view, argument)
+        elif view is not None:
+            obj = prefixes.items(view)
+        elif prefixes.is_hidden(obj):
+            prefixes.spoil()
+        prefixes.look_into(obj)
+        value = super().getitem(obj, argument)
+        if isinstance(obj, TracedNamespace):
+            prefixes.note_read(obj, argument, value)
+        return value
 
-    def _look_ahead(self, loop: jinja2.runtime.LoopContext, attribute: str) -> None:
-        """Note that a template asks for what follows in a loop."""
-        sight = self.tracer.sight
-        first = sight.first(loop._iterable)
-        if first is not None and attribute in ("last", "nextitem"):
-            sight.see(first + loop.index0 + 1)
-        elif first is not None or not isinstance(loop._iterable, list):
-            sight.see_everything()
+    @staticmethod
+    def _is_of_loop(obj: Any, attribute: Any) -> bool:
+        """Tell whether this is an attribute of the variable ``loop`` of a loop over messages."""
+        return (
+            isinstance(obj, jinja2.runtime.LoopContext)
+            and isinstance(obj._iterable, MessageLoop)
+            and isinstance(attribute, str)
+            and attribute in LOOP_ATTRIBUTES
+        )
 
     def written(self, value: Any) -> str:
         """Return a value as the template writes it."""
-        self.tracer.sight.see_all_of(value)
+        value = self.tracer.prefixes.taken(value)
         if isinstance(value, str):
             return value
         _require_text_form(value)
@@ -283,7 +384,11 @@ class TracedEnvironment(Environment):
         self, context: jinja2.runtime.Context, operator: str, left: Any, right: Any
     ) -> Any:
         """Calculate."""
-        self.tracer.sight.see_all_of(left, right)
+        prefixes = self.tracer.prefixes
+        depends = isinstance(left, Ahead | Counter) or isinstance(right, Ahead | Counter)
+        if depends and operator in CALCULATIONS:
+            return prefixes.calculated(operator, left, right)
+        left, right = prefixes.taken(left), prefixes.taken(right)
         if operator == "%" and isinstance(left, str):
             _require_text_form(right)
             make = super().call_binop
@@ -316,22 +421,34 @@ class TracedEnvironment(Environment):
     def _note_python(self, text: str, values: Iterable[Any]) -> None:
         """Note which of the values of a format were written as Python writes them."""
         for value in values:
-            is_python = value is None or isinstance(value, (dict, *CONTAINERS))
+            is_python = value is None or isinstance(value, CONTAINERS)
             if is_python and str(value) in plain(text):
                 self.tracer.written(value)
 
     def call(self, context: jinja2.runtime.Context, obj: Any, *args: Any, **kwargs: Any) -> Any:
         """Call a macro, a function or a method."""
         owner = getattr(obj, "__self__", None)
-        if not isinstance(obj, jinja2.runtime.Macro) and not isinstance(owner, _Hooks):
-            self.tracer.sight.see_all_of(owner, *args, *kwargs.values())
+        prefixes = self.tracer.prefixes
+        if obj is self.globals["range"] and any(isinstance(arg, Ahead) for arg in args):
+            return self._numbers(context, *args, **kwargs)
+        if obj is self.globals.get("joiner"):
+            prefixes.give_up()
+        passes = isinstance(obj, jinja2.runtime.Macro) or isinstance(owner, _Hooks)
+        if prefixes.is_on and not passes and obj is not self.globals["namespace"]:
+            prefixes.see(owner)
+            prefixes.look_into(owner)
+            args = tuple(map(prefixes.taken, args))
+            kwargs = {
+                name: value if name in JINJA_ARGUMENTS else prefixes.taken(value)
+                for name, value in kwargs.items()
+            }
         if isinstance(owner, str) and (
             is_traced(owner) or obj.__name__ == "join" or next(traced_in(args), None) is not None
         ):
             text = owner if isinstance(owner, TracedText) else traced_concat((owner,))
             method = getattr(text, obj.__name__)
             result = super().call(context, method, *args, **kwargs)
-            if isinstance(result, bytes):
+            if isinstance(result, bytes) and prefixes.alone is None:
                 self.tracer.encoded.append(text)
             return self._as_traced(result, (text, *args))
         result = super().call(context, obj, *args, **kwargs)
@@ -341,16 +458,74 @@ class TracedEnvironment(Environment):
             return self._as_traced(result, args)
         return result
 
+    def _numbers(self, context: jinja2.runtime.Context, *args: Any, **kwargs: Any) -> Any:
+        """Return what ``range`` gives, of which an argument depends on the number of messages."""
+        prefixes = self.tracer.prefixes
+        start, stop = (0, *args) if len(args) == 1 else args[:2]
+        is_view = len(args) < 3 and isinstance(stop, Ahead) and prefixes.alone is None
+        numbers = self.globals["range"]
+        if not is_view:
+            return super().call(context, numbers, *map(prefixes.taken, args), **kwargs)
+        start = prefixes.taken(start)
+        super().call(context, numbers, start, int(stop))  # it refuses what is too long
+        return prefixes.numbers_up_to(start, stop)
+
+    def _traced_test(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def traced(*args: Any, **kwargs: Any) -> Any:
+            taken = self.tracer.prefixes.taken
+            return function(*map(taken, args), **{k: taken(v) for k, v in kwargs.items()})
+
+        return traced
+
+    def _filtered(self, name: str, function: Callable[..., Any], args: list[Any]) -> Any:
+        """Apply a filter to a list with an item for each message; NotImplemented: it looks ahead.
+
+        Args:
+            name: the name of the filter.
+            function: the filter.
+            args: its arguments, the list included.
+        """
+        prefixes = self.tracer.prefixes
+        values = [value for value in args if not is_context(value)]
+        view = prefixes.view(values[0])
+        if view is not None and len(values) == 1:
+            if name in ("length", "count"):
+                return prefixes.length(view)
+            if name == "list":
+                return prefixes.copied(view)
+            if name == "first" and not view.is_reversed and prefixes.alone is None:
+                prefixes.look_up(view, 0)
+                return function(*args)
+        if prefixes.alone is None and (view is not None or prefixes.is_hidden(values[0])):
+            if name in SELECTING_FILTERS:
+                return prefixes.hide(function(*args))
+            if name == "list":
+                items = Messages(function(*args))
+                items.prefixes = prefixes
+                return prefixes.hide(items)
+        return NotImplemented
+
     def _traced_filter(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         if name == "tojson":
             return function
 
         @wraps(function)
         def traced(*args: Any, **kwargs: Any) -> Any:
+            prefixes = self.tracer.prefixes
+            if not prefixes.is_on or name in PASSING_FILTERS:
+                return changed(*args, **kwargs)
+            result = NotImplemented if kwargs else self._filtered(name, function, list(args))
+            if result is NotImplemented:
+                taken = prefixes.taken
+                values = [arg if is_context(arg) else taken(arg) for arg in args]
+                result = changed(*values, **{key: taken(arg) for key, arg in kwargs.items()})
+                prefixes.note_made(result)
+            return result
+
+        def changed(*args: Any, **kwargs: Any) -> Any:
             # Jinja passes the context first to the filters that ask for it.
             value, *others = (value for value in args if not is_context(value))
-            if name != "first":
-                self.tracer.sight.see_all_of(value, *others, *kwargs.values())
             if name == "join":
                 return self._joined(value, *others, **kwargs)
             if name == "urlencode" and isinstance(value, Iterator):
@@ -378,7 +553,7 @@ class TracedEnvironment(Environment):
                 "title",
                 "capitalize",
             ):
-                self.tracer.nones += 1
+                self.tracer.note_none(value)
             if name == "string":
                 return self.written(value)
             sources = (value, *others, kwargs)
@@ -409,6 +584,12 @@ class TracedEnvironment(Environment):
         return same[0] if same else derived(plain(result), *texts)
 
 
+def _tests_definition(node: jinja2.nodes.Node) -> bool:
+    """Tell whether a node only tests if a name is defined."""
+    is_test = isinstance(node, jinja2.nodes.Test) and node.name in ("defined", "undefined")
+    return is_test and isinstance(node.node, jinja2.nodes.Name)  # type: ignore[attr-defined]
+
+
 def _require_text_form(value: Any) -> None:
     """Refuse an object of Python other than a value of JSON or a container of such values.
 
@@ -419,13 +600,18 @@ def _require_text_form(value: Any) -> None:
         for key, entry in value.items():
             _require_text_form(key)
             _require_text_form(entry)
-    elif isinstance(value, CONTAINERS):
+    elif isinstance(value, SEQUENCES):
         for entry in value:
             _require_text_form(entry)
     elif not isinstance(value, SCALARS):
         raise jinja2.TemplateRuntimeError(
-            f"it writes a {type(value).__name__}, which is an object of Python and no text"
+            f"it writes a {_kind(value)}, which is an object of Python and no text"
         )
+
+
+def _kind(value: Any) -> str:
+    """Return the name of a value's type, as the template's author knows it."""
+    return "Namespace" if isinstance(value, TracedNamespace) else type(value).__name__
 
 
 def plain(text: str) -> str:

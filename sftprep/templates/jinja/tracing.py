@@ -9,12 +9,13 @@ Keeps  the value of every text: a template sees no difference between the copy a
 
 import json
 from bisect import bisect_left, bisect_right
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, Sequence, ValuesView
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from sftprep.errors import RecordError
 from sftprep.templates.jinja.neutral import HIDDEN, PRIVATE, OpaqueDict, OpaqueList
+from sftprep.templates.jinja.prefixes import Prefixes
 from sftprep.templates.jinja.traced_text import (
     DERIVED,
     Origin,
@@ -106,6 +107,7 @@ class Rendering:
             if content.message is not None:
                 self._own.setdefault(content.message, []).append(content)
         self._ranges = _ranges(writers)  # message -> where the template's loop wrote it
+        self._writers: list[tuple[int, int, int]] = []  # these ranges in order, once asked for
         self._turns: dict[int, Turn | None] = {}
 
     def turn(self, message: int) -> Turn | None:
@@ -193,10 +195,18 @@ class Rendering:
 
     def written_at(self, position: int) -> int | None:
         """Return the message that the template's loop was at; None if it was at none."""
-        for message, ranges in self._ranges.items():
-            if any(begin <= position < finish for begin, finish in ranges):
-                return message
-        return None
+        if not self._writers:
+            self._writers = sorted((*r, m) for m, ranges in self._ranges.items() for r in ranges)
+        index = bisect_right(self._writers, (position, len(self.text) + 1, -1)) - 1
+        begin, finish, message = self._writers[index] if index >= 0 else (0, 0, -1)
+        return message if begin <= position < finish else None
+
+    def message_before(self, position: int) -> int | None:
+        """Return the message of the last text before a place; None if it belongs to none."""
+        index = bisect_right(self._starts, position) - 1
+        while index >= 0 and self.contents[index].end > position:
+            index -= 1
+        return self.contents[index].message if index >= 0 else None
 
     def has_loop(self, message: int) -> bool:
         """Tell whether the template's loop tells where it writes a message."""
@@ -267,74 +277,27 @@ def _ranges(writers: Sequence[tuple[int, int | None]]) -> dict[int, list[tuple[i
     return ranges
 
 
-CONTAINERS = (dict, list, tuple, KeysView, ValuesView, ItemsView)
-EVERYTHING = 1 << 60
-"""A message that no conversation has: what the template did may depend on any message."""
-
-
-class Sight:
-    """How far into the conversation the template has looked, while it writes it.
-
-    What a template has written before it looked at a message or at the number of messages does not
-    depend on them. So it is the same where the conversation ends before that message.
-
-    Args:
-        record: the ids of the objects and lists of the record, as the keys of a dict.
-    """
-
-    def __init__(self, record: Mapping[int, Any]) -> None:
-        self._record = record
-        self.position = 0  # how many characters have been written
-        self.before: dict[int, tuple[int, int]] = {}  # message -> position, last message seen
-        self._seen = -1
-        self._views: dict[int, tuple[list[Any], int]] = {}  # id -> list of messages, first message
-
-    def add(self, messages: list[Any], first: int) -> None:
-        """Note that a list holds the messages from ``first`` on."""
-        self._views[id(messages)] = (messages, first)
-
-    def first(self, value: Any) -> int | None:
-        """Return the first message in a list of messages; None for other values."""
-        return self._views[id(value)][1] if id(value) in self._views else None
-
-    def see(self, message: int) -> None:
-        """Note that the template looks at a message, or asks whether there is one."""
-        self._seen = max(self._seen, message)
-
-    def see_all_of(self, *values: Any) -> None:
-        """Note that the template looks at all of these values, and at what they contain."""
-        if any(map(self._has_messages, values)):
-            self._seen = EVERYTHING
-
-    def _has_messages(self, value: Any) -> bool:
-        if id(value) in self._views:
-            return True
-        if not isinstance(value, CONTAINERS) or id(value) in self._record:
-            return False
-        return any(map(self._has_messages, value.values() if isinstance(value, dict) else value))
-
-    def see_everything(self) -> None:
-        """Note that what follows may depend on all messages."""
-        self._seen = EVERYTHING
-
-    def enter(self, message: int) -> None:
-        """Note that the template begins to write a message."""
-        self.before.setdefault(message, (self.position, self._seen))
-
-
 class Tracer:
     """Makes the traced copy of one record. It is used for a single rendering.
 
     Args:
         neutral: whether the record is a neutral chat (see ``neutral``). Then JSON is hidden.
+        wanted, count, is_on: as for ``Prefixes``.
     """
 
-    def __init__(self, *, neutral: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        neutral: bool = False,
+        wanted: tuple[int, ...] = (),
+        count: int = 0,
+        is_on: bool = False,
+    ) -> None:
         self._neutral = neutral
         self._paths: dict[int, tuple[Path, Any, Any]] = {}  # id of a copy -> path, original, copy
         self._loops: list[int | None] = []
         self.at: int | None = None  # the message that the template's loop is at
-        self.sight = Sight(self._paths)
+        self.prefixes = Prefixes(self._paths, wanted, count, is_on=is_on)
         self.as_python: list[Path] = []  # objects and lists that were written as Python writes them
         self.nones = 0  # how often None was written
         self.encoded: list[TracedText] = []  # the texts that were turned into bytes
@@ -364,7 +327,7 @@ class Tracer:
             return value
         self._paths[id(copy)] = (path, value, copy)
         if path == ("messages",):
-            self.sight.add(copy, 0)
+            self.prefixes.add_messages(copy)
         return copy
 
     def _key(self, key: str, path: Path) -> str:
@@ -379,7 +342,7 @@ class Tracer:
             value: what the template passes to ``tojson``.
             options: as for ``json.dumps``.
         """
-        self.nones += value is None
+        self.note_none(value)
         origin = self._origin(value)
         if origin is not None:
             path, original = origin
@@ -428,42 +391,43 @@ class Tracer:
         """Return a value as a template writes it."""
         if isinstance(value, str):
             return value
-        if value is None:
-            self.nones += 1
+        self.note_none(value)
         texts = list(traced_in(value))
         if not texts:
             if id(value) in self._paths:
-                self.as_python.append(self._paths[id(value)][0])
+                self._note_python(self._paths[id(value)][0])
             return str(value)
         if isinstance(value, dict | list | tuple):
             found = self._paths.get(id(value))
-            self.as_python.append(found[0] if found else ())
+            self._note_python(found[0] if found else ())
         return derived(str(value), *texts)
+
+    def note_none(self, value: Any) -> None:
+        """Note that the template writes a value, which may be None."""
+        self.nones += value is None and self.prefixes.alone is None
+
+    def _note_python(self, path: Path) -> None:
+        if self.prefixes.alone is None:
+            self.as_python.append(path)
 
     def begin_loop(self) -> None:
         """Note that a loop begins."""
         self._loops.append(self.at)
 
-    def enter(self, value: Any, *, is_main: bool) -> None:
+    def enter(self, value: Any) -> None:
         """Note the item that a loop is at.
 
         Args:
             value: the loop's variable, or a tuple of its variables.
-            is_main: whether this is the template's main loop over the messages.
         """
         for item in value if isinstance(value, tuple) else (value,):
             path = self._paths[id(item)][0] if id(item) in self._paths else ()
-            if path[:1] == ("messages",) and len(path) == 2:
+            if path[:1] == ("messages",) and len(path) == 2 and self.prefixes.alone is None:
                 self.at = int(path[1])
-                if is_main:
-                    self.sight.enter(self.at)
-                self.sight.see(self.at)
 
-    def end_loop(self, iterable: Any, *, is_main: bool) -> None:
+    def end_loop(self) -> None:
         """Note that a loop has ended."""
         self.at = self._loops.pop()
-        if not is_main:
-            self.sight.see_all_of(iterable)
 
 
 def value_at(record: Mapping[str, Any], path: Path) -> Any:

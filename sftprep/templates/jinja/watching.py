@@ -23,7 +23,12 @@ import jinja2.ext
 import jinja2.runtime
 
 from sftprep.templates.jinja.neutral import PRIVATE, OpaqueDict, OpaqueList, filled_in
-from sftprep.templates.jinja.traced_environment import COMPARISONS, TracedEnvironment, is_context
+from sftprep.templates.jinja.prefixes import COMPARISONS
+from sftprep.templates.jinja.traced_environment import (
+    JINJA_ARGUMENTS,
+    TracedEnvironment,
+    is_context,
+)
 from sftprep.templates.jinja.traced_text import traced_in, whole
 
 TESTS_AS_COMPARISONS = {
@@ -41,8 +46,6 @@ ITEM_FILTERS = frozenset(
 )  # fmt: skip
 """Filters that take the items of a list as they are. They pass tests and filters on to the
 environment, which watches them too."""
-JINJA_ARGUMENTS = ("_loop_vars", "_block_vars")
-"""Arguments that Jinja adds to calls."""
 
 ANSWERS: dict[str, Callable[[str, str], bool | int]] = {
     "in": lambda text, literal: literal in text,
@@ -193,7 +196,7 @@ class WatchedEnvironment(TracedEnvironment):
         """Compare two values."""
         compare = COMPARISONS[name]
         if not self._has_text(left) and not self._has_text(right):
-            return compare(left, right)
+            return super().compared(name, left, right)
         if name in ("eq", "ne"):
             if not _is_text(left):
                 left, right = right, left

@@ -19,7 +19,7 @@ from sftprep.data.pieces import LITERAL
 from sftprep.data.provenance import NO_MESSAGE, Part, Writer
 from sftprep.templates.jinja.parts import CALL, THOUGHT, kind_at
 from sftprep.templates.jinja.skeleton import Stretch
-from sftprep.templates.jinja.spans import Span
+from sftprep.templates.jinja.spans import Span, SpanIndex
 from sftprep.templates.jinja.traced_text import Path
 from sftprep.templates.jinja.tracing import Rendering
 
@@ -47,8 +47,9 @@ class Writers:
     ) -> None:
         self._chat = chat
         self._rendering = rendering
-        self._spans = spans
-        self._holes = holes
+        self._roles = chat.roles
+        self._spans = SpanIndex(spans)
+        self._holes = SpanIndex(holes)
         self._controls = controls
 
     def divided(self, stretches: Sequence[Stretch]) -> list[Stretch]:
@@ -67,9 +68,9 @@ class Writers:
 
     def of_text(self, stretch: Stretch) -> Writer:
         """Return the writer of template text."""
-        for start, end, message in self._spans:
-            if start <= stretch.start and stretch.end <= end:
-                return self._writer(message, Part.TEMPLATE)
+        span = self._spans.find(stretch.start, stretch.end)
+        if span is not None:
+            return self._writer(span.message, Part.TEMPLATE)
         message_at = self._rendering.message_at(stretch.start)
         return NO_MESSAGE if message_at is None else self._writer(message_at, Part.TEMPLATE)
 
@@ -80,13 +81,13 @@ class Writers:
         if path[0] != "messages" or len(path) < 2:
             return Writer(-1, "", Part.CONTENT)
         part = PARTS.get(kind_at(self._chat, path), Part.CONTENT)
-        is_hole = any(h.start <= stretch.start and stretch.end <= h.end for h in self._holes)
+        is_hole = self._holes.holds(stretch.start, stretch.end)
         if part is Part.CONTENT and is_hole:
             part = Part.REASONING  # a hole in a content is the reasoning at its start
         return self._writer(int(path[1]), part)
 
     def _writer(self, message: int, part: Part) -> Writer:
-        return Writer(message, self._chat.roles[message], part)
+        return Writer(message, self._roles[message], part)
 
     def _outside_tokens(self, start: int, end: int, borders: Sequence[int]) -> list[int]:
         """Return the borders inside a text; one inside a control token is moved behind it."""

@@ -1,8 +1,6 @@
 """The tokens that a chat template needs and the tokenizer lacks are found by rendering."""
 
-import threading
 from collections.abc import Mapping
-from typing import Any
 
 import pytest
 from toys import byte_tokenizer
@@ -95,12 +93,3 @@ def test_special_tokens(source: str, variables: dict[str, str], expected: Missin
 def test_a_template_that_takes_too_much(source: str) -> None:
     """It is given up after a short time; the run will say what is wrong with it."""
     assert missing(source) == Missing([], [])
-
-
-def test_in_another_thread() -> None:
-    """In a thread without a time limit nothing is rendered."""
-    found: list[Any] = []
-    thread = threading.Thread(target=lambda: found.append(missing(CHATML)))
-    thread.start()
-    thread.join()
-    assert found == [Missing([], [])]

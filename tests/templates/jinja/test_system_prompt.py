@@ -1,7 +1,5 @@
 """system_prompt: what a chat template does with a system prompt, told by rendering small chats."""
 
-import threading
-
 import pytest
 
 from sftprep.system.cpu_limit import CpuLimit
@@ -49,12 +47,3 @@ def test_nothing_is_certain_of_a_template_that_reaches_a_limit(body: str) -> Non
     limit = CpuLimit(0.1)
     sandbox = Sandbox(body + LEAVES_OUT, name="t", today=None, variables={}, limit=limit)
     assert why_no_system_prompt(sandbox) == ""
-
-
-def test_without_a_time_limit_nothing_is_tried() -> None:
-    """In other threads, where templates have no time limit, none is rendered."""
-    found: list[str] = []
-    thread = threading.Thread(target=lambda: found.append(why(LEAVES_OUT)))
-    thread.start()
-    thread.join()
-    assert found == [""]
