@@ -738,6 +738,8 @@ def command_line(recipe: Mapping[str, Any], inputs: Sequence[str], tokenizer: st
         value, default = recipe.get(option.name), option.default
         if option.takes_number and isinstance(value, int) and isinstance(default, str):
             default = parse_size(default, option.name)
+        if option.name == "format":
+            default = TARGET_FORMATS[recipe.get("target", "hf")][0]
         if value in (default, None, "", [], False):
             continue
         values = value if isinstance(value, list) else [value]

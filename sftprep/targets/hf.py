@@ -36,7 +36,7 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
 
 TARGET = Target(
     name="hf",
-    trainer="Trainer of transformers, and all that reads its columns",
+    trainer="Trainer of transformers",
     tested="transformers 5.24",
     evidence=Evidence.TRAINED,
     shift=Shift.MODEL,

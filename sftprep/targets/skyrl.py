@@ -24,7 +24,7 @@ def _paths(facts: Facts, split: str) -> str:
 
 TARGET = Target(
     name="skyrl",
-    trainer="SkyRL's SFT trainer, with pretokenized_dataset_paths",
+    trainer="SkyRL's SFT trainer",
     tested="SkyRL 0.4.0",
     evidence=Evidence.READ,
     shift=Shift.TRAINER,

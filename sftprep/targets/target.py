@@ -44,7 +44,7 @@ class Facts(NamedTuple):
 
     path: str  # the folder of the dataset, as the user named it
     shards: Mapping[str, tuple[str, ...]]  # split -> the paths of its shards in the folder
-    longest: int  # the number of tokens in the longest row, padding included
+    longest: int  # the most tokens that a row may have, padding included
     packed: bool
     padded: bool
     vocabulary_size: int

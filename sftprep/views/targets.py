@@ -36,7 +36,7 @@ def list_targets() -> str:
     width = max(map(len, [*TARGETS, *UNABLE]))
     takes = max(len(_takes(target)) for target in TARGETS.values())
     lines = [
-        _cut(f"{target.name:<{width}}  {_takes(target):<{takes}}  {target.trainer}")
+        f"{target.name:<{width}}  {_takes(target):<{takes}}  {target.trainer}"
         for target in TARGETS.values()
     ]
     unable = [f"{name:<{width}}  {'no ids':<{takes}}  {u.trainer}" for name, u in UNABLE.items()]
@@ -67,7 +67,7 @@ def describe_target(name: str) -> str:
 def _takes(target: Target) -> str:
     found = ["packed"] if isinstance(target.packed, Form) else []
     found += [] if target.unpacked.no_padding else ["padded"]
-    return ", ".join(found) or "rows as they are"
+    return ", ".join(found) or "plain rows"
 
 
 def _unable(unable: Unable) -> Iterator[str]:
@@ -167,7 +167,3 @@ def _fact(label: str, text: str) -> Iterator[str]:
 
 def _wrapped(text: str) -> list[str]:
     return textwrap.wrap(text, WIDTH)
-
-
-def _cut(line: str) -> str:
-    return textwrap.shorten(line, WIDTH) if len(line) > WIDTH else line

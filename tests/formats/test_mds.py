@@ -20,10 +20,10 @@ from sftprep.data.ragged import Ragged
 from sftprep.errors import DataError
 from sftprep.formats import mds, mds_turns
 from sftprep.formats.chunks import ShardError
-from sftprep.targets.table import TARGETS
+from sftprep.targets.table import DECLARED
 
-ARRAYS = TARGETS["streaming"].unpacked
-TURNS = TARGETS["llm-foundry"].unpacked
+ARRAYS = DECLARED["streaming"].unpacked
+TURNS = DECLARED["llm-foundry"].unpacked
 
 
 def write(path: Path, kind: Any, groups: list[Columns]) -> bytes:

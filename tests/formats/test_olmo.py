@@ -13,9 +13,9 @@ from sftprep.data.batch import Batch
 from sftprep.data.columns import ANY_COLUMNS
 from sftprep.formats import olmo
 from sftprep.formats.chunks import ShardError
-from sftprep.targets.table import TARGETS
+from sftprep.targets.table import DECLARED
 
-FORM = TARGETS["olmo-core"].unpacked
+FORM = DECLARED["olmo-core"].unpacked
 
 
 def write(folder: Path, batches: list[Batch], size: int) -> list[Path]:
