@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from sftprep.amounts import parse_amount, parse_factor
 from sftprep.arrange.options import Arrangement, Dedup, PackOrder, Pad, PadTo, Repeat, Share
 from sftprep.errors import UsageError
-from sftprep.targets.table import TARGETS, why_not
 from sftprep.text import did_you_mean, flag, shown
 
 if TYPE_CHECKING:
@@ -244,6 +243,8 @@ def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
 
 def _check_target(recipe: "Recipe", arrangement: Arrangement) -> None:
     """Refuse rows that the trainer does not read."""
+    from sftprep.targets.table import TARGETS, why_not  # with numpy, which a recipe does not need
+
     pad = arrangement.pad
     problem = why_not(
         TARGETS[recipe.target],

@@ -5,10 +5,10 @@ This module imports nothing, so that the command line can check a name without l
 """
 
 TABLES = ("parquet", "arrow", "jsonl")
-"""The formats that ``datasets.load_dataset`` reads."""
+"""The formats that most trainers read, through ``datasets.load_dataset``."""
 
 TARGET_FORMATS: dict[str, tuple[str, ...]] = {
-    "hf": TABLES,
+    "hf": (*TABLES, "megatron-parquet"),
     "trl": TABLES,
     "axolotl": TABLES,
     "megatron-bridge": ("megatron-parquet",),
