@@ -176,6 +176,7 @@ def settings_of(
         fields=recipe.field_names,
         roles=recipe.role_names,
         merge_turns=recipe.merge_turns,
+        cuts_end=recipe.on_no_answer == "cut",
         system=recipe.system,
         separator=_separator(recipe, tokenizer),
         plain_text=_plain_text(recipe, template, tokenizer),

@@ -428,7 +428,8 @@ class Recipe:
     shard_size: str = _option(
         "64MiB",
         "Output",
-        "How much input, uncompressed, goes into one shard, e.g. 500KB or 1GiB.",
+        "How much input, uncompressed, goes into one shard, e.g. 500KB or 1GiB. If rows are "
+        "arranged: how many tokens, of 4 bytes each.",
         metavar="SIZE",
         takes_number=True,
     )
@@ -468,6 +469,14 @@ class Recipe:
         "error makes it a bad record, count only counts its rows. All else that is left out is "
         "counted.",
         values=("error", "count"),
+        metavar="NAME",
+    )
+    on_no_answer: str = _option(
+        "error",
+        "Bad records",
+        "If a conversation does not end with an answer: make it a bad record, or cut the turns "
+        "after its last answer.",
+        values=("error", "cut"),
         metavar="NAME",
     )
     on_error: str = _option(

@@ -18,6 +18,7 @@ class Settings:
     fields: dict[str, str]  # canonical field name -> the name that the data uses
     roles: dict[str, str] = field(default_factory=dict)  # the data's name of a role -> the role
     merge_turns: bool = False  # join consecutive messages of one role
+    cuts_end: bool = False  # leave out the turns after the last answer
     system: str | None
     separator: str
     plain_text: tuple[str, ...] = ()  # looks like control tokens, and is meant as text

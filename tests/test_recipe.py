@@ -75,6 +75,7 @@ EVERYTHING: dict[str, Any] = {
     "max_expansion": 7,
     "on_injection": "reject",
     "on_omission": "count",
+    "on_no_answer": "cut",
     "on_error": "quarantine",
     "max_rejects": "1.5%",
     "max_dropped": "2%",
@@ -131,7 +132,8 @@ def test_a_flag_wins(write: Write, name: str) -> None:
             "on_error": "quarantine",
         "template_arg": ["a=b"], "date": "2025-01-01", "on_injection": "encode",
         "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
-        "on_omission": "error", "delimiter": ";", "train_reasoning": "last",
+        "on_omission": "error", "on_no_answer": "error", "delimiter": ";",
+        "train_reasoning": "last",
         "train_tool_calls": "yes",
     }  # fmt: skip
     value = others.get(name, "other")

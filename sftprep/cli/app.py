@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sftprep import __version__
-from sftprep.cli.options import recipe_command
+from sftprep.cli.options import Given, options_command, recipe_command
 from sftprep.cli.terminal import (
     advising,
     command,
@@ -23,6 +23,7 @@ from sftprep.cli.terminal import (
 from sftprep.recipe import options
 
 if TYPE_CHECKING:
+    from sftprep.dataset.manifest import Prepared
     from sftprep.recipe import Recipe
 
 app = typer.Typer(
@@ -75,14 +76,27 @@ def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
         started_early(recipe.inputs, recipe.workers) as early,
         progress_bar(silent=quiet) as progress,
     ):
-        from sftprep.cli.summary import summarize
         from sftprep.run import prepare as run
 
         result = run(recipe, progress=progress, early=early)
+    _show_result(result, str(recipe.output), json=json, quiet=quiet)
+
+
+def _show_result(result: "Prepared", output: str, *, json: bool, quiet: bool) -> None:
+    """Show what a run has done, as the options say.
+
+    Args:
+        result: the result of the run.
+        output: the name of the output folder.
+        json: show one JSON object.
+        quiet: show nothing, unless ``json`` is set.
+    """
     if json:
         show(result.dump())
     elif not quiet:
-        show(summarize(result.manifest, str(recipe.output), result.status, result.causes))
+        from sftprep.cli.summary import summarize
+
+        show(summarize(result.manifest, output, result.status, result.causes))
 
 
 ARRANGING = tuple(option.name for option in options() if option.group == "Arrangement")
@@ -101,6 +115,47 @@ def preview(
     from sftprep.views.preview import preview as view
 
     show(view(recipe, rows=rows, colour=is_coloured()))
+
+
+IN_EXPORT = (
+    *ARRANGING, "output", "format", "shard_size", "private_ledgers", "workers", "overwrite",
+    "resume",
+)  # fmt: skip
+
+
+def _export_options(given: Given, max_length: int | None) -> Given:
+    return given if max_length is None else given | {"max_length": max_length}
+
+
+def _export_recipe(given: Given, own: Given) -> "Recipe":
+    from sftprep.export import export_recipe
+
+    return export_recipe(own["folder"], _export_options(given, own["max_length"]))
+
+
+@options_command(app, IN_EXPORT, _export_recipe)
+def export(
+    given: Given,
+    folder: Folder,
+    max_length: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="The same as --pack-length.", rich_help_panel="Arrangement"),
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Write a finished dataset in another arrangement or format, without tokenizing.
+
+    Options that are not given stay as they are in the dataset.
+    """
+    with (
+        advising("nothing was published. Pass --resume to continue."),
+        progress_bar(silent=quiet) as progress,
+    ):
+        from sftprep.export import export as run
+
+        result = run(folder, _export_options(given, max_length), progress=progress)
+    _show_result(result, str(given["output"]), json=json, quiet=quiet)
 
 
 @app.command()

@@ -8,6 +8,7 @@ Keeps  defaults in one place: a flag that is not given passes no value, so that 
 """
 
 import inspect
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, get_args
 
@@ -63,9 +64,10 @@ def recipe_command(
 def options_command(
     app: typer.Typer, names: Collection[str], recipe_of: Callable[[Given, Given], Recipe]
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Register a function as a command of the app that takes some options, and no others.
+    """Register a function as a command of the app that changes some options of a dataset.
 
-    The function's first parameter gets a dictionary of those that are given.
+    The function's first parameter gets a dictionary of those that are given. By default, an option
+    that decides about bytes stays as it is in the dataset, so the help names no default.
 
     Args:
         app: the application.
@@ -73,7 +75,11 @@ def options_command(
         recipe_of: returns the whole recipe, for ``--print-recipe``, from the options that are given
             and the function's other arguments.
     """
-    taken = [option for option in options() if option.name in names]
+    taken = [
+        _without_default(option) if option.decides_bytes else option
+        for option in options()
+        if option.name in names
+    ]
 
     def decorate(work: Callable[..., None]) -> Callable[..., None]:
         def run(path: str | None, flags: Given, print_recipe: bool, own: Given) -> None:
@@ -138,6 +144,11 @@ def _parameter(option: Option) -> inspect.Parameter:
         return _keyword(option.name, Annotated[list[str] | None, info], None)
     inner = kind if kind in (str, int) else get_args(kind)[0]
     return _keyword(option.name, Annotated[inner | None, _flag(option)], None)
+
+
+def _without_default(option: Option) -> Option:
+    """Return the option with a help that names no default."""
+    return option._replace(default=None, help=re.sub(r" \[default: [^]]*\]$", "", option.help))
 
 
 def _argument(option: Option) -> Any:

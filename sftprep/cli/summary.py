@@ -12,7 +12,7 @@ from typing import Any
 from sftprep.cli.arranged import NOT_PADDED, arranged, padding, rows_in_words
 from sftprep.cli.read_as import read_as
 from sftprep.data.batch import DropReason
-from sftprep.data.omitted import in_words
+from sftprep.data.omitted import UNANSWERED, in_words
 from sftprep.dataset.accounting import longer_limit
 from sftprep.dataset.causes import Cause, most_frequent
 from sftprep.dataset.manifest import Manifest
@@ -71,11 +71,12 @@ def _rows(manifest: Manifest, output: str) -> str:
     examples = ""
     if counts["extra_examples"]:
         examples = f", {counts['read'] + counts['extra_examples']:,} examples"
+    unit = "document" if manifest.recipe.get("pack") else "row"
     return (
         f"{output}: {rows_in_words(manifest)} in {shards}, "
         f"{number(counts['tokens'], 'token')}, {share:.1%} of them trained\n"
         f"  read       {number(counts['read'], 'record')} ({schemas}){examples}, template "
-        f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens per row"
+        f"{manifest.template['name']}, at most {manifest.recipe['max_length']:,} tokens per {unit}"
     )
 
 
@@ -158,7 +159,10 @@ def _remarks(manifest: Manifest) -> list[str]:
             f"{manifest.template['name']}, {share} of them trained: those behind a prompt that "
             "does not end with one"
         )
-    if omitted := counts["omitted"]:
+    omitted = dict(counts["omitted"])
+    if cut := omitted.pop(UNANSWERED, 0):
+        lines.append(f"  cut        the {in_words([UNANSWERED])} in {number(cut, 'row')}")
+    if omitted:
         what = ", ".join(f"{in_words([name])} in {number(n, 'row')}" for name, n in omitted.items())
         lines.append(f"  omitted    template {manifest.template['name']} does not write: {what}")
     if rewritten := counts["rewritten_histories"]:

@@ -9,7 +9,11 @@ from collections.abc import Iterable
 REFUSED = frozenset({"tools", "tool_calls", "reasoning", "system"})
 """With ``--on-omission error``, a record is rejected if its row would leave one of these out."""
 
+UNANSWERED = "unanswered"
+"""The turns after the last answer, which ``--on-no-answer cut`` leaves out."""
+
 WORDS = {
+    UNANSWERED: "turns after the last answer",
     "tool_calls": "tool calls",
     "system": "system prompt",
     "earlier_reasoning": "reasoning of earlier answers",

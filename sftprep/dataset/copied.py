@@ -22,6 +22,7 @@ from sftprep.dataset.files import DROPPED, MANIFEST, REJECTS, TOKENIZER
 from sftprep.dataset.ledger import Ledger, LedgerInfo
 from sftprep.dataset.manifest import Manifest
 from sftprep.errors import DataError
+from sftprep.system.files import sha256_of
 from sftprep.text import ascii_safe
 
 CURE = "Run sftprep verify on the dataset, and build it again"
@@ -65,20 +66,18 @@ def copy_ledgers(
 
 
 def _lines(dataset: Path, manifest: Manifest, name: str) -> Iterator[bytes]:
-    """Yield the lines of a ledger; raise an error after the last one if it is damaged."""
+    """Yield the lines of a ledger, once it is known to be whole."""
     if name not in manifest.ledgers:
         return
-    digest = hashlib.sha256()
     try:
         handle = os.open(dataset / name, os.O_RDONLY | os.O_NOFOLLOW)
         with os.fdopen(handle, "rb") as file:
-            for line in file:
-                digest.update(line)
-                yield line
+            if sha256_of(file) != manifest.ledgers[name]["sha256"]:
+                raise _damaged(dataset / name)
+            file.seek(0)
+            yield from file
     except OSError as error:
         raise _unreadable(dataset / name, error) from error
-    if digest.hexdigest() != manifest.ledgers[name]["sha256"]:
-        raise _damaged(dataset / name)
 
 
 class _Order:

@@ -114,7 +114,8 @@ def lay_out(tokens: Ragged, group: RowSlice, layout: Layout) -> LaidOut:
     """
     ids, mask = decoded(tokens.values)
     starts, lengths = tokens.offsets[:-1], tokens.lengths
-    trained = np.add.reduceat(mask.view(np.int8), starts, dtype=np.int64) - mask[starts]
+    counts = np.searchsorted(np.flatnonzero(mask), tokens.offsets)
+    trained = np.diff(counts) - mask[starts]
     if layout.packed or layout.padded:
         mask[starts] = False
     content = lengths_to_offsets(lengths)[group.packs]  # where each row's content begins

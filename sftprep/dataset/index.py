@@ -116,7 +116,7 @@ _PARQUET: dict[str, Any] = {
     },
 }  # fmt: skip
 
-_CUTS = [
+CUT_NAMES = [
     "+".join(str(cut.name).lower() for cut in CutAt if value & cut)
     for value in range(sum(CutAt) + 1)
 ]
@@ -188,7 +188,7 @@ def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> Any
     kinds = types()
     arrays = {name: _numbers(column, kinds[name]) for name, column in columns.items()}
     arrays["offset"] = _numbers(facts.offset, kinds["offset"], facts.offset >= 0)
-    arrays["cut_at"] = _named(facts.cut_at.astype(np.int32), _CUTS)
+    arrays["cut_at"] = _named(facts.cut_at.astype(np.int32), CUT_NAMES)
     arrays["reasons"] = _reasons(facts.reasons, len(batch))
     arrays["segments"] = _segments(facts.segments)
     made = schema(keys)

@@ -20,6 +20,9 @@ from sftprep.dataset.shard_writer import ShardPaths
 from sftprep.errors import DataError
 from sftprep.formats.staged import StagedTokens, by_file, mapped
 
+BATCHES_AT_ONCE = 32
+"""How many batches of an index are read before memory is given back."""
+
 
 class StagedRows:
     """All staged rows. Several threads may gather rows at the same time.
@@ -123,7 +126,11 @@ class _StagedIndex:
         import pyarrow as pa
 
         order, parts = by_file(rows, self._first)
-        taken = [self._batches[part.file].take(pa.array(part.rows)) for part in parts]
+        taken = []
+        for number, part in enumerate(parts, 1):
+            taken.append(self._batches[part.file].take(pa.array(part.rows)))
+            if number % BATCHES_AT_ONCE == 0:
+                self.release()
         # Each file has names of its own in its dictionaries; this makes them one.
         table = pa.Table.from_batches(taken, self._batches[0].schema).combine_chunks()
         return table if order is None else table.take(pa.array(order))

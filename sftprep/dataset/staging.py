@@ -433,7 +433,8 @@ class OutputFolder:
 
     def _clear_unless_resumable(self) -> None:
         """Remove the staging folder, unless at least one shard is finished."""
-        if not self._finished():
+        journals = (self.staging / JOURNAL, self.staging / ARRANGED)
+        if not any(path.is_file() and path.stat().st_size for path in journals):
             self._clear()
 
     def _clear(self) -> None:

@@ -20,9 +20,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from sftprep.data.ragged import Ids, Offsets, lengths_to_offsets, ragged_index
+from sftprep.data.ragged import Ids, Mask, Offsets, ragged_index
 from sftprep.dataset.arranged_shards import MOST_THREADS
-from sftprep.dataset.canonical import begins_trained
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.index import BadIndexError, IndexWriter, batches_of
 from sftprep.dataset.manifest import Manifest
@@ -34,7 +33,6 @@ from sftprep.formats.staged import encoded
 from sftprep.formats.table import shard_chunks
 from sftprep.system.files import sha256_of
 from sftprep.targets.table import form_of
-from sftprep.targets.target import Form
 from sftprep.text import ascii_safe
 
 CURE = "Run sftprep verify on the dataset, and build it again"
@@ -110,12 +108,12 @@ def _unpack_shard(
     with _checked(dataset, shard["index"]) as file:
         table = _index_of(file, shard, staged.index_file)
     form = form_of(recipe)
-    columns = _Documents(table, form, recipe["ignore_index"])
-    isolated = recipe["pack"] or recipe["pad"] != "none" or not form.keeps_first
+    ids = next(iter(form.columns))
+    columns = _Documents(table, ids)
     with _checked(dataset, shard) as file, staged.shard.open("xb") as tokens:
         try:
-            for chunk in shard_chunks(file, recipe["format"], form.kinds):
-                tokens.write(columns.tokens_of(chunk, isolated=isolated).data)
+            for chunk in shard_chunks(file, recipe["format"], form.kinds, [ids]):
+                tokens.write(columns.tokens_of(chunk).data)
         except ShardError as error:
             raise DataError(f"{dataset / shard['name']}: {error}. {CURE}.") from error
     if columns.done != len(table):
@@ -142,44 +140,62 @@ def _index_of(file: BinaryIO, shard: Mapping[str, Any], staged: Path) -> Any:
 class _Documents:
     """Finds the documents of a shard in its rows.
 
+    Which of their tokens are trained is told by the index. The labels do not tell it of the first
+    token of a document that follows another one.
+
     Args:
         table: the index of the shard.
-        form: the columns of the shard.
-        ignore_index: the label of a token without loss.
+        ids: the name of the column of ids.
     """
 
-    def __init__(self, table: Any, form: Form, ignore_index: int) -> None:
-        self._form = form
+    def __init__(self, table: Any, ids: str) -> None:
+        self._ids = ids
         self._row, self._position, self._tokens = (
             table.column(name).to_numpy() for name in ("row", "position", "tokens")
         )
-        self._begins_trained = begins_trained(table.column("segments").chunks)
-        self._ignore_index = ignore_index
+        self._segments = _Runs.of(table.column("segments"))
         self._rows = 0
         self.done = 0  # how many documents were found so far
 
-    def tokens_of(self, chunk: Chunk, *, isolated: bool) -> Ids:
-        """Return the encoded tokens of the documents in the next rows, see ``formats.staged``.
-
-        Args:
-            chunk: the rows.
-            isolated: True if the first token of a document has lost its loss.
-        """
-        ids = self._form.ids_of(chunk.columns)
+    def tokens_of(self, chunk: Chunk) -> Ids:
+        """Return the encoded tokens of the documents in the next rows, see ``formats.staged``."""
+        ids = chunk.columns[self._ids]
         stop = int(np.searchsorted(self._row, self._rows + len(chunk)))
         part = slice(self.done, stop)
         lengths = self._tokens[part].astype(np.int64)
         starts = ids.offsets[self._row[part] - self._rows] + self._position[part]
         self._rows += len(chunk)
         self.done = stop
-        values, mask = ids.values, self._form.loss_mask_of(chunk.columns, self._ignore_index)
+        values, mask = ids.values, self._segments.mask(part)
         if int(lengths.sum()) != len(values):  # the rest is padding
-            index = ragged_index(starts, lengths)
-            values, mask = values[index], mask[index]
-        if isolated:
-            first = lengths_to_offsets(lengths)[:-1]
-            mask[first] = self._begins_trained[part]
+            values = values[ragged_index(starts, lengths)]
+        if len(mask) != len(values):
+            raise ShardError("holds other documents than its index says")
         return encoded(values, mask)
+
+
+class _Runs(NamedTuple):
+    """The segments of documents: runs of tokens that are all trained, or all not."""
+
+    offsets: Offsets  # int64[documents + 1]
+    tokens: Ids
+    trained: Mask
+
+    @classmethod
+    def of(cls, segments: Any) -> "_Runs":
+        """Build from the column of an index."""
+        lists = segments.combine_chunks()
+        runs = lists.flatten()
+        return cls(
+            lists.offsets.to_numpy().astype(np.int64) - lists.offsets[0].as_py(),
+            runs.field("tokens").to_numpy(),
+            runs.field("trained").to_numpy(zero_copy_only=False),
+        )
+
+    def mask(self, documents: slice) -> Mask:
+        """Return bool[tokens]: which tokens of these documents are trained."""
+        start, stop = self.offsets[documents.start], self.offsets[documents.stop]
+        return np.repeat(self.trained[start:stop], self.tokens[start:stop])
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Arrow IPC files, compressed with zstd. They are fast to write and to map into memory."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from sftprep.data.columns import Kinds
@@ -28,10 +28,13 @@ class Writer(TableWriter):
         return pa.ipc.new_file(self._file, schema, options=options)
 
 
-def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
     """Read the rows, one record batch after another."""
     import pyarrow as pa
 
     shard = pa.ipc.open_file(file)
     check_columns(shard.schema, expected)
+    if only:
+        fields = [shard.schema.names.index(name) for name in only]
+        shard = pa.ipc.open_file(file, options=pa.ipc.IpcReadOptions(included_fields=fields))
     return chunks_of(map(shard.get_batch, range(shard.num_record_batches)))

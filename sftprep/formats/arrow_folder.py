@@ -43,13 +43,13 @@ class Writer(TableWriter):
         )
 
 
-def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
     """Read the rows, one record batch after another."""
     import pyarrow as pa
 
     shard = pa.ipc.open_stream(file)
     check_columns(shard.schema, expected)
-    return chunks_of(shard)
+    return chunks_of(batch.select(list(only)) if only else batch for batch in shard)
 
 
 def shard_path(split: str, index: int, count: int) -> str:

@@ -1,6 +1,6 @@
 """JSON Lines: one object per row, for people and for tools without Arrow."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, pairwise
 from typing import IO, Any, BinaryIO
 
@@ -46,13 +46,14 @@ class Writer:
         """Do nothing: a JSON Lines file has no footer."""
 
 
-def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
     """Read the rows, about one MiB of text at a time."""
     first, names = 0, tuple(expected)
     while lines := file.readlines(CHUNK_BYTES):
         names = names or _names(lines[0])
         rows = [_row(line, first + index, names) for index, line in enumerate(lines)]
-        yield Chunk({name: _ragged(name, [row[name] for row in rows], first) for name in names})
+        wanted = only or names
+        yield Chunk({name: _ragged(name, [row[name] for row in rows], first) for name in wanted})
         first += len(rows)
 
 

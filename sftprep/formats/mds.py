@@ -137,16 +137,19 @@ def move_back(file: IO[bytes], size: int, by: int) -> None:
 # --- reading ------------------------------------------------------------------------------------
 
 
-def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
     """Read the rows, some samples at a time."""
     for names, samples in stored_samples(file, Writer.encoding):
         if expected and names != list(expected):
             raise ShardError(
                 f"has the columns {', '.join(names)[:200]}; expected {', '.join(expected)}"
             )
-        arrays = [[_array(part) for part in parts] for parts in samples]
+        wanted = [(name, at) for at, name in enumerate(names) if not only or name in only]
         yield Chunk(
-            {name: Ragged.of_arrays([row[at] for row in arrays]) for at, name in enumerate(names)}
+            {
+                name: Ragged.of_arrays([_array(parts[at]) for parts in samples])
+                for name, at in wanted
+            }
         )
 
 

@@ -62,7 +62,7 @@ class Writer(mds.Writer):
             yield sample_of([orjson.dumps(turns, option=option)])
 
 
-def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
     """Read the rows, some samples at a time, as ids and a loss mask."""
     ids_name, mask_name = tuple(expected) or ("input_ids", "loss_mask")
     row = 0
@@ -82,7 +82,8 @@ def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
             ids.append(np.array([token for run, _ in runs for token in run], np.int32))
             mask.append(np.repeat([t for _, t in runs], [len(r) for r, _ in runs]).astype(np.int32))
             row += 1
-        yield Chunk({ids_name: Ragged.of_arrays(ids), mask_name: Ragged.of_arrays(mask)})
+        found = {ids_name: Ragged.of_arrays(ids), mask_name: Ragged.of_arrays(mask)}
+        yield Chunk({name: column for name, column in found.items() if not only or name in only})
 
 
 def _run(turn: Any, key: str) -> list[int]:

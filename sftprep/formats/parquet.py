@@ -6,7 +6,7 @@ whose rows come from one template. zstd level 2 is hardly slower than level 1; f
 compression takes more time than it saves in writing.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, BinaryIO
 
@@ -50,11 +50,14 @@ class Writer(TableWriter):
                 self._writer.is_open = False
 
 
-def chunks(file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
+def chunks(file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
     """Read the rows, one row group after another."""
     import pyarrow.parquet as pq
 
     shard = pq.ParquetFile(file)
     check_columns(shard.schema_arrow, expected)
     groups = ([group] for group in range(shard.num_row_groups))
-    return chunks_of(chain.from_iterable(shard.iter_batches(CHUNK_ROWS, g) for g in groups))
+    columns = list(only) or None
+    return chunks_of(
+        chain.from_iterable(shard.iter_batches(CHUNK_ROWS, g, columns=columns) for g in groups)
+    )

@@ -25,6 +25,8 @@ from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets
 
 TOKEN_BYTES = 4
 KIND = np.dtype("<i4")
+ROWS_AT_ONCE = 2048
+"""How many rows are read before memory is given back: each may touch 64 KiB of its file."""
 
 
 def preload() -> None:
@@ -111,7 +113,15 @@ class StagedTokens:
         import pyarrow as pa
 
         order, parts = by_file(rows, self._first)
-        taken = [self._shards[part.file].take(pa.array(part.rows)) for part in parts]
+        taken, touched = [], 0
+        for part in parts:
+            for start in range(0, len(part.rows), ROWS_AT_ONCE):
+                some = part.rows[start : start + ROWS_AT_ONCE]
+                taken.append(self._shards[part.file].take(pa.array(some)))
+                touched += len(some)
+            if touched >= ROWS_AT_ONCE:
+                self.release()
+                touched = 0
         found = pa.concat_arrays(taken) if taken else _no_rows()
         if order is not None:
             found = found.take(pa.array(order))

@@ -9,7 +9,7 @@ To add a format: write a module with the attributes of ``Format``, add it to ``F
 its name to ``formats.names.FORMAT_NAMES``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, BinaryIO, NamedTuple, Protocol
 
@@ -59,12 +59,13 @@ class Format(WritableFormat, Protocol):
     ENDING: str
     """The ending of a shard's file name, without the dot."""
 
-    def chunks(self, file: BinaryIO, expected: Kinds) -> Iterator[Chunk]:
+    def chunks(self, file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
         """Read an open file in chunks of bounded size.
 
         Args:
             file: the open file.
             expected: the columns that it should have; ``ANY_COLUMNS`` for those that it has.
+            only: the columns that are read; () for all.
 
         Raises:
             ShardError: the file has columns or values that a shard cannot have.
@@ -110,20 +111,23 @@ def read_shard(path: Path, format_name: str) -> Rows:
     return Rows(Ragged.concatenate(ids), np.concatenate(labels))
 
 
-def shard_chunks(file: BinaryIO, format_name: str, expected: Kinds) -> Iterator[Chunk]:
+def shard_chunks(
+    file: BinaryIO, format_name: str, expected: Kinds, only: Sequence[str] = ()
+) -> Iterator[Chunk]:
     """Read an open shard in chunks; the file may hold anything.
 
     Args:
         file: the open file.
         format_name: one of ``FORMATS``.
         expected: the columns that the shard should have; ``ANY_COLUMNS`` for those that it has.
+        only: the columns that are read; () for all.
 
     Raises:
         ShardError: the file is damaged, or is not a shard of this format.
         OSError: the system failed to read it; the error has an ``errno``.
     """
     try:
-        yield from FORMATS[format_name].chunks(file, expected)
+        yield from FORMATS[format_name].chunks(file, expected, only)
     except ShardError:
         raise
     except Exception as error:

@@ -127,7 +127,7 @@ class BlockReader:
         name = self._format_of(stream)
         self._formats.add(name)
         cut = Cutting(index, stream.path, self._shards, self._limits, self._hints)
-        yield from FORMATS[name].blocks(stream, cut)
+        yield from FORMATS[name](stream, cut)
 
     def _format_of(self, stream: PlainStream) -> str:
         """Return the format of a source: a key of ``FORMATS``; take a byte order mark."""

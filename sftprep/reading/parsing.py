@@ -13,7 +13,6 @@ import orjson
 from sftprep.data.block import Block, Element
 from sftprep.data.conversation import Record
 from sftprep.errors import RecordError
-from sftprep.reading import delimited
 from sftprep.reading.json_lines import Outcomes, parse_line, parse_lines
 
 
@@ -83,12 +82,16 @@ def _arrow_slices(block: Block) -> Iterator[bytes]:
 
 
 def _csv(block: Block) -> Parsed:
+    from sftprep.reading import delimited
+
     assert block.rows is not None
     found = delimited.decode(block.data, block.rows)
     return Parsed(found.records, _AsJson(found.records, found.bad))
 
 
 def _csv_slices(block: Block) -> Iterator[bytes]:
+    from sftprep.reading import delimited
+
     assert block.rows is not None
     return delimited.slices(block.data, block.rows)
 

@@ -20,7 +20,7 @@ from typing import IO, NamedTuple
 
 from sftprep.data.block import Source
 from sftprep.errors import DataError, NoInputError, StorageError, UsageError
-from sftprep.reading import archives, saved_datasets
+from sftprep.reading import saved_datasets
 from sftprep.reading.endings import IS_ARCHIVE, IS_DATA, IS_DATA_IN_WORDS
 from sftprep.reading.limits import Limits
 from sftprep.text import ascii_safe
@@ -137,6 +137,8 @@ def _members(archive: str, status: os.stat_result, wanted: str) -> Iterator[_Ent
         status: its status.
         wanted: the name of a member, or a pattern; "" for the only data file.
     """
+    from sftprep.reading import archives  # loads libraries that only archives need
+
     with _opened_file(archive) as (file, _):
         names = archives.choose(file, archive, wanted)
     for name in names:
@@ -333,6 +335,8 @@ def opened(
     if path == STDIN:
         yield sys.stdin.buffer  # not closed: it belongs to the process
     elif source.member:
+        from sftprep.reading import archives
+
         with (
             _opened_file(path) as (file, _),
             archives.opened_member(file, path, source.member, limits) as member,

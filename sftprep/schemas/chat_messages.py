@@ -14,8 +14,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from sftprep.data.conversation import Chat
+from sftprep.data.omitted import UNANSWERED
 from sftprep.errors import RecordError
-from sftprep.schemas.checks import require_completion, require_last, require_role, wrong_type
+from sftprep.schemas.checks import (
+    kept_turns,
+    require_completion,
+    require_last,
+    require_role,
+    wrong_type,
+)
 from sftprep.schemas.content import Content, read_content
 from sftprep.schemas.fields import LOSS_FLAGS, SYNONYMS, Fields
 from sftprep.schemas.flags import train_flag
@@ -48,10 +55,15 @@ def chat_of_turns(lists: Sequence[TurnList], fields: Fields) -> Chat:
             places.append(where)
     if fields.merge_turns:
         messages, train, places = merged_messages(messages, train, places)
+    kept = len(messages)
+    if fields.cuts_end:
+        kept = kept_turns([message["role"] for message in messages], fields.last_roles)
+    omitted = (UNANSWERED,) if kept < len(messages) else ()
+    messages, train, places = messages[:kept], train[:kept], places[:kept]
     _check_messages(messages, places, lists[-1].name)
     require_last(lists[-1].name, messages[-1]["role"], fields.last_roles)
     _check_tool_results(messages, places)
-    return Chat(messages, None, tuple(train), size_of(messages))
+    return Chat(messages, None, tuple(train), size_of(messages), omitted)
 
 
 _FLAGS = frozenset(LOSS_FLAGS)

@@ -5,7 +5,7 @@ Raises RecordError: ``missing_field``, ``wrong_type``, ``unknown_role``, ``empty
 """
 
 import shlex
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from sftprep.data.conversation import Record
 from sftprep.errors import RecordError
@@ -26,16 +26,6 @@ def require_text(record: Record, name: str, where: str = "") -> str:
         return value
     value = require(record, name, where)
     raise wrong_type(f"{where}.{name}" if where else name, value, "a string")
-
-
-def optional_text(record: Record, name: str) -> str:
-    """Return a field that must be a string if it is there; "" if it is missing or null."""
-    value = record.get(name)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise wrong_type(name, value, "a string")
-    return value
 
 
 def require_completion(text: str, where: str) -> None:
@@ -71,6 +61,16 @@ def wrong_type(where: str, value: object, expected: str) -> RecordError:
     return RecordError("wrong_type", f"{where} is {shown(value)}; expected {expected}")
 
 
+def kept_turns(roles: Sequence[str], last: Collection[str]) -> int:
+    """Return how many turns there are up to the last one that is trained; all if none is.
+
+    Args:
+        roles: the roles of the turns.
+        last: the roles of turns that are trained.
+    """
+    return next((n for n in range(len(roles), 0, -1) if roles[n - 1] in last), len(roles))
+
+
 def require_last(name: str, last_role: str, allowed: Collection[str]) -> None:
     """Refuse a list of turns whose last turn has a role that is not trained.
 
@@ -84,6 +84,7 @@ def require_last(name: str, last_role: str, allowed: Collection[str]) -> None:
             "bad_turn_order",
             f"{name} ends with a {last_role} message; expected an "
             f"{alternatives(sorted(allowed))} message to train on",
+            "Add it, or pass --on-no-answer cut to leave out the turns after the last answer",
         )
 
 

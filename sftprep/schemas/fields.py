@@ -65,6 +65,7 @@ class Fields(dict[str, str]):
         roles: name -> role, as ``--role`` gives them.
         merge_turns: whether consecutive messages of one role are to become one.
         last_roles: the roles of the messages that may come last, because they are trained.
+        cuts_end: whether the messages after the last one of these roles are left out.
         others: the paths of fields that are read beside those of the schemas.
 
     Attributes:
@@ -73,6 +74,7 @@ class Fields(dict[str, str]):
         plain_roles: the same for the roles that built-in and YAML templates know.
         merge_turns: the argument.
         last_roles: the argument.
+        cuts_end: the argument.
         computed: the values of ``renamed`` that are paths (``data.question``) or texts with several
             fields (``{title}: {body}``), not names.
         others: the names of the fields that are read beside those of the schemas.
@@ -85,6 +87,7 @@ class Fields(dict[str, str]):
         roles: Mapping[str, str] | None = None,
         merge_turns: bool = False,
         last_roles: frozenset[str] = frozenset({"assistant"}),
+        cuts_end: bool = False,
         others: Iterable[str] = (),
     ) -> None:
         self.renamed = dict(renamed or {})
@@ -95,6 +98,7 @@ class Fields(dict[str, str]):
         }
         self.merge_turns = merge_turns
         self.last_roles = last_roles
+        self.cuts_end = cuts_end
         self.others = frozenset(top_fields(others))
         self.computed = tuple(name for name in self.renamed.values() if is_computed(name))
 

@@ -29,8 +29,7 @@ MESSAGE_KEYS = FLAGS.union(CALLS, REASONING)
 PLAIN_NAMES = frozenset(("system", "user", "assistant", "tool", "human", "gpt"))
 SHAREGPT = {"user": "human", "assistant": "gpt"}
 """Role -> the other name that is too common to be worth a count."""
-WORD = re.compile(r"\w+")
-WHOLE_MESSAGES = re.compile(r"\bmessages?\s*\|\s*(tojson|string|items)|\bmessage\.items\b")
+WHOLE_MESSAGES = r"\bmessages?\s*\|\s*(tojson|string|items)|\bmessage\.items\b"
 ReadsKey = Callable[[str], bool]
 """Returns whether a template may read a variable or a key of a message."""
 
@@ -40,9 +39,9 @@ def reader_of(source: str) -> ReadsKey:
 
     A template that writes whole messages reads all of their keys.
     """
-    if WHOLE_MESSAGES.search(source):
+    if re.search(WHOLE_MESSAGES, source):
         return lambda _: True
-    return frozenset(WORD.findall(source)).__contains__
+    return frozenset(re.findall(r"\w+", source)).__contains__
 
 
 class Understood(NamedTuple):

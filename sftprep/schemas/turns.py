@@ -14,8 +14,15 @@ from functools import cached_property
 from typing import Any
 
 from sftprep.data.conversation import Conversation, Turn, content_slot
+from sftprep.data.omitted import UNANSWERED
 from sftprep.errors import RecordError
-from sftprep.schemas.checks import require, require_completion, require_last, require_role
+from sftprep.schemas.checks import (
+    kept_turns,
+    require,
+    require_completion,
+    require_last,
+    require_role,
+)
 from sftprep.schemas.content import read_content
 from sftprep.schemas.fields import LOSS_FLAGS, SYNONYMS, Fields
 from sftprep.schemas.flags import train_flag
@@ -97,6 +104,10 @@ def conversation_of_turns(lists: Sequence[TurnList], fields: Fields) -> Conversa
     places = Places(lists)
     if fields.merge_turns:
         _merge(turns, contents, places)
+    if fields.cuts_end:
+        kept = kept_turns([turn.role for turn in turns], fields.last_roles)
+        omitted = (*omitted, UNANSWERED) if kept < len(turns) else omitted
+        turns, contents = turns[:kept], contents[: 2 * kept]
     _check_order(turns, contents, places, lists[-1].name)
     require_last(lists[-1].name, turns[-1].role, fields.last_roles)
     return Conversation(tuple(turns), tuple(contents), omitted)

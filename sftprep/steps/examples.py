@@ -71,6 +71,7 @@ class ExampleMaker:
             settings.fields,
             roles=settings.roles,
             merge_turns=settings.merge_turns,
+            cuts_end=settings.cuts_end,
             last_roles=settings.policy.roles | {"assistant"},
             others=[settings.split_by] if settings.split_by else [],
         )

@@ -15,11 +15,12 @@ Raises NoInputError: there is no dataset, or an input does not exist. UsageError
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sftprep.arrange import conservation
 from sftprep.arrange.options import PadTo
 from sftprep.dataset.canonical import canonical_chunks
 from sftprep.dataset.files import MANIFEST
@@ -32,6 +33,7 @@ from sftprep.system.cores import usable_cores
 from sftprep.text import number, shown
 from sftprep.verify.arrangement import arrangement_problems, index_problems
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
+from sftprep.verify.index import IndexChecker
 from sftprep.verify.layout import layout_of
 from sftprep.verify.ledgers import check_ledgers
 from sftprep.verify.manifest import content_problems, structure_problems
@@ -179,7 +181,7 @@ def _check_shards(
         layout_of(manifest),
     )
     shards = [shard for shard in manifest.shards if shard["name"] in present]
-    check = partial(_check_shard, files, recipe, limits, present)
+    check = partial(_check_shard, files, recipe, limits, len(manifest.inputs), present)
     done = 0
     longest: dict[str, int] = {}  # of each split: the most tokens in a row, without padding
     padded_to: dict[str, int | None] = {}  # of each shard
@@ -208,16 +210,18 @@ def _check_shard(
     files: DatasetFolder,
     recipe: dict[str, Any],
     limits: RowLimits,
+    inputs: int,
     present: set[str],
     shard: dict[str, Any],
 ) -> tuple[RowChecker, list[Problem]]:
-    """Check one shard: its hash, its rows, and what the manifest says about it.
+    """Check one shard: its hash, its rows, its index, and what the manifest says about it.
 
     Args:
         files: the folder of the dataset.
         recipe: the recipe in the manifest.
         limits: what every row must satisfy.
-        present: the files of the dataset that exist.
+        inputs: how many inputs the manifest lists.
+        present: the files that exist.
         shard: the entry of the shard in the manifest.
     """
     name: str = shard["name"]
@@ -228,16 +232,28 @@ def _check_shard(
             raise ShardError("its rows cannot be checked without its index")
         return files.open(shard["index"]["name"])
 
-    with files.open(name) as file:
+    with ExitStack() as stack:
+        file = stack.enter_context(files.open(name))
         check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
+        index = None
+        if shard["index"]["name"] in present:
+            entry = shard["index"]
+            index_file = stack.enter_context(files.open(entry["name"]))
+            digest = digest_of(index_file)
+            check_digest(report, entry["name"], digest, entry["sha256"], entry["bytes"])
+            index = IndexChecker(index_file, inputs, isolated=limits.layout.isolated)
         try:
             for chunk in canonical_chunks(file, recipe, open_index):
-                rows.add(chunk)
+                documents = rows.add(chunk)
+                if index is not None and documents is not None:
+                    index.compare(documents)
         except ShardError as error:
             report.problems += rows.problems(name)
             report.add(name, error.problem, error.row)
             return rows, report.problems
-    report.problems += rows.problems(name)
+        report.problems += rows.problems(name)
+        if index is not None:
+            _finish_index(index, rows, shard, report)
     for key, noun, found in (
         ("rows", "row", rows.rows),
         *([("documents", "document", rows.documents)] if limits.layout.packed else []),
@@ -247,3 +263,19 @@ def _check_shard(
         if found != shard[key]:
             report.add(name, f"holds {number(found, noun)}; the manifest says {shard[key]:,}")
     return rows, report.problems
+
+
+def _finish_index(
+    index: IndexChecker, rows: RowChecker, shard: dict[str, Any], report: Report
+) -> None:
+    """Report what is wrong with the index of a shard, as far as the shard's rows are right."""
+    name = shard["index"]["name"]
+    if not rows.is_broken:
+        index.finish()
+    report.problems += index.problems(name)
+    digest = conservation.text(index.digest)
+    if not rows.is_broken and index.is_compared and digest != shard["digest"]:
+        report.add(
+            name,
+            f"its documents have the digest {digest}; the manifest says {shard['digest']}",
+        )

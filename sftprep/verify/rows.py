@@ -31,6 +31,15 @@ class RowLimits(NamedTuple):
     layout: RowLayout = RowLayout()
 
 
+class FoundDocuments(NamedTuple):
+    """Documents as they stand in the rows of a shard."""
+
+    row: Offsets  # int64[documents]: the row of the shard
+    position: Offsets  # int64[documents]: the first token in the row
+    lengths: Offsets  # int64[documents]
+    trained: Mask  # bool[tokens of these documents]: which tokens have a label
+
+
 @dataclass
 class BrokenRule:
     """A rule that some rows break."""
@@ -57,8 +66,12 @@ class RowChecker:
     padded_to: int | None = None  # the length of the rows, where all have the same
     _broken: dict[str, BrokenRule] = field(default_factory=dict)
 
-    def add(self, chunk: Chunk) -> None:
-        """Check the next rows."""
+    def add(self, chunk: Chunk) -> FoundDocuments | None:
+        """Check the next rows.
+
+        Returns:
+            The documents in them; None if a rule was broken, in these rows or earlier.
+        """
         ids = chunk.input_ids
         uneven = np.zeros(len(chunk), np.bool_)
         for name, column in chunk.columns.items():
@@ -85,11 +98,28 @@ class RowChecker:
         self.trained_tokens += int(
             np.count_nonzero(chunk.labels.values != self.limits.ignore_index)
         )
+        if self._broken:
+            return None
+        row = documents.row
+        tokens = chunk.labels.values
+        if self.limits.layout.padded:
+            tokens = tokens[~documents.padding]
+        return FoundDocuments(
+            row + self.rows - len(uneven),
+            documents.start - ids.offsets[row],
+            documents.lengths,
+            tokens != self.limits.ignore_index,
+        )
+
+    @property
+    def is_broken(self) -> bool:
+        """Return True if a rule was broken."""
+        return bool(self._broken)
 
     def problems(self, file: str) -> list[Problem]:
         """Return one problem for each broken rule, sorted by row."""
         return [
-            Problem(file, rule.row, rule.problem + _and_more(rule.other_rows))
+            Problem(file, rule.row, rule.problem + and_more(rule.other_rows))
             for rule in sorted(self._broken.values(), key=lambda rule: rule.row)
         ]
 
@@ -268,5 +298,6 @@ def _uneven(chunk: Chunk, row: int) -> str:
     return f"holds {', '.join(found)}; expected the same number of each"
 
 
-def _and_more(count: int) -> str:
+def and_more(count: int) -> str:
+    """Return words for the other rows that break a rule; "" if there are none."""
     return f" (and {number(count, 'more row')})" if count else ""

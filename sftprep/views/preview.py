@@ -175,6 +175,9 @@ class _Outcome:
             )
         if result.omitted:
             remarks.append(f"left out of this record: {in_words(result.omitted)}")
+        if result.ignored:
+            fields = ", ".join(sorted(result.ignored))
+            remarks.append(f"not read in this record: {fields}")
         if result.controls:
             strings = ", ".join(sorted(result.controls))
             remarks.append(f"its text holds {strings}, which stays text (see --allow-control)")

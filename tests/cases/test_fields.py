@@ -84,6 +84,42 @@ def test_reasoning_is_refused_or_counted() -> None:
     assert omitted(counted, "reasoning") == 1
 
 
+QUESTION, REPLY = {"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}
+ENDS: dict[str, list[Record]] = {
+    "a question": [QUESTION],
+    "two questions": [QUESTION, QUESTION],
+    "a result": [{"role": "tool", "content": "r"}],
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("template", ["chatml", "qwen2_5.jinja"])
+def test_a_conversation_that_does_not_end_with_an_answer(template: str, end: str) -> None:
+    """It is a bad record; or the row is that of the record without its last turns, and counted."""
+    if template == "chatml" and end == "a result":
+        return  # built-in templates have no place for results
+    record: Record = {"messages": [QUESTION, REPLY, *ENDS[end]]}
+    assert refused(run([record], template, QWEN), "expected an assistant message")
+
+    cut = run([record], template, QWEN, on_no_answer="cut")
+    assert cut.row == run([{"messages": [QUESTION, REPLY]}], template, QWEN).row
+    assert omitted(cut, "unanswered") == 1
+
+    whole = run([{"messages": [QUESTION, REPLY]}], template, QWEN, on_no_answer="cut")
+    assert whole.row == cut.row
+    assert omitted(whole, "unanswered") == 0
+    no_answer = run([{"messages": [QUESTION]}], template, QWEN, on_no_answer="cut")
+    assert refused(no_answer, "ends with a user message")
+
+
+def test_what_is_trained_is_not_cut() -> None:
+    """With --train-on user, a question may come last."""
+    record: Record = {"messages": [QUESTION, REPLY, QUESTION]}
+    done = run([record], "chatml", QWEN, on_no_answer="cut", train_on="user")
+    assert len(done.row.trained) == 2
+    assert omitted(done, "unanswered") == 0
+
+
 def test_an_image_is_not_text() -> None:
     """``<image>`` stands for pixels that sftprep does not read: the record is refused."""
     done = run("f05h_image.jsonl", "chatml", CHATML)

@@ -94,7 +94,7 @@ def test_everything() -> None:
     }  # fmt: skip
     assert lines(found, **options) == [
         "out: 34 packs of 9 documents in 2 shards, 9 tokens, 33.3% of them trained",
-        HEAD[1],
+        HEAD[1].replace("per row", "per document"),
         "  near       1,234 pairs of similar rows compared in full; those that share 80% of their "
         "text are duplicates",
         "  splits     train 33 packs of 70 documents, validation 1 pack of 2 documents; 1 prompt "

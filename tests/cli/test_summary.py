@@ -15,7 +15,8 @@ def test_summary() -> None:
         rejected={"invalid_utf8": 1, "wrong_type": 2}, truncated=5, truncated_trained=2,
         tokens=12345, trained_tokens=1, unclean_boundaries=1, records_with_control_strings=1,
         control_strings={"<s>": 1}, output_fields={"response": 2}, glued_answers=1,
-        omitted={"earlier_reasoning": 3, "tools": 1}, tokens_as_text={"<|a|>": 1, "<|b|>": 2},
+        omitted={"earlier_reasoning": 3, "tools": 1, "unanswered": 4},
+        tokens_as_text={"<|a|>": 1, "<|b|>": 2},
         ignored_fields={
             "loss_scale": 2, "messages[].id": 1, "id": 1500, "sytem": 2, "source": 1500,
         },
@@ -64,6 +65,7 @@ def test_summary() -> None:
         "is meant as text",
         "  separator  1 answer directly behind the prompt, without a space or a line break: pass "
         "--separator '\\n', or end the prompts with one",
+        "  cut        the turns after the last answer in 4 rows",
         "  omitted    template qa does not write: reasoning of earlier answers in 3 rows, tools in "
         "1 row",
         "  boundary   1 row in which prompt and completion do not meet at a token boundary; "

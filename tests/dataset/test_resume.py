@@ -204,10 +204,10 @@ GO_ON = "nothing was published. Pass --resume to continue."
         (signal.SIGKILL, 1, -9, ""),
         (signal.SIGKILL, 2, -9, ""),
         (signal.SIGINT, 1, 130, f"interrupted; {GO_ON}\n"),
-        (signal.SIGTERM, 1, 143, f"terminated; {GO_ON}\n"),
         *(
             pytest.param(*case, marks=pytest.mark.faults)
             for case in (
+                (signal.SIGTERM, 1, 143, f"terminated; {GO_ON}\n"),
                 (signal.SIGTERM, 2, 143, f"terminated; {GO_ON}\n"),
                 (signal.SIGHUP, 1, 129, f"terminated; {GO_ON}\n"),
             )

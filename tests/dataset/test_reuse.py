@@ -157,7 +157,7 @@ def test_another_tokenizer(here: Path) -> None:
 def test_another_version(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A dataset made with another version of a library is not reused: its bytes may differ."""
     versions = sftprep.plan.library_versions()
-    monkeypatch.setattr(sftprep.plan, "library_versions", lambda: versions | {"orjson": "0"})
+    monkeypatch.setattr(sftprep.plan, "library_versions", lambda **_: versions | {"orjson": "0"})
     expected = SETTINGS.format(f"the version of orjson was '{versions['orjson']}' and is '0'")
     assert f"{here}/out: the dataset in it was {expected}" == refusal(options(here))
 

@@ -20,9 +20,10 @@ the last command of the former is run.
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,8 +36,6 @@ BLOCK = re.compile(
 DOTS = re.compile(r"^\.\.\.\n", re.MULTILINE)
 ELSEWHERE = ("not run: ", "command: test")
 SECONDS = 300
-MAIN = 'import sys; from sftprep.cli.app import main; sys.argv[0] = "sftprep"; main()'
-"""The script that an installer creates for the command."""
 
 
 @dataclass(frozen=True)
@@ -101,18 +100,19 @@ class Reader:
         folder: where everything is run. It gets a link to the sample data, and a ``.venv``
             that holds the program.
         sample_data: the folder of that name.
+        program: the command that runs the program.
     """
 
-    def __init__(self, folder: Path, sample_data: Path) -> None:
+    def __init__(self, folder: Path, sample_data: Path, program: Sequence[str]) -> None:
         self._folder = folder / "work"
         self._folder.mkdir()
         (self._folder / "sample_data").symlink_to(sample_data)
         programs = self._folder / ".venv" / "bin"
         programs.mkdir(parents=True)
-        for name, arguments in {"sftprep": f"-c '{MAIN}'", "python": ""}.items():
-            program = programs / name
-            program.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
-            program.chmod(0o755)
+        for name, command in {"sftprep": program, "python": [sys.executable]}.items():
+            script = programs / name
+            script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
+            script.chmod(0o755)
         source = str(sample_data.parent)
         self._environment = os.environ | {
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",

@@ -5,7 +5,6 @@ import pytest
 from sftprep.errors import RecordError
 from sftprep.schemas.checks import (
     found_fields,
-    optional_text,
     require_completion,
     require_text,
 )
@@ -15,13 +14,6 @@ def test_values_of_the_right_type_are_returned_as_they_are() -> None:
     """A field of the right type is returned unchanged."""
     record = {"text": " a "}
     assert require_text(record, "text") == " a "
-    assert optional_text(record, "text") == " a "
-
-
-@pytest.mark.parametrize("record", [{}, {"text": None}, {"text": ""}])
-def test_optional_text(record: dict[str, object]) -> None:
-    """An optional field may be missing, null or empty."""
-    assert optional_text(record, "text") == ""
 
 
 def test_a_missing_field_in_a_part_of_a_record() -> None:

@@ -9,15 +9,18 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from toys import write_jsonl
 from typer.testing import CliRunner, Result
 
+from sftprep.arrange.conservation import digest, text, total
 from sftprep.cli.app import app
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import fingerprint
@@ -157,25 +160,79 @@ def change_rows(
         folder: the dataset's.
         change: changes the columns in place.
         shard: its name, without the ending.
-        forge: whether to make the manifest agree with the changed shard.
+        forge: whether to make the index and the manifest agree with the changed shard.
     """
     path = shard_path(folder, shard)
     table = rows_of(folder, shard)
     change(table)
     write_rows(path, table)
     if forge:
-        edit_manifest(folder, lambda value: _describe_shard(value, path, table))
+        digest = _forge_index(index_path(folder, shard), table)
+        edit_manifest(folder, lambda value: _describe_shard(value, path, table, digest))
 
 
-def _describe_shard(value: ManifestValue, path: Path, table: Table) -> None:
+def index_path(folder: Path, shard: str) -> Path:
+    """Return the path of the index of a shard, which is named without its ending."""
+    return folder / f"{shard.replace('data/', 'index/')}.parquet"
+
+
+def _forge_index(path: Path, table: Table) -> str:
+    """Make an index list the rows of a changed shard; return the digest of its documents."""
+    found = pq.read_table(path)
+    entries, old = [], found.to_pylist()
+    for number, labels in enumerate(table["labels"]):
+        trained = [label != -100 for label in labels]
+        runs = [(flag, len(list(run))) for flag, run in groupby(trained)]
+        writer = {"message": 0, "role": "user", "part": "content"}
+        entries.append(
+            old[min(number, len(old) - 1)]
+            | {
+                "row": number,
+                "tokens": len(labels),
+                "trained_tokens": sum(trained[1:]),
+                "segments": [{**writer, "tokens": n, "trained": flag} for flag, n in runs],
+            }
+        )
+    pq.write_table(pa.Table.from_pylist(entries, found.schema), path)
+    columns = ("record_key", "tokens", "trained_tokens")
+    return text(digest(*(np.array([e[c] for e in entries], np.uint64) for c in columns)))
+
+
+def change_index(
+    folder: Path, change: Callable[[list[dict[str, Any]]], object], shard: str = FIRST
+) -> None:
+    """Change the index of a shard, with a manifest that agrees as far as its hash."""
+    path = index_path(folder, shard)
+    found = pq.read_table(path)
+    rows = found.to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, found.schema), path)
+    describe_index(folder, path)
+
+
+def describe_index(folder: Path, path: Path) -> None:
+    """Put the size and the hash of a changed index into the manifest."""
+
+    def describe(value: ManifestValue) -> None:
+        name = f"index/{path.name}"
+        entry = next(s["index"] for s in value["shards"] if s["index"]["name"] == name)
+        entry |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
+
+    edit_manifest(folder, describe)
+
+
+def _describe_shard(value: ManifestValue, path: Path, table: Table, of_rows: str) -> None:
     """Make a manifest say what is true of a changed shard, also in its total counts."""
     entry = next(shard for shard in value["shards"] if shard["name"] == f"data/{path.name}")
-    entry |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    entry |= {"bytes": path.stat().st_size, "sha256": sha256(path), "digest": of_rows}
+    index = path.parents[1] / entry["index"]["name"]
+    entry["index"] |= {"bytes": index.stat().st_size, "sha256": sha256(index)}
     entry["rows"] = entry["documents"] = len(table["labels"])
     entry["tokens"] = sum(map(len, table["input_ids"]))
     entry["trained_tokens"] = sum(x != -100 for row in table["labels"] for x in row)
     for name in ("tokens", "trained_tokens"):
         value["counts"][name] = sum(shard[name] for shard in value["shards"])
+    value["digest_of_rows"] = text(total(*(int(s["digest"], 16) for s in value["shards"])))
 
 
 def put(column: str, row: int, token: int, value: int) -> Callable[[Table], object]:

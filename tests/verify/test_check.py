@@ -191,6 +191,7 @@ def test_a_removed_row_shows_in_all_counts(dataset: MakeDataset, format_name: st
     expected = manifest_of(folder)["shards"][0]["bytes"]
     assert problems(folder) == [
         f"{name}: has {size:,} bytes; the manifest says {expected:,}",
+        f"{FIRST.replace('data', 'index')}.parquet: lists 2 documents; the shard holds 1",
         f"{name}: holds 1 row; the manifest says 2",
         f"{name}: holds 5 tokens; the manifest says 10",
         f"{name}: holds 3 trained tokens; the manifest says 6",

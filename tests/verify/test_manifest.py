@@ -105,6 +105,10 @@ CONTENT_FAULTS: list[tuple[Callable[[ManifestValue], Any], list[str]]] = [
         setting("counts", "trained_tokens", to=1 << 63),
         ["counts.trained_tokens is 9,223,372,036,854,775,808; its shards add up to 12"],
     ),
+    (
+        setting("digest_of_rows", to="0" * 32),
+        [f"digest_of_rows is {'0' * 32}; its shards add up to "],
+    ),
     (setting("fingerprint", to=NO_HASH), [f"fingerprint is {NO_HASH}; the rest of the manifest "]),
     (
         setting("recipe", "template", to="chatml"),
@@ -163,6 +167,17 @@ def test_a_name_that_leads_out_of_the_folder_is_reported(
         "../data.jsonl: is missing",
         "/etc/passwd: is missing",
         "data: is a folder that the manifest does not name",
+    ]
+
+
+def test_the_card_is_named(dataset: MakeDataset) -> None:
+    """The card is a file of every dataset, and the only one of its kind."""
+    folder = dataset()
+    edit_manifest(folder, setting("files", to={"../x": NO_HASH}))
+    assert problems(folder) == [
+        f"{MANIFEST}: files has '../x'; expected only README.md",
+        "../x: is missing",
+        "README.md: is a file that the manifest does not name",
     ]
 
 

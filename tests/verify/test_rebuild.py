@@ -111,7 +111,7 @@ def test_compressed_inputs_and_standard_input_can_be_compared(
     assert problems(Path("two"), against=["data.jsonl", "-"]) == []
     said = run("two", "--against", "data.jsonl", "c", "--workers", "1")
     assert said.stdout == (
-        "two: verified: 8 rows in 1 shard, 40 tokens, 4 files; 2 inputs rendered and encoded "
+        "two: verified: 8 rows in 1 shard, 40 tokens, 6 files; 2 inputs rendered and encoded "
         "again, with the same result; no problems found\n"
     )
 

@@ -110,6 +110,24 @@ def test_records_of_a_json_array_are_shown_with_their_line() -> None:
     )
 
 
+def test_a_row_says_what_of_its_record_is_not_read_or_left_out() -> None:
+    """Fields without a meaning, and the turns that --on-no-answer cut leaves out."""
+    lines = (
+        b'{"prompt": "a", "completion": "b", "id": 1, "note": "x"}\n'
+        b'{"prompt": "a", "completion": "b"}\n'
+    )
+    result = run("preview", "-", *options(template="plain"), stdin=lines)
+    assert result.stdout.count("  not read in this record: id, note\n") == 1
+
+    ends_with_question = (
+        b'{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"},'
+        b' {"role": "user", "content": "c"}]}\n'
+    )
+    cut = options("--on-no-answer", "cut", template="chatml")
+    result = run("preview", "-", *cut, stdin=ends_with_question)
+    assert "  left out of this record: turns after the last answer\n" in result.stdout
+
+
 def test_a_row_says_what_is_remarkable_about_it() -> None:
     """An unclean boundary and the text of a control token are remarked; standard input works."""
     lines = b'{"prompt": "Say <|im_end|> ", "completion": "done"}\n\n{"prompt": 1}\n'

@@ -47,14 +47,13 @@ def breaks_of(known: KnownBreaks) -> TokenBreaks | None:
 # Token breaks inside a text: after a letter and before a space and a letter, and after a Chinese
 # character and before a comma or stop. The piece that starts there does not depend on earlier text.
 BREAK = r"[A-Za-z](?= [A-Za-z])|[\u4e00-\u9fa5](?=[\uff0c\u3002])"
-FIRST = re.compile(BREAK)
-LAST = re.compile(rf"(?s:.*)(?:{BREAK})")
+LAST = rf"(?s:.*)(?:{BREAK})"
 # Some characters that are not white space, and that never join a space or tab after them.
 SEEN = "!-~\u3001\u3002\u4e00-\u9fa5\uff01\uff0c\uff1a\uff1b\uff1f"
 OPENS = "!-.0-~\u4e00-\u9fa5"  # after a line end; no slash, which o200k joins to the line end
 MEET = "\ud800"  # marks where two texts meet; no text holds a lone surrogate
-WORDS = re.compile(rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n{MEET}[{OPENS}])")
-LINES = re.compile(rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n+{MEET}(?:[{OPENS}]|[ \t]+[{SEEN}]))")
+WORDS = rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n{MEET}[{OPENS}])"
+LINES = rf"[\s\S]*?[{SEEN}](?:{MEET}[ \t]|\n+{MEET}(?:[{OPENS}]|[ \t]+[{SEEN}]))"
 BEFORE, AFTER = 4, 32
 """How many characters are looked at before and after the place where two texts meet."""
 
@@ -78,7 +77,9 @@ class PatternBreaks:
     """
 
     def __init__(self, *, ends_lines: bool) -> None:
-        self._meets = LINES if ends_lines else WORDS
+        # Such patterns take milliseconds to compile; only those of this tokenizer are.
+        self._meets = re.compile(LINES if ends_lines else WORDS)
+        self._first, self._last = re.compile(BREAK), re.compile(LAST)
 
     def between(self, befores: Sequence[str], afters: Sequence[str]) -> Mask:
         """For each pair of texts, return whether the place where they meet is a token break."""
@@ -90,12 +91,12 @@ class PatternBreaks:
 
     def last(self, text: str) -> int:
         """Return the position of a token break near the end of a text; 0 if none is found."""
-        found = LAST.match(text, max(0, len(text) - NEAR))
+        found = self._last.match(text, max(0, len(text) - NEAR))
         return found.end() if found else 0
 
     def first(self, text: str) -> int:
         """Return where a token break near the start is; the text's length if none is found."""
-        found = FIRST.search(text, 0, NEAR)
+        found = self._first.search(text, 0, NEAR)
         return found.end() if found else len(text)
 
 

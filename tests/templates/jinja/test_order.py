@@ -246,7 +246,7 @@ SOME_TALK = st.lists(CONVERSATIONS, min_size=2, max_size=6)
 SOME_CALLS = st.lists(records_with_calls(), min_size=2, max_size=6)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(deadline=None, max_examples=6)
 @given(sources(), SOME_TALK, st.randoms())
 def test_a_record_gives_what_it_gives_alone(
     source: str, records: list[dict[str, Any]], shuffle: random.Random
@@ -255,7 +255,7 @@ def test_a_record_gives_what_it_gives_alone(
     check_alone(source, records, shuffle)
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=5)
 @given(sources_for_calls(), SOME_CALLS, st.randoms())
 def test_a_record_with_calls_gives_what_it_gives_alone(
     source: str, records: list[dict[str, Any]], shuffle: random.Random
@@ -287,7 +287,7 @@ def check_shared(source: str, record: dict[str, Any]) -> None:
     assert shown_rendered(shared, rendered) == expected
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     st.one_of(
         st.tuples(sources(), CONVERSATIONS), st.tuples(sources_for_calls(), records_with_calls())

@@ -54,7 +54,7 @@ def test_patterns_always_split_at_a_token_break(splits: list[str]) -> None:
     random = Random(len(splits))
     seen = [*map(chr, range(33, 127)), *"，。：；？！、价格"]
     found = 0
-    for _ in range(10_000):
+    for _ in range(2_500):
         some = ["".join(random.choices(PIECES, k=random.choice((0, 1, 2)))) for _ in range(2)]
         prompt = some[0] + random.choice(seen) + random.choice(("", "", "\n", "\n\n", " "))
         completion = random.choice(("", " ", "    ", "\t", "\n")) + random.choice(seen) + some[1]
@@ -64,4 +64,4 @@ def test_patterns_always_split_at_a_token_break(splits: list[str]) -> None:
             pieces = [text for part in apart for text, _ in pre_tokenizer.pre_tokenize_str(part)]
             whole = pre_tokenizer.pre_tokenize_str(prompt + completion)
             assert pieces == [text for text, _ in whole]
-    assert found > 2000
+    assert found > 500
