@@ -188,7 +188,7 @@ def _remarks(manifest: Manifest) -> list[str]:
 
 def _training(manifest: Manifest, output: str) -> list[str]:
     """Return the lines for the configuration of the trainer, if one was named."""
-    if manifest.recipe["target"] == "hf":
+    if manifest.recipe.get("target", "hf") == "hf":
         return []
     target = target_of(manifest)
     lines = [f"  train      {target.trainer}; sftprep targets {target.name} says what to mind:"]
