@@ -118,8 +118,8 @@ def preview(
 
 
 IN_EXPORT = (
-    *ARRANGING, "output", "format", "shard_size", "private_ledgers", "workers", "overwrite",
-    "resume",
+    *ARRANGING, "output", "target", "format", "shard_size", "private_ledgers", "workers",
+    "overwrite", "resume",
 )  # fmt: skip
 
 
