@@ -182,19 +182,22 @@ class MessageLoop:
             return
         before = prefixes.state()
         left: dict[int, State] = {}
-        idle = _Idle(view.first)
+        idle = _Idle()
         for prefix in prefixes.wanted:
             if not prefixes.together[prefix] or prefixes.is_over:
                 continue
             prefixes.begin_alone(prefix, before)
             prefixes.is_counting = True
-            for item in enumerate_into(self, prefixes.items(view)):
-                message = prefix - 1 - self._at
+            self._items, self._at = prefixes.items(view), 0
+            while self._at < len(self._items):
                 prefixes.begin_step()
-                yield item
+                yield self._items[self._at]
                 nothing_follows, read = prefixes.end_step()
-                if nothing_follows or (read is not None and idle.has(message, read)):
+                if nothing_follows:
                     break
+                message = prefix - 1 - self._at
+                following = message - 1 if read is None else idle.below(message, read)
+                self._at = prefix - 1 - following
             prefixes.is_counting = False
             ended = prefixes.end_alone()
             if ended is not None and not ended[0]:
@@ -280,26 +283,25 @@ class MessageLoop:
 
 
 class _Idle:
-    """The steps of a reversed loop that do nothing if certain values are read.
+    """The steps of a reversed loop that do nothing if certain values are read."""
 
-    Args:
-        first: the message of the last step.
-    """
+    def __init__(self) -> None:
+        # What is read -> the message of such a step -> one below it that may do something.
+        self._below: dict[Hashable, dict[int, int]] = {}
 
-    def __init__(self, first: int) -> None:
-        self._steps: dict[Hashable, set[int]] = {}  # what is read -> the messages of the steps
-        self._top: dict[Hashable, int] = {}  # the steps below this message are all among them
-        self._first = first
+    def below(self, message: int, read: Hashable) -> int:
+        """Note that the step of a message did nothing; return the next one that may do something.
 
-    def has(self, message: int, read: Hashable) -> bool:
-        """Note that the step of a message did nothing; tell whether this is so for all after it."""
-        steps = self._steps.setdefault(read, set())
-        steps.add(message)
-        top = self._top.get(read, self._first)
-        while top in steps:
-            top += 1
-        self._top[read] = top
-        return message < top
+        Since the steps in between do nothing, what they read is still the same when it is reached.
+        """
+        below = self._below.setdefault(read, {})
+        following = below[message] = message - 1
+        passed = [message]
+        while following in below:
+            passed.append(following)
+            following = below[following]
+        below.update(dict.fromkeys(passed, following))
+        return following
 
 
 def enumerate_into(loop: MessageLoop, items: list[Any]) -> Iterator[Any]:

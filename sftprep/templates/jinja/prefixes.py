@@ -18,8 +18,8 @@ what it sees there.
   whole has left the loop. What the loop sets is then known for each prefix.
 - Loops in the reverse order, as in a search for the last question: each prefix goes alone, until no
   further step does anything. That is certain if a step does nothing and looks at nothing that
-  changes from step to step; or if an earlier prefix did nothing in all steps that are left, and
-  read the same in the namespaces.
+  changes from step to step. Steps are left out in which an earlier prefix did nothing, if it read
+  the same in the namespaces.
 - In the main loop, prefix p is complete when the loop comes to message p. If it parted shortly
   before, it goes alone from the turn in which it parted.
 """
