@@ -16,6 +16,7 @@ from sftprep.templates.jinja.prefixes import (
     Beginning,
     Counter,
     Prefixes,
+    Reads,
     State,
     TracedNamespace,
     View,
@@ -189,6 +190,7 @@ class MessageLoop:
             prefixes.begin_alone(prefix, before)
             prefixes.is_counting = True
             self._items, self._at = prefixes.items(view), 0
+            known: Reads = {}  # what was read since the last step that did something
             while self._at < len(self._items):
                 prefixes.begin_step()
                 yield self._items[self._at]
@@ -196,7 +198,8 @@ class MessageLoop:
                 if nothing_follows:
                     break
                 message = prefix - 1 - self._at
-                following = message - 1 if read is None else idle.below(message, read)
+                known = {} if read is None else {**known, **read}
+                following = message - 1 if read is None else idle.below(message, known)
                 self._at = prefix - 1 - following
             prefixes.is_counting = False
             ended = prefixes.end_alone()
@@ -289,12 +292,16 @@ class _Idle:
         # What is read -> the message of such a step -> one below it that may do something.
         self._below: dict[Hashable, dict[int, int]] = {}
 
-    def below(self, message: int, read: Hashable) -> int:
+    def below(self, message: int, known: Reads) -> int:
         """Note that the step of a message did nothing; return the next one that may do something.
 
         Since the steps in between do nothing, what they read is still the same when it is reached.
+
+        Args:
+            message: the message.
+            known: what the step read; it may hold more that was true.
         """
-        below = self._below.setdefault(read, {})
+        below = self._below.setdefault(tuple(sorted(known.items())), {})
         following = below[message] = message - 1
         passed = [message]
         while following in below:
