@@ -347,7 +347,7 @@ def test_workers_and_block_sizes_change_no_byte(tmp_path: Path, byte_folder: Pat
         prepare(recipe(source, out, byte_folder, workers=workers, **options), block_bytes=size)
         outputs[size, workers] = tree(out)
     first, *others = outputs.values()
-    assert len([name for name in first if name.startswith("train-")]) > 3
+    assert len([name for name in first if name.startswith("data/train-")]) > 3
     assert [first] * 3 == others
 
 

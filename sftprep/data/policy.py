@@ -14,7 +14,14 @@ from typing import NamedTuple
 TRAINABLE = ("system", "user", "assistant", "tool")
 """The roles that ``--train-on`` can name. A developer's message counts as the system's."""
 SAME_ROLE = {"developer": "system"}
-OPENING, CLOSING = "<think>", "</think>"
+THINK_TAGS = (
+    ("<think>", "</think>"),
+    ("[THINK]", "[/THINK]"),
+    ("<|START_THINKING|>", "<|END_THINKING|>"),
+    ("<seed:think>", "</seed:think>"),
+)
+"""What opens and closes the reasoning in an answer's content, in the families of models."""
+CLOSING_TAGS = tuple(closing for _, closing in THINK_TAGS)
 
 
 class Policy(NamedTuple):
@@ -80,20 +87,31 @@ COMPLETION = Policy()
 def reasoning_length(text: str) -> int:
     r"""Return the length of the reasoning at the start of an answer's content; 0 if there is none.
 
-    The reasoning is what stands in ``<think>`` tags, with the tags and the white space before and
-    after them. If the content does not begin with ``<think>``, it may be in the prompt: then all
-    before the first ``</think>`` is reasoning. If ``</think>`` is missing, all is reasoning.
+    The reasoning is what stands in ``<think>`` tags, or in those of other families, with the tags
+    and the white space before and after them. If the content does not begin with ``<think>``, it
+    may be in the prompt: then all before the first ``</think>`` is reasoning. If ``</think>`` is
+    missing, all is reasoning.
 
     >>> [reasoning_length(t) for t in ("<think>\na</think>\n\nb", "a</think>b", "<think>a", "b")]
     [19, 9, 8, 0]
     """
-    if "think>" not in text:
+    if not may_think(text):
         return 0
-    opening, closing = text.find(OPENING), text.find(CLOSING)
+    return next(filter(None, (_length_in(text, *tags) for tags in THINK_TAGS)), 0)
+
+
+def may_think(text: str) -> bool:
+    """Tell whether a text may hold think tags, without looking for each of them."""
+    return "think>" in text or "THINK" in text
+
+
+def _length_in(text: str, opening_tag: str, closing_tag: str) -> int:
+    """Return the length of the reasoning at the start of a content, in these tags; 0 if none."""
+    opening, closing = text.find(opening_tag), text.find(closing_tag)
     begins = opening >= 0 and not text[:opening].strip()
     if closing < 0:
         return len(text) if begins else 0
     if not begins and 0 <= opening < closing:
         return 0
-    end = closing + len(CLOSING)
+    end = closing + len(closing_tag)
     return end + len(text[end:]) - len(text[end:].lstrip())

@@ -445,6 +445,7 @@ class _PieceWriter:
             elif literal := self.run_texts[value] if is_slot else value:
                 section = self._section(keeps or self.keeps_template_text)
                 writer = NO_MESSAGE if turn is None else self._writer(turn, Part.TEMPLATE)
+                writer = BOS if is_slot and value == "bos" else writer
                 self.pieces.append(Piece(literal, LITERAL, trained, section, writer))
 
     def _write_content(self, slot: int, section: Section) -> None:

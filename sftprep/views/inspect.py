@@ -2,7 +2,7 @@
 
 In     the folder of a dataset; the number of the first row, counted from 0 over all shards; how
        many rows.
-Out    text: a line about the dataset, and the rows.
+Out    text: a line about the dataset, and the rows, each with the records that it comes from.
 Keeps  reading to what is needed: the manifest says which shards hold the rows, and no others are
        opened.
 Never  changes anything. Never shows a row in which a label is neither the id nor the ignore index.
@@ -14,7 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from sftprep.data.block import place_in
 from sftprep.dataset.files import TOKENIZER
+from sftprep.dataset.index import BadIndexError, read_index
 from sftprep.dataset.manifest import load_manifest
 from sftprep.errors import DataError, StorageError, UsageError
 from sftprep.formats.chunks import ShardError
@@ -24,6 +28,8 @@ from sftprep.views.token_text import Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
 
 CURE = "The dataset is damaged: build it again."
+MOST_RECORDS = 3
+"""How many records of a packed row are named."""
 
 
 def inspect_dataset(folder: str, *, row: int, rows: int, colour: bool) -> str:
@@ -53,7 +59,7 @@ class Dataset:
         self.folder = folder
         self.manifest = load_manifest(folder)
         self.size = sum(shard["rows"] for shard in self.manifest.shards)
-        self._last_read: tuple[str, Rows] | None = None  # the name of a shard, and its rows
+        self._last_read: tuple[str, Rows, Any] | None = None  # a shard's name, rows and index
 
     def vocabulary(self) -> Vocabulary:
         """Load the vocabulary of the tokenizer that is stored with the shards."""
@@ -85,7 +91,7 @@ class Dataset:
 
     def _row(self, row: int) -> Row:
         shard, index = self._place(row)
-        stored = self._read(shard)
+        stored, records = self._read(shard)
         start, end = stored.input_ids.offsets[index : index + 2].tolist()
         ids, labels = stored.input_ids.values[start:end], stored.labels[start:end]
         ignore_index = self.manifest.recipe["ignore_index"]
@@ -99,8 +105,26 @@ class Dataset:
             number=row,
             ids=ids.tolist(),
             trained=trained.tolist(),
-            place=f"row {index:,} of {shard['name']}" if len(self.manifest.shards) > 1 else "",
+            place=", ".join(self._places(shard, index, records)),
         )
+
+    def _places(self, shard: dict[str, Any], row: int, records: Any) -> Iterator[str]:
+        """Yield where a row comes from, and where it is."""
+        columns = {name: records.column(name).to_numpy() for name in ("row", "source", "line")}
+        found = np.flatnonzero(columns["row"] == row)
+        offset = records.column("offset").is_null().to_numpy()
+        for at in found[:MOST_RECORDS].tolist():
+            source, line = int(columns["source"][at]), int(columns["line"][at])
+            if not 0 <= source < len(self.manifest.inputs):
+                raise DataError(
+                    f"{self.folder / shard['index']['name']}: row {at}: the source is {source}; "
+                    f"the manifest lists {number(len(self.manifest.inputs), 'input')}. {CURE}"
+                )
+            yield place_in(self.manifest.inputs[source]["name"], line, None if offset[at] else 0)
+        if len(found) > MOST_RECORDS:
+            yield f"{len(found) - MOST_RECORDS:,} more"
+        if len(self.manifest.shards) > 1:
+            yield f"row {row:,} of {shard['name']}"
 
     def _place(self, row: int) -> tuple[dict[str, Any], int]:
         """Return the shard that holds a row, and the row's number in that shard."""
@@ -110,7 +134,8 @@ class Dataset:
             row -= shard["rows"]
         raise IndexError(row)
 
-    def _read(self, shard: dict[str, Any]) -> Rows:
+    def _read(self, shard: dict[str, Any]) -> tuple[Rows, Any]:
+        """Return the rows of a shard, and its index as a ``pyarrow.Table``."""
         name = shard["name"]
         if self._last_read is None or self._last_read[0] != name:
             path = self.folder / name
@@ -124,12 +149,21 @@ class Dataset:
                     f"{path}: holds {number(found, 'row')}; the manifest says {shard['rows']:,}. "
                     f"{CURE}"
                 )
-            self._last_read = name, rows
-        return self._last_read[1]
+            self._last_read = name, rows, self._read_index(shard)
+        return self._last_read[1:]
+
+    def _read_index(self, shard: dict[str, Any]) -> Any:
+        path = self.folder / shard["index"]["name"]
+        try:
+            return read_index(path, ["row", "source", "line", "offset"])
+        except (OSError, BadIndexError) as error:
+            raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError | ShardError) -> StorageError | DataError:
-    """Return the error for a file that the system cannot read, or that is not a valid shard."""
+def _unreadable(
+    path: Path, error: OSError | ShardError | BadIndexError
+) -> StorageError | DataError:
+    """Return the error for a file that the system cannot read, or that is not what it should be."""
     if isinstance(error, OSError):
         return StorageError(f"{path}: cannot be read: {error.strerror}. {CURE}")
     return DataError(f"{path}: {error}. {CURE}")

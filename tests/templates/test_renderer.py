@@ -405,3 +405,53 @@ def test_where_answers_end(conversation: Conversation, train_on: str) -> None:
     start = "<s>[s]" if conversation is WITH_SYSTEM else ""
     expected = [f"{start}Ua;Ab.", f"{start}Ua;Ab.|Uc;Ad."]
     assert found == (expected[1:] if train_on == "last" or conversation is THREE else expected)
+
+
+# --- which message wrote what -------------------------------------------------------------------
+
+
+def written(template: Template, conversation: Conversation, **options: Any) -> list[str]:
+    """The pieces of one conversation, as "message role part: text"; -1 is no message."""
+    pieces, contents = pieces_of(template, conversation, **options)
+    return [
+        f"{w.message} {w.role} {w.part}: {contents[slot] if slot >= 0 else text}"
+        for text, slot, _, _, w in pieces
+    ]
+
+
+def test_each_piece_knows_its_message() -> None:
+    """The text of a template belongs to the turn that it writes; at the end, to none."""
+    template = own(bos="always", system="[{content}]", end="!")
+    assert written(template, talk((S, "s"), (U, "a"), (A, "b"))) == [
+        "-1  bos: <s>",
+        "0 system template: [", "0 system content: s", "0 system template: ]",
+        "1 user template: U", "1 user content: a", "1 user template: ;",
+        "2 assistant template: A", "2 assistant content: b", "2 assistant template: .",
+        "2 assistant template: |", "-1  template: !",
+    ]  # fmt: skip
+
+
+def test_numbers_are_those_of_the_conversation() -> None:
+    """A system prompt that the template adds is none of its messages; one left out is one."""
+    added = written(own(system="[{content}]", default_system="d"), talk((U, "a"), (A, "b")))
+    assert added[:4] == [
+        "-1  template: [", "-1  template: d", "-1  template: ]", "0 user template: U",
+    ]  # fmt: skip
+    left_out = written(own(), talk((S, "s"), (U, "a"), (A, "b")))
+    assert left_out[:2] == ["1 user template: U", "1 user content: a"]
+
+
+def test_a_system_prompt_in_a_user_turn() -> None:
+    """Only the prompt itself is the system's."""
+    template = own(user_with_system="U{system}:{content};")
+    assert written(template, talk((S, "s"), (U, "a"), (A, "b")))[:5] == [
+        "1 user template: U", "0 system content: s", "1 user template: :", "1 user content: a",
+        "1 user template: ;",
+    ]  # fmt: skip
+
+
+def test_reasoning_that_is_not_trained_has_a_piece() -> None:
+    """It is told apart from the rest of the answer."""
+    conversation = talk((U, "a"), (A, "<think>r</think>b"))
+    shown = written(own(), conversation, policy=Policy(reasoning="none"))
+    assert shown[4:6] == ["1 assistant reasoning: <think>r</think>", "1 assistant content: b"]

@@ -4,9 +4,13 @@ import json
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from toys import byte_hf, recipe, save_folder, write_jsonl
 from views.commands import LEGEND, run
 
+from sftprep import prepare
 from sftprep.errors import DataError, NoInputError, StorageError, UsageError
 from sftprep.views.inspect import inspect_dataset
 
@@ -77,10 +81,12 @@ def test_rows_are_numbered_over_all_shards(
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
         f"{name}: 30 rows in 5 shards, template chatml, tokenizer tokenizer\n{LEGEND}\n"
-        f"row 6: 73 tokens, 47 trained (64.4%), row 6 of data/train-00000-of-00005.{name}\n"
+        "row 6: 73 tokens, 47 trained (64.4%), messages.jsonl:7, row 6 "
+        f"of data/train-00000-of-00005.{name}\n"
         "  control tokens: 2 <|im_start|> (id 2), 2 <|im_end|> (id 3, 1 trained)\n"
         f"{ENTROPY}\n"
-        f"row 7: 130 tokens, 49 trained (37.7%), row 7 of data/train-00000-of-00005.{name}\n"
+        "row 7: 130 tokens, 49 trained (37.7%), messages.jsonl:8, row 7 "
+        f"of data/train-00000-of-00005.{name}\n"
         "  control tokens: 5 <|im_start|> (id 2), 5 <|im_end|> (id 3, 2 trained)\n"
         f"{CSV}"
     )
@@ -95,7 +101,8 @@ def test_chinese_rows_are_readable(datasets: Path, monkeypatch: pytest.MonkeyPat
     assert result.exit_code == 0
     assert result.stdout == (
         f"parquet: 30 rows in 5 shards, template chatml, tokenizer tokenizer\n{LEGEND}\n"
-        "row 2: 72 tokens, 37 trained (51.4%), row 2 of data/train-00000-of-00005.parquet\n"
+        "row 2: 72 tokens, 37 trained (51.4%), messages.jsonl:3, row 2 "
+        "of data/train-00000-of-00005.parquet\n"
         "  control tokens: 3 <|im_start|> (id 2), 3 <|im_end|> (id 3, 1 trained)\n"
         f"{ASSISTANT}"
     )
@@ -212,4 +219,40 @@ def test_a_shard_that_lost_rows_is_refused(own: Path) -> None:
     assert str(caught.value) == (
         "out/data/train-00000-of-00005.jsonl: holds 7 rows; the manifest says 8. "
         "The dataset is damaged: build it again."
+    )
+
+
+def test_the_records_of_a_packed_row(tmp_path: Path) -> None:
+    """A row with several documents names the records of the first ones."""
+    source = write_jsonl(
+        tmp_path / "a.jsonl", [{"prompt": f"{n}:", "completion": "x"} for n in range(9)]
+    )
+    tokenizer = save_folder(byte_hf(["</s>"]), tmp_path / "t", eos_token="</s>")
+    prepare(recipe(source, tmp_path / "out", tokenizer, pack=True, max_length=20))
+
+    text = inspect_dataset(str(tmp_path / "out"), row=0, rows=1, colour=False)
+
+    assert "trained (50.0%), a.jsonl:1, a.jsonl:2, a.jsonl:3, 2 more\n" in text
+
+
+def test_a_damaged_index_is_named(own: Path) -> None:
+    """An index that cannot be read, or names an input that there is not, is a data error."""
+    path = own / "index" / "train-00000-of-00005.parquet"
+    table = pq.read_table(path)
+    source = pa.array([5] * len(table), pa.int32())
+    place = table.schema.get_field_index("source")
+    pq.write_table(table.set_column(place, table.schema.field(place), source), path)
+
+    with pytest.raises(DataError) as other:
+        inspect_dataset("out", row=1, rows=1, colour=False)
+    path.write_bytes(b"no index")
+    with pytest.raises(DataError) as unreadable:
+        inspect_dataset("out", row=1, rows=1, colour=False)
+
+    assert str(other.value) == (
+        "out/index/train-00000-of-00005.parquet: row 1: the source is 5; the manifest lists 1 "
+        "input. The dataset is damaged: build it again."
+    )
+    assert str(unreadable.value).startswith(
+        "out/index/train-00000-of-00005.parquet: cannot be read: "
     )

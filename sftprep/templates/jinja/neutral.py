@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from sftprep.data.conversation import Chat
+from sftprep.data.policy import THINK_TAGS, may_think
 
-THINK = re.compile(r"(</?think>)")
+THINK = re.compile(f"({'|'.join(re.escape(tag) for tags in THINK_TAGS for tag in tags)})")
 HIDDEN = "\U000f0001"
 """Stands for text whose characters are not known: that of opaque objects, and all JSON."""
 FIRST_PLACEHOLDER = 0xF0010
@@ -134,7 +135,7 @@ def _key(name: str, value: Any, texts: list[str]) -> Key | str:
 
 def _text_key(text: str, texts: list[str]) -> str:
     """Return a text with a placeholder for each of its segments."""
-    if "think>" not in text:
+    if not may_think(text):
         return _segment_key(text, texts)
     segments = THINK.split(text)  # at odd indexes: the think tags
     return "".join([s if index % 2 else _segment_key(s, texts) for index, s in enumerate(segments)])

@@ -14,10 +14,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sftprep.data.conversation import Chat
+from sftprep.data.policy import THINK_TAGS
 from sftprep.templates.jinja.neutral import THINK
 from sftprep.templates.jinja.traced_text import DERIVED, Path
 from sftprep.templates.jinja.tracing import Rendering
 
+OPENING_TAGS = frozenset(opening for opening, _ in THINK_TAGS)
 REASONING = ("reasoning_content", "thinking", "reasoning")
 
 
@@ -142,7 +144,7 @@ def _think_ranges(text: str) -> list[tuple[int, int]]:
     ranges = []
     start = 0
     for match in THINK.finditer(text):
-        if match[0] == "<think>":
+        if match[0] in OPENING_TAGS:
             start = match.start()
         else:
             ranges.append((start, match.end()))

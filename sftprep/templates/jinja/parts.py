@@ -30,7 +30,7 @@ from typing import NamedTuple
 from sftprep.data.control_tokens import AddedToken, ControlTokens
 from sftprep.data.conversation import Chat
 from sftprep.data.pieces import EMPTY_THINK_BLOCK
-from sftprep.data.policy import CLOSING, Policy, reasoning_length
+from sftprep.data.policy import CLOSING_TAGS, Policy, reasoning_length
 from sftprep.templates.jinja.omissions import REASONING
 from sftprep.templates.jinja.spans import Span, not_derivable
 from sftprep.templates.jinja.traced_text import DERIVED, Path
@@ -186,7 +186,8 @@ def _texts(chat: Chat, rendering: Rendering, span: Span) -> Iterator[_Text]:
         border = min(max(content.start + length - content.offset, start), end)
         if start < border:
             written = rendering.text[start:border]
-            is_open = CLOSING in text and not written.rstrip().endswith(CLOSING)
+            is_closed = any(tag in text for tag in CLOSING_TAGS)
+            is_open = is_closed and not written.rstrip().endswith(CLOSING_TAGS)
             yield _Text(start, border, THOUGHT, is_open)
         if border < end or start == end:
             yield _Text(border, end, OTHER)
