@@ -79,15 +79,16 @@ def test_the_manifest_is_last(case: Case) -> None:
 
 @needs_strace
 def test_the_journal_tells_the_truth(case: Case) -> None:
-    """A shard is durable before the journal lists it."""
+    """A shard and its index are durable before the journal lists them."""
     trace = good_run(case)
     synced: set[str] = set()
     lines = 0
     for call in trace:
-        name = Path(call.paths[0]).name
+        path = Path(call.paths[0])
+        name = path.name
         if call.name in SYNCS:
-            synced.add(name)
+            synced.add(f"{path.parent.name}/{name}")
         if call.name == "write" and name == "journal.jsonl":
-            assert f"shard-{lines:05d}" in synced
+            assert {f"{folder}/shard-{lines:05d}" for folder in ("data", "index")} <= synced
             lines += 1
     assert lines == 8

@@ -111,9 +111,10 @@ def assert_refused(case: Case, text: str, *options: str, wholly: bool = True) ->
         left.pop(name, None)
     if not wholly:
         done = before[".out.sftprep-staging/journal.jsonl"].count(b"\n")
-        extra = f".out.sftprep-staging/dataset/data/shard-{done:05d}"
         before = {
-            name: data for name, data in before.items() if "/shard-" not in name or name < extra
+            name: data
+            for name, data in before.items()
+            if "/shard-" not in name or int(name.rpartition("-")[2]) < done
         }
     assert_equal(left, before)
 
@@ -210,6 +211,9 @@ STAGING_DAMAGE: dict[str, Callable[[Path], object]] = {
     "shard flipped": lambda s: flip(s / "dataset" / "data" / "shard-00001"),
     "shard cut": lambda s: cut(s / "dataset" / "data" / "shard-00000", 0.5),
     "shard gone": lambda s: (s / "dataset" / "data" / "shard-00001").unlink(),
+    "index flipped": lambda s: flip(s / "dataset" / "index" / "shard-00001"),
+    "index cut": lambda s: cut(s / "dataset" / "index" / "shard-00000", 0.5),
+    "index gone": lambda s: (s / "dataset" / "index" / "shard-00001").unlink(),
     "dataset gone": lambda s: shutil.rmtree(s / "dataset"),
     "holder gone": lambda s: (s / "holder").unlink(),
     "extra file": lambda s: (s / "dataset" / "extra").touch(),
@@ -254,6 +258,9 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "shard flipped": lambda out: flip(out / "data" / "train-00003-of-00008.parquet"),
     "shard cut": lambda out: cut(out / "data" / "train-00003-of-00008.parquet", 0.5),
     "shard gone": lambda out: (out / "data" / "train-00003-of-00008.parquet").unlink(),
+    "index flipped": lambda out: flip(out / "index" / "train-00003-of-00008.parquet"),
+    "index gone": lambda out: (out / "index" / "train-00003-of-00008.parquet").unlink(),
+    "card edited": lambda out: (out / "README.md").write_text("mine"),
     "manifest cut": lambda out: cut(out / "manifest.json", 0.5),
     "manifest edited": lambda out: edit(out / "manifest.json"),
     "tokenizer flipped": lambda out: flip(out / "tokenizer" / "tokenizer.json"),
@@ -277,7 +284,13 @@ def test_damaged_dataset(case: Case, damage: str, flag: str) -> None:
     count("faults")
     verified = case.command("verify", str(case.out))
     assert verified.code == 65, verified
-    named = {"manifest": "manifest.json", "shard": "train-00003", "tokenizer": "tokenizer.json"}
+    named = {
+        "manifest": "manifest.json",
+        "shard": "data/train-00003",
+        "index": "index/train-00003",
+        "card": "README.md",
+        "tokenizer": "tokenizer.json",
+    }
     assert named[damage.split(maxsplit=1)[0]] in verified.out + verified.err
     plain = case.fork()
     assert plain.code == 73, plain

@@ -9,12 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from verify.arranged_datasets import ARRANGEMENTS, INPUT, TRAIN, VALIDATION, make
+from verify.arranged_datasets import ARRANGEMENTS, INPUT, OPTIONS, RECORDS, TRAIN, VALIDATION, make
 from verify.datasets import MakeDataset, edit_manifest, manifest_of, problems, sha256
 
 from sftprep.dataset.files import DROPPED, MANIFEST
 from sftprep.dataset.manifest import load_manifest
 from sftprep.errors import UsageError
+from sftprep.export import export
 from sftprep.progress import Silent
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.rebuild import rebuild_and_compare
@@ -225,3 +226,22 @@ def test_an_arrangement_that_cannot_be_made_is_a_problem_of_the_manifest(
     edit_manifest(folder, lambda value: value["recipe"].update(validation="999"))
     [problem] = rebuilt(folder)
     assert problem.startswith(f"{MANIFEST}: the dataset cannot be rebuilt: --validation 999")
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ({}, {"validation": "20%", "shuffle": True, "pack": True}),
+        ({"dedup": "exact"}, {"sample": "50%", "pad": "longest"}),
+        ({"dedup": "near"}, {"validation": "3", "repeat": ("*=2.5",)}),
+        ({"validation": "20%", "shuffle": True}, {"pack": True, "pad": "multiple-of:4"}),
+        ({"repeat": ("*=2",), "pack": True}, {"pack": False, "shuffle": True, "seed": 4}),
+    ],
+)
+def test_an_exported_dataset_is_as_sound_as_a_prepared_one(
+    dataset: MakeDataset, first: dict[str, Any], then: dict[str, Any]
+) -> None:
+    """Its manifest holds all that is needed to rebuild it."""
+    folder = dataset(RECORDS, **OPTIONS, **first)
+    export(str(folder), {"output": "second", **then})
+    assert problems(Path("second"), against=[INPUT]) == []

@@ -189,9 +189,9 @@ class Rendering:
         """
         if self._ranges:
             return self.written_at(position)
-        turns = ((message, self.turn(message)) for message in self._own)
-        found = (m for m, turn in turns if turn and turn.start <= position < turn.end)
-        return next(found, None)
+        message = self.message_before(position)
+        turn = None if message is None else self.turn(message)
+        return message if turn is not None and turn.start <= position < turn.end else None
 
     def written_at(self, position: int) -> int | None:
         """Return the message that the template's loop was at; None if it was at none."""
