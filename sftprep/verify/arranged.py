@@ -57,6 +57,10 @@ class RebuiltRows:
         self._index_file = self._paths.index_file.open("xb")
         self._writer = staged.Writer(self._tokens)
         self._index = IndexWriter(self._index_file, "arrow")
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
 
     def __enter__(self) -> Self:
         return self
@@ -75,9 +79,10 @@ class RebuiltRows:
         self._writer.write(staged.columns_of(batch))
         nowhere = np.zeros(len(batch), np.int64)
         self._index.write(table_of(batch, nowhere, nowhere.astype(np.int32)))
+        self._count += len(batch)
 
     def finish(self) -> StagedRows:
-        """Return all rows, after the last one was added."""
+        """Return all rows, after the last one was added; there is at least one."""
         self._writer.close()
         self._index.close()
         self._tokens.flush()

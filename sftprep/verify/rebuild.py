@@ -206,6 +206,10 @@ class _Comparison:
                 self._in_flight.popleft()
                 if result.batch is not None:
                     rebuilt.add(result.batch)
+            if not len(rebuilt):
+                accounting.close()
+                self._report.add(MANIFEST, "the dataset has rows; the inputs give none")
+                return
             rows = rebuilt.finish()
         self._check_inputs(reader)
         names = [entry["name"] for entry in manifest.inputs]

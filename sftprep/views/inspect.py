@@ -2,7 +2,8 @@
 
 In     the folder of a dataset; the number of the first row, counted from 0 over all shards; how
        many rows.
-Out    text: a line about the dataset, and the rows, each with the records that it comes from.
+Out    text: a line about the dataset, and the rows, each with the record that it comes from; the
+       documents of a pack each with its own. Padding is only counted.
 Keeps  reading to what is needed: the manifest says which shards hold the rows, and no others are
        opened.
 Never  changes anything. Never shows a row in which a label is neither the id nor the ignore index.
@@ -10,7 +11,7 @@ Raises UsageError: there is no such row. NoInputError: there is no dataset. Data
        the dataset is damaged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,11 @@ from sftprep.errors import DataError, StorageError, UsageError
 from sftprep.formats.chunks import ShardError
 from sftprep.formats.table import Rows, read_shard
 from sftprep.text import ascii_safe, number
-from sftprep.views.token_text import Row, legend, show_row
+from sftprep.views.token_text import Part, Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
 
 CURE = "The dataset is damaged: build it again."
-MOST_RECORDS = 3
-"""How many records of a packed row are named."""
+INDEX_COLUMNS = ("row", "position", "tokens", "source", "line", "offset", "answer")
 
 
 def inspect_dataset(folder: str, *, row: int, rows: int, colour: bool) -> str:
@@ -101,30 +101,56 @@ class Dataset:
                 f"{self.folder / shard['name']}: row {index}, token {token}: the label is "
                 f"{labels[token]}; expected {ids[token]}, its id, or {ignore_index}. {CURE}"
             )
+        documents = self._documents(shard, index, records)
+        is_whole = [(part.start, part.stop) for part in documents] == [(0, len(ids))]
+        places = [documents[0].heading if is_whole else number(len(documents), "document")]
+        if len(self.manifest.shards) > 1:
+            places.append(f"row {index:,} of {shard['name']}")
         return Row(
             number=row,
             ids=ids.tolist(),
             trained=trained.tolist(),
-            place=", ".join(self._places(shard, index, records)),
+            place=", ".join(places),
+            parts=() if is_whole else tuple(self._parts(shard, index, documents, len(ids))),
         )
 
-    def _places(self, shard: dict[str, Any], row: int, records: Any) -> Iterator[str]:
-        """Yield where a row comes from, and where it is."""
-        columns = {name: records.column(name).to_numpy() for name in ("row", "source", "line")}
-        found = np.flatnonzero(columns["row"] == row)
-        offset = records.column("offset").is_null().to_numpy()
-        for at in found[:MOST_RECORDS].tolist():
-            source, line = int(columns["source"][at]), int(columns["line"][at])
+    def _documents(self, shard: dict[str, Any], row: int, index: Any) -> list[Part]:
+        """Return the documents of a row, each with its record's place in the input."""
+        found = np.flatnonzero(index.column("row").to_numpy() == row)
+        documents = []
+        for at, entry in zip(found.tolist(), index.take(found).to_pylist(), strict=True):
+            source = entry["source"]
             if not 0 <= source < len(self.manifest.inputs):
                 raise DataError(
                     f"{self.folder / shard['index']['name']}: row {at}: the source is {source}; "
                     f"the manifest lists {number(len(self.manifest.inputs), 'input')}. {CURE}"
                 )
-            yield place_in(self.manifest.inputs[source]["name"], line, None if offset[at] else 0)
-        if len(found) > MOST_RECORDS:
-            yield f"{len(found) - MOST_RECORDS:,} more"
-        if len(self.manifest.shards) > 1:
-            yield f"row {row:,} of {shard['name']}"
+            place = place_in(self.manifest.inputs[source]["name"], entry["line"], entry["offset"])
+            if entry["answer"]:
+                place += f", example {entry['answer'] + 1}"
+            start = entry["position"]
+            documents.append(Part(place, start, start + entry["tokens"]))
+        if not documents:
+            raise self._contradiction(shard, row)
+        return documents
+
+    def _contradiction(self, shard: dict[str, Any], row: int) -> DataError:
+        path = self.folder / shard["index"]["name"]
+        return DataError(f"{path}: contradicts row {row} of {shard['name']}. {CURE}")
+
+    def _parts(
+        self, shard: dict[str, Any], row: int, documents: Sequence[Part], length: int
+    ) -> Iterator[Part]:
+        """Yield the documents of a row under their headings, and the padding between them."""
+        end = 0
+        for place, part in enumerate(documents, 1):
+            if not end <= part.start < part.stop <= length:
+                raise self._contradiction(shard, row)
+            yield from _padding(end, part.start)
+            of_several = f" {place} of {len(documents)}" if len(documents) > 1 else ""
+            yield part._replace(heading=f"document{of_several}, {part.heading}")
+            end = part.stop
+        yield from _padding(end, length)
 
     def _place(self, row: int) -> tuple[dict[str, Any], int]:
         """Return the shard that holds a row, and the row's number in that shard."""
@@ -155,9 +181,15 @@ class Dataset:
     def _read_index(self, shard: dict[str, Any]) -> Any:
         path = self.folder / shard["index"]["name"]
         try:
-            return read_index(path, ["row", "source", "line", "offset"])
+            return read_index(path, INDEX_COLUMNS)
         except (OSError, BadIndexError) as error:
             raise _unreadable(path, error) from error
+
+
+def _padding(start: int, stop: int) -> Iterator[Part]:
+    """Yield the part for some tokens of padding, if there are any."""
+    if stop > start:
+        yield Part(f"{number(stop - start, 'token')} of padding", start, stop, is_shown=False)
 
 
 def _unreadable(

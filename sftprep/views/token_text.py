@@ -40,6 +40,15 @@ class Unit(NamedTuple):
     control: bool = False
 
 
+class Part(NamedTuple):
+    """A part of a row that has a heading of its own: a document of a pack, or padding."""
+
+    heading: str
+    start: int  # its first token
+    stop: int
+    is_shown: bool = True  # False: only the heading is shown
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row of a dataset, to be shown.
@@ -53,6 +62,7 @@ class Row:
     trained: Sequence[bool]  # one for each id
     place: str = ""  # where the row came from, for its heading
     remarks: tuple[str, ...] = ()  # lines to be shown under the heading
+    parts: tuple[Part, ...] = ()  # all of the row, in order; empty if it is shown in one piece
 
 
 def show_row(row: Row, vocabulary: Vocabulary, *, colour: bool) -> str:
@@ -60,8 +70,12 @@ def show_row(row: Row, vocabulary: Vocabulary, *, colour: bool) -> str:
     heading = _styled(_heading(row), BOLD, colour=colour)
     details = [*_control_tokens(row, vocabulary), *row.remarks]
     lines = [f"  {ascii_safe(line)}" for line in details]
-    body = paint(units(vocabulary, row.ids, row.trained), colour=colour)
-    return "\n".join([heading, *lines, body])
+    for part in row.parts or (Part("", 0, len(row.ids)),):
+        lines += [_styled(ascii_safe(part.heading), BOLD, colour=colour)] if part.heading else []
+        if part.is_shown:
+            ids, trained = row.ids[part.start : part.stop], row.trained[part.start : part.stop]
+            lines.append(paint(units(vocabulary, ids, trained), colour=colour))
+    return "\n".join([heading, *lines])
 
 
 def legend(*, colour: bool, boundaries: bool = True) -> str:

@@ -162,6 +162,13 @@ def test_rows_too_many_and_too_few(dataset: MakeDataset) -> None:
     ]
 
 
+def test_inputs_that_give_no_row(dataset: MakeDataset) -> None:
+    """With the limit of a forged manifest, no record gives one."""
+    folder = make(dataset, "packed")
+    edit_manifest(folder, lambda value: value["recipe"].update(max_length=1, pack_length=1))
+    assert rebuilt(folder)[0] == f"{MANIFEST}: the dataset has rows; the inputs give none"
+
+
 def test_another_seed_gives_another_order(dataset: MakeDataset) -> None:
     """The recipe in the manifest decides, so a forged one shows."""
     folder = make(dataset, "all steps")

@@ -222,17 +222,59 @@ def test_a_shard_that_lost_rows_is_refused(own: Path) -> None:
     )
 
 
-def test_the_records_of_a_packed_row(tmp_path: Path) -> None:
-    """A row with several documents names the records of the first ones."""
-    source = write_jsonl(
-        tmp_path / "a.jsonl", [{"prompt": f"{n}:", "completion": "x"} for n in range(9)]
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dataset of one padded pack: ``packed`` in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    tokenizer = save_folder(
+        byte_hf(["</s>", "<pad>"]), tmp_path / "toy", eos_token="</s>", pad_token="<pad>"
     )
-    tokenizer = save_folder(byte_hf(["</s>"]), tmp_path / "t", eos_token="</s>")
-    prepare(recipe(source, tmp_path / "out", tokenizer, pack=True, max_length=20))
+    records = [{"prompt": text, "completion": "b"} for text in ("x\n", "yy\n")]
+    source = write_jsonl(tmp_path / "a.jsonl", records)
+    prepare(
+        recipe(source, Path("packed"), tokenizer, pack=True, pad="max-length", max_length=16,
+               pad_side="left")
+    )  # fmt: skip
+    return Path("packed")
 
-    text = inspect_dataset(str(tmp_path / "out"), row=0, rows=1, colour=False)
 
-    assert "trained (50.0%), a.jsonl:1, a.jsonl:2, a.jsonl:3, 2 more\n" in text
+@pytest.mark.usefixtures("packed")
+def test_documents_of_a_pack() -> None:
+    """Each document of a pack is shown under its place in the input; padding is only counted."""
+    assert inspect_dataset("packed", row=0, rows=1, colour=False) == (
+        "packed: 1 row in 1 shard, template plain, tokenizer toy\n"
+        f"{LEGEND}\n"
+        "row 0: 16 tokens, 4 trained (25.0%), 2 documents\n"
+        "  control tokens: 7 <pad> (id 257), 2 </s> (id 256, 2 trained)\n"
+        "7 tokens of padding\n"
+        "document 1 of 2, a.jsonl:1\n"
+        "x·↵\n"
+        "⟦b</s>⟧\n"
+        "document 2 of 2, a.jsonl:2\n"
+        "y·y·↵\n"
+        "⟦b</s>⟧"
+    )
+
+
+def test_headings_in_colour(packed: Path) -> None:
+    """The places of documents are in bold type, as the headings of rows are."""
+    text = inspect_dataset(str(packed), row=0, rows=1, colour=True)
+    assert "\n\x1b[1mdocument 2 of 2, a.jsonl:2\x1b[0m\n" in text
+
+
+def test_an_index_that_contradicts_the_row_is_named(packed: Path) -> None:
+    """Documents that overlap, or that are missing, are an error with the path of the index."""
+    path = packed / "index" / "train-00000-of-00001.parquet"
+    table = pq.read_table(path)
+    for name, values in (("position", pa.array([0, 1], pa.int32())), ("row", pa.array([1, 1]))):
+        place = table.schema.get_field_index(name)
+        pq.write_table(table.set_column(place, table.schema.field(place), values), path)
+        with pytest.raises(DataError) as caught:
+            inspect_dataset("packed", row=0, rows=1, colour=False)
+        assert str(caught.value) == (
+            f"{path}: contradicts row 0 of data/train-00000-of-00001.parquet. The dataset is "
+            "damaged: build it again."
+        )
 
 
 def test_a_damaged_index_is_named(own: Path) -> None:
