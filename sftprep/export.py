@@ -17,7 +17,7 @@ from sftprep.arrange.arrange import arrange_again, arrange_rest
 from sftprep.arrange.options import Arrangement
 from sftprep.arrange.plan import DUPLICATE, NEAR_DUPLICATE, NOT_SAMPLED, Plan
 from sftprep.arrangement import Material, arrangement_of, resolved_arrangement
-from sftprep.commit import commit
+from sftprep.commit import commit, say_what_is_discarded, say_what_is_kept
 from sftprep.data.ragged import lengths_to_offsets
 from sftprep.dataset.arranged_shards import OutputShard, shards_of
 from sftprep.dataset.copied import copy_ledgers, copy_tokenizer
@@ -64,9 +64,11 @@ def export(folder: str, given: Mapping[str, Any], *, progress: Progress | None =
         output, job.draft.identity(), overwrite=recipe.overwrite, resume=recipe.resume
     )
     if existing is not None:
+        say_what_is_kept(output, existing, progress)
         return Prepared(existing, "unchanged")
     workers = recipe.workers or usable_cores()
     with output.staged() as staging:
+        say_what_is_discarded(output, recipe, progress)
         resumed = begin_alone(output, job.identity(), resume=recipe.resume)
         staged = staging / STAGED
         staged.mkdir()

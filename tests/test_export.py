@@ -1,6 +1,7 @@
 """``export``: the second half of a run alone gives the bytes of the whole run."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -272,8 +273,9 @@ class Stop(BaseException):
     """Ends a run."""
 
 
-def interrupt(patch: pytest.MonkeyPatch, where: str) -> None:
-    """End the next run at some place."""
+def interrupt(patch: pytest.MonkeyPatch, where: str, out: Path) -> None:
+    """End the next run at some place; while it gathers, once a shard is finished."""
+    journal = out.with_name(f".{out.name}.sftprep-staging") / "arranged.jsonl"
 
     def stop(*_: Any, **__: Any) -> Any:
         raise Stop
@@ -290,6 +292,8 @@ def interrupt(patch: pytest.MonkeyPatch, where: str) -> None:
         def count(*arguments: Any) -> Any:
             calls.append(1)
             if len(calls) == 3:
+                while not journal.stat().st_size:
+                    time.sleep(0.001)
                 raise Stop
             return write(*arguments)
 
@@ -317,7 +321,7 @@ def test_a_run_that_was_interrupted_is_resumed(
         return prepare(folder.recipe(out, **options, workers=workers, **more)).status
 
     with monkeypatch.context() as patch:
-        interrupt(patch, where)
+        interrupt(patch, where, out)
         with pytest.raises(Stop):
             run()
     assert not out.exists()
@@ -347,7 +351,7 @@ def test_an_interrupted_run_with_other_options_is_not_resumed(
     """What another export has left is kept until the user gives it up."""
     source, out = folder.prepared(), tmp_path / "out"
     with monkeypatch.context() as patch:
-        interrupt(patch, "publish")
+        interrupt(patch, "publish", out)
         with pytest.raises(Stop):
             exported(source, out, shuffle=True)
     with pytest.raises(OutputError, match="cannot be resumed: --shuffle was true and is false"):
