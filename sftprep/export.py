@@ -165,10 +165,11 @@ class _Job:
                 f"--dedup normalized cannot be used: the dataset {self.folder} does not hold the "
                 "texts of its rows. Run prepare with the option, or use --dedup exact."
             )
-        if self.arrangement.is_plain and self.source.arrangement:
+        if self.arrangement.is_plain and self._changed(("shard_size",)):
             raise UsageError(
-                f"the dataset {self.folder} is arranged, and the options ask for rows as they are "
-                "in the input. Run prepare without the options, or pass others, such as --shuffle."
+                f"--shard-size {self.recipe.shard_size} cannot be used without an arrangement: "
+                "each shard then holds a slice of the input of this size, and the input is not "
+                "read. Remove the option, or run prepare with it."
             )
 
     def check_rows(self, unpacked: Unpacked) -> None:
@@ -185,10 +186,10 @@ class _Job:
         return half.plan()
 
     def shards(self, half: SecondHalf, plan: Plan) -> list[OutputShard]:
-        """Divide the rows into shards; without an arrangement, into those of the dataset."""
+        """Divide the rows into shards; without an arrangement, as the input is divided."""
         if self.arrangement.is_plain:
             (split,) = plan.splits
-            borders = lengths_to_offsets(np.array([s["rows"] for s in self.source.shards]))
+            borders = lengths_to_offsets(np.array(self.source.input_shards))
             return shards_of(split, borders.tolist(), self.draft.recipe["format"])
         return half.shards(plan)
 

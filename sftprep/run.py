@@ -127,7 +127,7 @@ def prepare(
         accounting.check(recipe.reject_limit(accounting.read))
         accounting.check_dropped(recipe.drop_limit(accounting.examples))
         _check_rows(accounting)
-        manifest = _manifest(job, reader, accounting, _save_tokenizer(output, job))
+        manifest = _manifest(job, reader, accounting, journal, _save_tokenizer(output, job))
         if arrangement.is_plain:
             name = partial(shard_name, SPLITS[0], format_name=recipe.format)
             manifest = manifest.with_shards(journal.finish(name))
@@ -247,6 +247,7 @@ def _manifest(
     job: Plan,
     reader: BlockReader,
     accounting: Accounting,
+    journal: Journal,
     tokenizer_files: dict[str, str],
 ) -> Manifest:
     """Return the manifest of the rows before they are arranged, without shards and ledgers."""
@@ -272,6 +273,7 @@ def _manifest(
         tokenizer=job.tokenizer_facts() | {"files": tokenizer_files},
         template=job.template_facts(),
         counts=accounting.totals(),
+        input_shards=journal.rows(),
         shards=[],
         digest_of_rows="",
         ledgers={},

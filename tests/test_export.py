@@ -115,6 +115,11 @@ def test_two_steps_give_the_bytes_of_one(folder: Folder, tmp_path: Path, name: s
         (SPLIT, {"pack": True, "shuffle": False},
          {**SPLIT, "pack": True, "shuffle": False, "seed": 0}),
         ({"format": "jsonl"}, {"format": "parquet", "shuffle": True}, {"shuffle": True}),
+        ({"shuffle": True}, {"shuffle": False}, {}),
+        (OPTIONS["packed and padded"], {"pack": False, "pad": "none"}, {}),
+        (OPTIONS["repeated"], {"repeat": (), "shuffle": False, "format": "jsonl"},
+         {"format": "jsonl"}),
+        (SPLIT, {"validation": None, "test": None, "shuffle": False}, {}),
     ],
 )  # fmt: skip
 def test_an_arranged_dataset_is_arranged_again(
@@ -192,7 +197,7 @@ def test_every_record_is_accounted_for(folder: Folder) -> None:
         ({"sample": "50%"}, {"seed": 4}, "--seed cannot be changed"),
         ({}, {"validation": "5", "split_by": "id"}, "without this field of its records"),
         ({}, {"dedup": "normalized"}, "does not hold the texts of its rows"),
-        ({"shuffle": True}, {"shuffle": False}, "is arranged, and the options ask for rows as"),
+        ({}, {"shard_size": "900B"}, "--shard-size 900B cannot be used without an arrangement"),
         ({}, {"pack": True, "pack_length": 5}, "tokens, but a pack only 5"),
         ({}, {"validation": "500", "shuffle": True}, "--validation"),
         ({}, {"max_length": 99}, "--max-length 99 needs --pack"),

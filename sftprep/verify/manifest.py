@@ -159,6 +159,7 @@ MANIFEST_STRUCTURE = {
             "index": {"name": STRING, "bytes": POSITIVE, "sha256": SHA256},
         }
     ],
+    "input_shards": [POSITIVE],
     "ledgers": ObjectOf(LEDGER),
     "digest_of_rows": DIGEST,
     "files": ObjectOf(SHA256),
@@ -269,6 +270,8 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
     ):
         total = sum(shard[shard_key] for shard in shards)
         yield from _total_error(f"counts.{key}", counts[key], total, "shards")
+    if manifest.arrangement == {} and manifest.input_shards != [s["rows"] for s in shards]:
+        yield "input_shards are not the rows of the shards, though nothing was arranged"
     for shard in shards:
         if not manifest.recipe["pack"] and shard["documents"] != shard["rows"]:
             yield (
