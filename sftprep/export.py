@@ -71,7 +71,6 @@ def export(folder: str, given: Mapping[str, Any], *, progress: Progress | None =
         staged = staging / STAGED
         staged.mkdir()
         unpacked = unpack(Path(folder), job.source, staged, workers)
-        job.check_rows(unpacked)
         half = SecondHalf(
             staging=staging,
             staged=unpacked.rows,
@@ -172,10 +171,6 @@ class _Job:
                 "read. Remove the option, or run prepare with it."
             )
 
-    def check_rows(self, unpacked: Unpacked) -> None:
-        """Refuse packs that are too short for a row, now that the lengths are known."""
-        _arrangement(self.recipe, self.source, int(unpacked.rows.column("tokens").max()))
-
     def plan(self, half: SecondHalf, unpacked: Unpacked) -> Plan:
         """Plan what becomes of each row."""
         columns, options, old = half.staged.columns(), self.arrangement, self.source.arrangement
@@ -207,19 +202,19 @@ def _plan(folder: str, given: Mapping[str, Any]) -> _Job:
         source, recipe=recipe.deciding(resolved), libraries=_libraries(source), shards=[]
     )
     draft = replace(draft, ledgers={}, fingerprint=fingerprint(draft.identity()))
-    job = _Job(folder, source, draft, recipe, _arrangement(recipe, source, None))
+    job = _Job(folder, source, draft, recipe, _arrangement(recipe, source))
     job.check()
     return job
 
 
-def _arrangement(recipe: Recipe, source: Manifest, longest: int | None) -> Arrangement:
+def _arrangement(recipe: Recipe, source: Manifest) -> Arrangement:
     special = source.tokenizer["special_tokens"]
     material = Material(
         sources=[entry["name"] for entry in source.inputs],
         tokenizer=source.tokenizer["name"],
         has_pad="pad" in special,
         max_length=source.recipe["max_length"],
-        longest=0 if longest is None else longest,
+        has_rows=True,
     )
     return arrangement_of(recipe, material)
 

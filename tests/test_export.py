@@ -198,7 +198,7 @@ def test_every_record_is_accounted_for(folder: Folder) -> None:
         ({}, {"validation": "5", "split_by": "id"}, "without this field of its records"),
         ({}, {"dedup": "normalized"}, "does not hold the texts of its rows"),
         ({}, {"shard_size": "900B"}, "--shard-size 900B cannot be used without an arrangement"),
-        ({}, {"pack": True, "pack_length": 5}, "tokens, but a pack only 5"),
+        ({}, {"pack": True, "pack_length": 5}, "rows are longer than a pack of 5 tokens"),
         ({}, {"validation": "500", "shuffle": True}, "--validation"),
         ({}, {"max_length": 99}, "--max-length 99 needs --pack"),
     ],
