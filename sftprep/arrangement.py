@@ -223,7 +223,7 @@ def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
             f"--pad {recipe.pad} needs a pad token, and tokenizer {shown(material.tokenizer)} has "
             "none. Pass --add-token pad=TOKEN, e.g. --add-token 'pad=<|pad|>'."
         )
-    return Arrangement(
+    arrangement = Arrangement(
         dedup=Dedup(recipe.dedup or ""),
         validation=_share(values, "validation"),
         test=_share(values, "test"),
@@ -237,6 +237,25 @@ def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
         pack_order=PackOrder(values["pack_order"] or PackOrder.PLAN),
         pad=_pad(recipe.pad, length, values["pad_side"] or "right"),
     )
+    _check_target(recipe, arrangement)
+    return arrangement
+
+
+def _check_target(recipe: "Recipe", arrangement: Arrangement) -> None:
+    """Refuse rows that the trainer does not read."""
+    from sftprep.targets.table import TARGETS, why_not  # with numpy, which a recipe does not need
+
+    pad = arrangement.pad
+    problem = why_not(
+        TARGETS[recipe.target],
+        packed=arrangement.pack,
+        padded=pad.to is not PadTo.NONE,
+        left=pad.side == "left",
+        one_length=pad.number if pad.to is PadTo.MAX_LENGTH else 0,
+        ignore_index=recipe.ignore_index,
+    )
+    if problem:
+        raise UsageError(f"--target {recipe.target}: {problem}")
 
 
 def _check_fit(length: int, material: Material) -> None:

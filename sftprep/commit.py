@@ -11,14 +11,13 @@ from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.staging import OutputFolder
 from sftprep.recipe import command_line
-from sftprep.targets import hf
 
 
 def commit(output: OutputFolder, manifest: Manifest) -> Manifest:
     """Write the card and the manifest, and publish the dataset; return its whole manifest."""
     recipe, names = manifest.recipe, [entry["name"] for entry in manifest.inputs]
     command = command_line(recipe, names, manifest.tokenizer["name"])
-    manifest = write_card(output.dataset, manifest, hf.kinds(packed=recipe["pack"]), command)
+    manifest = write_card(output.dataset, manifest, command)
     write_durably(output.dataset / MANIFEST, manifest.dump())
     output.publish()
     return manifest

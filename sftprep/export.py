@@ -195,6 +195,7 @@ def _plan(folder: str, given: Mapping[str, Any]) -> _Job:
     source = load_manifest(Path(folder))
     recipe = Recipe.rearranged(source.recipe, given)
     resolved = {
+        "format": recipe.file_format,
         "shard_size": recipe.shard_bytes,
         "max_line_bytes": source.recipe["max_line_bytes"],
         **resolved_arrangement(recipe, source.recipe["max_length"]),
