@@ -215,7 +215,7 @@ def test_what_the_dataset_does_not_have_is_refused(
 def test_shards_of_another_size(folder: Folder, tmp_path: Path) -> None:
     """After an export with another shard size, it is not known how the input is divided."""
     exported(folder.prepared(), tmp_path / "other", shuffle=True, shard_size="900B")
-    with pytest.raises(UsageError, match="here into slices of --shard-size 900B, and the dataset "):
+    with pytest.raises(UsageError, match="here into slices of --shard-size 900, and the dataset "):
         exported(tmp_path / "other", tmp_path / "out", shuffle=False)
     assert not (tmp_path / "out").exists()
 
