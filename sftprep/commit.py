@@ -12,7 +12,6 @@ from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.staging import OutputFolder
 from sftprep.progress import Progress
 from sftprep.recipe import Recipe, command_line
-from sftprep.targets import hf
 from sftprep.text import number
 
 
@@ -20,7 +19,7 @@ def commit(output: OutputFolder, manifest: Manifest) -> Manifest:
     """Write the card and the manifest, and publish the dataset; return its whole manifest."""
     recipe, names = manifest.recipe, [entry["name"] for entry in manifest.inputs]
     command = command_line(recipe, names, manifest.tokenizer["name"])
-    manifest = write_card(output.dataset, manifest, hf.kinds(packed=recipe["pack"]), command)
+    manifest = write_card(output.dataset, manifest, command)
     write_durably(output.dataset / MANIFEST, manifest.dump())
     output.publish()
     return manifest

@@ -44,7 +44,8 @@ from sftprep.recipe import Recipe
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import read_as
 from sftprep.second_half import SecondHalf
-from sftprep.targets import hf
+from sftprep.targets.table import TARGETS
+from sftprep.targets.target import columns_of_batch
 
 
 def prepare(
@@ -123,7 +124,7 @@ def prepare(
         _check_rows(accounting)
         manifest = _manifest(job, reader, accounting, journal, _save_tokenizer(output, job))
         if arrangement.is_plain:
-            name = partial(shard_name, SPLITS[0], format_name=recipe.format)
+            name = partial(shard_name, SPLITS[0], format_name=recipe.file_format)
             manifest = manifest.with_shards(journal.finish(name))
         else:
             half = SecondHalf(
@@ -155,9 +156,10 @@ class _Stage(NamedTuple):
     def of(cls, recipe: Recipe, staging: Path, arrangement: Arrangement) -> "_Stage":
         """Return that of shards which are published as they are, or are still to be arranged."""
         if arrangement.is_plain:
-            columns_of = partial(hf.columns_of_batch, ignore_index=recipe.ignore_index)
+            form = TARGETS[recipe.target].unpacked
+            columns_of = partial(columns_of_batch, form, ignore_index=recipe.ignore_index)
             folders = ShardFolders.of_dataset(staging)
-            return cls(folders, FORMATS[recipe.format], columns_of, "parquet")
+            return cls(folders, FORMATS[recipe.file_format], columns_of, "parquet")
         return cls(ShardFolders.of_rows(staging), staged, staged.columns_of, "arrow")
 
     def writer(self, workers: int) -> ShardWriter:

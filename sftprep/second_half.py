@@ -35,7 +35,7 @@ from sftprep.dataset.staged_rows import StagedRows
 from sftprep.formats.staged import TOKEN_BYTES, decoded
 from sftprep.formats.table import FORMATS
 from sftprep.progress import Progress
-from sftprep.targets import hf
+from sftprep.targets.table import form_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +105,8 @@ class SecondHalf:
         )
 
     def _columns_of(self) -> Any:
-        return partial(hf.columns_of, ignore_index=self.draft.recipe["ignore_index"])
+        recipe = self.draft.recipe
+        return partial(form_of(recipe).columns_of, ignore_index=recipe["ignore_index"])
 
     def _manifest(self, plan: Plan, written: ArrangedShards) -> Manifest:
         draft = self.draft

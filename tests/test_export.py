@@ -198,8 +198,8 @@ def test_every_record_is_accounted_for(folder: Folder) -> None:
         ({"sample": "50%"}, {"seed": 4}, "--seed cannot be changed"),
         ({}, {"validation": "5", "split_by": "id"}, "without this field of its records"),
         ({}, {"dedup": "normalized"}, "does not hold the texts of its rows"),
-        ({}, {"shard_size": "900B"}, "--shard-size 900B cannot be used without an arrangement"),
-        ({}, {"pack": True, "pack_length": 5}, "tokens, but a pack only 5"),
+        ({}, {"shard_size": "900B"}, "here into slices of --shard-size 900B, and the dataset "),
+        ({}, {"pack": True, "pack_length": 5}, "rows are longer than a pack of 5 tokens"),
         ({}, {"validation": "500", "shuffle": True}, "--validation"),
         ({}, {"max_length": 99}, "--max-length 99 needs --pack"),
     ],
@@ -211,6 +211,14 @@ def test_what_the_dataset_does_not_have_is_refused(
     with pytest.raises(UsageError, match=message):
         exported(folder.prepared(**before), tmp_path / "out", **given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_of_another_size(folder: Folder, tmp_path: Path) -> None:
+    """After an export with another shard size, it is not known how the input is divided."""
+    exported(folder.prepared(), tmp_path / "other", shuffle=True, shard_size="900B")
+    with pytest.raises(UsageError, match="here into slices of --shard-size 900, and the dataset "):
+        exported(tmp_path / "other", tmp_path / "out", shuffle=False)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("where", ["inside", "the same", "around"])
