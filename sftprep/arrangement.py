@@ -198,7 +198,7 @@ class Material:
     tokenizer: str  # its name, for messages
     has_pad: bool  # whether the tokenizer has a pad token
     max_length: int  # the maximum length of a row
-    longest: int | None = None  # the length of the longest row; None if no row is made yet
+    has_rows: bool = False  # whether the rows are made: then their own lengths count, in the plan
 
 
 def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
@@ -260,15 +260,10 @@ def _check_target(recipe: "Recipe", arrangement: Arrangement) -> None:
 
 def _check_fit(length: int, material: Material) -> None:
     """Refuse packs that a row can be too long for."""
-    if material.longest is None and material.max_length > length:
+    if material.max_length > length and not material.has_rows:
         raise UsageError(
             f"a row can have {material.max_length:,} tokens, but a pack only {length:,}, and rows "
             "are not cut for packing. Lower --max-length, or raise --pack-length."
-        )
-    if material.longest is not None and material.longest > length:
-        raise UsageError(
-            f"a row has {material.longest:,} tokens, but a pack only {length:,}, and rows are not "
-            "cut for packing. Raise --pack-length, or run prepare with a lower --max-length."
         )
 
 

@@ -17,7 +17,7 @@ from sftprep.arrange.arrange import arrange_again, arrange_rest
 from sftprep.arrange.options import Arrangement
 from sftprep.arrange.plan import DUPLICATE, NEAR_DUPLICATE, NOT_SAMPLED, Plan
 from sftprep.arrangement import Material, arrangement_of, resolved_arrangement
-from sftprep.commit import commit
+from sftprep.commit import commit, say_what_is_discarded, say_what_is_kept
 from sftprep.data.ragged import lengths_to_offsets
 from sftprep.dataset.arranged_shards import OutputShard, shards_of
 from sftprep.dataset.copied import copy_ledgers, copy_tokenizer
@@ -64,14 +64,15 @@ def export(folder: str, given: Mapping[str, Any], *, progress: Progress | None =
         output, job.draft.identity(), overwrite=recipe.overwrite, resume=recipe.resume
     )
     if existing is not None:
+        say_what_is_kept(output, existing, progress)
         return Prepared(existing, "unchanged")
     workers = recipe.workers or usable_cores()
     with output.staged() as staging:
+        say_what_is_discarded(output, recipe, progress)
         resumed = begin_alone(output, job.identity(), resume=recipe.resume)
         staged = staging / STAGED
         staged.mkdir()
         unpacked = unpack(Path(folder), job.source, staged, workers)
-        job.check_rows(unpacked)
         half = SecondHalf(
             staging=staging,
             staged=unpacked.rows,
@@ -165,16 +166,13 @@ class _Job:
                 f"--dedup normalized cannot be used: the dataset {self.folder} does not hold the "
                 "texts of its rows. Run prepare with the option, or use --dedup exact."
             )
-        if self.arrangement.is_plain and self._changed(("shard_size",)):
+        if self.arrangement.is_plain and not self.draft.input_shards:
             raise UsageError(
-                f"--shard-size {self.recipe.shard_size} cannot be used without an arrangement: "
-                "each shard then holds a slice of the input of this size, and the input is not "
-                "read. Remove the option, or run prepare with it."
+                "rows that are not arranged are divided as their input is, here into slices of "
+                f"--shard-size {self.recipe.shard_size}, and the dataset {self.folder} knows only "
+                "those of the size it was first made with. Pass that size, arrange the rows, or "
+                "run prepare."
             )
-
-    def check_rows(self, unpacked: Unpacked) -> None:
-        """Refuse packs that are too short for a row, now that the lengths are known."""
-        _arrangement(self.recipe, self.source, int(unpacked.rows.column("tokens").max()))
 
     def plan(self, half: SecondHalf, unpacked: Unpacked) -> Plan:
         """Plan what becomes of each row."""
@@ -207,20 +205,22 @@ def _plan(folder: str, given: Mapping[str, Any]) -> _Job:
     draft = replace(
         source, recipe=recipe.deciding(resolved), libraries=_libraries(source), shards=[]
     )
+    if draft.recipe["shard_size"] != source.recipe["shard_size"]:
+        draft = replace(draft, input_shards=[])  # how the input would be divided is not known
     draft = replace(draft, ledgers={}, fingerprint=fingerprint(draft.identity()))
-    job = _Job(folder, source, draft, recipe, _arrangement(recipe, source, None))
+    job = _Job(folder, source, draft, recipe, _arrangement(recipe, source))
     job.check()
     return job
 
 
-def _arrangement(recipe: Recipe, source: Manifest, longest: int | None) -> Arrangement:
+def _arrangement(recipe: Recipe, source: Manifest) -> Arrangement:
     special = source.tokenizer["special_tokens"]
     material = Material(
         sources=[entry["name"] for entry in source.inputs],
         tokenizer=source.tokenizer["name"],
         has_pad="pad" in special,
         max_length=source.recipe["max_length"],
-        longest=0 if longest is None else longest,
+        has_rows=True,
     )
     return arrangement_of(recipe, material)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sftprep.arrange.options import Arrangement
-from sftprep.commit import commit
+from sftprep.commit import commit, say_what_is_discarded, say_what_is_kept
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
 from sftprep.dataset.accounting import Accounting, longer_limit
@@ -46,7 +46,6 @@ from sftprep.schemas.normalizer import read_as
 from sftprep.second_half import SecondHalf
 from sftprep.targets.table import TARGETS
 from sftprep.targets.target import columns_of_batch
-from sftprep.text import number
 
 
 def prepare(
@@ -83,12 +82,7 @@ def prepare(
         output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
     )
     if existing is not None:
-        if left := output.remove_leftovers(existing):
-            progress.note(
-                f"{output.staging}: an interrupted run of another dataset has finished "
-                f"{number(left, 'shard')}, which are kept. With its options, --overwrite and "
-                "--resume that run continues; to give it up, remove the folder."
-            )
+        say_what_is_kept(output, existing, progress)
         return Prepared(existing, "unchanged")
     _say_notes(job, progress)
     quarantine = recipe.on_error == "quarantine"
@@ -103,7 +97,7 @@ def prepare(
     ):
         stage = _Stage.of(recipe, staging, arrangement)
         journal = Journal(staging, job.sources, stage.folders)
-        _say_what_is_discarded(output, recipe, progress)
+        say_what_is_discarded(output, recipe, progress)
         resumed = _begin(output, journal, accounting, job)
         reader = BlockReader(
             job.sources,
@@ -185,15 +179,6 @@ def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: 
         return False
     accounting.restore(journal.finished[-1]["counts"])
     return True
-
-
-def _say_what_is_discarded(output: OutputFolder, recipe: Recipe, progress: Progress) -> None:
-    """Warn that finished shards are removed if the run does not resume."""
-    if not recipe.resume and (left := output.finished_shards()):
-        progress.warn(
-            f"{output.path}: an interrupted run has finished {number(left, 'shard')}. They are "
-            "removed, and this run starts over; --resume would have continued after them."
-        )
 
 
 def _say_notes(job: Plan, progress: Progress) -> None:
