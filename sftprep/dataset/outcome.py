@@ -125,18 +125,6 @@ def _counted(counts: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def before_arranging(counts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return counts as they were before an arrangement.
-
-    Args:
-        counts: those of a source or of a dataset, after it.
-    """
-    dropped = {k: n for k, n in counts["dropped"].items() if k not in REASONS}
-    gone = sum(counts["dropped"].values()) - sum(dropped.values())
-    written = counts["written"] - counts["repeated"] + gone
-    return {**counts, "repeated": 0, "written": written, "dropped": dropped}
-
-
 def dropped_entries(
     plan: Plan, staged: StagedRows, names: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
