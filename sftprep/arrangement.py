@@ -201,7 +201,7 @@ class Material:
     tokenizer: str  # its name, for messages
     has_pad: bool  # whether the tokenizer has a pad token
     max_length: int  # the maximum length of a row
-    longest: int | None = None  # the length of the longest row; None if no row is made yet
+    has_rows: bool = False  # whether the rows are made: then their own lengths count, in the plan
 
 
 def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
@@ -227,7 +227,7 @@ def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
             f"--pad {recipe.pad} needs a pad token, and tokenizer {shown(material.tokenizer)} has "
             "none. Pass --add-token pad=TOKEN, e.g. --add-token 'pad=<|pad|>'."
         )
-    return Arrangement(
+    arrangement = Arrangement(
         dedup=Dedup(recipe.dedup or ""),
         validation=_share(values, "validation"),
         test=_share(values, "test"),
@@ -241,19 +241,33 @@ def arrangement_of(recipe: "Recipe", material: Material) -> Arrangement:
         pack_order=PackOrder(values["pack_order"] or PackOrder.PLAN),
         pad=_pad(recipe.pad, length, values["pad_side"] or "right"),
     )
+    _check_target(recipe, arrangement)
+    return arrangement
+
+
+def _check_target(recipe: "Recipe", arrangement: Arrangement) -> None:
+    """Refuse rows that the trainer does not read."""
+    from sftprep.targets.table import TARGETS, why_not  # with numpy, which a recipe does not need
+
+    pad = arrangement.pad
+    problem = why_not(
+        TARGETS[recipe.target],
+        packed=arrangement.pack,
+        padded=pad.to is not PadTo.NONE,
+        left=pad.side == "left",
+        one_length=pad.number if pad.to is PadTo.MAX_LENGTH else 0,
+        ignore_index=recipe.ignore_index,
+    )
+    if problem:
+        raise UsageError(f"--target {recipe.target}: {problem}")
 
 
 def _check_fit(length: int, material: Material) -> None:
     """Refuse packs that a row can be too long for."""
-    if material.longest is None and material.max_length > length:
+    if material.max_length > length and not material.has_rows:
         raise UsageError(
             f"a row can have {material.max_length:,} tokens, but a pack only {length:,}, and rows "
             "are not cut for packing. Lower --max-length, or raise --pack-length."
-        )
-    if material.longest is not None and material.longest > length:
-        raise UsageError(
-            f"a row has {material.longest:,} tokens, but a pack only {length:,}, and rows are not "
-            "cut for packing. Raise --pack-length, or run prepare with a lower --max-length."
         )
 
 

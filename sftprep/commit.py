@@ -1,7 +1,7 @@
-"""The last steps of every run: the card, the manifest, and the name of the dataset.
+"""What every run does with its output: messages about what is there, and the last steps.
 
 In     a staged dataset whose other files are durable, and its manifest without the card.
-Out    the dataset in the output folder.
+Out    the dataset in the output folder, with the card and the manifest.
 Raises OutputError, OSError: see ``dataset.staging``.
 """
 
@@ -10,15 +10,35 @@ from sftprep.dataset.durable import write_durably
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.staging import OutputFolder
-from sftprep.recipe import command_line
-from sftprep.targets import hf
+from sftprep.progress import Progress
+from sftprep.recipe import Recipe, command_line
+from sftprep.text import number
 
 
 def commit(output: OutputFolder, manifest: Manifest) -> Manifest:
     """Write the card and the manifest, and publish the dataset; return its whole manifest."""
     recipe, names = manifest.recipe, [entry["name"] for entry in manifest.inputs]
     command = command_line(recipe, names, manifest.tokenizer["name"])
-    manifest = write_card(output.dataset, manifest, hf.kinds(packed=recipe["pack"]), command)
+    manifest = write_card(output.dataset, manifest, command)
     write_durably(output.dataset / MANIFEST, manifest.dump())
     output.publish()
     return manifest
+
+
+def say_what_is_kept(output: OutputFolder, existing: Manifest, progress: Progress) -> None:
+    """Remove what a finished run has left; say that what an interrupted run has left stays."""
+    if left := output.remove_leftovers(existing):
+        progress.note(
+            f"{output.staging}: an interrupted run of another dataset has finished "
+            f"{number(left, 'shard')}, which are kept. With its options, --overwrite and "
+            "--resume that run continues; to give it up, remove the folder."
+        )
+
+
+def say_what_is_discarded(output: OutputFolder, recipe: Recipe, progress: Progress) -> None:
+    """Warn that finished shards are removed if the run does not resume."""
+    if not recipe.resume and (left := output.finished_shards()):
+        progress.warn(
+            f"{output.path}: an interrupted run has finished {number(left, 'shard')}. They are "
+            "removed, and this run starts over; --resume would have continued after them."
+        )

@@ -17,7 +17,7 @@ from sftprep.arrange.arrange import arrange_again, arrange_rest
 from sftprep.arrange.options import Arrangement
 from sftprep.arrange.plan import DUPLICATE, NEAR_DUPLICATE, NOT_SAMPLED, Plan
 from sftprep.arrangement import Material, arrangement_of, resolved_arrangement
-from sftprep.commit import commit
+from sftprep.commit import commit, say_what_is_discarded, say_what_is_kept
 from sftprep.data.ragged import lengths_to_offsets
 from sftprep.dataset.arranged_shards import OutputShard, shards_of
 from sftprep.dataset.copied import copy_ledgers, copy_tokenizer
@@ -64,14 +64,15 @@ def export(folder: str, given: Mapping[str, Any], *, progress: Progress | None =
         output, job.draft.identity(), overwrite=recipe.overwrite, resume=recipe.resume
     )
     if existing is not None:
+        say_what_is_kept(output, existing, progress)
         return Prepared(existing, "unchanged")
     workers = recipe.workers or usable_cores()
     with output.staged() as staging:
+        say_what_is_discarded(output, recipe, progress)
         resumed = begin_alone(output, job.identity(), resume=recipe.resume)
         staged = staging / STAGED
         staged.mkdir()
         unpacked = unpack(Path(folder), job.source, staged, workers)
-        job.check_rows(unpacked)
         half = SecondHalf(
             staging=staging,
             staged=unpacked.rows,
@@ -165,15 +166,13 @@ class _Job:
                 f"--dedup normalized cannot be used: the dataset {self.folder} does not hold the "
                 "texts of its rows. Run prepare with the option, or use --dedup exact."
             )
-        if self.arrangement.is_plain and self.source.arrangement:
+        if self.arrangement.is_plain and not self.draft.input_shards:
             raise UsageError(
-                f"the dataset {self.folder} is arranged, and the options ask for rows as they are "
-                "in the input. Run prepare without the options, or pass others, such as --shuffle."
+                "rows that are not arranged are divided as their input is, here into slices of "
+                f"--shard-size {self.recipe.shard_size}, and the dataset {self.folder} knows only "
+                "those of the size it was first made with. Pass that size, arrange the rows, or "
+                "run prepare."
             )
-
-    def check_rows(self, unpacked: Unpacked) -> None:
-        """Refuse packs that are too short for a row, now that the lengths are known."""
-        _arrangement(self.recipe, self.source, int(unpacked.rows.column("tokens").max()))
 
     def plan(self, half: SecondHalf, unpacked: Unpacked) -> Plan:
         """Plan what becomes of each row."""
@@ -185,10 +184,10 @@ class _Job:
         return half.plan()
 
     def shards(self, half: SecondHalf, plan: Plan) -> list[OutputShard]:
-        """Divide the rows into shards; without an arrangement, into those of the dataset."""
+        """Divide the rows into shards; without an arrangement, as the input is divided."""
         if self.arrangement.is_plain:
             (split,) = plan.splits
-            borders = lengths_to_offsets(np.array([s["rows"] for s in self.source.shards]))
+            borders = lengths_to_offsets(np.array(self.source.input_shards))
             return shards_of(split, borders.tolist(), self.draft.recipe["format"])
         return half.shards(plan)
 
@@ -198,6 +197,7 @@ def _plan(folder: str, given: Mapping[str, Any]) -> _Job:
     source = load_manifest(Path(folder))
     recipe = Recipe.rearranged(source.recipe, given)
     resolved = {
+        "format": recipe.file_format,
         "shard_size": recipe.shard_bytes,
         "max_line_bytes": source.recipe["max_line_bytes"],
         **resolved_arrangement(recipe, source.recipe["max_length"]),
@@ -205,20 +205,22 @@ def _plan(folder: str, given: Mapping[str, Any]) -> _Job:
     draft = replace(
         source, recipe=recipe.deciding(resolved), libraries=_libraries(source), shards=[]
     )
+    if draft.recipe["shard_size"] != source.recipe["shard_size"]:
+        draft = replace(draft, input_shards=[])  # how the input would be divided is not known
     draft = replace(draft, ledgers={}, fingerprint=fingerprint(draft.identity()))
-    job = _Job(folder, source, draft, recipe, _arrangement(recipe, source, None))
+    job = _Job(folder, source, draft, recipe, _arrangement(recipe, source))
     job.check()
     return job
 
 
-def _arrangement(recipe: Recipe, source: Manifest, longest: int | None) -> Arrangement:
+def _arrangement(recipe: Recipe, source: Manifest) -> Arrangement:
     special = source.tokenizer["special_tokens"]
     material = Material(
         sources=[entry["name"] for entry in source.inputs],
         tokenizer=source.tokenizer["name"],
         has_pad="pad" in special,
         max_length=source.recipe["max_length"],
-        longest=0 if longest is None else longest,
+        has_rows=True,
     )
     return arrangement_of(recipe, material)
 

@@ -71,6 +71,7 @@ class Plan:
             "separator": escaped(settings.separator),
             "allow_control": list(settings.allowed),
             "max_length": settings.max_length,
+            "format": self.recipe.file_format,
             "shard_size": self.recipe.shard_bytes,
             "max_line_bytes": self.recipe.limits.line,
             **resolved_arrangement(self.recipe, settings.max_length),

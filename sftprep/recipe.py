@@ -36,6 +36,7 @@ from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.schemas.paths import paths_of
 from sftprep.schemas.roles import ROLES
 from sftprep.strict_yaml import parse_yaml
+from sftprep.targets.names import TARGET_FORMATS, TARGET_NAMES
 from sftprep.text import alternatives, ascii_safe, did_you_mean, flag, shown
 
 DEFAULT_MAX_LENGTH = 2048
@@ -409,10 +410,18 @@ class Recipe:
         decides_bytes=False,
         metavar="NAME",
     )
-    format: str = _option(
-        "parquet",
+    target: str = _option(
+        "hf",
         "Output",
-        "The file format of the shards: {values}.",
+        "The trainer that is to read the dataset: {values}. sftprep targets describes them.",
+        values=TARGET_NAMES,
+        metavar="NAME",
+    )
+    format: str | None = _option(
+        None,
+        "Output",
+        "The file format of the shards: {values}. [default: parquet, or the one that the target "
+        "reads]",
         values=FORMAT_NAMES,
         metavar="NAME",
     )
@@ -546,7 +555,10 @@ class Recipe:
             dataset: the recipe in the manifest of the dataset.
             given: the options that are given, by name.
         """
-        return cls(**rearranged(dataset, given))
+        values = rearranged(dataset, given)
+        if given.get("target") is not None and given.get("format") is None:
+            values["format"] = None  # another trainer may read another format
+        return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the value of every option by its name, as plain values."""
@@ -582,6 +594,11 @@ class Recipe:
     def template_arguments(self) -> dict[str, Any]:
         """The chat template's arguments: each is a JSON value, or else a text."""
         return {k: _json_or_text(v) for k, v in (a.split("=", 1) for a in self.template_arg)}
+
+    @property
+    def file_format(self) -> str:
+        """The file format of the shards: ``format``, or else the one that the target reads."""
+        return self.format or TARGET_FORMATS[self.target][0]
 
     @property
     def shard_bytes(self) -> int:
@@ -730,6 +747,8 @@ def command_line(recipe: Mapping[str, Any], inputs: Sequence[str], tokenizer: st
         value, default = recipe.get(option.name), option.default
         if option.takes_number and isinstance(value, int) and isinstance(default, str):
             default = parse_size(default, option.name)
+        if option.name == "format":
+            default = TARGET_FORMATS[recipe.get("target", "hf")][0]
         if value in (default, None, "", [], False):
             continue
         values = value if isinstance(value, list) else [value]
@@ -893,6 +912,12 @@ def _check_together(recipe: Recipe) -> None:
         if amount is not None:
             parse_amount(amount, name)
     check_arrangement(recipe.as_dict())
+    formats = TARGET_FORMATS[recipe.target]
+    if recipe.file_format not in formats:
+        raise UsageError(
+            f"--target {recipe.target} reads {alternatives(formats)}, not {recipe.format}. Leave "
+            "out --format, or choose another target."
+        )
     if recipe.max_rejects is not None and recipe.on_error != "quarantine":
         raise UsageError(
             "--max-rejects needs --on-error quarantine: without it no bad record is allowed."

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sftprep.arrange.options import Arrangement
-from sftprep.commit import commit
+from sftprep.commit import commit, say_what_is_discarded, say_what_is_kept
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
 from sftprep.dataset.accounting import Accounting, longer_limit
@@ -44,8 +44,8 @@ from sftprep.recipe import Recipe
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import read_as
 from sftprep.second_half import SecondHalf
-from sftprep.targets import hf
-from sftprep.text import number
+from sftprep.targets.table import TARGETS
+from sftprep.targets.target import columns_of_batch
 
 
 def prepare(
@@ -82,12 +82,7 @@ def prepare(
         output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
     )
     if existing is not None:
-        if left := output.remove_leftovers(existing):
-            progress.note(
-                f"{output.staging}: an interrupted run of another dataset has finished "
-                f"{number(left, 'shard')}, which are kept. With its options, --overwrite and "
-                "--resume that run continues; to give it up, remove the folder."
-            )
+        say_what_is_kept(output, existing, progress)
         return Prepared(existing, "unchanged")
     _say_notes(job, progress)
     quarantine = recipe.on_error == "quarantine"
@@ -102,7 +97,7 @@ def prepare(
     ):
         stage = _Stage.of(recipe, staging, arrangement)
         journal = Journal(staging, job.sources, stage.folders)
-        _say_what_is_discarded(output, recipe, progress)
+        say_what_is_discarded(output, recipe, progress)
         resumed = _begin(output, journal, accounting, job)
         reader = BlockReader(
             job.sources,
@@ -127,9 +122,9 @@ def prepare(
         accounting.check(recipe.reject_limit(accounting.read))
         accounting.check_dropped(recipe.drop_limit(accounting.examples))
         _check_rows(accounting)
-        manifest = _manifest(job, reader, accounting, _save_tokenizer(output, job))
+        manifest = _manifest(job, reader, accounting, journal, _save_tokenizer(output, job))
         if arrangement.is_plain:
-            name = partial(shard_name, SPLITS[0], format_name=recipe.format)
+            name = partial(shard_name, SPLITS[0], format_name=recipe.file_format)
             manifest = manifest.with_shards(journal.finish(name))
         else:
             half = SecondHalf(
@@ -161,9 +156,10 @@ class _Stage(NamedTuple):
     def of(cls, recipe: Recipe, staging: Path, arrangement: Arrangement) -> "_Stage":
         """Return that of shards which are published as they are, or are still to be arranged."""
         if arrangement.is_plain:
-            columns_of = partial(hf.columns_of_batch, ignore_index=recipe.ignore_index)
+            form = TARGETS[recipe.target].unpacked
+            columns_of = partial(columns_of_batch, form, ignore_index=recipe.ignore_index)
             folders = ShardFolders.of_dataset(staging)
-            return cls(folders, FORMATS[recipe.format], columns_of, "parquet")
+            return cls(folders, FORMATS[recipe.file_format], columns_of, "parquet")
         return cls(ShardFolders.of_rows(staging), staged, staged.columns_of, "arrow")
 
     def writer(self, workers: int) -> ShardWriter:
@@ -183,15 +179,6 @@ def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: 
         return False
     accounting.restore(journal.finished[-1]["counts"])
     return True
-
-
-def _say_what_is_discarded(output: OutputFolder, recipe: Recipe, progress: Progress) -> None:
-    """Warn that finished shards are removed if the run does not resume."""
-    if not recipe.resume and (left := output.finished_shards()):
-        progress.warn(
-            f"{output.path}: an interrupted run has finished {number(left, 'shard')}. They are "
-            "removed, and this run starts over; --resume would have continued after them."
-        )
 
 
 def _say_notes(job: Plan, progress: Progress) -> None:
@@ -247,6 +234,7 @@ def _manifest(
     job: Plan,
     reader: BlockReader,
     accounting: Accounting,
+    journal: Journal,
     tokenizer_files: dict[str, str],
 ) -> Manifest:
     """Return the manifest of the rows before they are arranged, without shards and ledgers."""
@@ -272,6 +260,7 @@ def _manifest(
         tokenizer=job.tokenizer_facts() | {"files": tokenizer_files},
         template=job.template_facts(),
         counts=accounting.totals(),
+        input_shards=journal.rows(),
         shards=[],
         digest_of_rows="",
         ledgers={},

@@ -22,7 +22,7 @@ from sftprep.arrange.options import Arrangement, PadTo
 from sftprep.arrange.plan import Plan
 from sftprep.data.ragged import Offsets
 from sftprep.dataset.arranged_shards import ArrangedShards, OutputShard, output_shards
-from sftprep.dataset.gather import Gatherer, Layout
+from sftprep.dataset.gather import FOR_PLANS, Gatherer, Layout
 from sftprep.dataset.index import IndexWriter
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.outcome import (
@@ -35,7 +35,7 @@ from sftprep.dataset.staged_rows import StagedRows
 from sftprep.formats.staged import TOKEN_BYTES, decoded
 from sftprep.formats.table import FORMATS
 from sftprep.progress import Progress
-from sftprep.targets import hf
+from sftprep.targets.table import form_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class SecondHalf:
         writing = ArrangedShards(
             self.staging,
             shards,
-            Gatherer(self.staged, self._layout(), self._columns_of()),
+            Gatherer(self.staged, self._layout(), self._columns_of(), self._left_out()),
             FORMATS[self.draft.recipe["format"]],
             partial(IndexWriter, form="parquet"),
         )
@@ -87,6 +87,11 @@ class SecondHalf:
             done += size
             progress.advance(done, size, entry["shard"]["documents"])
         return self._manifest(plan, writing)
+
+    def _left_out(self) -> frozenset[str]:
+        """Return the columns of the staged index that the dataset's indexes do not have."""
+        has_groups = self.draft.recipe["split_by"] is not None
+        return FOR_PLANS if has_groups else FOR_PLANS | {"group_key"}
 
     def _layout(self) -> Layout:
         pad = self.arrangement.pad
@@ -100,7 +105,8 @@ class SecondHalf:
         )
 
     def _columns_of(self) -> Any:
-        return partial(hf.columns_of, ignore_index=self.draft.recipe["ignore_index"])
+        recipe = self.draft.recipe
+        return partial(form_of(recipe).columns_of, ignore_index=recipe["ignore_index"])
 
     def _manifest(self, plan: Plan, written: ArrangedShards) -> Manifest:
         draft = self.draft

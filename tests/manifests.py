@@ -23,7 +23,8 @@ def manifest(**changed: Any) -> Manifest:
     """Make a small manifest."""
     values: dict[str, Any] = {
         "format_version": 7, "recipe": {"max_length": 9}, "inputs": [], "tokenizer": {},
-        "template": {"name": "价"}, "counts": {}, "shards": [], "ledgers": {}, "files": {},
-        "digest_of_rows": "0" * 32, "arrangement": {}, "libraries": {}, "fingerprint": "f",
+        "template": {"name": "价"}, "counts": {}, "shards": [], "input_shards": [],
+        "ledgers": {}, "files": {}, "digest_of_rows": "0" * 32, "arrangement": {},
+        "libraries": {}, "fingerprint": "f",
     }  # fmt: skip
     return Manifest(**values | changed)

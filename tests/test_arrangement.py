@@ -14,7 +14,7 @@ SOURCES = ("chat.jsonl", "code/a.jsonl", "code/b.jsonl")
 
 
 def asked(
-    *, has_pad: bool = True, max_length: int = 2048, longest: int | None = None, **options: Any
+    *, has_pad: bool = True, max_length: int = 2048, has_rows: bool = False, **options: Any
 ) -> Arrangement:
     """Return what these options ask for."""
     material = Material(
@@ -22,7 +22,7 @@ def asked(
         tokenizer="toy",
         has_pad=has_pad,
         max_length=max_length,
-        longest=longest,
+        has_rows=has_rows,
     )
     return arrangement_of(Recipe(**options), material)
 
@@ -278,11 +278,6 @@ UNUSED_SEED = (
             "Lower --max-length, or raise --pack-length.",
         ),
         (
-            {"pack": True, "pack_length": 1024, "longest": 1025},
-            "a row has 1,025 tokens, but a pack only 1,024, and rows are not cut for packing. "
-            "Raise --pack-length, or run prepare with a lower --max-length.",
-        ),
-        (
             {"pad": "multiple-of:100"},
             "--pad multiple-of:100: a row of 2,048 tokens, the limit, would become longer. Use a "
             "limit that is a multiple, such as 2000 or 2100 (--max-length, or --pack-length with "
@@ -312,7 +307,7 @@ def test_near_duplicates_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_rows_that_fit_can_be_packed() -> None:
     """Where the rows are known, their own lengths count, and not what the options allow."""
-    assert asked(pack=True, pack_length=1024, longest=1024).pack_length == 1024
+    assert asked(pack=True, pack_length=1024, has_rows=True).pack_length == 1024
 
 
 # --- another arrangement of a dataset -------------------------------------------------------------

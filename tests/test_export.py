@@ -1,6 +1,7 @@
 """``export``: the second half of a run alone gives the bytes of the whole run."""
 
 import shutil
+import time
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,11 @@ def test_two_steps_give_the_bytes_of_one(folder: Folder, tmp_path: Path, name: s
         (SPLIT, {"pack": True, "shuffle": False},
          {**SPLIT, "pack": True, "shuffle": False, "seed": 0}),
         ({"format": "jsonl"}, {"format": "parquet", "shuffle": True}, {"shuffle": True}),
+        ({"shuffle": True}, {"shuffle": False}, {}),
+        (OPTIONS["packed and padded"], {"pack": False, "pad": "none"}, {}),
+        (OPTIONS["repeated"], {"repeat": (), "shuffle": False, "format": "jsonl"},
+         {"format": "jsonl"}),
+        (SPLIT, {"validation": None, "test": None, "shuffle": False}, {}),
     ],
 )  # fmt: skip
 def test_an_arranged_dataset_is_arranged_again(
@@ -192,8 +198,8 @@ def test_every_record_is_accounted_for(folder: Folder) -> None:
         ({"sample": "50%"}, {"seed": 4}, "--seed cannot be changed"),
         ({}, {"validation": "5", "split_by": "id"}, "without this field of its records"),
         ({}, {"dedup": "normalized"}, "does not hold the texts of its rows"),
-        ({"shuffle": True}, {"shuffle": False}, "is arranged, and the options ask for rows as"),
-        ({}, {"pack": True, "pack_length": 5}, "tokens, but a pack only 5"),
+        ({}, {"shard_size": "900B"}, "here into slices of --shard-size 900B, and the dataset "),
+        ({}, {"pack": True, "pack_length": 5}, "rows are longer than a pack of 5 tokens"),
         ({}, {"validation": "500", "shuffle": True}, "--validation"),
         ({}, {"max_length": 99}, "--max-length 99 needs --pack"),
     ],
@@ -205,6 +211,14 @@ def test_what_the_dataset_does_not_have_is_refused(
     with pytest.raises(UsageError, match=message):
         exported(folder.prepared(**before), tmp_path / "out", **given)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_shards_of_another_size(folder: Folder, tmp_path: Path) -> None:
+    """After an export with another shard size, it is not known how the input is divided."""
+    exported(folder.prepared(), tmp_path / "other", shuffle=True, shard_size="900B")
+    with pytest.raises(UsageError, match="here into slices of --shard-size 900, and the dataset "):
+        exported(tmp_path / "other", tmp_path / "out", shuffle=False)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("where", ["inside", "the same", "around"])
@@ -267,8 +281,9 @@ class Stop(BaseException):
     """Ends a run."""
 
 
-def interrupt(patch: pytest.MonkeyPatch, where: str) -> None:
-    """End the next run at some place."""
+def interrupt(patch: pytest.MonkeyPatch, where: str, out: Path) -> None:
+    """End the next run at some place; while it gathers, once a shard is finished."""
+    journal = out.with_name(f".{out.name}.sftprep-staging") / "arranged.jsonl"
 
     def stop(*_: Any, **__: Any) -> Any:
         raise Stop
@@ -285,6 +300,8 @@ def interrupt(patch: pytest.MonkeyPatch, where: str) -> None:
         def count(*arguments: Any) -> Any:
             calls.append(1)
             if len(calls) == 3:
+                while not journal.stat().st_size:
+                    time.sleep(0.001)
                 raise Stop
             return write(*arguments)
 
@@ -312,7 +329,7 @@ def test_a_run_that_was_interrupted_is_resumed(
         return prepare(folder.recipe(out, **options, workers=workers, **more)).status
 
     with monkeypatch.context() as patch:
-        interrupt(patch, where)
+        interrupt(patch, where, out)
         with pytest.raises(Stop):
             run()
     assert not out.exists()
@@ -342,7 +359,7 @@ def test_an_interrupted_run_with_other_options_is_not_resumed(
     """What another export has left is kept until the user gives it up."""
     source, out = folder.prepared(), tmp_path / "out"
     with monkeypatch.context() as patch:
-        interrupt(patch, "publish")
+        interrupt(patch, "publish", out)
         with pytest.raises(Stop):
             exported(source, out, shuffle=True)
     with pytest.raises(OutputError, match="cannot be resumed: --shuffle was true and is false"):

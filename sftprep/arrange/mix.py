@@ -36,14 +36,14 @@ def sample(keys: Keys, share: Share, salt: int) -> Mask:
         kept = smallest(hashes, share.fraction)
         if not kept.any():
             raise UsageError(
-                f"--sample {share} of the {len(keys)} rows of the training split is no row. Give a "
-                "number of rows, or a larger percentage."
+                f"--sample {share} of the {len(keys):,} rows of the training split is no row. Give "
+                "a number of rows, or a larger percentage."
             )
         return kept
     number = share.rows or 0
     if not 0 < number <= len(keys):
         raise UsageError(
-            f"--sample {number} must be at least 1 and at most {len(keys)}, the rows of the "
+            f"--sample {number} must be at least 1 and at most {len(keys):,}, the rows of the "
             "training split. Give another number, or leave the option out."
         )
     kept = np.zeros(len(keys), np.bool_)

@@ -147,7 +147,7 @@ def _check(lengths: Numbers, capacity: int) -> None:
     longer = np.count_nonzero(lengths > capacity)
     if longer:
         raise UsageError(
-            f"{longer} of {len(lengths)} rows are longer than a pack of {capacity} tokens; the "
-            f"longest has {lengths.max()}. Packing never divides a row: pass --pack-length "
+            f"{longer:,} of {len(lengths):,} rows are longer than a pack of {capacity:,} tokens; "
+            f"the longest has {lengths.max():,}. Packing never divides a row: pass --pack-length "
             f"{lengths.max()} or more, or prepare the data again with --truncation."
         )

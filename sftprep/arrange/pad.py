@@ -23,8 +23,8 @@ def padded(lengths: Numbers, pad: Pad) -> Numbers:
     if pad.to is PadTo.MAX_LENGTH:
         if lengths.max(initial=0) > pad.number:
             raise UsageError(
-                f"{np.count_nonzero(lengths > pad.number)} of {len(lengths)} rows are longer than "
-                f"{pad.number} tokens, to which --pad max-length pads; the longest has "
+                f"{np.count_nonzero(lengths > pad.number):,} of {len(lengths):,} rows are longer "
+                f"than {pad.number} tokens, to which --pad max-length pads; the longest has "
                 f"{lengths.max()}. Pass a larger --max-length, or --pad longest."
             )
         return np.full_like(lengths, pad.number)

@@ -38,14 +38,14 @@ def split_rows(
         if (splits[tested] != 0).any():
             raise UsageError(
                 f"--validation {validation} and --test {test} together take more than all "
-                f"{len(keys)} rows. Make one of them smaller."
+                f"{len(keys):,} rows. Make one of them smaller."
             )
         splits[tested] = 2
     if splits.all():
         asked = {"validation": validation, "test": test}
         named = " and ".join(f"--{name} {share}" for name, share in asked.items() if share)
         raise UsageError(
-            f"{named} would take all {len(keys)} rows, and leave none for training (rows that "
+            f"{named} would take all {len(keys):,} rows, and leave none for training (rows that "
             "belong together are never divided). Make the share smaller."
         )
     return splits
@@ -77,7 +77,7 @@ def _take(hashes: Keys, name: str, share: Share) -> Mask:
         taken = smallest(hashes, share.fraction)
         if not taken.any():
             raise UsageError(
-                f"--{name} {share} of {len(hashes)} rows is no row: the {name} split would be "
+                f"--{name} {share} of {len(hashes):,} rows is no row: the {name} split would be "
                 f"empty. Give a number of rows (such as --{name} {max(1, len(hashes) // 10)}), or "
                 "a larger percentage."
             )
@@ -85,8 +85,9 @@ def _take(hashes: Keys, name: str, share: Share) -> Mask:
     number = share.rows or 0
     if not 0 < number < len(hashes):
         raise UsageError(
-            f"--{name} {number} must be at least 1 and less than the {len(hashes)} rows that there "
-            "are, or none would be left for training. Give a smaller number, or a percentage."
+            f"--{name} {number} must be at least 1 and less than the {len(hashes):,} rows that "
+            "there are, or none would be left for training. Give a smaller number, or a "
+            "percentage."
         )
     last = np.partition(hashes, number - 1)[number - 1]
     chosen: Mask = hashes <= last

@@ -101,8 +101,8 @@ def _show_result(result: "Prepared", output: str, *, json: bool, quiet: bool) ->
 
 ARRANGING = tuple(option.name for option in options() if option.group == "Arrangement")
 NOT_IN_PREVIEW = (
-    *ARRANGING, "output", "format", "shard_size", "private_ledgers", "max_rejects", "max_dropped",
-    "workers", "overwrite", "resume",
+    *ARRANGING, "output", "target", "format", "shard_size", "private_ledgers", "max_rejects",
+    "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 
@@ -118,8 +118,8 @@ def preview(
 
 
 IN_EXPORT = (
-    *ARRANGING, "output", "format", "shard_size", "private_ledgers", "workers", "overwrite",
-    "resume",
+    *ARRANGING, "output", "target", "format", "shard_size", "private_ledgers", "workers",
+    "overwrite", "resume",
 )  # fmt: skip
 
 
@@ -169,6 +169,17 @@ def templates(
         from sftprep.views.templates import describe_template, list_templates
 
         show(describe_template(name, colour=is_coloured()) if name else list_templates())
+
+
+@app.command()
+def targets(
+    name: Annotated[str | None, typer.Argument(help="The trainer to show.")] = None,
+) -> None:
+    """List the trainers that --target names, or show what one reads and needs."""
+    with command():
+        from sftprep.views.targets import describe_target, list_targets
+
+        show(describe_target(name) if name else list_targets())
 
 
 @app.command("inspect")

@@ -16,6 +16,7 @@ from sftprep.data.omitted import UNANSWERED, in_words
 from sftprep.dataset.accounting import longer_limit
 from sftprep.dataset.causes import Cause, most_frequent
 from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.training import target_of, training_lines
 from sftprep.text import ascii_safe, number
 
 GREAT_LOSS = 0.05
@@ -42,7 +43,7 @@ def summarize(
     lines = [*_great_loss(manifest, output), _rows(manifest, output), *read_as(manifest)]
     lines += _losses(manifest, causes)
     lines += _cuts(manifest) + arranged(manifest)
-    lines += _tokenizer(manifest) + _remarks(manifest)
+    lines += _tokenizer(manifest) + _remarks(manifest) + _training(manifest, output)
     return "\n".join(lines)
 
 
@@ -182,6 +183,17 @@ def _remarks(manifest: Manifest) -> list[str]:
             f"  control    {number(records, 'record')} with a control token's text ({names}), "
             f"kept as text; if it is meant as the token, pass --allow-control '{top[0][0]}'"
         )
+    return lines
+
+
+def _training(manifest: Manifest, output: str) -> list[str]:
+    """Return the lines for the configuration of the trainer, if one was named."""
+    if manifest.recipe.get("target", "hf") == "hf":
+        return []
+    target = target_of(manifest)
+    lines = [f"  train      {target.trainer}; sftprep targets {target.name} says what to mind:"]
+    for part in training_lines(manifest, output):
+        lines += ["", *(f"    {line}".rstrip() for line in part.text.splitlines())]
     return lines
 
 

@@ -1,6 +1,6 @@
 """The card of a dataset, ``README.md``: what it is and how it was made, for people and for hubs.
 
-In     the manifest without the card; the columns of the shards; the command that makes the dataset.
+In     the manifest without the card; the command that makes the dataset.
 Out    a text: a block of metadata in YAML, which model hubs and ``datasets`` read (where the shards
        of each split are, their columns, their rows), and then plain English.
 Never  holds anything that changes from run to run, such as a time, a host or a path. Never lets a
@@ -14,11 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from sftprep.data.columns import Kinds
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.files import CARD, DATA, SPLITS
 from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.training import target_of, training_lines
 from sftprep.formats.table import FORMATS
+from sftprep.targets.table import form_of
 from sftprep.text import ascii_safe, number
 
 MOST_INPUTS = 20
@@ -42,27 +43,26 @@ TRAINED = {
 """What is trained, for each value of ``--train-on`` that is not a list of roles."""
 
 
-def write_card(folder: Path, manifest: Manifest, columns: Kinds, command: str) -> Manifest:
+def write_card(folder: Path, manifest: Manifest, command: str) -> Manifest:
     """Write the card of a dataset.
 
     Args:
         folder: the dataset's folder.
         manifest: the manifest, complete except for the card.
-        columns: the columns of the shards.
         command: the command line that makes the dataset.
 
     Returns:
         The manifest with the card's SHA-256.
     """
-    data = card(manifest, columns, command).encode()
+    data = card(manifest, command).encode()
     write_durably(folder / CARD, data)
     return replace(manifest, files={CARD: hashlib.sha256(data).hexdigest()})
 
 
-def card(manifest: Manifest, columns: Kinds, command: str) -> str:
+def card(manifest: Manifest, command: str) -> str:
     """Return the text of the card; the arguments are those of ``write_card``."""
     parts = [
-        *_metadata(manifest, columns),
+        *_metadata(manifest),
         "",
         "# Token ids for supervised fine-tuning",
         "",
@@ -72,7 +72,9 @@ def card(manifest: Manifest, columns: Kinds, command: str) -> str:
         "",
         "## How to load it",
         "",
-        *_loading(manifest, columns),
+        *_loading(manifest),
+        "",
+        *_training(manifest),
         "",
         "## How it was made",
         "",
@@ -89,7 +91,7 @@ def card(manifest: Manifest, columns: Kinds, command: str) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _metadata(manifest: Manifest, columns: Kinds) -> list[str]:
+def _metadata(manifest: Manifest) -> list[str]:
     """Return the block that hubs read. All values in it are sftprep's own words and numbers."""
     ending = FORMATS[manifest.recipe["format"]].ENDING
     rows = _rows_by_split(manifest)
@@ -99,7 +101,7 @@ def _metadata(manifest: Manifest, columns: Kinds) -> list[str]:
     for split in rows:
         lines += [f"  - split: {split}", f"    path: {DATA}/{split}-*.{ending}"]
     lines += ["dataset_info:", "  features:"]
-    for name, kind in columns.items():
+    for name, kind in form_of(manifest.recipe).kinds.items():
         lines += [f"  - name: {name}", f"    sequence: {kind.name}"]
     lines.append("  splits:")
     for split, count in rows.items():
@@ -161,7 +163,7 @@ def _splits(manifest: Manifest) -> list[str]:
     return lines
 
 
-def _loading(manifest: Manifest, columns: Kinds) -> list[str]:
+def _loading(manifest: Manifest) -> list[str]:
     tokenizer = manifest.tokenizer
     size, added = tokenizer["vocabulary_size"], list(tokenizer["added_tokens"])
     label = manifest.recipe["ignore_index"]
@@ -174,8 +176,14 @@ def _loading(manifest: Manifest, columns: Kinds) -> list[str]:
         'tokenizer = transformers.AutoTokenizer.from_pretrained("DIR/tokenizer")',
         "```",
         "",
-        f"Columns: {', '.join(map(_code, columns))}. `labels` are not shifted: the id of a trained "
-        f"token, {label} for every other.",
+        "| column | type | content |",
+        "|---|---|---|",
+        *(
+            f"| {_code(name)} | list of {column.dtype.name} | {column.says.format(ignore=label)} |"
+            for name, column in form_of(manifest.recipe).columns.items()
+        ),
+        "",
+        f"{str(target_of(manifest).shift).capitalize()}.",
     ]
     if added:
         lines.append(
@@ -184,6 +192,15 @@ def _loading(manifest: Manifest, columns: Kinds) -> list[str]:
             f"`model.resize_token_embeddings({size})`."
         )
     return lines
+
+
+def _training(manifest: Manifest) -> list[str]:
+    """Say what to write to train on the dataset with its trainer, and what to mind."""
+    target = target_of(manifest)
+    lines = [f"## How to train on it with {target.trainer}", ""]
+    for part in training_lines(manifest, "DIR"):
+        lines += [f"```{part.language}", part.text, "```", ""]
+    return lines + [f"- {note}" for note in target.notes]
 
 
 def _making(manifest: Manifest) -> list[str]:

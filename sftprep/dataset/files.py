@@ -30,7 +30,7 @@ INDEX_ENDING = "parquet"
 SPLITS = ("train", "validation", "test")
 """The names of the splits, in the order in which the manifest lists their shards."""
 
-_SHARD = rf"({'|'.join(SPLITS)})-\d+-of-\d+\.\w+"
+_SHARD = rf"({'|'.join(SPLITS)})-\d+-of-\d+\.(?:idx\.)?\w+"
 _FILES = re.compile(
     rf"{DATA}/{_SHARD}|{INDEX}/{_SHARD}"
     + "".join(f"|{re.escape(name)}" for name in (CARD, REJECTS, DROPPED, MANIFEST))
@@ -63,7 +63,7 @@ def index_name(shard: str) -> str:
     >>> index_name("data/train-00001-of-00004.arrow")
     'index/train-00001-of-00004.parquet'
     """
-    stem = shard.removeprefix(f"{DATA}/").rpartition(".")[0]
+    stem = shard.removeprefix(f"{DATA}/").partition(".")[0]
     return f"{INDEX}/{stem}.{INDEX_ENDING}"
 
 

@@ -10,7 +10,7 @@ Raises OSError: a file cannot be written; the error names it.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple, Protocol
@@ -27,7 +27,7 @@ from sftprep.dataset.staged_rows import StagedRows
 from sftprep.formats.row_groups import GROUP_ROWS, GROUP_TOKENS
 from sftprep.formats.staged import decoded
 
-FOR_PLANS = ("normalized_key", "normalized_prompt_key")
+FOR_PLANS = frozenset({"normalized_key", "normalized_prompt_key"})
 """Columns of an index that only a plan needs; the index of a finished dataset has them not."""
 INDEX_DOCUMENTS = 1 << 16
 """How many documents' index is gathered at a time: finding rows costs a little for each file."""
@@ -177,11 +177,17 @@ class Gatherer:
         staged: the staged documents.
         layout: how rows are laid out.
         columns_of: returns the columns of rows, as the target wants them.
+        left_out: the columns of the staged index that the written one does not have.
     """
 
     def __init__(
-        self, staged: StagedRows, layout: Layout, columns_of: Callable[[ArrangedRows], Columns]
+        self,
+        staged: StagedRows,
+        layout: Layout,
+        columns_of: Callable[[ArrangedRows], Columns],
+        left_out: Collection[str] = FOR_PLANS,
     ) -> None:
+        self._left_out = left_out
         self._staged = staged
         self._layout = layout
         self._columns_of = columns_of
@@ -222,7 +228,7 @@ class Gatherer:
         table = _with_columns(
             table, row=group.row_of_document + done.rows, position=laid_out.position
         )
-        index.write(table.drop_columns([name for name in FOR_PLANS if name in table.column_names]))
+        index.write(table.drop_columns([n for n in table.column_names if n in self._left_out]))
         key = table.column("record_key").to_numpy()
         done.digest = total(done.digest, digest(key, tokens.lengths, laid_out.trained))
         done.counts.update(counts_of(table))
@@ -257,12 +263,12 @@ def counts_of(index: Any) -> Counter[str]:
 
     reasons = pc.value_counts(pc.list_flatten(index.column("reasons")))
     found = Counter({entry["values"]: entry["counts"] for entry in reasons.to_pylist()})
-    cut_trained, gone = (
-        index.column(name).to_numpy() for name in ("cut_trained_tokens", "exchanges_dropped")
+    cut, cut_trained, gone = (
+        index.column(name).to_numpy()
+        for name in ("cut_tokens", "cut_trained_tokens", "exchanges_dropped")
     )
-    cut_at = pc.value_counts(index.column("cut_at")).to_pylist()
     return found + Counter(
-        truncated=sum(entry["counts"] for entry in cut_at if entry["values"]),
+        truncated=int(np.count_nonzero(cut)),
         truncated_trained=int(np.count_nonzero(cut_trained)),
         exchanges_dropped=int(gone.sum()),
     )

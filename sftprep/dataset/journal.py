@@ -258,6 +258,10 @@ class Journal:
         while self._unwritten and ((first := self._unwritten[0][2]) is None or first.done()):
             self._write_line()
 
+    def rows(self) -> list[int]:
+        """Return how many rows each finished shard has, without those that have none."""
+        return [entry["shard"]["rows"] for entry in self.finished if entry["shard"] is not None]
+
     def wait(self) -> None:
         """Wait until all shards are written."""
         while self._unwritten:

@@ -53,6 +53,9 @@ class Manifest:
     tokenizer: dict[str, Any]
     template: dict[str, Any]  # name, sha256, source
     counts: dict[str, Any]
+    input_shards: list[int]
+    """How many rows each slice of the input of the size of a shard gives, without empty slices.
+    Empty if it is not known, because export has changed the size."""
     shards: list[dict[str, Any]]  # the name, the split and the ``ShardInfo`` of each
     digest_of_rows: str  # the sum of the digests of all shards
     ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries

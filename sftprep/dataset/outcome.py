@@ -24,11 +24,22 @@ COUNTED = {
     "truncated": "truncated",
     "truncated_trained": "truncated_trained",
     "shortened": "shortened",
+    "glued_answers": "glued_answer",
+    "records_with_control_strings": "control_string",
     "exchanges_dropped": "exchanges_dropped",
     "rewritten_histories": "rewritten_history",
     "unclean_boundaries": "unclean_boundary",
 }
 """Counts of the manifest that are made again from the index, and their names there."""
+COUNTED_BY_NAME = {
+    "control_strings": "control_string:",
+    "tokens_as_text": "token_as_text:",
+    "omitted": "omitted:",
+}
+"""Such counts by name, and how their names begin in the index.
+
+Counts of answers, fields and roles are not among them: they say what is in the records.
+"""
 AT_ONCE = 1 << 16  # rows whose entries are made at a time; bounds the memory
 
 
@@ -93,7 +104,15 @@ def arranged_counts(
         whole.repeated += outcome.repeated
         whole.dropped += outcome.dropped
     again = {name: written.get(index_name, 0) for name, index_name in COUNTED.items()}
-    return {**counts, **_counted(counts, whole), **again}
+    by_name = {
+        name: {
+            reason.removeprefix(prefix): written[reason]
+            for reason in sorted(written)
+            if reason.startswith(prefix)
+        }
+        for name, prefix in COUNTED_BY_NAME.items()
+    }
+    return {**counts, **_counted(counts, whole), **again, **by_name}
 
 
 def _counted(counts: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
@@ -104,18 +123,6 @@ def _counted(counts: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
         "written": outcome.written,
         "dropped": dict(sorted(dropped.items())),
     }
-
-
-def before_arranging(counts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return counts as they were before an arrangement.
-
-    Args:
-        counts: those of a source or of a dataset, after it.
-    """
-    dropped = {k: n for k, n in counts["dropped"].items() if k not in REASONS}
-    gone = sum(counts["dropped"].values()) - sum(dropped.values())
-    written = counts["written"] - counts["repeated"] + gone
-    return {**counts, "repeated": 0, "written": written, "dropped": dropped}
 
 
 def dropped_entries(

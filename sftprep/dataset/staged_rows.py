@@ -20,7 +20,7 @@ from sftprep.dataset.shard_writer import ShardPaths
 from sftprep.errors import DataError
 from sftprep.formats.staged import StagedTokens, by_file, mapped
 
-BATCHES_AT_ONCE = 32
+BATCHES_AT_ONCE = 16
 """How many batches of an index are read before memory is given back."""
 
 

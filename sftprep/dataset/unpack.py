@@ -32,7 +32,7 @@ from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.staged import encoded
 from sftprep.formats.table import shard_chunks
 from sftprep.system.files import sha256_of
-from sftprep.targets import hf
+from sftprep.targets.table import form_of
 from sftprep.text import ascii_safe
 
 CURE = "Run sftprep verify on the dataset, and build it again"
@@ -107,11 +107,12 @@ def _unpack_shard(
     recipe = manifest.recipe
     with _checked(dataset, shard["index"]) as file:
         table = _index_of(file, shard, staged.index_file)
-    columns = _Documents(table)
-    kinds = hf.kinds(packed=recipe["pack"])
+    form = form_of(recipe)
+    ids = next(iter(form.columns))
+    columns = _Documents(table, ids)
     with _checked(dataset, shard) as file, staged.shard.open("xb") as tokens:
         try:
-            for chunk in shard_chunks(file, recipe["format"], kinds, ["input_ids"]):
+            for chunk in shard_chunks(file, recipe["format"], form.kinds, [ids]):
                 tokens.write(columns.tokens_of(chunk).data)
         except ShardError as error:
             raise DataError(f"{dataset / shard['name']}: {error}. {CURE}.") from error
@@ -144,9 +145,11 @@ class _Documents:
 
     Args:
         table: the index of the shard.
+        ids: the name of the column of ids.
     """
 
-    def __init__(self, table: Any) -> None:
+    def __init__(self, table: Any, ids: str) -> None:
+        self._ids = ids
         self._row, self._position, self._tokens = (
             table.column(name).to_numpy() for name in ("row", "position", "tokens")
         )
@@ -156,7 +159,7 @@ class _Documents:
 
     def tokens_of(self, chunk: Chunk) -> Ids:
         """Return the encoded tokens of the documents in the next rows, see ``formats.staged``."""
-        ids = chunk.input_ids
+        ids = chunk.columns[self._ids]
         stop = int(np.searchsorted(self._row, self._rows + len(chunk)))
         part = slice(self.done, stop)
         lengths = self._tokens[part].astype(np.int64)

@@ -25,7 +25,7 @@ from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets
 
 TOKEN_BYTES = 4
 KIND = np.dtype("<i4")
-ROWS_AT_ONCE = 2048
+ROWS_AT_ONCE = 512
 """How many rows are read before memory is given back: each may touch 64 KiB of its file."""
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from sftprep.data.columns import ANY_COLUMNS, Columns, Kinds
 from sftprep.data.ragged import Ids, Ragged
-from sftprep.formats import arrow, jsonl, parquet
+from sftprep.formats import arrow, jsonl, megatron_parquet, parquet
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.text import ascii_safe
 
@@ -80,6 +80,7 @@ FORMATS: dict[str, Format] = {
     "parquet": parquet,
     "arrow": arrow,
     "jsonl": jsonl,
+    "megatron-parquet": megatron_parquet,
 }
 
 

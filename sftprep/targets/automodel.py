@@ -41,7 +41,6 @@ TARGET = Target(
     tested="NeMo Automodel 0.7.0: its collaters and its loss; its recipes need a GPU",
     evidence=Evidence.READ,
     shift=Shift.DATA,
-    file_format="parquet",
     folder="the dataset's folder, with datasets.load_dataset",
     unpacked=Form({"input_ids": IDS, "labels": NEXT_LABELS, "attention_mask": ATTENTION}),
     packed=Form(

@@ -25,7 +25,6 @@ TARGET = Target(
     tested="Axolotl 0.19.0",
     evidence=Evidence.TRAINED,
     shift=Shift.MODEL,
-    file_format="parquet",
     folder="the dataset's folder, as path of a dataset with an empty type",
     unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
     packed="Axolotl packs rows itself (sample_packing: true), and documents that are packed before "

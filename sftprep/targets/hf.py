@@ -36,11 +36,10 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
 
 TARGET = Target(
     name="hf",
-    trainer="Trainer of transformers, and all that reads its columns",
+    trainer="Trainer of transformers",
     tested="transformers 5.24",
     evidence=Evidence.TRAINED,
     shift=Shift.MODEL,
-    file_format="parquet",
     folder="the dataset's folder, with datasets.load_dataset",
     unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
     packed=Form(

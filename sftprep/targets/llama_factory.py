@@ -26,7 +26,6 @@ TARGET = Target(
     tested="LLaMA-Factory 0.9.5",
     evidence=Evidence.TRAINED,
     shift=Shift.MODEL,
-    file_format="arrow-folder",
     folder="the dataset's folder, as tokenized_path",
     unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
     packed=Form(

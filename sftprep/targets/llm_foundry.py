@@ -37,7 +37,6 @@ TARGET = Target(
     tested="llm-foundry 0.22.0 with mosaicml-streaming 0.12",
     evidence=Evidence.READ,
     shift=Shift.MODEL,
-    file_format="mds-turns",
     folder="the dataset's folder and a split, as a stream",
     unpacked=Form(
         {"input_ids": IDS, "loss_mask": LOSS_MASK},

@@ -36,7 +36,6 @@ TARGET = Target(
     tested="Megatron-Bridge at commit 067f987 with megatron-core 0.16.1",
     evidence=Evidence.READ,
     shift=Shift.TRAINER,
-    file_format="megatron-parquet",
     folder="the files of each split, as packed_train_data_path and packed_val_data_path",
     unpacked=_FORM,
     packed=_FORM,

@@ -1,10 +1,23 @@
-"""The names of the targets: the values of ``--target``.
+"""The names of the targets, which are the values of ``--target``, and the formats of each.
 
 This module imports nothing, so that the command line can check a name without loading numpy.
 ``targets.table`` maps each name to its target. A test checks that both have the same names.
 """
 
-TARGET_NAMES = (
-    "hf", "trl", "axolotl", "llama-factory", "megatron-bridge", "automodel", "olmo-core", "skyrl",
-    "llm-foundry", "streaming", "torchtune", "together", "verl",
-)  # fmt: skip
+TABLES = ("parquet", "arrow", "jsonl")
+"""The formats that most trainers read, through ``datasets.load_dataset``."""
+
+TARGET_FORMATS: dict[str, tuple[str, ...]] = {
+    "hf": (*TABLES, "megatron-parquet"),
+    "trl": TABLES,
+    "axolotl": TABLES,
+    "megatron-bridge": ("megatron-parquet",),
+    "automodel": TABLES,
+    "skyrl": TABLES,
+    "torchtune": TABLES,
+    "together": ("parquet",),
+    "verl": ("parquet",),
+}
+"""The formats that the trainer reads; the first is the default."""
+
+TARGET_NAMES = tuple(TARGET_FORMATS)

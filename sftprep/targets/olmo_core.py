@@ -41,7 +41,6 @@ TARGET = Target(
     tested="OLMo-core 3.0.0",
     evidence=Evidence.READ,
     shift=Shift.TRAINER,
-    file_format="olmo",
     folder="the files of a split, as paths and label_mask_paths",
     unpacked=Form(
         {"input_ids": IDS, "loss_mask": LOSS_MASK},

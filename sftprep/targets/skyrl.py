@@ -24,11 +24,10 @@ def _paths(facts: Facts, split: str) -> str:
 
 TARGET = Target(
     name="skyrl",
-    trainer="SkyRL's SFT trainer, with pretokenized_dataset_paths",
+    trainer="SkyRL's SFT trainer",
     tested="SkyRL 0.4.0",
     evidence=Evidence.READ,
     shift=Shift.TRAINER,
-    file_format="parquet",
     folder="the files of a split, as pretokenized_dataset_paths",
     unpacked=Form(
         {"input_ids": IDS, "loss_mask": LOSS_MASK},

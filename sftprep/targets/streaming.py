@@ -20,7 +20,6 @@ TARGET = Target(
     tested="mosaicml-streaming 0.13.0",
     evidence=Evidence.READ,
     shift=Shift.MODEL,
-    file_format="mds",
     folder="the dataset's folder as local, and a split",
     unpacked=Form(
         {"input_ids": IDS, "labels": LABELS},

@@ -3,10 +3,13 @@
 In     a target's name; how the rows of a dataset are arranged.
 Out    the target; or why it does not take such rows.
 
-To add a target: write a module with a ``TARGET``, add it to ``TARGETS``, and its name to
-``targets.names.TARGET_NAMES``. If it needs a content that no other has, that is a function and an
-entry in ``contents.py``.
+To add a target: write a module with a ``TARGET``, add it to ``DECLARED``, and its name with its
+formats to ``targets.names.TARGET_FORMATS``. If it needs a content that no other has, that is a
+function and an entry in ``contents.py``.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from sftprep.targets import (
     automodel,
@@ -23,9 +26,10 @@ from sftprep.targets import (
     trl,
     verl,
 )
+from sftprep.targets.names import TARGET_FORMATS
 from sftprep.targets.target import IGNORED, Form, Target, Unable
 
-TARGETS: dict[str, Target] = {
+DECLARED: dict[str, Target] = {
     module.TARGET.name: module.TARGET
     for module in (
         hf,
@@ -43,6 +47,9 @@ TARGETS: dict[str, Target] = {
         verl,
     )
 }
+
+TARGETS: dict[str, Target] = {name: DECLARED[name] for name in TARGET_FORMATS}
+"""The targets that can be written: the others are declared, but wait for a format."""
 
 UNABLE: dict[str, Unable] = {
     unable.name: unable
@@ -79,6 +86,15 @@ UNABLE: dict[str, Unable] = {
     )
 }
 """Trainers that cannot be given token ids with their labels, and what to use instead."""
+
+
+def form_of(recipe: Mapping[str, Any]) -> Form:
+    """Return the columns of a dataset.
+
+    Args:
+        recipe: the recipe in its manifest.
+    """
+    return TARGETS[recipe["target"]].form(packed=recipe["pack"])
 
 
 def why_not(

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from sftprep.data.arranged import ArrangedRows
+from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns, Kinds
 from sftprep.data.ragged import Mask, Ragged
 from sftprep.targets.contents import LABELS, NEXT_LABELS, Content
@@ -43,7 +44,7 @@ class Facts(NamedTuple):
 
     path: str  # the folder of the dataset, as the user named it
     shards: Mapping[str, tuple[str, ...]]  # split -> the paths of its shards in the folder
-    longest: int  # the number of tokens in the longest row, padding included
+    longest: int  # the most tokens that a row may have, padding included
     packed: bool
     padded: bool
     vocabulary_size: int
@@ -100,6 +101,10 @@ class Form:
         assert content.loss_of is not None
         return content.loss_of(columns[name], ignore_index)
 
+    def loss_of(self, columns: Mapping[str, Ragged]) -> Ragged:
+        """Return the column of rows that says which tokens are trained."""
+        return columns[self._loss[0]]
+
     def ids_of(self, columns: Mapping[str, Ragged]) -> Ragged:
         """Return the ids of rows that were read, padding included."""
         return columns[next(iter(self.columns))]
@@ -124,7 +129,6 @@ class Target:
     tested: str  # the versions with which this was tried
     evidence: Evidence
     shift: Shift
-    file_format: str  # the format that its reader needs, or the best of several
     folder: str  # what the trainer is pointed to, for people
     unpacked: Form
     packed: Form | str  # or why it takes no packed rows
@@ -137,7 +141,8 @@ class Target:
         """Return the columns of rows; packed ones only where the target takes them."""
         if not packed:
             return self.unpacked
-        assert isinstance(self.packed, Form)
+        if not isinstance(self.packed, Form):
+            raise LookupError(f"{self.name} takes no packed rows")  # noqa: TRY004 - no wrong type
         return self.packed
 
 
@@ -149,3 +154,8 @@ class Unable(NamedTuple):
     tested: str
     why: str
     instead: str
+
+
+def columns_of_batch(form: Form, batch: Batch, ignore_index: int) -> Columns:
+    """Return the columns of rows that are not arranged."""
+    return form.columns_of(ArrangedRows.of(batch), ignore_index)

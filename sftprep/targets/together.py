@@ -19,7 +19,6 @@ TARGET = Target(
     tested="together 3.1.1: the check before an upload; no job was run",
     evidence=Evidence.READ,
     shift=Shift.MODEL,
-    file_format="parquet",
     folder="each shard, with together files upload",
     unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
     packed="Together does not say whether it keeps the documents of a packed row apart",

@@ -30,7 +30,6 @@ TARGET = Target(
     tested="torchtune 0.6.1 with torchao 0.14.1",
     evidence=Evidence.TRAINED,
     shift=Shift.TRAINER,
-    file_format="parquet",
     folder="the dataset's folder, with datasets.load_dataset in a component of yours",
     unpacked=Form({"tokens": IDS, "labels": LABELS}),
     packed=Form(

@@ -34,7 +34,6 @@ TARGET = Target(
     tested="TRL 1.16.0 with transformers 5.24",
     evidence=Evidence.TRAINED,
     shift=Shift.MODEL,
-    file_format="parquet",
     folder="the dataset's folder, with datasets.load_dataset",
     unpacked=Form({"input_ids": IDS, "labels": LABELS}),
     packed=Form(

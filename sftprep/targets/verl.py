@@ -48,7 +48,6 @@ TARGET = Target(
     tested="verl 0.9.1",
     evidence=Evidence.SOURCE,
     shift=Shift.TRAINER,
-    file_format="parquet",
     folder="the files of a split, as data.train_files",
     unpacked=Form(
         {"input_ids": IDS, "loss_mask": LOSS_MASK},

@@ -38,7 +38,7 @@ from sftprep.errors import DataError
 from sftprep.formats import staged
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.table import shard_chunks
-from sftprep.targets import hf
+from sftprep.targets.table import form_of
 from sftprep.text import ascii_safe
 from sftprep.verify.folder import DatasetFolder
 from sftprep.verify.layout import layout_of
@@ -127,7 +127,7 @@ def compare_arranged(
     gatherer = Gatherer(
         rows,
         Layout(layout.packed, layout.padded, layout.pad_id or 0, pad_left),
-        partial(hf.columns_of, ignore_index=manifest.recipe["ignore_index"]),
+        partial(form_of(manifest.recipe).columns_of, ignore_index=manifest.recipe["ignore_index"]),
     )
     records = _Records(rows, manifest, pad_left=pad_left)
     splits = {split.name: split for split in plan.splits}
@@ -223,7 +223,7 @@ class _StoredRows:
     def __init__(self, folder: DatasetFolder, manifest: Manifest, shard: Mapping[str, Any]) -> None:
         self._name: str = shard["name"]
         self._format = manifest.recipe["format"]
-        self._kinds = hf.kinds(packed=manifest.recipe["pack"])
+        self._kinds = form_of(manifest.recipe).kinds
         self._chunks = self._read(folder)
         self._chunk = Chunk({"input_ids": Ragged.of([])})
         self._used = 0  # rows of the chunk that were compared

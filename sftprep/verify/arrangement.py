@@ -64,7 +64,7 @@ def material_of(manifest: Manifest) -> Material:
         tokenizer=manifest.tokenizer["name"],
         has_pad="pad" in manifest.tokenizer["special_tokens"],
         max_length=manifest.recipe["max_length"],
-        longest=0,  # whether all rows fit is found out from the rows
+        has_rows=True,
     )
 
 

@@ -15,22 +15,21 @@ Raises NoInputError: there is no dataset, or an input does not exist. UsageError
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from sftprep.arrange import conservation
 from sftprep.arrange.options import PadTo
+from sftprep.dataset.canonical import canonical_chunks
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest, load_manifest
 from sftprep.errors import DataError, UsageError
 from sftprep.formats.chunks import ShardError
-from sftprep.formats.table import shard_chunks
 from sftprep.progress import Progress, Silent
 from sftprep.recipe import MOST_WORKERS, check_range
 from sftprep.system.cores import usable_cores
-from sftprep.targets import hf
 from sftprep.text import number, shown
 from sftprep.verify.arrangement import arrangement_problems, index_problems
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
@@ -182,7 +181,7 @@ def _check_shards(
         layout_of(manifest),
     )
     shards = [shard for shard in manifest.shards if shard["name"] in present]
-    check = partial(_check_shard, files, recipe["format"], limits, len(manifest.inputs), present)
+    check = partial(_check_shard, files, recipe, limits, len(manifest.inputs), present)
     done = 0
     longest: dict[str, int] = {}  # of each split: the most tokens in a row, without padding
     padded_to: dict[str, int | None] = {}  # of each shard
@@ -209,7 +208,7 @@ def _check_shards(
 
 def _check_shard(
     files: DatasetFolder,
-    format_name: str,
+    recipe: dict[str, Any],
     limits: RowLimits,
     inputs: int,
     present: set[str],
@@ -219,7 +218,7 @@ def _check_shard(
 
     Args:
         files: the folder of the dataset.
-        format_name: the file format of the shard.
+        recipe: the recipe in the manifest.
         limits: what every row must satisfy.
         inputs: how many inputs the manifest lists.
         present: the files that exist.
@@ -227,6 +226,12 @@ def _check_shard(
     """
     name: str = shard["name"]
     report, rows = Report(name), RowChecker(limits)
+
+    def open_index() -> AbstractContextManager[BinaryIO]:
+        if shard["index"]["name"] not in present:
+            raise ShardError("its rows cannot be checked without its index")
+        return files.open(shard["index"]["name"])
+
     with ExitStack() as stack:
         file = stack.enter_context(files.open(name))
         check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
@@ -238,7 +243,7 @@ def _check_shard(
             check_digest(report, entry["name"], digest, entry["sha256"], entry["bytes"])
             index = IndexChecker(index_file, inputs, isolated=limits.layout.isolated)
         try:
-            for chunk in shard_chunks(file, format_name, hf.kinds(packed=limits.layout.packed)):
+            for chunk in canonical_chunks(file, recipe, open_index):
                 documents = rows.add(chunk)
                 if index is not None and documents is not None:
                     index.compare(documents)

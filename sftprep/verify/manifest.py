@@ -23,6 +23,8 @@ from sftprep.dataset.manifest import Manifest
 from sftprep.errors import UsageError
 from sftprep.formats.table import FORMATS
 from sftprep.recipe import Recipe
+from sftprep.targets.table import TARGETS
+from sftprep.targets.target import Form
 from sftprep.text import shown
 from sftprep.verify.report import Problem
 
@@ -75,6 +77,9 @@ DIGEST = Scalar(
 FORMAT = Scalar(
     f"one of {', '.join(FORMATS)}", lambda value: isinstance(value, str) and value in FORMATS
 )
+TARGET = Scalar(
+    f"one of {', '.join(TARGETS)}", lambda value: isinstance(value, str) and value in TARGETS
+)
 LEDGER = {"entries": POSITIVE, "bytes": POSITIVE, "sha256": SHA256}
 OUTCOMES = {
     "read": COUNT,
@@ -95,6 +100,7 @@ MANIFEST_STRUCTURE = {
         "pad_side": STRING_OR_NULL,
         "ignore_index": NEGATIVE,
         "format": FORMAT,
+        "target": TARGET,
         "shard_size": POSITIVE,
         "max_line_bytes": POSITIVE,
     },
@@ -159,6 +165,7 @@ MANIFEST_STRUCTURE = {
             "index": {"name": STRING, "bytes": POSITIVE, "sha256": SHA256},
         }
     ],
+    "input_shards": [POSITIVE],
     "ledgers": ObjectOf(LEDGER),
     "digest_of_rows": DIGEST,
     "files": ObjectOf(SHA256),
@@ -175,7 +182,11 @@ checks the recipe's other options.
 
 def structure_problems(manifest: Manifest) -> list[Problem]:
     """Find values that are missing or have the wrong type."""
-    found = structure_errors("", asdict(manifest), MANIFEST_STRUCTURE)
+    found = list(structure_errors("", asdict(manifest), MANIFEST_STRUCTURE))
+    if not found and manifest.recipe["pack"]:
+        name = manifest.recipe["target"]
+        if not isinstance(TARGETS[name].packed, Form):
+            found.append(f"recipe.pack is true; the target {name} takes no packed rows")
     return [Problem(MANIFEST, None, text) for text in found]
 
 
@@ -269,6 +280,8 @@ def _count_errors(manifest: Manifest) -> Iterator[str]:
     ):
         total = sum(shard[shard_key] for shard in shards)
         yield from _total_error(f"counts.{key}", counts[key], total, "shards")
+    if manifest.arrangement == {} and manifest.input_shards != [s["rows"] for s in shards]:
+        yield "input_shards are not the rows of the shards, though nothing was arranged"
     for shard in shards:
         if not manifest.recipe["pack"] and shard["documents"] != shard["rows"]:
             yield (

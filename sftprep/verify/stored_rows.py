@@ -6,18 +6,18 @@ Out    the first token that differs, if there is one.
 Keeps  the work in numpy, and only one chunk in memory.
 """
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sftprep.data.batch import Batch
 from sftprep.data.ragged import Ids, Ragged
+from sftprep.dataset.canonical import canonical_chunks
 from sftprep.dataset.manifest import Manifest
 from sftprep.errors import DataError
 from sftprep.formats.chunks import Chunk, ShardError
-from sftprep.formats.table import shard_chunks
-from sftprep.targets import hf
 from sftprep.verify.folder import DatasetFolder
 
 
@@ -52,7 +52,7 @@ class StoredRows:
 
     def __init__(self, folder: DatasetFolder, manifest: Manifest) -> None:
         self._folder = folder
-        self._format = manifest.recipe["format"]
+        self._recipe = manifest.recipe
         self._ignore_index = manifest.recipe["ignore_index"]
         self._shards = iter(manifest.shards)
         self._shard = -1  # the number of the current shard, from 0, as the caller counts shards
@@ -79,7 +79,7 @@ class StoredRows:
             if following is None:
                 return self._difference(0, "is missing: the dataset ends before it")
             self._shard, self._name, self._size = shard, following["name"], following["rows"]
-            self._row, self._chunks, self._open = 0, self._read(self._name), None
+            self._row, self._chunks, self._open = 0, self._read(following), None
         done = 0
         while done < len(batch):
             stored = self._next_chunk()
@@ -104,11 +104,13 @@ class StoredRows:
         problem = "no record of the inputs gives this row"
         return RowDifference(self._name, self._row, None, problem)
 
-    def _read(self, name: str) -> Iterator[_OpenChunk]:
-        first = 0
+    def _read(self, shard: Mapping[str, Any]) -> Iterator[_OpenChunk]:
+        first, name, index = 0, shard["name"], shard["index"]["name"]
         with self._folder.open(name) as file:
             try:
-                for chunk in shard_chunks(file, self._format, hf.UNPACKED):
+                for chunk in canonical_chunks(
+                    file, self._recipe, partial(self._folder.open, index)
+                ):
                     stored = _OpenChunk(chunk, first)
                     yield stored
                     first = stored.end

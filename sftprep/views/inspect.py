@@ -12,18 +12,23 @@ Raises UsageError: there is no such row. NoInputError: there is no dataset. Data
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sftprep.data.block import place_in
+from sftprep.data.ragged import Ragged
+from sftprep.dataset.canonical import canonical_chunks
 from sftprep.dataset.files import TOKENIZER
 from sftprep.dataset.index import BadIndexError, read_index
 from sftprep.dataset.manifest import load_manifest
 from sftprep.errors import DataError, StorageError, UsageError
-from sftprep.formats.chunks import ShardError
+from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.table import Rows, read_shard
+from sftprep.targets.contents import IDS, LABELS
+from sftprep.targets.table import form_of
 from sftprep.text import ascii_safe, number
 from sftprep.views.token_text import Part, Row, legend, show_row
 from sftprep.views.vocabulary import Vocabulary
@@ -160,13 +165,22 @@ class Dataset:
             row -= shard["rows"]
         raise IndexError(row)
 
+    def _rows_of(self, shard: dict[str, Any]) -> Rows:
+        recipe, path = self.manifest.recipe, self.folder / shard["name"]
+        columns = form_of(recipe).columns
+        if columns.get("input_ids") is IDS and columns.get("labels") is LABELS:
+            return read_shard(path, recipe["format"])
+        with path.open("rb") as file:
+            open_index = partial((self.folder / shard["index"]["name"]).open, "rb")
+            return _joined(canonical_chunks(file, recipe, open_index))
+
     def _read(self, shard: dict[str, Any]) -> tuple[Rows, Any]:
         """Return the rows of a shard, and its index as a ``pyarrow.Table``."""
         name = shard["name"]
         if self._last_read is None or self._last_read[0] != name:
             path = self.folder / name
             try:
-                rows = read_shard(path, self.manifest.recipe["format"])
+                rows = self._rows_of(shard)
             except (OSError, ShardError) as error:
                 raise _unreadable(path, error) from error
             found = len(rows.input_ids.lengths)
@@ -184,6 +198,12 @@ class Dataset:
             return read_index(path, INDEX_COLUMNS)
         except (OSError, BadIndexError) as error:
             raise _unreadable(path, error) from error
+
+
+def _joined(chunks: Iterator[Chunk]) -> Rows:
+    parts = list(chunks)
+    ids = Ragged.concatenate([Ragged.of([]), *(part.input_ids for part in parts)])
+    return Rows(ids, np.concatenate([np.zeros(0, np.int32), *(p.labels.values for p in parts)]))
 
 
 def _padding(start: int, stop: int) -> Iterator[Part]:

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from manifests import counts, manifest
@@ -15,12 +14,11 @@ from sftprep.dataset.card import card
 from sftprep.dataset.manifest import Manifest
 from sftprep.formats.names import FORMAT_NAMES
 
-COLUMNS = {"input_ids": np.dtype(np.int32), "labels": np.dtype(np.int32)}
-
 
 def shard(split: str, rows: int, **values: Any) -> dict[str, Any]:
     """Describe a shard."""
-    entry = {"split": split, "rows": rows, "documents": rows, "tokens": 10 * rows}
+    name = f"data/{split}-00000-of-00001.parquet"
+    entry = {"name": name, "split": split, "rows": rows, "documents": rows, "tokens": 10 * rows}
     return {**entry, "trained_tokens": 3 * rows, "bytes": 100, **values}
 
 
@@ -29,10 +27,10 @@ def described(**changed: Any) -> Manifest:
     values: dict[str, Any] = {
         "recipe": {
             "max_length": 9, "format": "parquet", "truncation": "drop", "train_on": "completion",
-            "ignore_index": -100,
+            "ignore_index": -100, "target": "trl", "pack": False, "pad": "none",
         },
         "tokenizer": {"name": "gpt2", "vocabulary_size": 50257, "added_tokens": {},
-                      "stop_tokens": ["<|endoftext|>"]},
+                      "stop_tokens": ["<|endoftext|>"], "special_tokens": {}},
         "template": {"name": "chatml"},
         "counts": counts(read=1000, written=1000),
         "inputs": [{"name": "a.jsonl", "read": 1000, "written": 1000, "sha256": "00"}],
@@ -51,7 +49,7 @@ def metadata(text: str) -> dict[str, Any]:
 
 def test_metadata() -> None:
     """Hubs find the shards of each split, their rows, and their columns."""
-    assert metadata(card(described(), COLUMNS, "sftprep prepare")) == {
+    assert metadata(card(described(), "sftprep prepare")) == {
         "task_categories": ["text-generation"],
         "tags": ["sft", "tokenized"],
         "size_categories": ["1K<n<10K"],
@@ -80,7 +78,7 @@ def test_metadata() -> None:
 
 def test_text() -> None:
     """A person reads what the dataset holds, how it was made, and how to make it again."""
-    text = card(described(), COLUMNS, "sftprep prepare a.jsonl")
+    text = card(described(), "sftprep prepare a.jsonl")
     for part in (
         "1,000 rows of token ids, made from 1,000 records by sftprep `0.1.0` with the template "
         "`chatml` and the tokenizer `gpt2`. The loss is on the answers, each with the token that "
@@ -90,6 +88,9 @@ def test_text() -> None:
         "- 1,000 records read, 1,000 documents written.\n",
         "```text\nsftprep prepare a.jsonl\n```\n",
         "| `a.jsonl` | 1,000 | 1,000 | `00` |\n",
+        "| `labels` | list of int32 | the id of each trained token, -100 for the others |\n",
+        "    args=SFTConfig(output_dir=OUTPUT, max_length=9),\n",
+        '    eval_dataset=rows["validation"],\n',
     ):
         assert part in text
 
@@ -101,7 +102,7 @@ def test_losses() -> None:
         dropped={"too_long": 2}, rejected={"invalid_json": 3},
     )  # fmt: skip
     recipe = {**described().recipe, "truncation": "keep-end", "train_on": "user,assistant"}
-    text = card(described(counts=changed, recipe=recipe), COLUMNS, "x")
+    text = card(described(counts=changed, recipe=recipe), "x")
     assert "If a record was longer, its start was cut off: 3 documents.\n" in text
     assert (
         "- 10 records read, which gave 2 more, 7 documents written, 2 dropped (2 `too_long`), 3 "
@@ -112,7 +113,7 @@ def test_losses() -> None:
 
 def test_packed() -> None:
     """Rows that are packs say how many documents they hold."""
-    text = card(described(shards=[shard("train", 10, documents=35)]), COLUMNS, "x")
+    text = card(described(shards=[shard("train", 10, documents=35)]), "x")
     assert "10 rows of token ids, which hold 35 documents, made from 1,000 records" in text
 
 
@@ -121,8 +122,8 @@ def test_names_do_not_act() -> None:
     name = "a`|<b>\n---\nlicense: x\x1b[2J"
     inputs = [{"name": name, "read": 1, "written": 1, "sha256": "00"}] * 25
     tokenizer = {**described().tokenizer, "name": name, "added_tokens": {"<pad>": 1}}
-    text = card(described(inputs=inputs, tokenizer=tokenizer), COLUMNS, "x ``` y")
-    assert metadata(text) == metadata(card(described(), COLUMNS, ""))
+    text = card(described(inputs=inputs, tokenizer=tokenizer), "x ``` y")
+    assert metadata(text) == metadata(card(described(), ""))
     assert "| `a'\\|<b>\\n---\\nlicense: x\\x1b[2J` | 1 | 1 | `00` |\n" in text
     assert "````text\nx ``` y\n````\n" in text
     assert "\nand 5 more inputs\n" in text

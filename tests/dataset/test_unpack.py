@@ -81,6 +81,7 @@ class Dataset:
             "pack": options.pack,
             "pad": options.pad.to.value,
             "format": format_name,
+            "target": "hf",
         }
         entries = writing.entries(self.plan.facts["digests"]["splits"])
         self.manifest: Any = SimpleNamespace(shards=entries, recipe=recipe)

@@ -35,8 +35,13 @@ def loaded(folder: Path) -> Iterator[list[str]]:
     listener.listen()
     command = [sys.executable, __file__, "hold", str(listener.fileno())]
     # Pipes, because Python takes them as they are: it asks a file for its position.
-    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    with listener, subprocess.Popen(command, pass_fds=[listener.fileno()], **pipes) as holder:
+    pipe = subprocess.PIPE
+    with (
+        listener,
+        subprocess.Popen(
+            command, pass_fds=[listener.fileno()], stdin=pipe, stdout=pipe, stderr=pipe
+        ) as holder,
+    ):
         try:
             yield [sys.executable, "-S", __file__, "call", place]
         finally:

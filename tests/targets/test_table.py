@@ -16,8 +16,9 @@ import sftprep.targets
 from sftprep.data.arranged import ArrangedRows
 from sftprep.data.columns import Columns
 from sftprep.data.ragged import Ragged
-from sftprep.targets.names import TARGET_NAMES
-from sftprep.targets.table import TARGETS, UNABLE, why_not
+from sftprep.formats.table import FORMATS
+from sftprep.targets.names import TARGET_FORMATS, TARGET_NAMES
+from sftprep.targets.table import DECLARED, TARGETS, UNABLE, why_not
 from sftprep.targets.target import Facts, Form, Target
 
 NOT_TARGETS = {"__init__", "contents", "names", "table", "target"}
@@ -83,7 +84,9 @@ FORMS = {
 def takers(form: dict[str, bool]) -> list[Target]:
     """Return the targets that take rows of a form."""
     length = 8 if form["padded"] else 0
-    return [target for target in TARGETS.values() if not why_not(target, one_length=length, **form)]
+    return [
+        target for target in DECLARED.values() if not why_not(target, one_length=length, **form)
+    ]
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
@@ -122,7 +125,7 @@ def test_columns_are_brought_back(form: dict[str, bool], data: st.DataObject) ->
         assert made.loss_mask_of(columns, IGNORED).tolist() == expected.tolist(), target.name
 
 
-@pytest.mark.parametrize("target", TARGETS.values(), ids=TARGETS)
+@pytest.mark.parametrize("target", DECLARED.values(), ids=DECLARED)
 def test_no_rows(target: Target) -> None:
     """A group without rows has columns without rows."""
     rows = ArrangedRows(np.zeros(0, np.int32), np.zeros(0, np.bool_), np.zeros(1, np.int64))
@@ -136,25 +139,31 @@ def test_no_rows(target: Target) -> None:
 def test_every_module_is_in_the_table() -> None:
     """A module of the folder is a target of the table, under its own name."""
     modules = {path.stem for path in Path(sftprep.targets.__path__[0]).glob("*.py")}
-    assert {name.replace("-", "_") for name in TARGETS} == modules - NOT_TARGETS
+    assert {name.replace("-", "_") for name in DECLARED} == modules - NOT_TARGETS
     assert tuple(TARGETS) == TARGET_NAMES
-    assert not TARGETS.keys() & UNABLE.keys()
-    assert all(name == target.name for name, target in TARGETS.items())
+    assert not DECLARED.keys() & UNABLE.keys()
+    assert all(name == target.name for name, target in DECLARED.items())
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_formats_can_be_written(name: str) -> None:
+    """A target that is offered names formats that exist."""
+    assert set(TARGET_FORMATS[name]) <= set(FORMATS)
 
 
 def test_the_table_of_contracts_is_complete() -> None:
     """Each form that a target takes is stated independently."""
-    assert set(contracts.UNPACKED) == set(TARGETS)
-    assert set(contracts.PACKED) == {n for n, t in TARGETS.items() if isinstance(t.packed, Form)}
+    assert set(contracts.UNPACKED) == set(DECLARED)
+    assert set(contracts.PACKED) == {n for n, t in DECLARED.items() if isinstance(t.packed, Form)}
 
 
 def refusal(name: str, **changed: Any) -> str:
     """Say why a target does not take rows of this form; by default, rows as they are."""
     form = {"packed": False, "padded": False, "left": False, "one_length": 0, **changed}
-    return why_not(TARGETS[name], **form)
+    return why_not(DECLARED[name], **form)
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", DECLARED)
 def test_rows_as_they_are_are_taken(name: str) -> None:
     """Every target takes rows that are neither packed nor padded."""
     assert refusal(name) == ""
@@ -193,7 +202,7 @@ def test_padding_of_packs_for_trl() -> None:
     assert refusal("trl", packed=True, padded=True).endswith(". Leave out --pad.")
 
 
-@pytest.mark.parametrize("name", TARGETS)
+@pytest.mark.parametrize("name", DECLARED)
 def test_another_ignore_index(name: str) -> None:
     """A trainer that knows only -100 gets no other; where no labels are written, none matters."""
     knows_only_one = {"trl", "axolotl", "llama-factory", "automodel", "torchtune", "together"}

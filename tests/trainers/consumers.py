@@ -8,6 +8,7 @@ last line of its output. It runs in the other environment, so it imports nothing
 import json
 import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,19 @@ import pytest
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("SFTPREP_ENVIRONMENTS") or HERE.parents[1] / ".venv" / "trainers")
 SECONDS = 600
+HERE_TOO = ""
+"""Stands for the environment of the tests."""
 
 
 def ask(environment: str, reader: str, question: Any) -> Any:
     """Run a reader in an environment, and return its answer; skip the test without it.
 
     Args:
-        environment: the name of a file in ``requirements/``, without its ending.
+        environment: the name of a file in ``requirements/``, without its ending; or ``HERE_TOO``.
         reader: the name of a script in ``readers/``, without its ending.
         question: what the script is given; paths as text.
     """
-    python = FOLDER / environment / "bin" / "python"
+    python = FOLDER / environment / "bin" / "python" if environment else Path(sys.executable)
     if not python.exists():
         pytest.skip(f"no environment {environment}: run .ci/environments {environment}")
     script = HERE / "readers" / f"{reader}.py"

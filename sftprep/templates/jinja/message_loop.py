@@ -16,6 +16,7 @@ from sftprep.templates.jinja.prefixes import (
     Beginning,
     Counter,
     Prefixes,
+    Reads,
     State,
     TracedNamespace,
     View,
@@ -182,19 +183,24 @@ class MessageLoop:
             return
         before = prefixes.state()
         left: dict[int, State] = {}
-        idle = _Idle(view.first)
+        idle = _Idle()
         for prefix in prefixes.wanted:
             if not prefixes.together[prefix] or prefixes.is_over:
                 continue
             prefixes.begin_alone(prefix, before)
             prefixes.is_counting = True
-            for item in enumerate_into(self, prefixes.items(view)):
-                message = prefix - 1 - self._at
+            self._items, self._at = prefixes.items(view), 0
+            known: Reads = {}  # what was read since the last step that did something
+            while self._at < len(self._items):
                 prefixes.begin_step()
-                yield item
+                yield self._items[self._at]
                 nothing_follows, read = prefixes.end_step()
-                if nothing_follows or (read is not None and idle.has(message, read)):
+                if nothing_follows:
                     break
+                message = prefix - 1 - self._at
+                known = {} if read is None else {**known, **read}
+                following = message - 1 if read is None else idle.below(message, known)
+                self._at = prefix - 1 - following
             prefixes.is_counting = False
             ended = prefixes.end_alone()
             if ended is not None and not ended[0]:
@@ -280,26 +286,29 @@ class MessageLoop:
 
 
 class _Idle:
-    """The steps of a reversed loop that do nothing if certain values are read.
+    """The steps of a reversed loop that do nothing if certain values are read."""
 
-    Args:
-        first: the message of the last step.
-    """
+    def __init__(self) -> None:
+        # What is read -> the message of such a step -> one below it that may do something.
+        self._below: dict[Hashable, dict[int, int]] = {}
 
-    def __init__(self, first: int) -> None:
-        self._steps: dict[Hashable, set[int]] = {}  # what is read -> the messages of the steps
-        self._top: dict[Hashable, int] = {}  # the steps below this message are all among them
-        self._first = first
+    def below(self, message: int, known: Reads) -> int:
+        """Note that the step of a message did nothing; return the next one that may do something.
 
-    def has(self, message: int, read: Hashable) -> bool:
-        """Note that the step of a message did nothing; tell whether this is so for all after it."""
-        steps = self._steps.setdefault(read, set())
-        steps.add(message)
-        top = self._top.get(read, self._first)
-        while top in steps:
-            top += 1
-        self._top[read] = top
-        return message < top
+        Since the steps in between do nothing, what they read is still the same when it is reached.
+
+        Args:
+            message: the message.
+            known: what the step read; it may hold more that was true.
+        """
+        below = self._below.setdefault(tuple(sorted(known.items())), {})
+        following = below[message] = message - 1
+        passed = [message]
+        while following in below:
+            passed.append(following)
+            following = below[following]
+        below.update(dict.fromkeys(passed, following))
+        return following
 
 
 def enumerate_into(loop: MessageLoop, items: list[Any]) -> Iterator[Any]:

@@ -18,8 +18,8 @@ what it sees there.
   whole has left the loop. What the loop sets is then known for each prefix.
 - Loops in the reverse order, as in a search for the last question: each prefix goes alone, until no
   further step does anything. That is certain if a step does nothing and looks at nothing that
-  changes from step to step; or if an earlier prefix did nothing in all steps that are left, and
-  read the same in the namespaces.
+  changes from step to step. Steps are left out in which an earlier prefix did nothing, if it read
+  the same in the namespaces.
 - In the main loop, prefix p is complete when the loop comes to message p. If it parted shortly
   before, it goes alone from the turn in which it parted.
 """
@@ -162,6 +162,8 @@ def values_of(namespace: Namespace) -> dict[str, Any]:
 
 
 State = list[tuple[TracedNamespace, dict[str, Any]]]
+Reads = dict[tuple[int, str], Hashable]
+"""What is read in namespaces: the number of the namespace and the name -> the value."""
 
 
 class Notes(Protocol):
@@ -214,7 +216,7 @@ class Prefixes:
         self.is_changed = False  # it did something in this step
         self._has_looked = False  # it looked at the record in this step
         self._is_own = False  # it looked at what other prefixes may not have
-        self._reads: dict[tuple[int, str], Hashable] = {}  # of namespaces, in this step
+        self._reads: Reads = {}  # in this step
         self.is_counting = False  # whether numbers that depend on the step are ``Counter``
         self._texts: list[str] = []
         self._made_alone: dict[int, Iterator[Any]] = {}  # by id
@@ -282,7 +284,7 @@ class Prefixes:
         They part when the template looks at it. A list must be of the type ``Messages``.
         """
         if self.alone is not None:
-            self._is_spoiled = True
+            self._is_spoiled = self._is_own = True
         self._hidden[id(value)] = value
         return value
 
@@ -293,7 +295,7 @@ class Prefixes:
     def spoil(self) -> None:
         """Note that the template looks at what cannot be followed for each prefix."""
         if self.alone is not None:
-            self._is_spoiled = True
+            self._is_spoiled = self._is_own = True
         else:
             self.part()
 
@@ -304,7 +306,7 @@ class Prefixes:
         for value in values:
             if isinstance(value, Ahead | Counter):
                 if self.alone is not None:
-                    self._is_spoiled = True
+                    self._is_spoiled = self._is_own = True
                 else:
                     self.taken(value)
             elif isinstance(value, CONTAINERS) or id(value) in self._hidden:
@@ -615,7 +617,7 @@ class Prefixes:
         self.is_changed = self._has_looked = self._is_own = False
         self._reads = {}
 
-    def end_step(self) -> tuple[bool, Hashable]:
+    def end_step(self) -> tuple[bool, Reads | None]:
         """End the step.
 
         Returns:
@@ -624,8 +626,7 @@ class Prefixes:
         """
         if self.is_changed:
             return False, None
-        read = None if self._is_own else tuple(sorted(self._reads.items()))
-        return not self._has_looked, read
+        return not self._has_looked, None if self._is_own else self._reads
 
 
 def _is_place(value: Any) -> bool:

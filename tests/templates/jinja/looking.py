@@ -48,6 +48,11 @@ SEARCHES = [
     "{% for m in messages %}{% for o in messages[::-1] %}{% if ns.go and o.role == 'user' %}"
     "{% set ns.at = loop.index0 %}{% set ns.go = false %}{% endif %}{% endfor %}{% endfor %}",
     "{% set users = messages|selectattr('role', 'equalto', 'user')|list %}",
+    "{% set users = messages|selectattr('role', 'equalto', 'user')|list %}"
+    "{% for m in messages[::-1] %}{% if ns.go and m == users[-1] %}{% set ns.go = false %}"
+    "{% set ns.at = loop.revindex0 %}{% endif %}{% endfor %}",
+    "{% for m in messages[::-1] %}{% if [n, 4]|max > 4 and ns.go and m.role == 'user' %}"
+    "{% set ns.go = false %}{% set ns.odd = true %}{% endif %}{% endfor %}",
     "{% set ns.at = messages|length - 1 %}", "{% set ns.at = (messages|length) * 2 - 3 %}",
     "{% set ns.count = -(messages|length) %}", "{% set ns.odd = messages|length % 2 == 1 %}",
     "{% set ns.odd = messages|length > 3 %}", "{% set ns.keep = messages[1:] %}",

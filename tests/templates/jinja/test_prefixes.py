@@ -146,6 +146,39 @@ def test_common_templates_that_look_ahead_are_proven(source: str) -> None:
     assert check(source + PROMPT, chat_with(exchanges(5))) == (5, 5)
 
 
+def steps_of(source: str, messages: list[dict[str, Any]]) -> int:
+    """Return how many times the template reads the role of a message, to prove all prompts."""
+    reads = 0
+    traced = TracedSandbox(source, **GIVEN)
+    environment = traced._traced
+    getattr_ = environment.getattr
+
+    def counted(obj: Any, attribute: str) -> Any:
+        nonlocal reads
+        reads += attribute == "role"
+        return getattr_(obj, attribute)
+
+    environment.getattr = counted  # type: ignore[method-assign]
+    made = TracedChat(traced, chat_with(messages), Sandbox(source, **GIVEN))
+    made.whole()
+    roles = [message["role"] for message in messages]
+    assert set(made._beginnings) >= {i for i, role in enumerate(roles) if role == "assistant"}
+    return reads
+
+
+FLAG_LAST = LAST_QUESTION.replace("ns.go and m.role == 'user'", "m.role == 'user' and ns.go")
+
+
+@pytest.mark.parametrize("search", [LAST_QUESTION, FLAG_LAST])
+@pytest.mark.parametrize("roles", [["user", "assistant"], ["tool", "assistant"]])
+def test_the_work_grows_with_the_length_of_the_chat(search: str, roles: list[str]) -> None:
+    """A search from the end does not begin anew for each answer, however far the question is."""
+    source = search + "{% for m in messages %}" + TURN + "{{ loop.index0 > ns.at }}{% endfor %}"
+    first = messages_of(["user"] if roles[0] == "tool" else [])
+    short, long = (steps_of(source, [*first, *messages_of(roles * n)]) for n in (50, 200))
+    assert long < 4.5 * short
+
+
 def test_a_template_that_rewrites_all_of_the_history_is_not_proven_forever() -> None:
     """Each prefix differs from its first turn on. Only short ones are worth to go alone."""
     source = "{% for m in messages %}{{ loop.length }}" + TURN + "{% endfor %}" + PROMPT

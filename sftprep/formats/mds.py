@@ -1,0 +1,256 @@
+"""MDS shards, which MosaicML's ``streaming`` reads: a 32-bit array for each column of a row.
+
+A file holds the number of samples, where each begins, a description of the columns as JSON, and the
+samples. A sample holds the sizes of its columns and then their data. For an array that is its
+number of dimensions, its length, and its values. Beside the shards of a split is ``index.json``,
+which describes all of them.
+"""
+
+import json
+import mmap
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from typing import IO, Any, BinaryIO, NamedTuple
+
+import numpy as np
+
+from sftprep.data.columns import Columns, Kinds
+from sftprep.data.ragged import Ragged
+from sftprep.formats.chunks import Chunk, ShardError
+
+ENDING = "mds"
+VERSION = 2
+COUNT = np.dtype("<u4")
+MOST_BYTES = 1 << 32
+"""A shard must be smaller: it counts its bytes in 32 bits."""
+BLOCK_BYTES = 1 << 22
+CHUNK_ROWS = 1024
+
+
+class Described(NamedTuple):
+    """A shard, as ``index.json`` describes it."""
+
+    path: str  # in the dataset's folder
+    rows: int
+    bytes: int
+
+
+def preload() -> None:
+    """Do nothing: this module has already imported everything that a writer needs."""
+
+
+class Writer:
+    """Writes each row as one sample.
+
+    Args:
+        file: an empty file, open for reading and writing.
+    """
+
+    encoding = "ndarray:int32"
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._sizes: list[int] = []
+        self._names: list[str] = []
+
+    def write(self, group: Columns) -> None:
+        """Write a group of rows. Until the file is closed, the samples stand at its start."""
+        self._names = self.names(group)
+        for sample in self.samples(group):
+            self._sizes.append(len(sample))
+            self._file.write(sample)
+
+    def names(self, group: Columns) -> list[str]:
+        """Return the columns of a sample."""
+        return list(group)
+
+    def samples(self, group: Columns) -> Iterator[bytes]:
+        """Yield the sample of each row."""
+        bounds = [pairwise(column.offsets.tolist()) for column in group.values()]
+        data = [column.values.astype("<i4", copy=False).tobytes() for column in group.values()]
+        for row in zip(*bounds, strict=True):
+            arrays = [
+                _shape(end - start) + flat[4 * start : 4 * end]
+                for flat, (start, end) in zip(data, row, strict=True)
+            ]
+            yield sample_of(arrays)
+
+    def close(self) -> None:
+        """Put the header in front of the samples."""
+        if not self._names:
+            return
+        description = json.dumps(
+            description_of(self._names, self.encoding), sort_keys=True
+        ).encode()
+        head = 4 + 4 * (len(self._sizes) + 1) + len(description)
+        ends = head + np.cumsum(np.array([0, *self._sizes], np.int64))
+        if ends[-1] >= MOST_BYTES:
+            raise ShardError(
+                f"would have {ends[-1]:,} bytes, and a shard of this format must be smaller than "
+                "4 GiB. Pass a smaller --shard-size"
+            )
+        move_back(self._file, int(ends[-1]) - head, head)
+        self._file.seek(0)
+        self._file.write(np.array([len(self._sizes)], COUNT).tobytes())
+        self._file.write(ends.astype(COUNT).tobytes() + description)
+        self._file.seek(0, os.SEEK_END)
+
+
+def sample_of(parts: Sequence[bytes]) -> bytes:
+    """Return a sample: the sizes of its columns, and the columns."""
+    return np.array(list(map(len, parts)), COUNT).tobytes() + b"".join(parts)
+
+
+def description_of(names: Sequence[str], encoding: str) -> dict[str, Any]:
+    """Describe the columns of a shard."""
+    return {
+        "version": VERSION,
+        "format": "mds",
+        "compression": None,
+        "hashes": [],
+        "size_limit": None,
+        "column_names": list(names),
+        "column_encodings": [encoding] * len(names),
+        "column_sizes": [None] * len(names),
+    }
+
+
+@cache
+def _shape(length: int) -> bytes:
+    """Return the shape of an array with one dimension, its length in as few bytes as will do."""
+    code, kind = next((c, k) for c, k in enumerate(("<u1", "<u2", "<u4")) if length < 1 << 8 * 2**c)
+    return bytes([1 << 2 | code]) + np.array([length], kind).tobytes()
+
+
+def move_back(file: IO[bytes], size: int, by: int) -> None:
+    """Move the first ``size`` bytes of a file ``by`` bytes towards its end, block by block."""
+    for stop in range(size, 0, -BLOCK_BYTES):
+        start = max(0, stop - BLOCK_BYTES)
+        file.seek(start)
+        block = file.read(stop - start)
+        file.seek(start + by)
+        file.write(block)
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def chunks(file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
+    """Read the rows, some samples at a time."""
+    for names, samples in stored_samples(file, Writer.encoding):
+        if expected and names != list(expected):
+            raise ShardError(
+                f"has the columns {', '.join(names)[:200]}; expected {', '.join(expected)}"
+            )
+        wanted = [(name, at) for at, name in enumerate(names) if not only or name in only]
+        yield Chunk(
+            {
+                name: Ragged.of_arrays([_array(parts[at]) for parts in samples])
+                for name, at in wanted
+            }
+        )
+
+
+def stored_samples(
+    file: BinaryIO, encoding: str
+) -> Iterator[tuple[list[str], list[list[memoryview]]]]:
+    """Yield the names of the columns, and the columns of some samples, until all were read.
+
+    Raises:
+        ShardError: the file does not have the form of a shard with this encoding.
+    """
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+        data = bytes(mapped[:4])
+        count = int(np.frombuffer(data, COUNT)[0])
+        head = 4 + 4 * (count + 1)
+        if head > len(mapped):
+            raise ShardError("ends in its header")
+        offsets = np.frombuffer(mapped[4:head], COUNT).astype(np.int64)
+        if offsets[0] < head or (np.diff(offsets) < 0).any() or offsets[-1] != len(mapped):
+            raise ShardError("has samples that do not lie one behind the other up to its end")
+        names = _names(bytes(mapped[head : int(offsets[0])]), encoding)
+        for first in range(0, count, CHUNK_ROWS):
+            places = offsets[first : first + CHUNK_ROWS + 1]
+            block = memoryview(mapped[int(places[0]) : int(places[-1])])
+            places = places - places[0]
+            yield (
+                names,
+                [
+                    _parts(block[start:stop], len(names), first + number)
+                    for number, (start, stop) in enumerate(pairwise(places.tolist()))
+                ],
+            )
+
+
+def _names(description: bytes, encoding: str) -> list[str]:
+    found = json.loads(description)
+    names: list[str] = found["column_names"]
+    if found != description_of(names, encoding) or not names:
+        raise ShardError("describes other columns than sftprep writes")
+    return names
+
+
+def _parts(sample: memoryview, count: int, row: int) -> list[memoryview]:
+    sizes = np.frombuffer(sample[: 4 * count], COUNT).astype(np.int64)
+    ends = 4 * count + np.cumsum(sizes)
+    if len(sizes) != count or ends[-1] != len(sample):
+        raise ShardError("the sizes of its columns are not those of its sample", row)
+    return [
+        sample[end - size : end] for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)
+    ]
+
+
+def _array(data: memoryview) -> Any:
+    """Return the values of an array."""
+    code = data[0]
+    width = 2 ** (code & 3)
+    length = int.from_bytes(data[1 : 1 + width], "little")
+    values = np.frombuffer(data[1 + width :], "<i4")
+    if code >> 2 != 1 or width > 4 or length != len(values):
+        raise ShardError("holds an array whose shape is not that of its values")
+    return values
+
+
+# --- the files of a dataset ---------------------------------------------------------------------
+
+
+def shard_path(split: str, index: int, count: int) -> str:
+    """Return the path of a shard in the dataset's folder.
+
+    >>> shard_path("train", 1, 4)
+    'train/shard.00001.mds'
+    """
+    del count
+    return f"{split}/shard.{index:05d}.{ENDING}"
+
+
+def describing_files(
+    splits: Mapping[str, Sequence[Described]], names: Sequence[str], encoding: str = Writer.encoding
+) -> dict[str, bytes]:
+    """Return the ``index.json`` of each split, by its path.
+
+    Args:
+        splits: the shards of each split, in order.
+        names: the columns of a sample.
+        encoding: that of each column.
+    """
+    files = {}
+    for split, shards in splits.items():
+        entries = [
+            description_of(names, encoding)
+            | {
+                "samples": shard.rows,
+                "raw_data": {
+                    "basename": shard.path.removeprefix(f"{split}/"),
+                    "bytes": shard.bytes,
+                    "hashes": {},
+                },
+                "zip_data": None,
+            }
+            for shard in shards
+        ]
+        index = {"version": VERSION, "shards": entries}
+        files[f"{split}/index.json"] = json.dumps(index, sort_keys=True).encode()
+    return files
