@@ -213,6 +213,8 @@ def _check_rows(accounting: Accounting) -> None:
         lost = {**counts["dropped"], **counts["rejected"]}
         reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(lost.items()))
         cure = longer_limit(counts) or "Check --max-length and --truncation."
+        if not counts["dropped"]:
+            cure = "Run without --on-error quarantine: then the error says what is wrong with them."
         raise DataError(
             f"none of {accounting.read:,} records produced a row ({reasons}); nothing was "
             f"published. {cure}".rstrip()

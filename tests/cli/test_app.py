@@ -389,6 +389,19 @@ def test_missing_element(out: Path, write: Write, text: str) -> None:
     assert not out.exists()
 
 
+def test_no_good_record(out: Path, toy: Path, write: Write) -> None:
+    """If each record is bad, the way to a good one is to see what is wrong."""
+    bad = write("bad.jsonl", '{"prompt": "a"}\n{"prompt": "b"}\n')
+    options = ("--output", out, "--tokenizer", toy, "--on-error", "quarantine")
+    ran = run("prepare", bad, *options, "--schema", "prompt-completion")
+    expected = (
+        "error: none of 2 records produced a row (2 missing_field); nothing was published. Run "
+        "without --on-error quarantine: then the error says what is wrong with them.\n"
+    )
+    assert Ran(65, "", expected) == ran
+    assert not out.exists()
+
+
 def test_no_row(out: Path, toy: Path, two: Path) -> None:
     """A run that leaves no row publishes nothing."""
     ran = run("prepare", two, "--output", out, "--tokenizer", toy, "--max-length", 1)

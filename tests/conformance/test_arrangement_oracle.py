@@ -8,6 +8,7 @@ import csv
 import filecmp
 import json
 import random
+import re
 from collections import Counter
 from collections.abc import Hashable
 from pathlib import Path
@@ -25,6 +26,7 @@ from sftprep.verify.check import verify
 
 TEXT = "the cat 你好 世界 ox runs Straße e\u0301 ﬁne\u00a0day def f(x): Ⅳ ok 中文 long-winded"
 WORDS = TEXT.split(" ")
+NO_ROW = re.compile("is no row|leaves? no row|leave none")
 TEXT_NEEDED = {"split_by"}
 ADDED = ("<|im_start|>", "<|im_end|>")
 Record = dict[str, Any]
@@ -297,6 +299,8 @@ def test_random_options(number: int, tmp_path: Path) -> None:
     try:
         check(tmp_path, sources, basic, arrangement)
     except UsageError as error:
+        if not NO_ROW.search(str(error)):
+            raise
         pytest.skip(f"refused: {error}")  # a split of a few rows is often empty
     inputs = [str(source.path) for source in sources]
     assert verify(str(tmp_path / "arranged"), against=inputs, workers=1).problems == []
