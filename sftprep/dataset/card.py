@@ -19,6 +19,7 @@ from sftprep.dataset.files import CARD, DATA, SPLITS
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.training import target_of, training_lines
 from sftprep.formats.table import FORMATS
+from sftprep.targets.contents import PER_DOCUMENT
 from sftprep.targets.table import form_of
 from sftprep.text import ascii_safe, number
 
@@ -104,10 +105,23 @@ def _metadata(manifest: Manifest) -> list[str]:
     for name, kind in form_of(manifest.recipe).kinds.items():
         lines += [f"  - name: {name}", f"    sequence: {kind.name}"]
     lines.append("  splits:")
+    sizes = {split: _uncompressed(manifest, split) for split in rows}
     for split, count in rows.items():
-        lines += [f"  - name: {split}", f"    num_examples: {count}"]
+        lines += [f"  - name: {split}", f"    num_bytes: {sizes[split]}"]
+        lines.append(f"    num_examples: {count}")
     lines.append(f"  download_size: {sum(shard['bytes'] for shard in manifest.shards)}")
+    lines.append(f"  dataset_size: {sum(sizes.values())}")
     return [*lines, "---"]
+
+
+def _uncompressed(manifest: Manifest, split: str) -> int:
+    """Return how many bytes the values of a split's columns have in memory."""
+    shards = [shard for shard in manifest.shards if shard["split"] == split]
+    size = 0
+    for content in form_of(manifest.recipe).columns.values():
+        values = "documents" if content in PER_DOCUMENT else "tokens"
+        size += content.dtype.itemsize * sum(shard[values] for shard in shards)
+    return size
 
 
 def _rows_by_split(manifest: Manifest) -> dict[str, int]:

@@ -257,3 +257,5 @@ SEQ_LENGTHS_THEN_PADDING = Content(
     INT32, "the length of each document, then that of the padding", _lengths_then_padding
 )
 SEQ_STARTS = Content(INT32, "where each document begins in the row", _starts)
+PER_DOCUMENT = (SEQ_LENGTHS, SEQ_LENGTHS_AND_PADDING, SEQ_LENGTHS_THEN_PADDING, SEQ_STARTS)
+"""The contents with a number for each document of a row; the others have one for each token."""

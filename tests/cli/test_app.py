@@ -234,7 +234,7 @@ BAD_RECORDS: list[tuple[int, str, str, str]] = [
         10,
         "bad_turn_order",
         "messages ends with a user message; expected an assistant message to train on",
-        "",
+        "Add it, or pass --on-no-answer cut to leave out the turns after the last answer",
     ),
     (
         11,

@@ -68,10 +68,12 @@ def test_metadata() -> None:
                 {"name": "labels", "sequence": "int32"},
             ],
             "splits": [
-                {"name": "train", "num_examples": 900},
-                {"name": "validation", "num_examples": 100},
+                # Two columns of four bytes, and ten tokens in each row.
+                {"name": "train", "num_bytes": 72_000, "num_examples": 900},
+                {"name": "validation", "num_bytes": 8_000, "num_examples": 100},
             ],
             "download_size": 200,
+            "dataset_size": 80_000,
         },
     }
 

@@ -232,6 +232,8 @@ def _describe_shard(value: ManifestValue, path: Path, table: Table, of_rows: str
     entry["trained_tokens"] = sum(x != -100 for row in table["labels"] for x in row)
     for name in ("tokens", "trained_tokens"):
         value["counts"][name] = sum(shard[name] for shard in value["shards"])
+    if not value["arrangement"]:
+        value["input_shards"] = [shard["rows"] for shard in value["shards"]]
     value["digest_of_rows"] = text(total(*(int(s["digest"], 16) for s in value["shards"])))
 
 

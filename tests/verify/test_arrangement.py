@@ -102,7 +102,8 @@ def test_prompts_in_two_splits_are_counted_again(dataset: MakeDataset) -> None:
 def test_options_and_facts_must_agree(dataset: MakeDataset) -> None:
     """No facts for an arrangement that was asked for, and none without."""
     assert found(dataset, "arrangement", to={}) == [
-        "its options ask for an arrangement; its arrangement describes none"
+        "input_shards are not the rows of the shards, though nothing was arranged",
+        "its options ask for an arrangement; its arrangement describes none",
     ]
 
 
