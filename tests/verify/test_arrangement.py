@@ -101,9 +101,15 @@ def test_prompts_in_two_splits_are_counted_again(dataset: MakeDataset) -> None:
 
 def test_options_and_facts_must_agree(dataset: MakeDataset) -> None:
     """No facts for an arrangement that was asked for, and none without."""
-    assert found(dataset, "arrangement", to={}) == [
-        "input_shards are not the rows of the shards, though nothing was arranged",
-        "its options ask for an arrangement; its arrangement describes none",
+    folder = make(dataset, "all steps")
+
+    def without_facts(value: dict[str, Any]) -> None:
+        value["arrangement"] = {}
+        value["input_shards"] = [shard["rows"] for shard in value["shards"]]
+
+    edit_manifest(folder, without_facts)
+    assert problems(folder) == [
+        f"{MANIFEST}: its options ask for an arrangement; its arrangement describes none"
     ]
 
 

@@ -189,8 +189,9 @@ def test_each_row_of_a_record_is_shown_apart(tmp_path: Path) -> None:
     def headings(text: str) -> list[str]:
         return [line for line in text.splitlines() if line.startswith("row ")]
 
-    assert headings(previewed) == headings(written)
-    assert [line.split(", ")[-1] for line in headings(written)] == [
+    first, second, third = headings(previewed)
+    assert headings(written) == [first, f"{second}, example 2", third]
+    assert [line.split(", ")[-1] for line in (first, second, third)] == [
         "chats.jsonl:1", "chats.jsonl:1", "chats.jsonl:2"
     ]  # fmt: skip
     assert previewed.endswith("\n\n2 records read, 3 rows shown")
