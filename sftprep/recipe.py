@@ -554,7 +554,14 @@ class Recipe:
         Args:
             dataset: the recipe in the manifest of the dataset.
             given: the options that are given, by name.
+
+        Raises:
+            UsageError: one of them is no option of ``export``.
         """
+        for name in given:
+            if name not in (*exportable(), "max_length"):
+                hint = did_you_mean(name, exportable(), f"Known: {', '.join(exportable())}.")
+                raise UsageError(f"export has no option {shown(name)}. {hint}")
         values = rearranged(dataset, given)
         if given.get("target") is not None and given.get("format") is None:
             values["format"] = None  # another trainer may read another format
@@ -651,6 +658,17 @@ def options() -> tuple[Option, ...]:
     return tuple(
         Option(name=f.name, type=f.type, default=f.default, **f.metadata) for f in fields(Recipe)
     )
+
+
+def arranging() -> tuple[str, ...]:
+    """Return the names of the options that arrange rows."""
+    return tuple(option.name for option in options() if option.group == "Arrangement")
+
+
+def exportable() -> tuple[str, ...]:
+    """Return the names of the options that ``export`` takes."""
+    of_output = ("output", "target", "format", "shard_size", "private_ledgers")
+    return (*arranging(), *of_output, "workers", "overwrite", "resume")
 
 
 def allowed_values(name: str) -> tuple[str, ...]:

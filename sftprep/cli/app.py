@@ -20,7 +20,7 @@ from sftprep.cli.terminal import (
     set_up,
     show,
 )
-from sftprep.recipe import options
+from sftprep.recipe import arranging, exportable
 
 if TYPE_CHECKING:
     from sftprep.dataset.manifest import Prepared
@@ -99,9 +99,8 @@ def _show_result(result: "Prepared", output: str, *, json: bool, quiet: bool) ->
         show(summarize(result.manifest, output, result.status, result.causes))
 
 
-ARRANGING = tuple(option.name for option in options() if option.group == "Arrangement")
 NOT_IN_PREVIEW = (
-    *ARRANGING, "output", "target", "format", "shard_size", "private_ledgers", "max_rejects",
+    *arranging(), "output", "target", "format", "shard_size", "private_ledgers", "max_rejects",
     "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
@@ -117,12 +116,6 @@ def preview(
     show(view(recipe, rows=rows, colour=is_coloured()))
 
 
-IN_EXPORT = (
-    *ARRANGING, "output", "target", "format", "shard_size", "private_ledgers", "workers",
-    "overwrite", "resume",
-)  # fmt: skip
-
-
 def _export_options(given: Given, max_length: int | None) -> Given:
     return given if max_length is None else given | {"max_length": max_length}
 
@@ -133,7 +126,7 @@ def _export_recipe(given: Given, own: Given) -> "Recipe":
     return export_recipe(own["folder"], _export_options(given, own["max_length"]))
 
 
-@options_command(app, IN_EXPORT, _export_recipe)
+@options_command(app, exportable(), _export_recipe)
 def export(
     given: Given,
     folder: Folder,

@@ -12,8 +12,9 @@ from toys import SAMPLE_DATA, SAMPLE_TOKENIZER, byte_hf, save_folder, tree, writ
 from typer.testing import CliRunner
 
 from sftprep import load_manifest
-from sftprep.cli.app import IN_EXPORT, app
-from sftprep.recipe import options
+from sftprep.cli.app import app
+from sftprep.errors import UsageError
+from sftprep.recipe import Recipe, exportable, options
 
 SOURCES = (SAMPLE_DATA / "messages.jsonl", SAMPLE_DATA / "prompt_completion.jsonl")
 EXPECTED_CODES = {0, 2, 65, 66, 73}
@@ -165,7 +166,7 @@ def test_options_from_a_file(plain: Path, out: Path, tmp_path: Path) -> None:
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == (
         f"error: {path}: template cannot be used here, because the rows of a dataset are made by "
-        f"prepare. Remove it; what can be used is {', '.join(sorted_as_declared(IN_EXPORT))}.\n"
+        f"prepare. Remove it; what can be used is {', '.join(sorted_as_declared(exportable()))}.\n"
     )
 
 
@@ -299,3 +300,13 @@ def test_any_values(small: Path, flags: list[tuple[Any, str]]) -> None:
         ended.append(ran.code)
     if ended == [0, 0]:
         assert comparable(tree(small / "prepared")) == comparable(tree(small / "exported"))
+
+
+def test_python_knows_the_same_options() -> None:
+    """An option that export does not take is refused, from Python too."""
+    with pytest.raises(UsageError) as error:
+        Recipe.rearranged({"max_length": 9}, {"tokenizer": "gpt2"})
+    known = ", ".join(exportable())
+    assert str(error.value) == f"export has no option 'tokenizer'. Known: {known}."
+    with pytest.raises(UsageError, match=r"no option 'shufle'\. Did you mean 'shuffle'\?$"):
+        Recipe.rearranged({"max_length": 9}, {"shufle": True})
