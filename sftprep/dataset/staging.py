@@ -438,7 +438,13 @@ class OutputFolder:
             self._clear()
 
     def _clear(self) -> None:
-        """Remove the staging folder. If something cannot be removed, a later run tries again."""
+        """Remove the staging folder. If something cannot be removed, a later run tries again.
+
+        The journal goes first: without it there is nothing to resume, so whatever a kill leaves of
+        the folder is removed by the next run.
+        """
+        with contextlib.suppress(OSError):
+            (self.staging / JOURNAL).unlink()
         shutil.rmtree(self.staging, ignore_errors=True)
 
 
