@@ -39,6 +39,7 @@ import numpy.typing as npt
 from sftprep.data.batch import Batch
 from sftprep.data.provenance import CutAt, Segments
 from sftprep.data.ragged import Mask, Offsets, lengths_to_offsets
+from sftprep.formats.chunks import damage
 from sftprep.text import ascii_safe
 
 OPTIONAL_KEYS = ("normalized_key", "normalized_prompt_key", "group_key")
@@ -393,12 +394,7 @@ def batches_of(file: BinaryIO) -> Iterator[Any]:
     except BadIndexError:
         raise
     except Exception as error:
-        # Arrow reports damage with many kinds of exceptions. One of them is OSError; unlike an
-        # OSError that the system raises, it has no errno.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadIndexError(f"cannot be read: {ascii_safe(reason)[:200].rstrip('.')}") from error
+        raise BadIndexError(damage(error)) from error
 
 
 def _with_dictionaries(batch: Any) -> Any:

@@ -14,6 +14,7 @@ them.
 from typing import NamedTuple
 
 from sftprep.data.ragged import Ragged
+from sftprep.text import ascii_safe
 
 
 class Chunk(NamedTuple):
@@ -50,3 +51,18 @@ class ShardError(Exception):
         super().__init__(problem if row is None else f"row {row}: {problem}")
         self.problem = problem
         self.row = row
+
+
+def damage(error: Exception) -> str:
+    """Say in words why a file cannot be read, given what a library raised.
+
+    Arrow reports damage with many kinds of exceptions. One of them is OSError; unlike an OSError
+    that the system raises, it has no ``errno``.
+
+    Raises:
+        OSError: the system failed to read the file: this is the error itself.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        raise error
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return f"cannot be read: {ascii_safe(reason)[:200].rstrip('.')}"

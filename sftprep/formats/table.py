@@ -18,8 +18,7 @@ import numpy as np
 from sftprep.data.columns import ANY_COLUMNS, Columns, Kinds
 from sftprep.data.ragged import Ids, Ragged
 from sftprep.formats import arrow, jsonl, megatron_parquet, parquet
-from sftprep.formats.chunks import Chunk, ShardError
-from sftprep.text import ascii_safe
+from sftprep.formats.chunks import Chunk, ShardError, damage
 
 
 class Rows(NamedTuple):
@@ -131,9 +130,4 @@ def shard_chunks(
     except ShardError:
         raise
     except Exception as error:
-        # Arrow reports damage with many kinds of exceptions. One of them is OSError; unlike an
-        # OSError that the system raises, it has no errno.
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ShardError(f"cannot be read: {ascii_safe(reason)[:200].rstrip('.')}") from error
+        raise ShardError(damage(error)) from error

@@ -23,7 +23,7 @@ from sftprep.data.ragged import Mask, Offsets, lengths_to_offsets, ragged_index
 from sftprep.dataset.index import CUT_NAMES, BadIndexError, batches_of
 from sftprep.text import number
 from sftprep.verify.report import Problem
-from sftprep.verify.rows import BrokenRule, FoundDocuments, and_more
+from sftprep.verify.rows import BrokenRules, FoundDocuments, and_more
 
 NUMBERS = (
     "row",
@@ -56,7 +56,7 @@ class IndexChecker:
     isolated: bool
     documents: int = 0  # compared so far
     digest: int = 0
-    _broken: dict[str, BrokenRule] = field(default_factory=dict)
+    _broken: BrokenRules = field(default_factory=BrokenRules)
     _problem: str = ""  # why the rest of the file cannot be compared
     _row: int = 0  # the number of the next row of the index
     _batch: "_Batch | None" = None
@@ -110,7 +110,7 @@ class IndexChecker:
 
     def problems(self, file: str) -> list[Problem]:
         """Return what is wrong, sorted by row."""
-        rules = sorted(self._broken.values(), key=lambda rule: rule.row)
+        rules = self._broken.in_order()
         found = [Problem(file, r.row, r.problem + and_more(r.other_rows)) for r in rules]
         return [*found, Problem(file, None, self._problem)] if self._problem else found
 
@@ -238,14 +238,7 @@ class IndexChecker:
 
     def _add(self, rule: str, wrong: Mask, describe: Callable[[int], str]) -> None:
         """Note the rows of the index that break a rule."""
-        count = int(np.count_nonzero(wrong))
-        if not count:
-            return
-        if rule in self._broken:
-            self._broken[rule].other_rows += count
-            return
-        first = int(np.argmax(wrong))
-        self._broken[rule] = BrokenRule(self._row + first, describe(first), count - 1)
+        self._broken.add(rule, wrong, describe, lambda first: self._row + first)
 
 
 @dataclass(frozen=True)

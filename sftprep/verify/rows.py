@@ -49,6 +49,34 @@ class BrokenRule:
     other_rows: int = 0  # how many more rows break it
 
 
+class BrokenRules(dict[str, BrokenRule]):
+    """The rules that some rows break, by the name of the rule."""
+
+    def add(
+        self, rule: str, wrong: Mask, describe: Callable[[int], str], number: Callable[[int], int]
+    ) -> None:
+        """Note the rows that break a rule.
+
+        Args:
+            rule: the name of the rule.
+            wrong: bool[rows], True for a row that breaks the rule.
+            describe: says what is wrong with a row, given its index in ``wrong``.
+            number: returns the number of that row in the shard.
+        """
+        count = int(np.count_nonzero(wrong))
+        if not count:
+            return
+        if rule in self:
+            self[rule].other_rows += count
+            return
+        first = int(np.argmax(wrong))
+        self[rule] = BrokenRule(number(first), describe(first), count - 1)
+
+    def in_order(self) -> list[BrokenRule]:
+        """Return the rules in the order of the first rows that break them."""
+        return sorted(self.values(), key=lambda rule: rule.row)
+
+
 @dataclass
 class RowChecker:
     """Counts the rows of one shard and finds those that break a rule.
@@ -64,7 +92,7 @@ class RowChecker:
     trained_tokens: int = 0
     longest: int = 0  # the most tokens in a row, without padding
     padded_to: int | None = None  # the length of the rows, where all have the same
-    _broken: dict[str, BrokenRule] = field(default_factory=dict)
+    _broken: BrokenRules = field(default_factory=BrokenRules)
 
     def add(self, chunk: Chunk) -> FoundDocuments | None:
         """Check the next rows.
@@ -120,7 +148,7 @@ class RowChecker:
         """Return one problem for each broken rule, sorted by row."""
         return [
             Problem(file, rule.row, rule.problem + and_more(rule.other_rows))
-            for rule in sorted(self._broken.values(), key=lambda rule: rule.row)
+            for rule in self._broken.in_order()
         ]
 
     def _check_lengths(self, ids: Ragged, documents: Documents, rows: npt.NDArray[np.intp]) -> None:
@@ -253,15 +281,9 @@ class RowChecker:
             describe: says what is wrong with a row, given its index in ``wrong``.
             rows: the number of each row in the chunk; None if it is the index.
         """
-        count = int(np.count_nonzero(wrong))
-        if not count:
-            return
-        if rule in self._broken:
-            self._broken[rule].other_rows += count
-            return
-        first = int(np.argmax(wrong))
-        row = first if rows is None else int(rows[first])
-        self._broken[rule] = BrokenRule(self.rows + row, describe(first), count - 1)
+        self._broken.add(
+            rule, wrong, describe, lambda i: self.rows + (i if rows is None else int(rows[i]))
+        )
 
     def _add_tokens(
         self,
