@@ -23,7 +23,7 @@ from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
 from sftprep.dataset.accounting import Accounting, longer_limit
 from sftprep.dataset.durable import write_durably
-from sftprep.dataset.files import SPLITS, TOKENIZER, shard_name
+from sftprep.dataset.files import TOKENIZER
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
 from sftprep.dataset.journal import Journal, ShardFolders
 from sftprep.dataset.manifest import Manifest, Prepared
@@ -124,8 +124,7 @@ def prepare(
         _check_rows(accounting)
         manifest = _manifest(job, reader, accounting, journal, _save_tokenizer(output, job))
         if arrangement.is_plain:
-            name = partial(shard_name, SPLITS[0], format_name=recipe.file_format)
-            manifest = manifest.with_shards(journal.finish(name))
+            manifest = manifest.with_shards(journal.finish())
         else:
             half = SecondHalf(
                 staging=staging,
@@ -158,7 +157,7 @@ class _Stage(NamedTuple):
         if arrangement.is_plain:
             form = TARGETS[recipe.target].unpacked
             columns_of = partial(columns_of_batch, form, ignore_index=recipe.ignore_index)
-            folders = ShardFolders.of_dataset(staging)
+            folders = ShardFolders.of_dataset(staging, recipe.file_format)
             return cls(folders, FORMATS[recipe.file_format], columns_of, "parquet")
         return cls(ShardFolders.of_rows(staging), staged, staged.columns_of, "arrow")
 

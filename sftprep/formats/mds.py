@@ -12,29 +12,21 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
 from sftprep.data.columns import Columns, Kinds
 from sftprep.data.ragged import Ragged
 from sftprep.formats.chunks import Chunk, ShardError
+from sftprep.formats.places import Described, Places
 
-ENDING = "mds"
 VERSION = 2
 COUNT = np.dtype("<u4")
 MOST_BYTES = 1 << 32
 """A shard must be smaller: it counts its bytes in 32 bits."""
 BLOCK_BYTES = 1 << 22
 CHUNK_ROWS = 1024
-
-
-class Described(NamedTuple):
-    """A shard, as ``index.json`` describes it."""
-
-    path: str  # in the dataset's folder
-    rows: int
-    bytes: int
 
 
 def preload() -> None:
@@ -216,30 +208,20 @@ def _array(data: memoryview) -> Any:
 # --- the files of a dataset ---------------------------------------------------------------------
 
 
-def shard_path(split: str, index: int, count: int) -> str:
-    """Return the path of a shard in the dataset's folder.
-
-    >>> shard_path("train", 1, 4)
-    'train/shard.00001.mds'
-    """
-    del count
-    return f"{split}/shard.{index:05d}.{ENDING}"
-
-
 def describing_files(
-    splits: Mapping[str, Sequence[Described]], names: Sequence[str], encoding: str = Writer.encoding
+    splits: Mapping[str, Sequence[Described]], kinds: Kinds, encoding: str = Writer.encoding
 ) -> dict[str, bytes]:
     """Return the ``index.json`` of each split, by its path.
 
     Args:
         splits: the shards of each split, in order.
-        names: the columns of a sample.
+        kinds: the columns of a sample.
         encoding: that of each column.
     """
     files = {}
     for split, shards in splits.items():
         entries = [
-            description_of(names, encoding)
+            description_of(list(kinds), encoding)
             | {
                 "samples": shard.rows,
                 "raw_data": {
@@ -254,3 +236,10 @@ def describing_files(
         index = {"version": VERSION, "shards": entries}
         files[f"{split}/index.json"] = json.dumps(index, sort_keys=True).encode()
     return files
+
+
+PLACES = Places(
+    shard="{split}/shard.{index:05d}.mds",
+    describing=("{split}/index.json",),
+    describe=describing_files,
+)

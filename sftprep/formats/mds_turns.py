@@ -6,6 +6,7 @@ them ``input_ids`` and ``labels``, and joins them again. So a row must end with 
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any, BinaryIO
 
@@ -17,11 +18,11 @@ from sftprep.data.ragged import Ragged
 from sftprep.errors import DataError
 from sftprep.formats import mds
 from sftprep.formats.chunks import Chunk, ShardError
-from sftprep.formats.mds import Described, preload, sample_of, shard_path, stored_samples
+from sftprep.formats.mds import preload, sample_of, stored_samples
+from sftprep.formats.places import Described
 
-__all__ = ["ENDING", "Writer", "chunks", "describing_files", "preload", "shard_path"]
+__all__ = ["PLACES", "Writer", "chunks", "preload"]
 
-ENDING = mds.ENDING
 NAME = "turns"
 
 
@@ -93,6 +94,10 @@ def _run(turn: Any, key: str) -> list[int]:
     return found
 
 
-def describing_files(splits: Mapping[str, Sequence[Described]]) -> dict[str, bytes]:
+def describing_files(splits: Mapping[str, Sequence[Described]], kinds: Kinds) -> dict[str, bytes]:
     """Return the ``index.json`` of each split, by its path."""
-    return mds.describing_files(splits, [NAME], Writer.encoding)
+    del kinds  # a sample has one column, whatever it is made from
+    return mds.describing_files(splits, {NAME: np.dtype(object)}, Writer.encoding)
+
+
+PLACES = replace(mds.PLACES, describe=describing_files)

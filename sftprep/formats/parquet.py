@@ -13,9 +13,10 @@ from typing import Any, BinaryIO
 from sftprep.data.columns import Kinds
 from sftprep.formats.chunks import Chunk
 from sftprep.formats.columns import CHUNK_ROWS, TableWriter, check_columns, chunks_of
+from sftprep.formats.places import in_data
 from sftprep.formats.row_groups import GROUP_TOKENS
 
-ENDING = "parquet"
+PLACES = in_data("parquet")
 OPTIONS: dict[str, Any] = {
     "compression": "zstd",
     "compression_level": 2,

@@ -9,16 +9,17 @@ To add a format: write a module with the attributes of ``Format``, add it to ``F
 its name to ``formats.names.FORMAT_NAMES``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
 from sftprep.data.columns import ANY_COLUMNS, Columns, Kinds
 from sftprep.data.ragged import Ids, Ragged
-from sftprep.formats import arrow, jsonl, megatron_parquet, parquet
+from sftprep.formats import arrow, arrow_folder, jsonl, megatron_parquet, parquet
 from sftprep.formats.chunks import Chunk, ShardError, damage
+from sftprep.formats.places import Places
 
 
 class Rows(NamedTuple):
@@ -29,14 +30,14 @@ class Rows(NamedTuple):
 
 
 class FormatWriter(Protocol):
-    """Writes the groups of one shard to one file."""
+    """Writes the groups of one shard to its files."""
 
     def write(self, group: Columns) -> None:
         """Write a group of rows."""
         ...
 
     def close(self) -> None:
-        """Write the end of the data, such as a footer; leave the file object open."""
+        """Write the end of the data, such as a footer; leave the file objects open."""
         ...
 
 
@@ -47,16 +48,17 @@ class WritableFormat(Protocol):
         """Import the libraries that a writer needs, so that the first write need not wait."""
         ...
 
-    def Writer(self, file: IO[bytes]) -> FormatWriter:  # noqa: N802 - a class
-        """Return a writer for an empty, open file."""
+    @property
+    def Writer(self) -> Callable[..., FormatWriter]:  # noqa: N802 - a class
+        """The writer, which is given the empty, open files of a shard: one in most formats."""
         ...
 
 
 class Format(WritableFormat, Protocol):
     """The attributes that the module of a format must have."""
 
-    ENDING: str
-    """The ending of a shard's file name, without the dot."""
+    PLACES: Places
+    """Where the files of its shards lie in the dataset's folder."""
 
     def chunks(self, file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
         """Read an open file in chunks of bounded size.
@@ -79,6 +81,7 @@ FORMATS: dict[str, Format] = {
     "parquet": parquet,
     "arrow": arrow,
     "jsonl": jsonl,
+    "arrow-folder": arrow_folder,
     "megatron-parquet": megatron_parquet,
 }
 

@@ -24,7 +24,7 @@ from sftprep.arrange import conservation
 from sftprep.arrange.options import PadTo
 from sftprep.dataset.canonical import canonical_chunks
 from sftprep.dataset.files import MANIFEST
-from sftprep.dataset.manifest import Manifest, load_manifest
+from sftprep.dataset.manifest import Manifest, files_of, load_manifest
 from sftprep.errors import DataError, UsageError
 from sftprep.formats.chunks import ShardError
 from sftprep.progress import Progress, Silent
@@ -149,7 +149,7 @@ def _check_entries(files: DatasetFolder, manifest: Manifest, report: Report) -> 
     Returns:
         The files that the manifest names and that exist.
     """
-    named = [MANIFEST, *(shard["name"] for shard in manifest.shards)]
+    named = [MANIFEST, *(file["name"] for shard in manifest.shards for file in files_of(shard))]
     named += [shard["index"]["name"] for shard in manifest.shards]
     named += [*manifest.files, *manifest.ledgers, *manifest.tokenizer["files"]]
     found = files.entries(set(named))

@@ -37,7 +37,7 @@ def labelled(ignore_index: int) -> Callable[[Batch], Columns]:
 def format_with(write: Any) -> Any:
     """JSON Lines with another ``write``."""
     writer = type("Writer", (jsonl.Writer,), {"write": lambda self, group: write(group)})
-    return SimpleNamespace(ENDING="jsonl", preload=jsonl.preload, Writer=writer)
+    return SimpleNamespace(preload=jsonl.preload, Writer=writer)
 
 
 def index_path(path: Path) -> Path:
@@ -215,7 +215,6 @@ def test_a_run_that_failed_closes_its_files(tmp_path: Path) -> None:
         jsonl.Writer.write(writer, group)
 
     noting = SimpleNamespace(
-        ENDING="jsonl",
         preload=jsonl.preload,
         Writer=type("Writer", (jsonl.Writer,), {"write": note}),
     )

@@ -20,6 +20,7 @@ from sftprep.data.ragged import Ragged
 from sftprep.errors import DataError
 from sftprep.formats import mds, mds_turns
 from sftprep.formats.chunks import ShardError
+from sftprep.formats.places import Described
 from sftprep.targets.table import DECLARED
 
 ARRAYS = DECLARED["streaming"].unpacked
@@ -94,8 +95,8 @@ def test_bytes_are_moved(data: bytes, size: int, by: int) -> None:
 
 def test_the_index_of_a_split() -> None:
     """Each shard is listed with its rows, its bytes and its columns."""
-    shards = {"train": [mds.Described("train/shard.00000.mds", 3, 99)]}
-    ((path, data),) = mds.describing_files(shards, ["input_ids", "labels"]).items()
+    shards = {"train": [Described("train/shard.00000.mds", 3, 99, "")]}
+    ((path, data),) = mds.describing_files(shards, ARRAYS.kinds).items()
     assert path == "train/index.json"
     index = json.loads(data)
     (entry,) = index["shards"]
