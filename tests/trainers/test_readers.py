@@ -1,6 +1,7 @@
 """What the readers of trainers make of datasets, in environments of their own."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from consumers import ask
@@ -32,7 +33,7 @@ def test_one_folder_for_both_ways_of_datasets(tmp_path: Path) -> None:
     ids = read_shard(build(tmp_path / "hf", "hf"), "parquet").input_ids
     folder = tmp_path / "saved"
     source = SAMPLE_DATA / "messages.jsonl"
-    options = {"template": "chatml", "max_length": 200, "target": "llama-factory"}
+    options: dict[str, Any] = {"template": "chatml", "max_length": 200, "target": "llama-factory"}
     prepare(recipe(source, folder, **options))
     from_disk, loaded = ask("datasets-3.6", "saved_folder", str(folder))
     assert from_disk == loaded
