@@ -35,7 +35,7 @@ from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.formats import staged
-from sftprep.formats.table import FORMATS, WritableFormat
+from sftprep.formats.table import WritableFormat, writable
 from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
@@ -95,7 +95,7 @@ def prepare(
             private=recipe.private_ledgers,
         ) as accounting,
     ):
-        stage = _Stage.of(recipe, staging, arrangement)
+        stage = _Stage.of(job, staging, arrangement)
         journal = Journal(staging, job.sources, stage.folders)
         say_what_is_discarded(output, recipe, progress)
         resumed = _begin(output, journal, accounting, job)
@@ -152,13 +152,15 @@ class _Stage(NamedTuple):
     index_form: Literal["parquet", "arrow"]
 
     @classmethod
-    def of(cls, recipe: Recipe, staging: Path, arrangement: Arrangement) -> "_Stage":
+    def of(cls, job: Plan, staging: Path, arrangement: Arrangement) -> "_Stage":
         """Return that of shards which are published as they are, or are still to be arranged."""
+        recipe = job.recipe
         if arrangement.is_plain:
+            size = job.settings.tokenizer.size
             form = TARGETS[recipe.target].unpacked
             columns_of = partial(columns_of_batch, form, ignore_index=recipe.ignore_index)
             folders = ShardFolders.of_dataset(staging, recipe.file_format)
-            return cls(folders, FORMATS[recipe.file_format], columns_of, "parquet")
+            return cls(folders, writable(recipe.file_format, size), columns_of, "parquet")
         return cls(ShardFolders.of_rows(staging), staged, staged.columns_of, "arrow")
 
     def writer(self, workers: int) -> ShardWriter:

@@ -60,6 +60,7 @@ FEW = {
     *((name, "packed and padded") for name in ("automodel", "torchtune")),
     ("torchtune", "padded"), ("skyrl", "all trained"), ("verl", "two splits"),
     ("llama-factory", "packed and padded"), ("llama-factory", "two splits"),
+    ("olmo-core", "two splits"), ("llm-foundry", "all trained"), ("streaming", "plain"),
 }  # fmt: skip
 """The cases of the default suite: each kind of column in some form. CI tries all."""
 CASES = [

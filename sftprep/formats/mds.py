@@ -7,7 +7,6 @@ which describes all of them.
 """
 
 import json
-import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -17,7 +16,8 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 
 from sftprep.data.columns import Columns, Kinds
-from sftprep.data.ragged import Ragged
+from sftprep.data.ragged import Offsets, Ragged
+from sftprep.errors import UsageError
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.places import Described, Places
 
@@ -27,6 +27,7 @@ MOST_BYTES = 1 << 32
 """A shard must be smaller: it counts its bytes in 32 bits."""
 BLOCK_BYTES = 1 << 22
 CHUNK_ROWS = 1024
+CHUNK_BYTES = 1 << 25
 
 
 def preload() -> None:
@@ -79,9 +80,9 @@ class Writer:
         head = 4 + 4 * (len(self._sizes) + 1) + len(description)
         ends = head + np.cumsum(np.array([0, *self._sizes], np.int64))
         if ends[-1] >= MOST_BYTES:
-            raise ShardError(
-                f"would have {ends[-1]:,} bytes, and a shard of this format must be smaller than "
-                "4 GiB. Pass a smaller --shard-size"
+            raise UsageError(
+                f"a shard would have {ends[-1]:,} bytes, and one of this format must be smaller "
+                "than 4 GiB. Pass a smaller --shard-size."
             )
         move_back(self._file, int(ends[-1]) - head, head)
         self._file.seek(0)
@@ -153,27 +154,35 @@ def stored_samples(
     Raises:
         ShardError: the file does not have the form of a shard with this encoding.
     """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        data = bytes(mapped[:4])
-        count = int(np.frombuffer(data, COUNT)[0])
-        head = 4 + 4 * (count + 1)
-        if head > len(mapped):
-            raise ShardError("ends in its header")
-        offsets = np.frombuffer(mapped[4:head], COUNT).astype(np.int64)
-        if offsets[0] < head or (np.diff(offsets) < 0).any() or offsets[-1] != len(mapped):
-            raise ShardError("has samples that do not lie one behind the other up to its end")
-        names = _names(bytes(mapped[head : int(offsets[0])]), encoding)
-        for first in range(0, count, CHUNK_ROWS):
-            places = offsets[first : first + CHUNK_ROWS + 1]
-            block = memoryview(mapped[int(places[0]) : int(places[-1])])
-            places = places - places[0]
-            yield (
-                names,
-                [
-                    _parts(block[start:stop], len(names), first + number)
-                    for number, (start, stop) in enumerate(pairwise(places.tolist()))
-                ],
-            )
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    count = int.from_bytes(file.read(4), "little")
+    head = 4 + 4 * (count + 1)
+    if head > size:
+        raise ShardError("ends in its header")
+    offsets = np.frombuffer(file.read(head - 4), COUNT).astype(np.int64)
+    if offsets[0] < head or (np.diff(offsets) < 0).any() or offsets[-1] != size:
+        raise ShardError("has samples that do not lie one behind the other up to its end")
+    names = _names(file.read(int(offsets[0]) - head), encoding)
+    for first, stop in pairwise(_borders(offsets)):
+        places = offsets[first : stop + 1] - offsets[first]
+        block = memoryview(file.read(int(places[-1])))
+        yield (
+            names,
+            [
+                _parts(block[start:end], len(names), first + number)
+                for number, (start, end) in enumerate(pairwise(places.tolist()))
+            ],
+        )
+
+
+def _borders(offsets: Offsets) -> list[int]:
+    """Divide samples into runs that are read at a time; return the first of each, and the end."""
+    borders, count = [0], len(offsets) - 1
+    while (start := borders[-1]) < count:
+        fits = int(np.searchsorted(offsets, offsets[start] + CHUNK_BYTES, side="right")) - 1
+        borders.append(max(start + 1, min(fits, start + CHUNK_ROWS)))
+    return borders
 
 
 def _names(description: bytes, encoding: str) -> list[str]:

@@ -17,7 +17,16 @@ import numpy as np
 
 from sftprep.data.columns import ANY_COLUMNS, Columns, Kinds
 from sftprep.data.ragged import Ids, Ragged
-from sftprep.formats import arrow, arrow_folder, jsonl, megatron_parquet, parquet
+from sftprep.formats import (
+    arrow,
+    arrow_folder,
+    jsonl,
+    mds,
+    mds_turns,
+    megatron_parquet,
+    olmo,
+    parquet,
+)
 from sftprep.formats.chunks import Chunk, ShardError, damage
 from sftprep.formats.places import Places
 
@@ -60,13 +69,12 @@ class Format(WritableFormat, Protocol):
     PLACES: Places
     """Where the files of its shards lie in the dataset's folder."""
 
-    def chunks(self, file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
-        """Read an open file in chunks of bounded size.
+    @property
+    def chunks(self) -> Callable[..., Iterator[Chunk]]:
+        """The reader, which reads an open shard in chunks of bounded size.
 
-        Args:
-            file: the open file.
-            expected: the columns that it should have; ``ANY_COLUMNS`` for those that it has.
-            only: the columns that are read; () for all.
+        Its arguments, by position, are those of ``shard_chunks`` without the format: the shard's
+        file, ``expected``, ``only``, and its other files, if the format has several.
 
         Raises:
             ShardError: the file has columns or values that a shard cannot have.
@@ -83,14 +91,31 @@ FORMATS: dict[str, Format] = {
     "jsonl": jsonl,
     "arrow-folder": arrow_folder,
     "megatron-parquet": megatron_parquet,
+    "mds": mds,
+    "mds-turns": mds_turns,
+    "olmo": olmo,
 }
+
+SIZED: dict[str, Callable[[int], WritableFormat]] = {"olmo": olmo.Sized}
+"""Formats whose numbers are only as wide as a vocabulary needs; see ``writable``."""
+
+
+def writable(format_name: str, vocabulary_size: int) -> WritableFormat:
+    """Return what writes shards with the ids of a vocabulary.
+
+    Args:
+        format_name: one of ``FORMATS``.
+        vocabulary_size: the size of the vocabulary.
+    """
+    sized = SIZED.get(format_name)
+    return sized(vocabulary_size) if sized else FORMATS[format_name]
 
 
 def read_shard(path: Path, format_name: str) -> Rows:
-    """Read all rows of a shard.
+    """Read all rows of a shard that has labels.
 
     Args:
-        path: the shard's file.
+        path: the shard's file. Formats with several files for a shard have no labels.
         format_name: one of ``FORMATS``.
 
     Raises:
@@ -114,7 +139,11 @@ def read_shard(path: Path, format_name: str) -> Rows:
 
 
 def shard_chunks(
-    file: BinaryIO, format_name: str, expected: Kinds, only: Sequence[str] = ()
+    file: BinaryIO,
+    format_name: str,
+    expected: Kinds,
+    only: Sequence[str] = (),
+    parts: Sequence[BinaryIO] = (),
 ) -> Iterator[Chunk]:
     """Read an open shard in chunks; the file may hold anything.
 
@@ -123,13 +152,16 @@ def shard_chunks(
         format_name: one of ``FORMATS``.
         expected: the columns that the shard should have; ``ANY_COLUMNS`` for those that it has.
         only: the columns that are read; () for all.
+        parts: the shard's other files, open, if the format has several.
 
     Raises:
         ShardError: the file is damaged, or is not a shard of this format.
         OSError: the system failed to read it; the error has an ``errno``.
     """
+    if len(parts) != len(FORMATS[format_name].PLACES.parts):
+        raise ShardError("cannot be read without its other files")
     try:
-        yield from FORMATS[format_name].chunks(file, expected, only)
+        yield from FORMATS[format_name].chunks(file, expected, only, *parts)
     except ShardError:
         raise
     except Exception as error:

@@ -233,8 +233,14 @@ def _check_shard(
         return files.open(shard["index"]["name"])
 
     with ExitStack() as stack:
-        file = stack.enter_context(files.open(name))
-        check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
+        opened = []
+        for entry in files_of(shard):
+            if entry["name"] not in present:
+                report.add(name, "its rows cannot be checked without its other files")
+                return rows, report.problems
+            file = stack.enter_context(files.open(entry["name"]))
+            check_digest(report, entry["name"], digest_of(file), entry["sha256"], entry["bytes"])
+            opened.append(file)
         index = None
         if shard["index"]["name"] in present:
             entry = shard["index"]
@@ -243,7 +249,7 @@ def _check_shard(
             check_digest(report, entry["name"], digest, entry["sha256"], entry["bytes"])
             index = IndexChecker(index_file, inputs, isolated=limits.layout.isolated)
         try:
-            for chunk in canonical_chunks(file, recipe, open_index):
+            for chunk in canonical_chunks(opened[0], recipe, open_index, opened[1:]):
                 documents = rows.add(chunk)
                 if index is not None and documents is not None:
                     index.compare(documents)

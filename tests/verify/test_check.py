@@ -39,14 +39,14 @@ from verify.datasets import (
 
 from sftprep.dataset.files import MANIFEST
 from sftprep.errors import DataError, NoInputError, StorageError, UsageError
-from sftprep.formats.table import FORMATS
 from sftprep.progress import Silent
+from sftprep.targets.names import TARGET_FORMATS
 from sftprep.verify.check import against_inputs, verify
 
 # --- a sound dataset ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", TARGET_FORMATS["hf"])
 def test_a_dataset_as_written_has_no_problems(dataset: MakeDataset, format_name: str) -> None:
     """A dataset passes in each format, and checking it changes nothing."""
     folder = dataset(format=format_name)
@@ -569,7 +569,7 @@ def describe_first_shard(value: ManifestValue, facts: ManifestValue) -> None:
     value["shards"][0] |= facts
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", TARGET_FORMATS["hf"])
 def test_any_damage_to_a_shard_is_reported(dataset: MakeDataset, format_name: str) -> None:
     """Random damage to a shard is reported; with a forged hash it never causes a crash."""
     folder = dataset(format=format_name)
