@@ -70,15 +70,17 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the known name that ``name`` may be a misspelling of; "" if none is near.
 
-    Upper and lower case, hyphens and underscores make no difference.
+    Upper and lower case, hyphens and underscores make no difference. The only name that begins with
+    ``name`` is near, too.
 
     >>> nearest("mesages", ["messages", "sharegpt"]), nearest("tokens", ["--workers", "--output"])
     ('messages', '')
     """
     from difflib import get_close_matches  # only needed for errors
 
-    plain = {_plain(each): each for each in known}
-    close = get_close_matches(_plain(name), list(plain), 1, NEAR)
+    plain, wanted = {_plain(each): each for each in known}, _plain(name)
+    longer = [each for each in plain if each.startswith(wanted) and len(wanted) > 1]
+    close = get_close_matches(wanted, list(plain), 1, NEAR) or (longer if len(longer) == 1 else [])
     return plain[close[0]] if close else ""
 
 

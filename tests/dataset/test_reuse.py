@@ -129,7 +129,10 @@ INPUT = "built from different input: {}. " + OVERWRITE
         ({"field": ("prompt=prompt",)}, "--field was none and is 'prompt=prompt'"),
         ({"truncation": "keep-end"}, "--truncation was 'drop' and is 'keep-end'"),
         ({"template": "qa"}, "--template was 'own' and is 'qa'"),
-        ({"max_length": 51, "format": "arrow"}, "--max-length was 50 and is 51; --format was 'jsonl' and is 'arrow'"),
+        (
+            {"max_length": 51, "format": "arrow"},
+            "--max-length was 50 and is 51; --format was 'jsonl' and is 'arrow'",
+        ),
         ({"add_token": ("<x>",)}, "--add-token was none and is '<x>'"),
     ],
 )
