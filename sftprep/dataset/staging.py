@@ -6,8 +6,8 @@ Out    a private staging folder, which one run at a time can use; in the end the
 Keeps  an old dataset complete and in place until the new one takes its name. Keeps the staging
        folder after an interruption, for ``--resume``.
 Never  touches an output folder that holds, at any depth, anything but a dataset written by sftprep
-       and what readers leave in one; follows a symbolic link that is the output or lies in it; waits
-       for another run.
+       and what readers leave in one; follows a symbolic link that is the output or lies in it;
+       waits for another run.
 Raises OutputError: the output folder cannot be created, or holds something else.
        LockedError: another run is writing it.
        UsageError: an input lies in the output folder, or the output folder in an input folder.
