@@ -36,7 +36,7 @@ from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.schemas.paths import paths_of
 from sftprep.schemas.roles import ROLES
 from sftprep.strict_yaml import parse_yaml
-from sftprep.targets.names import TARGET_FORMATS, TARGET_NAMES
+from sftprep.targets.names import LOSS_MASKS, TARGET_FORMATS, TARGET_NAMES
 from sftprep.text import alternatives, ascii_safe, did_you_mean, flag, shown
 
 DEFAULT_MAX_LENGTH = 2048
@@ -429,6 +429,14 @@ class Recipe:
         values=FORMAT_NAMES,
         metavar="NAME",
     )
+    loss_mask: str | None = _option(
+        None,
+        "Output",
+        "Write which tokens are trained as a column of ones and zeros, in place of labels: "
+        "{values}.",
+        values=LOSS_MASKS,
+        metavar="NAME",
+    )
     shard_size: str = _option(
         "64MiB",
         "Output",
@@ -567,8 +575,8 @@ class Recipe:
                 hint = did_you_mean(name, exportable(), f"Known: {', '.join(exportable())}.")
                 raise UsageError(f"export has no option {shown(name)}. {hint}")
         values = rearranged(dataset, given)
-        if given.get("target") is not None and given.get("format") is None:
-            values["format"] = None  # another trainer may read another format
+        if given.get("target") is not None:  # another trainer may read another format
+            values |= {name: given.get(name) for name in ("format", "loss_mask")}
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
@@ -671,7 +679,7 @@ def arranging() -> tuple[str, ...]:
 
 def exportable() -> tuple[str, ...]:
     """Return the names of the options that ``export`` takes."""
-    of_output = ("output", "target", "format", "shard_size", "private_ledgers")
+    of_output = ("output", "target", "format", "loss_mask", "shard_size", "private_ledgers")
     return (*arranging(), *of_output, "workers", "overwrite", "resume")
 
 

@@ -111,8 +111,8 @@ def _show_result(
 
 
 NOT_IN_PREVIEW = (
-    *arranging(), "output", "target", "format", "shard_size", "private_ledgers", "max_rejects",
-    "max_dropped", "workers", "overwrite", "resume",
+    *arranging(), "output", "target", "format", "loss_mask", "shard_size", "private_ledgers",
+    "max_rejects", "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The names of the targets, which are the values of ``--target``, and the formats of each.
+"""The names of the targets, which are the values of ``--target``, and other names of options.
 
 This module imports nothing, so that the command line can check a name without loading numpy.
 ``targets.table`` maps each name to its target. A test checks that both have the same names.
@@ -23,5 +23,8 @@ TARGET_FORMATS: dict[str, tuple[str, ...]] = {
     "verl": ("parquet",),
 }
 """The formats that the trainer reads; the first is the default."""
+
+LOSS_MASKS = ("completion_mask", "assistant_masks")
+"""The columns that some trainers read in place of labels: the values of ``--loss-mask``."""
 
 TARGET_NAMES = tuple(TARGET_FORMATS)
