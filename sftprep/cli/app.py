@@ -38,9 +38,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,  # a bug in sftprep should show an ordinary traceback
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
-    epilog="Exit codes: 0 done, 1 datasets differ, 2 usage, 65 bad data, 66 no input, 70 a bug in sftprep or a dead "
-    "worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, 129, 130 or 143 "
-    "interrupted.",
+    epilog="Exit codes: 0 done, 1 datasets differ, 2 usage, 65 bad data, 66 no input, 70 a bug in "
+    "sftprep or a dead worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, "
+    "129, 130 or 143 interrupted.",
 )
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="The folder of a finished dataset.")]

@@ -5,12 +5,13 @@ from typing import Any
 
 import orjson
 import pytest
-from toys import SAMPLE_DATA, recipe
+from toys import recipe
 from typer.testing import CliRunner
 from views.commands import LEGEND
 
 from sftprep import prepare
 from sftprep.cli.app import app
+
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,7 +49,9 @@ def test_whole_output(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(here)
     code, out, err = diff("new", "old", "--rows", "2")
     assert (code, err) == (1, "")
-    assert out == f"""\
+    assert (
+        out
+        == f"""\
 new and old differ
   settings   --max-length was 110 and is 120
              --train-on was 'completion' and is 'last'
@@ -59,7 +62,6 @@ new and old differ
              1 only in old, the first from data.jsonl:4
 
 {LEGEND}
-
 data.jsonl:2: 36 tokens and 36; token 14 is trained only in the first
 - … ↵·
   N·ame· a· col·our·.<|im_end|>↵
@@ -82,6 +84,7 @@ data.jsonl:3: 110 tokens and 120; the second goes on behind token 109
 - … ⟦ G·reen·.· G·reen·.· G·reen·.· G·reen·.⟧
 + … ⟦ G·reen·.· G·reen·.· G·reen·.· G·reen·.· G·reen·.· G·reen·.· G·reen·.· G⟧
 """
+    )
 
 
 def test_equal(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
