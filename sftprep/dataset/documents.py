@@ -11,7 +11,7 @@ Raises DataError: a file is damaged, or does not hold what its index says.
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -20,7 +20,7 @@ import numpy as np
 from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets, ragged_index
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.index import BadIndexError, batches_of
-from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.manifest import Manifest, files_of
 from sftprep.errors import DataError
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.staged import encoded
@@ -82,9 +82,10 @@ def documents_of(
     ids = next(iter(form.columns))
     documents = _Documents(index, ids)
     path = dataset / shard["name"]
-    with checked(dataset, shard) as file:
+    with ExitStack() as stack:
+        files = [stack.enter_context(checked(dataset, entry)) for entry in files_of(shard)]
         try:
-            for chunk in shard_chunks(file, recipe["format"], form.kinds, [ids]):
+            for chunk in shard_chunks(files[0], recipe["format"], form.kinds, [ids], files[1:]):
                 yield documents.tokens_of(chunk)
         except ShardError as error:
             raise DataError(f"{path}: {error}. {CURE}.") from error
