@@ -36,7 +36,7 @@ from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.schemas.paths import paths_of
 from sftprep.schemas.roles import ROLES
 from sftprep.strict_yaml import parse_yaml
-from sftprep.targets.names import LOSS_MASKS, TARGET_FORMATS, TARGET_NAMES
+from sftprep.targets.names import LOSS_MASKS, TARGET_FORMATS, TARGET_NAMES, UNABLE_NAMES
 from sftprep.text import alternatives, ascii_safe, did_you_mean, flag, shown
 
 DEFAULT_MAX_LENGTH = 2048
@@ -897,6 +897,11 @@ def _plain(value: Any) -> Any:
 
 def _check_words(option: Option, value: str) -> None:
     """Require that a value that is not one of ``option.values`` consists of ``option.words``."""
+    if option.name == "target" and value in UNABLE_NAMES:
+        raise UsageError(
+            f"--target {value}: this trainer cannot be given token ids. sftprep targets {value} "
+            "says why, and what to use instead."
+        )
     words = value.split(",")
     wrong = next((word for word in words if word not in option.words), None)
     if wrong is None:

@@ -145,6 +145,16 @@ def test_rows_that_a_trainer_does_not_read(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_trainer_that_takes_no_ids(tmp_path: Path) -> None:
+    """Its name is known, and leads to what can be used instead."""
+    with pytest.raises(UsageError) as caught:
+        build(some_records(tmp_path), tmp_path / "out", target="ms-swift")
+    assert str(caught.value) == (
+        "--target ms-swift: this trainer cannot be given token ids. sftprep targets ms-swift says "
+        "why, and what to use instead."
+    )
+
+
 def test_a_format_that_a_trainer_does_not_read(tmp_path: Path) -> None:
     """It is refused with the formats that it reads."""
     with pytest.raises(UsageError, match=r"^--target verl reads parquet, not jsonl\. Leave out"):

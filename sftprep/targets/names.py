@@ -11,6 +11,7 @@ TARGET_FORMATS: dict[str, tuple[str, ...]] = {
     "hf": (*TABLES, "megatron-parquet"),
     "trl": TABLES,
     "axolotl": TABLES,
+    "unsloth": TABLES,
     "llama-factory": ("arrow-folder",),
     "megatron-bridge": ("megatron-parquet",),
     "automodel": TABLES,
@@ -28,3 +29,6 @@ LOSS_MASKS = ("completion_mask", "assistant_masks")
 """The columns that some trainers read in place of labels: the values of ``--loss-mask``."""
 
 TARGET_NAMES = tuple(TARGET_FORMATS)
+
+UNABLE_NAMES = ("ms-swift", "torchtitan", "mlx-lm", "litgpt", "megatron-lm", "xtuner", "prime-rl")
+"""Trainers that cannot be given token ids; ``targets.table`` says why, and what to use instead."""

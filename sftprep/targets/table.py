@@ -24,6 +24,7 @@ from sftprep.targets import (
     together,
     torchtune,
     trl,
+    unsloth,
     verl,
 )
 from sftprep.targets.names import TARGET_FORMATS
@@ -35,6 +36,7 @@ DECLARED: dict[str, Target] = {
         hf,
         trl,
         axolotl,
+        unsloth,
         llama_factory,
         megatron_bridge,
         automodel,
@@ -82,6 +84,27 @@ UNABLE: dict[str, Unable] = {
             "not run",
             "It reads instructions as JSON, and tokenizes them while it trains.",
             "Use torchtune or transformers' Trainer: --target torchtune, --target hf.",
+        ),
+        Unable(
+            "megatron-lm",
+            "Megatron-LM, --sft",
+            "its source was read; it was not run",
+            "It reads conversations as JSON, and tokenizes them while it trains.",
+            "Use Megatron-Bridge: --target megatron-bridge.",
+        ),
+        Unable(
+            "xtuner",
+            "XTuner",
+            "its source was read; it was not run",
+            "It reads conversations as JSON, and tokenizes them while it trains.",
+            "Use LLaMA-Factory or Axolotl: --target llama-factory, --target axolotl.",
+        ),
+        Unable(
+            "prime-rl",
+            "prime-rl's SFT trainer",
+            "its source was read; it was not run",
+            "It reads conversations as text, and tokenizes them while it trains.",
+            "Use TRL or NeMo Automodel: --target trl, --target automodel.",
         ),
     )
 }
