@@ -81,7 +81,7 @@ FORMS = {
 }
 
 
-def takers(form: dict[str, bool]) -> list[Target]:
+def takers(form: dict[str, Any]) -> list[Target]:
     """Return the targets that take rows of a form."""
     length = 8 if form["padded"] else 0
     return [
