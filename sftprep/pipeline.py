@@ -8,6 +8,7 @@ The caller decides what a rejected record means for the run. ``steps`` holds wha
 the stages.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 
 from sftprep.data.block import Block
@@ -41,12 +42,14 @@ class Pipeline:
 
     def process(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
+        began = time.process_time()
         self._limit_memory()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
         parsed = parse_block(block)
         examples = self.examples.make(block, parsed, result)
         if examples.rendered:
             self._rows.make(block, parsed.raw, examples, result)
+        result.seconds = time.process_time() - began
         return result
 
     def _limit_memory(self) -> None:

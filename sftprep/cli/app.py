@@ -11,6 +11,7 @@ import typer
 
 from sftprep import __version__
 from sftprep.cli.options import Given, options_command, recipe_command
+from sftprep.cli.stats import NOT_IN_STATS, stats
 from sftprep.cli.terminal import (
     advising,
     command,
@@ -114,6 +115,9 @@ def preview(
     from sftprep.views.preview import preview as view
 
     show(view(recipe, rows=rows, colour=is_coloured()))
+
+
+recipe_command(app, without=NOT_IN_STATS)(stats)
 
 
 def _export_options(given: Given, max_length: int | None) -> Given:
