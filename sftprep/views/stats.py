@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -32,6 +33,10 @@ WIDE = 76
 TWO_HISTOGRAMS = 120
 """From this width on, two histograms stand side by side."""
 LABEL = 12
+GAP = 2
+"""The space between two columns."""
+LEAST_NAME = 12
+"""A name is not made shorter than this."""
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -128,22 +133,25 @@ class _Page:
         wide = self._width >= WIDE
         percentiles = ("5", "50", "95") if wide else ("50", "95")
         heads = ["rows", "of tokens", "mean", *(f"{p}%" for p in percentiles), "max", "trained"]
-        table = _new([(what, "left"), *((head, "right") for head in heads)])
-        table.columns[0].overflow = "ellipsis"
-        table.columns[0].no_wrap = True
+        rows = []
         for group in ordered:
             tokens, trained = group.tokens, group.trained
-            if tokens is None or trained is None:
-                continue
-            table.add_row(
-                Text(ascii_safe(group.name), "bold"),
-                f"{group.rows:,}",
-                percent(group.share_of_tokens),
-                f"{tokens.mean:,.0f}",
-                *(f"{tokens.percentiles[p]:,}" for p in percentiles),
-                f"{tokens.most:,}",
-                percent(trained.total / tokens.total),
-            )
+            if tokens is not None and trained is not None:
+                cells = [
+                    f"{group.rows:,}",
+                    percent(group.share_of_tokens),
+                    f"{tokens.mean:,.0f}",
+                    *(f"{tokens.percentiles[p]:,}" for p in percentiles),
+                    f"{tokens.most:,}",
+                    percent(trained.total / tokens.total),
+                ]
+                rows.append((ascii_safe(group.name), cells))
+        columns = zip(heads, *(cells for _, cells in rows), strict=True)
+        used = sum(max(map(len, column)) + GAP for column in columns)
+        room = max(self._width - used - GAP, LEAST_NAME)
+        table = _new([(what, "left"), *((head, "right") for head in heads)])
+        for name, cells in rows:
+            table.add_row(Text(fitting(name, room), "bold"), *cells)
         self.table(table)
         if more := len(groups) - len(ordered):
             self.say(Text(f"and {number(more, what)} with fewer tokens: see --json", "dim"))
@@ -176,7 +184,7 @@ def _fewer(bars: Sequence[Bin]) -> Sequence[Bin]:
 
 def _new(columns: Sequence[tuple[str, Any]]) -> Table:
     """Return a table without lines, with heads that stand out."""
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold cyan", pad_edge=False)
+    table = Table(box=None, padding=(0, GAP, 0, 0), header_style="bold cyan", pad_edge=False)
     for head, justify in columns:
         table.add_column(head, justify=justify, no_wrap=True)
     return table
@@ -237,13 +245,16 @@ def _spreads(found: Statistics, *, wide: bool) -> Table | None:
 
 
 def _limits(found: Statistics) -> Table | None:
-    """Return the table of what other limits would do, up to the first that keeps all rows."""
+    """Return the table of what other limits would do, up to the first that keeps all rows.
+
+    If even the shortest keeps all rows, there is nothing to show.
+    """
     limits: list[Limit] = []
     for limit in found.lengths.limits:
         limits.append(limit)
         if limit.strategies["drop"].dropped == 0:
             break
-    if not limits:
+    if not limits or limits[0].strategies["drop"].dropped == 0:
         return None
     table = _new(
         [("--max-length", "left"), *((f"{limit.max_length:,}", "right") for limit in limits)]
@@ -382,6 +393,19 @@ def _reasons(counts: Mapping[str, int]) -> str:
 
 def _range(low: int, high: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def fitting(name: str, room: int) -> str:
+    """Return a name, without its start if it is too long: names of files differ at their end.
+
+    >>> fitting("data/part-00012.jsonl", 15), fitting("数据.jsonl", 9)
+    ('…rt-00012.jsonl', '…据.jsonl')
+    """
+    if cell_len(name) <= room:
+        return name
+    while cell_len(name) >= room:
+        name = name[1:]
+    return f"…{name}"
 
 
 def percent(share: float) -> str:
