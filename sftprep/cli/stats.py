@@ -1,4 +1,4 @@
-"""The command ``stats``: figures about a dataset, or about what ``prepare`` would write."""
+"""The command ``stats``, and ``prepare --dry-run``: figures about what is written or would be."""
 
 import shutil
 import sys
@@ -19,6 +19,8 @@ NOT_IN_STATS = (
 )  # fmt: skip
 """The options of ``prepare`` that the command does not take."""
 BATCH_SIZE = 32
+DRY_RUN_RECORDS = 2000
+"""How many records ``prepare --dry-run`` looks at."""
 
 BatchSize = Annotated[
     int, typer.Option(metavar="N", help="How many rows, or packs, a training step takes.")
@@ -76,6 +78,44 @@ def stats(
             early=None if sample_records else early,
         )
     show_found(found, json=json)
+
+
+def show_dry_run(recipe: Recipe, *, json: bool, quiet: bool) -> None:
+    """Show what ``prepare`` would write, from a sample of the records, and what would stop it.
+
+    Args:
+        recipe: the recipe of ``prepare``.
+        json: show one JSON object.
+        quiet: show no progress.
+    """
+    from sftprep.run import existing_dataset
+    from sftprep.statistics.of_inputs import of_inputs
+
+    with progress_bar(silent=quiet) as progress:
+        if existing_dataset(recipe) is not None:
+            progress.note(
+                f"{recipe.output}: already complete, from the same input and options; a run would "
+                "do nothing."
+            )
+        found = of_inputs(recipe, batch_size=BATCH_SIZE, sample=DRY_RUN_RECORDS, progress=progress)
+        if stop := would_stop(recipe, found):
+            progress.warn(f"a run would publish nothing: {stop}.")
+    show_found(found, json=json)
+
+
+def would_stop(recipe: Recipe, found: "Statistics") -> str:
+    """Return why a run would fail on records like those that were looked at; "" if it would not."""
+    losses = found.losses
+    rejected, dropped = sum(losses.rejected.values()), sum(losses.dropped.values())
+    if rejected and recipe.on_error == "fail":
+        return f"{rejected:,} of {losses.read:,} records cannot be used; see --on-error quarantine"
+    limit = recipe.reject_limit(losses.read)
+    if limit is not None and rejected > limit:
+        return f"{rejected:,} of {losses.read:,} records cannot be used, over --max-rejects"
+    limit = recipe.drop_limit(losses.examples)
+    if limit is not None and dropped > limit:
+        return f"{dropped:,} of {losses.examples:,} records would be dropped, over --max-dropped"
+    return ""
 
 
 def dataset_folder(recipe: Recipe) -> Path | None:

@@ -80,21 +80,26 @@ def of_inputs(
     progress.start(reader.total_bytes)
     costs = Costs(job.workers)
     chosen: Sample | None = None
+    chosen_blocks: int | None = None
     if sample is not None:
         with costs.reading():
             found = choose(_reported(blocks, reader, progress), sample, seed)
-        blocks = found.blocks
-        chosen = Sample(found.chosen, found.records, seed)
+        chosen_blocks = len(found.blocks)
+        blocks = [*found.blocks, *found.neighbours]
+        if found.chosen < found.records:
+            chosen = Sample(found.chosen, found.records, seed)
         costs.all_bytes = found.bytes
     collected = _Collected(job)
     settings = replace(job.settings, tried_limits=LIMITS)
     paths = [source.path for source in job.sources]
     trial = TrialShard(recipe)
     with costs.working():
-        for result in run_blocks(blocks, settings, job.workers, paths, early):
-            collected.add(result)
+        for number, result in enumerate(run_blocks(blocks, settings, job.workers, paths, early)):
             costs.add(result)
-            trial.add(result)
+            if chosen_blocks is None or number >= chosen_blocks:
+                trial.add(result)
+            if chosen_blocks is None or number < chosen_blocks:
+                collected.add(result)
             if sample is None:
                 progress.advance(reader.stored_bytes, result.size, result.read)
     _check(collected)

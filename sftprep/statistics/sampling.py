@@ -19,6 +19,8 @@ from sftprep.reading.parsing import single_records
 
 JOINED = 256
 """The most records in a block of chosen records."""
+MOST_NEIGHBOURS = 3
+"""How many blocks are kept whole."""
 _CHECKED = 2
 """The records that were chosen so far are checked when there are so many times more than wanted."""
 
@@ -30,6 +32,7 @@ class Sampled(NamedTuple):
     chosen: int
     records: int
     bytes: int  # uncompressed
+    neighbours: list[Block]  # some whole blocks: their records follow each other, as in a shard
 
 
 def choose(blocks: Iterable[Block], wanted: int, seed: int) -> Sampled:
@@ -43,9 +46,14 @@ def choose(blocks: Iterable[Block], wanted: int, seed: int) -> Sampled:
     found: list[tuple[int, int, Block]] = []  # the hash of a record, its number, the record
     largest = WORD - 1  # records with a larger hash are not among the chosen ones
     salt = salt_of(seed, 0)
+    neighbours: list[Block] = []
+    following = 1  # the number of the next block that is kept whole
     records = size = 0
-    for block in blocks:
+    for number, block in enumerate(blocks, 1):
         count = block.records
+        if number == following and len(neighbours) < MOST_NEIGHBOURS:
+            neighbours.append(block)
+            following *= 4
         hashes = mix(np.arange(records, records + count, dtype=np.uint64), salt)
         size += len(block.data)
         if (hashes <= np.uint64(largest)).any():
@@ -57,7 +65,8 @@ def choose(blocks: Iterable[Block], wanted: int, seed: int) -> Sampled:
             found = sorted(found, key=lambda one: one[:2])[:wanted]
             largest = found[-1][0]
     found = sorted(sorted(found, key=lambda one: one[:2])[:wanted], key=lambda one: one[1])
-    return Sampled(list(_joined(block for _, _, block in found)), len(found), records, size)
+    chosen = list(_joined(block for _, _, block in found))
+    return Sampled(chosen, len(found), records, size, neighbours)
 
 
 def _joined(singles: Iterable[Block]) -> Iterator[Block]:
