@@ -211,7 +211,7 @@ def _statistics(
     scale = sample.of / sample.records if sample and sample.records else 1.0
     return Statistics(
         kind="inputs",
-        name=", ".join(source.name for source in job.sources[:3]),
+        name=job.sources[0].name if len(job.sources) == 1 else f"{len(job.sources):,} inputs",
         template=job.settings.template.name,
         tokenizer=job.settings.tokenizer.name,
         max_length=job.settings.max_length,

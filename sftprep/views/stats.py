@@ -30,8 +30,8 @@ FEW_PERCENTILES = ("5", "50", "95", "99")
 MORE_PERCENTILES = ("1", "5", "10", "25", "50", "75", "90", "95", "99")
 WIDE = 76
 """From this width on, all percentiles have room."""
-TWO_HISTOGRAMS = 120
-"""From this width on, two histograms stand side by side."""
+SIDE_BY_SIDE = 120
+"""From this width on, two tables stand side by side."""
 LABEL = 12
 GAP = 2
 """The space between two columns."""
@@ -54,8 +54,7 @@ def show_statistics(found: Statistics, *, width: int, colour: bool) -> str:
     page.histograms(found)
     page.groups("split", found.splits)
     page.groups("input", found.sources)
-    page.table(_limits(found))
-    page.table(_packing(found))
+    page.tables(_limits(found), _packing(found))
     page.facts(_facts(found))
     return page.text()
 
@@ -90,6 +89,17 @@ class _Page:
             self._console.print()
             self._console.print(table)
 
+    def tables(self, *tables: Table | None) -> None:
+        """Show tables below each other, or side by side where there is room."""
+        shown = [table for table in tables if table is not None]
+        if self._width < SIDE_BY_SIDE or len(shown) < 2:
+            for table in shown:
+                self.table(table)
+            return
+        side_by_side = Table.grid(padding=(0, 4))
+        side_by_side.add_row(*shown)
+        self.table(side_by_side)
+
     def histograms(self, found: Statistics) -> None:
         """Show the lengths of rows and the trained tokens, side by side where there is room."""
         shown = [
@@ -100,14 +110,10 @@ class _Page:
             )
             if spread is not None
         ]
-        if self._width >= TWO_HISTOGRAMS:
-            side_by_side = Table.grid(padding=(0, 4))
-            width = min(self._width // 2 - 4, LONGEST_BAR + 30)
-            side_by_side.add_row(*(self._histogram(t, s, width) for t, s in shown))
-            self.table(side_by_side)
-            return
-        for title, spread in shown:
-            self.table(self._histogram(title, spread, self._width))
+        width = self._width
+        if width >= SIDE_BY_SIDE:
+            width = min(width // 2 - 4, LONGEST_BAR + 30)
+        self.tables(*(self._histogram(title, spread, width) for title, spread in shown))
 
     def _histogram(self, title: str, spread: Spread, width: int) -> Table:
         table = _new([(title, "right"), ("rows", "right"), ("", "left")])
