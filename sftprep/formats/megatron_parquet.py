@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from sftprep.data.columns import Columns, ListColumn, rows_in
 from sftprep.formats import parquet
 from sftprep.formats.parquet import chunks, preload
+from sftprep.formats.places import in_data
 
-__all__ = ["ENDING", "Writer", "chunks", "preload"]
+__all__ = ["PLACES", "Writer", "chunks", "preload"]
 
-ENDING = "idx.parquet"
+PLACES = in_data("idx.parquet")
 GROUP_ROWS = 500
 """The rows of a row group, as Megatron's own writer has them."""
 

@@ -15,8 +15,9 @@ from sftprep.data.columns import Columns, Kinds
 from sftprep.formats.chunks import Chunk
 from sftprep.formats.columns import CHUNK_ROWS, check_columns, chunks_of
 from sftprep.formats.pages import Pages
+from sftprep.formats.places import in_data
 
-ENDING = "parquet"
+PLACES = in_data("parquet")
 
 
 def preload() -> None:
