@@ -25,7 +25,7 @@ def flags_of(command: str) -> dict[str, Any]:
 def test_flags_are_the_options() -> None:
     """``prepare`` has a flag for each option, of the same name, and a few of its own."""
     flags = flags_of("prepare")
-    own = {"recipe", "print_recipe", "json", "quiet"}
+    own = {"recipe", "print_recipe", "dry_run", "json", "quiet"}
     assert {f.name for f in fields(Recipe)} | own == set(flags)
     for option in options():
         if option.name != "inputs":
