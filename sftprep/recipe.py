@@ -76,6 +76,7 @@ class Option(NamedTuple):
     takes_mapping: bool  # whether a mapping of texts may stand for its list of KEY=VALUE
     takes_number: bool  # whether a whole number may stand for its text, as in ``max_rejects: 100``
     negative: bool  # whether there is also a flag that turns it off, as in ``--no-pack``
+    short: str  # a second flag of one letter, as in ``-o``; "" if there is none
     metavar: str  # what ``--help`` calls its value
     decides_bytes: bool  # whether the dataset's bytes depend on it
 
@@ -98,6 +99,7 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     takes_mapping: bool = False,
     takes_number: bool = False,
     negative: bool = False,
+    short: str = "",
     metavar: str = "TEXT",
     decides_bytes: bool = True,
 ) -> Any:
@@ -105,8 +107,8 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
         "group": group, "help": text, "values": values, "words": words, "least": least,
-        "most": most, "form": form, "takes_mapping": takes_mapping, "takes_number": takes_number, "negative": negative,
-        "metavar": metavar, "decides_bytes": decides_bytes,
+        "most": most, "form": form, "takes_mapping": takes_mapping, "takes_number": takes_number,
+        "negative": negative, "short": short, "metavar": metavar, "decides_bytes": decides_bytes,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -127,6 +129,7 @@ class Recipe:
         None,
         "Output",
         "The folder to write the dataset to.",
+        short="-o",
         decides_bytes=False,
         metavar="DIR",
         form="path",
@@ -135,6 +138,7 @@ class Recipe:
         None,
         "Tokenizer",
         "A folder, a tokenizer.json, or a Hugging Face hub id.",
+        short="-t",
         decides_bytes=False,
         metavar="NAME",
         form="name",
