@@ -4,27 +4,31 @@
 
 In     a recipe: what to read; with a tokenizer, also how to make rows of it.
 Out    a ``Report``: what each rule has found in the whole input, with what was ignored and why.
-Never  writes anything.
+Never  writes anything but the corrected copy that ``write_fixed`` asks for.
 Raises SftprepError: the input or an option cannot be used. A bad record is a finding, no error.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 
-from sftprep.data.block import Source
+from sftprep.data.block import Block, Source
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
+from sftprep.fixed_copy import Copier, FixedCopy, check_target
 from sftprep.lint.findings import Columns, Findings, Tally
-from sftprep.linter import Linted, Linter, LintSettings
+from sftprep.lint.fixes import fixes_for
 from sftprep.lint.rule import SEVERITIES, Finding, Rule
 from sftprep.lint.table import RULES
+from sftprep.linter import Linted, Linter, LintSettings
 from sftprep.pipeline import with_schemas
 from sftprep.plan import plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BLOCK_BYTES, BlockReader
 from sftprep.reading.sources import find_inputs
 from sftprep.recipe import Recipe
+from sftprep.schemas.fields import Fields
 from sftprep.system.cores import usable_cores
 from sftprep.text import did_you_mean, number, shown
 
@@ -46,6 +50,7 @@ class Report:
     findings: tuple[Finding, ...]  # the most severe first
     ignored: tuple[Ignored, ...]
     not_run: tuple[Rule, ...]  # those that need a tokenizer, if there is none
+    fixed: FixedCopy | None = None  # the copy that was written
 
     def counts(self) -> dict[str, int]:
         """Return how many rules of each severity have found something."""
@@ -56,8 +61,8 @@ class Report:
         """Raise a ``DataError`` if a finding is at least as severe as ``fail_on``; "": never."""
         if not fail_on:
             return
-        least = SEVERITIES[: [*SEVERITIES].index(fail_on) + 1]  # type: ignore[call-overload]
-        found = [finding for finding in self.findings if finding.rule.severity in least]
+        ranks: dict[str, int] = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+        found = [one for one in self.findings if ranks[one.rule.severity] <= ranks[fail_on]]
         if found:
             names = ", ".join(finding.rule.name for finding in found)
             raise DataError(
@@ -71,6 +76,7 @@ def lint(
     *,
     select: Sequence[str] = (),
     ignore: Sequence[str] = (),
+    write_fixed: str | None = None,
     progress: Progress | None = None,
     early: WorkerPool | None = None,
     block_bytes: int = BLOCK_BYTES,
@@ -81,6 +87,7 @@ def lint(
         recipe: what to read. With a tokenizer, the rules about rows are run too.
         select: the names of the rules to run; none for all.
         ignore: the names of rules that are not to report; those of the recipe are added.
+        write_fixed: a file to write a corrected copy to.
         progress: receives reports on how far the run is.
         early: worker processes that were started before this module was loaded.
         block_bytes: how much input a worker gets at a time; does not change what is found.
@@ -92,6 +99,8 @@ def lint(
     reasons = dict.fromkeys((rule.name for rule in _chosen(ignore, "ignore")), "")
     reasons |= recipe.ignored_rules
     sources, settings, notes = _planned(recipe, chosen)
+    if write_fixed is not None:
+        check_target(write_fixed, sources)
     for note in notes:
         progress.note(note)
     reader = BlockReader(
@@ -100,7 +109,11 @@ def lint(
     progress.start(reader.total_bytes)
     paths = [source.path for source in sources]
     workers = recipe.workers or usable_cores()
-    blocks = with_schemas(reader, recipe.schema, recipe.field_names)
+    blocks: Iterator[Block] = with_schemas(reader, recipe.schema, recipe.field_names)
+    copier = None
+    if write_fixed is not None and (first := next(blocks, None)) is not None:
+        copier = Copier(sources[0], Fields(recipe.field_names, roles=recipe.role_names), first)
+        blocks = chain([first], blocks)
     total = Findings()
     for result in run_blocks(blocks, settings, workers, paths, early, Linter):
         assert isinstance(result, Linted)
@@ -110,18 +123,25 @@ def lint(
         raise NoInputError("the input holds no records. Check the files.")
     names = tuple(source.name for source in sources)
     found = _judged(total, settings.rules, names)
+    reported = tuple(one for one in found if one.rule.name not in reasons)
+    copy = None
+    if copier is not None and write_fixed is not None:
+        copy = copier.write(write_fixed, fixes_for(reported))
     return Report(
         names=names,
         records=total.records,
-        findings=tuple(one for one in found if one.rule.name not in reasons),
+        findings=reported,
         ignored=tuple(
             Ignored(one, reasons[one.rule.name]) for one in found if one.rule.name in reasons
         ),
         not_run=tuple(rule for rule in chosen if rule.name not in settings.rules),
+        fixed=copy,
     )
 
 
-def _planned(recipe: Recipe, chosen: Sequence[Rule]) -> tuple[list[Source], LintSettings, list[str]]:
+def _planned(
+    recipe: Recipe, chosen: Sequence[Rule]
+) -> tuple[list[Source], LintSettings, list[str]]:
     """Return the sources, the settings of the linter, and notes on the inputs."""
     has_tokenizer = recipe.tokenizer is not None
     rules = tuple(rule.name for rule in chosen if has_tokenizer or not rule.needs_rows)
@@ -170,8 +190,6 @@ def _judged(total: Findings, rules: Sequence[str], names: Sequence[str]) -> list
         if rule.look_over is not None:
             tally = rule.look_over(columns, names)
         verdict = rule.judge(tally)
-        if verdict is not None and verdict.count:
+        if verdict is not None and verdict.faulty:
             found.append(Finding(rule, tally.seen, verdict))
     return sorted(found, key=lambda one: SEVERITIES.index(one.rule.severity))
-
-

@@ -107,9 +107,7 @@ class Linter:
             tokenizer = settings.pipeline.tokenizer
             controls = {token.id: token.content for token in tokenizer.controls.values()}
             bos = tokenizer.special_id("bos")
-        self._writing = Writing(
-            settings.glues, LOOKALIKE, controls, bos, settings.max_length
-        )
+        self._writing = Writing(settings.glues, LOOKALIKE, controls, bos, settings.max_length)
 
     @property
     def limits(self) -> TemplateLimits | None:
@@ -242,9 +240,7 @@ class _Reader:
         }
 
 
-def _columns(
-    block: Block, used: Sequence[tuple[int, Dialogue]], material: Material
-) -> Columns:
+def _columns(block: Block, used: Sequence[tuple[int, Dialogue]], material: Material) -> Columns:
     """Return what rules that compare records need of each of them."""
     count = len(used)
     prompts, records = np.zeros(count, np.uint64), np.zeros(count, np.uint64)
@@ -283,7 +279,10 @@ def _texts(dialogue: Dialogue) -> tuple[str, str]:
     """Return all that comes before the last answer as one text, and the last answer."""
     if isinstance(dialogue, Conversation):
         roles, contents = dialogue.roles, dialogue.contents
-        said = [f"{role}{BETWEEN}{contents[2 * n]}{BETWEEN}{contents[2 * n + 1]}" for n, role in enumerate(roles)]
+        said = [
+            f"{role}{BETWEEN}{contents[2 * n]}{BETWEEN}{contents[2 * n + 1]}"
+            for n, role in enumerate(roles)
+        ]
         return BETWEEN.join(said[:-1]), contents[-2]
     assert isinstance(dialogue, Chat)
     messages = dialogue.messages
@@ -291,10 +290,9 @@ def _texts(dialogue: Dialogue) -> tuple[str, str]:
     said = [
         beside,
         *(
-        f"{m['role']}{BETWEEN}{text_of(m.get('content'))}{m.get('tool_calls') or ''}"
-        for m in messages),
+            f"{m['role']}{BETWEEN}{text_of(m.get('content'))}{m.get('tool_calls') or ''}"
+            for m in messages
+        ),
     ]
     last = messages[-1]
     return BETWEEN.join(said[:-1]), f"{text_of(last.get('content'))}{last.get('tool_calls') or ''}"
-
-

@@ -163,6 +163,9 @@ def export(
     _show_result(result, str(given["output"]), of_input=False, json=json, quiet=quiet)
 
 
+add_lint(app)
+
+
 @app.command(cls=Command)
 def templates(
     name: Annotated[

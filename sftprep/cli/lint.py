@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sftprep.cli.completion import completer, rule_names
 from sftprep.cli.options import recipe_command
 from sftprep.cli.terminal import is_coloured, progress_bar, show
 from sftprep.errors import UsageError
@@ -19,6 +20,7 @@ NOT_IN_LINT = (
     *arranging(), *not_for_rows(), "output", "target", "format", "shard_size", "private_ledgers",
     "ignore_index", "on_error", "max_rejects", "max_dropped", "overwrite", "resume",
 )  # fmt: skip
+RULES = completer(rule_names)
 FAIL_ON = ("error", "warning")
 
 
@@ -26,15 +28,19 @@ def add_lint(app: typer.Typer) -> None:
     """Add the command to the program."""
 
     @recipe_command(app, without=NOT_IN_LINT)
-    def lint(  # noqa: PLR0913, PLR0917 - an option list is as long as the options
+    def lint(  # noqa: PLR0917 - an option list is as long as the options
         recipe: "Recipe",
         select: Annotated[
             list[str] | None,
-            typer.Option(metavar="RULE", help="Run this rule only. Repeatable."),
+            typer.Option(
+                metavar="RULE", help="Run this rule only. Repeatable.", autocompletion=RULES
+            ),
         ] = None,
         ignore: Annotated[
             list[str] | None,
-            typer.Option(metavar="RULE", help="Do not report this rule. Repeatable."),
+            typer.Option(
+                metavar="RULE", help="Do not report this rule. Repeatable.", autocompletion=RULES
+            ),
         ] = None,
         fail_on: Annotated[
             str | None,
@@ -54,7 +60,11 @@ def add_lint(app: typer.Typer) -> None:
         ] = None,
         explain: Annotated[
             str | None,
-            typer.Option(metavar="RULE", help="Say what a rule finds, why it matters, the cure."),
+            typer.Option(
+                metavar="RULE",
+                help="Say what a rule finds, why it matters, and what to do.",
+                autocompletion=RULES,
+            ),
         ] = None,
         json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
         quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress.")] = False,

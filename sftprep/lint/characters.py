@@ -1,8 +1,8 @@
 """Rules about characters: invisible, damaged, and written in two ways.
 
 Most of them look only at texts that are not ASCII. Where a script or a language needs a character,
-it is no fault: joiners in emoji and in Persian, direction marks in Arabic and Hebrew, and the spaces
-of French punctuation.
+it is no fault: joiners in emoji and in Persian, direction marks in Arabic and Hebrew, and the
+spaces of French punctuation.
 """
 
 import re
@@ -40,9 +40,7 @@ LAST = (
     "\u2018\u2019\u201c\u201d\u2022\u2013\u2014\u02dc\u2122\u0161\u203a\u0153\u017e\u0178"
 )
 """The characters that stand for the bytes 0x80 to 0xBF in Windows-1252 or in Latin-1."""
-RUN = re.compile(
-    f"(?:[{LEAD_2}][{LAST}]|[{LEAD_3}][{LAST}]{{2}}|[{LEAD_4}][{LAST}]{{3}})+"
-)
+RUN = re.compile(f"(?:[{LEAD_2}][{LAST}]|[{LEAD_3}][{LAST}]{{2}}|[{LEAD_4}][{LAST}]{{3}})+")
 DAMAGED = re.compile(f"[{LEAD_2[0]}-{LEAD_4[-1]}][{LAST}]")
 """Matches in all texts in which ``RUN`` does, and is faster."""
 BYTE_OF = {chr(code): code for code in range(0x80, 0x100)}

@@ -114,12 +114,20 @@ class Findings:
 
 
 def first_examples(examples: Iterable[Example]) -> list[Example]:
-    """Return the examples that come first in the input, one of each record."""
+    """Return the examples that come first in the input, one of each record and each excerpt."""
     ordered = sorted(examples, key=lambda e: (e.source, e.line, e.offset or 0, e.text))
-    distinct: dict[tuple[int, int, int | None], Example] = {}
+    kept: list[Example] = []
+    places: set[tuple[int, int, int | None]] = set()
+    texts: set[str] = set()
     for example in ordered:
-        distinct.setdefault(example[:3], example)
-    return list(distinct.values())[:EXAMPLES]
+        if example[:3] in places or (example.text in texts and not example.is_said):
+            continue
+        kept.append(example)
+        places.add(example[:3])
+        texts.add(example.text)
+        if len(kept) == EXAMPLES:
+            break
+    return kept
 
 
 def excerpt(text: str, start: int, end: int) -> tuple[str, bool, bool]:

@@ -8,9 +8,9 @@ import re
 from collections import Counter
 from itertools import chain
 
-from sftprep.lint.findings import Form, Tally
+from sftprep.lint.findings import Form, Tally, first_examples
 from sftprep.lint.material import Column, Material
-from sftprep.lint.rule import CLEAR, FEW, Notes, Rule, Verdict, against, first_examples
+from sftprep.lint.rule import CLEAR, FEW, Notes, Rule, Verdict, against
 
 LABEL = re.compile(r"\n([A-Za-z#][^\n:]{0,24}:|#{1,6} ?[^\n]{1,40})")
 TAGS = (re.compile(r"<[|/]?[A-Za-z_]{2,20}\|?>"), re.compile(r"\[/?[A-Z]{3,12}\]"))
@@ -28,12 +28,13 @@ def _key(marker: str) -> str:
 
 def _look(material: Material, notes: Notes) -> None:
     notes.seen(material.records)
-    for column in (material.systems, material.prompts, material.answers):
+    columns = {"s": material.systems, "p": material.prompts, "a": material.answers}
+    for name, column in columns.items():
         if len(column):
-            _look_at(column, material.records, notes)
+            _look_at(name, column, material.records, notes)
 
 
-def _look_at(column: Column, records: int, notes: Notes) -> None:
+def _look_at(name: str, column: Column, records: int, notes: Notes) -> None:
     text = "\n" + "\n".join(column.texts)
     found = Counter(chain.from_iterable(pattern.findall(text) for pattern in (LABEL, *TAGS)))
     groups: dict[str, list[str]] = {}
@@ -45,9 +46,11 @@ def _look_at(column: Column, records: int, notes: Notes) -> None:
         for marker in sorted(markers):
             numbers = [n for n, one in enumerate(column.texts) if marker in one]
             if len(markers) > 1:  # one spelling may be a part of another
-                is_it = re.compile(rf"(?:^|\n){re.escape(marker)}" if marker[0] not in "<[" else re.escape(marker))
+                is_it = re.compile(
+                    rf"(?:^|\n){re.escape(marker)}" if marker[0] not in "<[" else re.escape(marker)
+                )
                 numbers = [n for n in numbers if is_it.search(column.texts[n])]
-            _note(f"{key}\0{marker}", column, numbers, marker, notes)
+            _note(f"{name}{key}\0{marker}", column, numbers, marker, notes)
 
 
 def _note(form: str, column: Column, numbers: list[int], marker: str, notes: Notes) -> None:
@@ -75,7 +78,7 @@ def _judge(tally: Tally) -> Verdict | None:
     if not verdicts:
         return None
     return Verdict(
-        sum(verdict.count for verdict in verdicts),
+        sum(verdict.faulty for verdict in verdicts),
         tuple(form for verdict in verdicts for form in verdict.forms),
         verdicts[0].majority,
         tuple(first_examples(e for verdict in verdicts for e in verdict.examples)),

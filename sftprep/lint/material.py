@@ -145,8 +145,10 @@ class _Lists:
         texts.append(text)
 
     def add_pair(self, line: int, prompt: str, answer: str) -> None:
-        for column, value in zip(self.pairs, (line, prompt, answer), strict=True):
-            column.append(value)  # type: ignore[arg-type]
+        lines, prompts, answers = self.pairs
+        lines.append(line)
+        prompts.append(prompt)
+        answers.append(answer)
 
     def column(self, role: str) -> Column:
         return Column(*self.columns.get(role, ((), ())))

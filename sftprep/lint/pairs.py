@@ -1,4 +1,4 @@
-"""Rules that compare: an answer with its prompt, a record with all others, training with validation.
+"""Rules that compare: an answer with its prompt, a record with all others.
 
 Records are compared by 64-bit hashes of their texts, so that all of a large input can be.
 """
@@ -41,8 +41,9 @@ ABOUT_LANGUAGE = re.compile(
 )
 """Matches prompts that ask for another language, or for code."""
 VALIDATION = re.compile(r"(?:^|[^a-z])(?:val|valid|validation|dev|eval|test)(?:[^a-z]|$)")
-OUTLIER = 3.0
-LEAST_RANGE = 1.0
+OUTLIER = 1.5
+LEAST = 3.0
+"""A text must be eight times as long as most to be an outlier."""
 ENOUGH = 200
 RARE = 0.005
 
@@ -111,11 +112,12 @@ def _conflicts(columns: Columns, names: Sequence[str]) -> Tally:
     differs = records != records[first]
     groups = np.unique(first[differs])
     at_fault = np.isin(first, groups)
-    # Of each group, the first record is compared with the first that has another answer.
-    others = np.zeros(len(first), np.int64)
-    others[at_fault] = first[at_fault]
+    # A record is told of with the first one of its prompt; a record with the same answer as that
+    # one, with the first that has another answer.
     numbers = np.flatnonzero(differs)[::-1]
-    others[first[numbers]] = numbers  # of several, the first one is assigned last
+    other = np.zeros(len(first), np.int64)
+    other[first[numbers]] = numbers  # of several, the first one is assigned last
+    others = np.where(differs, first, other[first])
     tally = _tally(
         columns, has_prompt[at_fault], has_prompt, names, "has the prompt of", others[at_fault]
     )
@@ -198,7 +200,7 @@ def _lengths(columns: Columns, names: Sequence[str]) -> Tally:
         return tally
     sizes = np.log2(np.maximum(columns.length, 1))
     low, high = np.quantile(sizes, (0.25, 0.75))
-    limit = high + OUTLIER * max(high - low, LEAST_RANGE)
+    limit = high + max(OUTLIER * (high - low), LEAST)
     numbers = np.flatnonzero(sizes > limit)
     if len(numbers) > RARE * len(sizes):  # these are texts of another kind
         return tally
@@ -258,7 +260,8 @@ RULES = (
         finds="records of a validation file whose prompt is in a training file too",
         why="The validation loss would be too good: the model has seen the answer. Files whose "
         "name has the word val, valid, validation, dev, eval or test are for validation.",
-        cure="Remove them from one of the files; prepare --validation keeps equal prompts together.",
+        cure="Remove them from one of the files. prepare --validation keeps equal prompts "
+        "together.",
         look_over=_leaks,
     ),
     Rule(

@@ -1,18 +1,64 @@
 """Rules about whole records: those that cannot be read, and fields that nothing reads."""
 
 import re
+from collections.abc import Iterator
+from functools import partial
 
+from sftprep.data.result import LostRecord
 from sftprep.lint.material import Material
 from sftprep.lint.rule import Notes, Rule
 
 ELSEWHERE = frozenset({"empty_completion", "bad_turn_order", "schema_mismatch"})
 """The reasons of refusals that have rules of their own."""
 WORDS_OF_FLAGS = frozenset(
-    ("loss train trainable training trained mask masks masked weight weights supervise supervised").split()
+    [
+        "loss",
+        "train",
+        "trainable",
+        "training",
+        "trained",
+        "mask",
+        "masks",
+        "masked",
+        "weight",
+        "weights",
+        "supervise",
+        "supervised",
+    ]
 )
 WORDS_BESIDE = frozenset(
-    ("no is do not has use with compute calc calculate token tokens label labels skip ignore on for "
-     "assistant user response completion prompt message sample example turn flag only target").split()
+    [
+        "no",
+        "is",
+        "do",
+        "not",
+        "has",
+        "use",
+        "with",
+        "compute",
+        "calc",
+        "calculate",
+        "token",
+        "tokens",
+        "label",
+        "labels",
+        "skip",
+        "ignore",
+        "on",
+        "for",
+        "assistant",
+        "user",
+        "response",
+        "completion",
+        "prompt",
+        "message",
+        "sample",
+        "example",
+        "turn",
+        "flag",
+        "only",
+        "target",
+    ]
 )
 
 
@@ -34,13 +80,24 @@ def _bad(material: Material, notes: Notes) -> None:
         known.add(line)
         if error.reason not in ELSEWHERE:
             notes.remark(line, error.problem, error.reason)
-    if material.rows is not None:
-        first = material.block.place(0)[0]
-        lines = {material.block.place(n)[0]: n for n in range(material.block.records)} if material.rows.rejected else {}
-        for lost in material.rows.rejected:
-            line = lines.get(lost.line, lost.line - first)
-            if line not in known and lost.error is not None:
-                notes.remark(line, lost.error.problem, lost.reason)
+    for line, lost in _rejected(material):
+        if line not in known and lost.error is not None:
+            notes.remark(line, lost.error.problem, lost.reason)
+
+
+def _rejected(material: Material) -> Iterator[tuple[int, LostRecord]]:
+    """Yield the records that the stages refuse, each with the index of its line."""
+    if material.rows is None or not material.rows.rejected:
+        return
+    block = material.block
+    places = [block.place(number) for number in range(block.records)]
+    by_place = {line if offset is None else -offset: n for n, (line, offset) in enumerate(places)}
+    for lost in material.rows.rejected:
+        yield by_place[lost.line if lost.offset is None else -lost.offset], lost
+
+
+def _said(words: str, _: int) -> str:
+    return words
 
 
 def _mixed(material: Material, notes: Notes) -> None:
@@ -54,7 +111,7 @@ def _flags(material: Material, notes: Notes) -> None:
     notes.seen(material.records)
     for name, lines in material.unread.items():
         if looks_like_a_flag(name):
-            notes.records(lines, name, name)
+            notes.records(lines, partial(_said, name), name)
 
 
 RULES = (

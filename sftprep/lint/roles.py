@@ -51,8 +51,13 @@ def _system(material: Material, notes: Notes) -> None:
     lines = [line for line, _ in material.roles] or list(material.pairs.lines)
     notes.seen(len(lines))
     without = [line for line in lines if line not in has]
-    notes.all_of("without a system prompt", Column(without, [""] * len(without)), range(len(without)), at_end=False)
-    system = {line: text for line, text in material.systems.pairs()}
+    notes.all_of(
+        "without a system prompt",
+        Column(without, [""] * len(without)),
+        range(len(without)),
+        at_end=False,
+    )
+    system = dict(material.systems.pairs())
     column = Column(sorted(has), [system.get(line, "") for line in sorted(has)])
     notes.all_of("with a system prompt", column, range(len(column)), at_end=False)
 
@@ -81,4 +86,3 @@ RULES = (
         judge=minority(CLEAR),
     ),
 )
-

@@ -34,7 +34,7 @@ FEW = 20
 class Verdict(NamedTuple):
     """What a rule finds in the whole input."""
 
-    count: int  # how many are at fault
+    faulty: int  # how many are at fault
     forms: tuple[tuple[str, int], ...]  # the forms at fault, with their counts
     majority: tuple[str, int] | None  # the form that most have, with its count
     examples: tuple[Example, ...]
@@ -83,12 +83,14 @@ class Notes:
             found.examples.append(Example(*self._material.place(line), text, is_said=True))
             found.examples = first_examples(found.examples)
 
-    def records(self, lines: Sequence[int], remark: str = "", form: str = "") -> None:
+    def records(
+        self, lines: Sequence[int], remark: Callable[[int], str] = str, form: str = ""
+    ) -> None:
         """Note records that are at fault, in order.
 
         Args:
             lines: the indices of their lines in the block.
-            remark: says what is wrong with each of them; "" if the rule says it all.
+            remark: says of a line what is wrong with its record.
             form: what the rule tells apart.
         """
         if not lines:
@@ -96,7 +98,7 @@ class Notes:
         self._lines.setdefault(form, set()).update(lines)
         found = self.tally.forms.setdefault(form, Form())
         new = [
-            Example(*self._material.place(line), remark, is_said=True)
+            Example(*self._material.place(line), remark(line), is_said=True)
             for line in sorted(set(lines))[:EXAMPLES]
         ]
         found.examples = first_examples([*found.examples, *new])
@@ -190,7 +192,7 @@ def against(forms: Mapping[str, Form], majority: str) -> Verdict | None:
     ranked = most_frequent(others)
     examples = first_examples(e for form in others.values() for e in form.examples)
     return Verdict(
-        count=sum(count for _, count in ranked),
+        faulty=sum(count for _, count in ranked),
         forms=tuple(ranked),
         majority=(majority, forms[majority].count),
         examples=tuple(examples),
@@ -223,7 +225,7 @@ class Finding(NamedTuple):
     @property
     def share(self) -> float:
         """Which part of what was looked at is at fault."""
-        return self.verdict.count / self.seen if self.seen else 0.0
+        return self.verdict.faulty / self.seen if self.seen else 0.0
 
 
 def place_of(example: Example, names: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 from itertools import compress
 
-from sftprep.lint.findings import Form, Tally
+from sftprep.lint.findings import Form, Tally, most_frequent
 from sftprep.lint.material import Column, Material
 from sftprep.lint.rule import (
     CLEAR,
@@ -19,7 +19,6 @@ from sftprep.lint.rule import (
     against,
     every_form,
     minority,
-    most_frequent,
 )
 
 FORMS = {" ": "a space", "\n": "a line break", "\r": "a line break", "\t": "a tab"}
@@ -71,8 +70,6 @@ def _prompt_end(material: Material, notes: Notes) -> None:
         for line, prompt in zip(lines, prompts, strict=True):
             if prompt[-1:].isspace() and prompt[-1] not in "\r\n":
                 notes.fault(line, prompt, len(prompt), len(prompt), _form(prompt[-1]))
-
-
 
 
 def _separator(material: Material, notes: Notes) -> None:
@@ -247,11 +244,10 @@ RULES = (
         severity="warning",
         unit="text",
         finds="texts with other line ends than most",
-        why="\\r\\n and \\n are different tokens. The model learns both, and which of them comes is "
-        "chance.",
+        why="\\r\\n and \\n are different tokens. The model learns both, and which one "
+        "comes is chance.",
         cure="Write \\n everywhere. --write-fixed does so.",
         look=_line_ends,
         judge=minority(0, few=2),
     ),
 )
-

@@ -1,4 +1,7 @@
-"""The table of rules. To add a rule, write it in the module of its subject, and name it in ``names``."""
+"""The table of rules.
+
+To add a rule, write it in the module of its subject, and its name in ``names``.
+"""
 
 from itertools import chain
 

@@ -16,7 +16,9 @@ ONLY_BESIDE_ANSWERS = frozenset(("none",))
 """Such texts that may be a good answer, but no question."""
 LONGEST_PLACEHOLDER = max(map(len, PLACEHOLDERS))
 
-FIELD = r"(?:input|instruction|prompt|question|context|output|response|answer|text|user_input|query)"
+FIELD = (
+    r"(?:input|instruction|prompt|question|context|output|response|answer|text|user_input|query)"
+)
 REMAINS = {
     "{": re.compile(rf"\{{{FIELD}\}}|\{{\{{ *[A-Za-z_][\w.]{{0,40}} *\}}\}}"),
     "[": re.compile(
@@ -30,11 +32,12 @@ AROUND_CODE = frozenset("\"'$\\{}")
 CODE = re.compile(r"```|\bprint\(|\bdef |\bf\"|\bf'|\.format\(|#include|</|=>|;\n")
 
 REFUSAL = re.compile(
-    r"(?:I(?:'|’)?m (?:very )?sorry, (?:but )?(?:I|as an)|I apologi[sz]e, but (?:I|as an)|Sorry, (?:but )?I "
-    r"(?:can|am|don)|(?:Unfortunately, )?(?:as|As) an? (?:AI|artificial intelligence|(?:large )?language "
-    r"model)\b|I(?:'| a)m (?:just )?an? (?:AI|artificial intelligence|(?:large )?language model)\b"
-    r"|I (?:can(?:'|’)t|cannot|can not|am unable to|am not able to|won(?:'|’)t) (?:assist|help|fulfil|provide|"
-    r"comply|complete|generate|create|answer|do that)"
+    r"(?:I(?:'|’)?m (?:very )?sorry, (?:but )?(?:I|as an)|I apologi[sz]e, but (?:I|as an)"
+    r"|Sorry, (?:but )?I (?:can|am|don)"
+    r"|(?:Unfortunately, )?(?:as|As) an? (?:AI|artificial intelligence|(?:large )?language model)\b"
+    r"|I(?:'| a)m (?:just )?an? (?:AI|artificial intelligence|(?:large )?language model)\b"
+    r"|I (?:can(?:'|’)t|cannot|can not|am unable to|am not able to|won(?:'|’)t) "
+    r"(?:assist|help|fulfil|provide|comply|complete|generate|create|answer|do that)"
     r"|(?:很|非常)?(?:抱歉|对不起)，(?:但)?(?:我|作为)(?:[^。]{0,12})(?:无法|不能|没有|是一个|语言模型)"
     r"|作为(?:一个|一名)?(?:AI|人工智能|语言模型|大型语言模型))"
 )
@@ -43,8 +46,50 @@ REFUSAL_WITHIN = 60
 STARTS_OF_REFUSALS = tuple("IASU很非抱对作")
 
 CUT_WORDS = frozenset(
-    ("the a an and or of to in with for from by at as is are was were be that which who whose than into "
-     "their his her its our your my this these those because if while when such but nor").split()
+    [
+        "the",
+        "a",
+        "an",
+        "and",
+        "or",
+        "of",
+        "to",
+        "in",
+        "with",
+        "for",
+        "from",
+        "by",
+        "at",
+        "as",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "that",
+        "which",
+        "who",
+        "whose",
+        "than",
+        "into",
+        "their",
+        "his",
+        "her",
+        "its",
+        "our",
+        "your",
+        "my",
+        "this",
+        "these",
+        "those",
+        "because",
+        "if",
+        "while",
+        "when",
+        "such",
+        "but",
+        "nor",
+    ]
 )
 """Words with which no sentence ends."""
 LAST_WORD = re.compile(r"\b([a-z]+)\s*\Z")
@@ -61,7 +106,9 @@ TAGS = (
     ),
     re.compile(r"&(?:amp|lt|gt|quot|nbsp|apos|#\d{2,5}|#x[0-9a-fA-F]{2,4});"),
 )
-ABOUT_MARKUP = re.compile(r"html|xml|css|markup|<(?:/?[a-zA-Z]+)>|tag\b|网页|标签|javascript|react|web", re.I)
+ABOUT_MARKUP = re.compile(
+    r"html|xml|css|markup|<(?:/?[a-zA-Z]+)>|tag\b|网页|标签|javascript|react|web", re.I
+)
 VISIBLE_MARKS = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~ \t\r\n…。，、！？—–-·•")
 
 
@@ -126,9 +173,11 @@ def _remains(material: Material, notes: Notes) -> None:
 def _refusal(material: Material, notes: Notes) -> None:
     notes.seen(len(material.answers))
     for line, text in material.answers.pairs():
-        if text.startswith(STARTS_OF_REFUSALS) and (match := REFUSAL.search(text, 0, 160)):
-            if match.start() <= REFUSAL_WITHIN:
-                notes.fault(line, text, match.start(), match.end())
+        if not text.startswith(STARTS_OF_REFUSALS):
+            continue
+        match = REFUSAL.search(text, 0, 160)
+        if match is not None and match.start() <= REFUSAL_WITHIN:
+            notes.fault(line, text, match.start(), match.end())
 
 
 def _cut(material: Material, notes: Notes) -> None:
@@ -183,7 +232,10 @@ def _control_string(material: Material, notes: Notes) -> None:
             if kind == "control_string" and string:
                 _note_string(material, string, set(material.batch.record[rows].tolist()), notes)
         return
-    if not any(mark in material.joined for mark in ("<|", "|>", "<｜", "</s>", "<s>", "[/", "_of_", "[INST", "<bos>", "<eos>")):
+    if not any(
+        mark in material.joined
+        for mark in ("<|", "|>", "<｜", "</s>", "<s>", "[/", "_of_", "[INST", "<bos>", "<eos>")
+    ):
         return
     for string in sorted(set(material.writing.lookalikes.findall(material.joined))):
         _note_string(material, string, None, notes)

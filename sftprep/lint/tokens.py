@@ -3,6 +3,8 @@
 They look at the rows that the stages of ``prepare`` make, before any is cut to the maximum length.
 """
 
+from functools import partial
+
 import numpy as np
 
 from sftprep.data.omitted import in_words
@@ -10,6 +12,9 @@ from sftprep.data.ragged import Mask, Offsets
 from sftprep.lint.findings import Form
 from sftprep.lint.material import Material
 from sftprep.lint.rule import CLEAR, Look, Notes, Rule, minority
+
+SHOWN = 32
+"""How many characters of a text a remark shows."""
 
 
 def _reason(name: str) -> Look:
@@ -22,7 +27,7 @@ def _reason(name: str) -> Look:
         notes.seen(len(batch))
         rows = batch.facts.reasons.get(name)
         if rows is not None:
-            notes.records(_lines(batch.record[rows]))
+            notes.records(_lines(batch.record[rows]), lambda line: _borders(material, line))
 
     return look
 
@@ -39,9 +44,28 @@ def _named(kind: str) -> Look:
             found, _, name = reason.partition(":")
             if found == kind and name:
                 words = in_words([name]) if kind == "omitted" else name
-                notes.records(_lines(batch.record[rows]), words, words)
+                notes.records(_lines(batch.record[rows]), partial(_said, words), words)
 
     return look
+
+
+def _said(words: str, _: int) -> str:
+    return words
+
+
+def _borders(material: Material, line: int) -> str:
+    """Return the end of a record's first prompt, and the start of its answer."""
+    lines, prompts, answers = material.pairs
+    number = next((n for n, own in enumerate(lines) if own == line), None)
+    if number is None:
+        return ""
+    return f"{prompts[number][-SHOWN:]!r} then {answers[number][:SHOWN]!r}"
+
+
+def _last_words(material: Material, line: int) -> str:
+    """Return the end of a record's last answer."""
+    answers = [text for own, text in material.answers.pairs() if own == line]
+    return repr(answers[-1][-SHOWN:]) if answers else ""
 
 
 def _lines(records: Offsets) -> list[int]:
@@ -58,7 +82,7 @@ def _no_stop(material: Material, notes: Notes) -> None:
     for reason, others in reasons.items():
         if reason.startswith("other_stop:"):
             rows &= ~others
-    notes.records(_lines(batch.record[rows]))
+    notes.records(_lines(batch.record[rows]), lambda line: _last_words(material, line))
 
 
 def _terminators(material: Material, notes: Notes) -> None:
@@ -89,7 +113,7 @@ def _doubled_bos(material: Material, notes: Notes) -> None:
     long = batch.lengths > 1
     starts = batch.offsets[:-1][long]
     doubled = (batch.input_ids[starts] == bos) & (batch.input_ids[starts + 1] == bos)
-    notes.records(_lines(batch.record[long][doubled]))
+    notes.records(_lines(batch.record[long][doubled]), lambda line: _borders(material, line))
 
 
 def _prompt_over(material: Material, notes: Notes) -> None:

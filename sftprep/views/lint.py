@@ -10,6 +10,7 @@ Raises UsageError: there is no such rule.
 
 import io
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -19,7 +20,7 @@ from sftprep.lint.findings import Example
 from sftprep.lint.names import RULE_NAMES
 from sftprep.lint.rule import Finding, place_of
 from sftprep.lint.table import RULES
-from sftprep.text import ascii_safe, did_you_mean, number, shown
+from sftprep.text import ascii_safe, did_you_mean, number, quoted, shown
 
 if TYPE_CHECKING:
     from sftprep.lint_inputs import Report
@@ -54,10 +55,15 @@ def lint_json(report: "Report") -> bytes:
         "records": report.records,
         "findings": [_as_json(finding, report) for finding in report.findings],
         "ignored": [
-            {"rule": one.finding.rule.name, "count": one.finding.verdict.count, "reason": one.reason}
+            {
+                "rule": one.finding.rule.name,
+                "count": one.finding.verdict.faulty,
+                "reason": one.reason,
+            }
             for one in report.ignored
         ],
         "not_run": [rule.name for rule in report.not_run],
+        "fixed": None if report.fixed is None else asdict(report.fixed),
     }
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
@@ -109,6 +115,16 @@ def _body(report: "Report") -> Iterator[Line]:
 
 
 def _foot(report: "Report") -> Iterator[Line]:
+    if report.fixed is not None:
+        changes = ", ".join(f"{rule} {count:,}" for rule, count in report.fixed.changes.items())
+        path = ascii_safe(report.fixed.path)
+        yield 0, "", ""
+        yield (
+            0,
+            f"fixed: {number(report.fixed.records, 'record')} in {path}: {changes or 'nothing'}",
+            "",
+        )
+        yield 2, f"every change is listed in {path}.changes", ""
     if report.ignored:
         yield 0, "", ""
         for one in report.ignored:
@@ -124,7 +140,7 @@ def _foot(report: "Report") -> Iterator[Line]:
 
 
 def _amount(finding: Finding) -> str:
-    count, seen = finding.verdict.count, finding.seen
+    count, seen = finding.verdict.faulty, finding.seen
     return f"{count:,} of {number(seen, finding.rule.unit)} ({_percent(count, seen)})"
 
 
@@ -155,7 +171,7 @@ def _example(example: Example, report: "Report") -> str:
     if example.is_said:
         return f"{place}  {ascii_safe(example.text)}".rstrip()
     before, after = "" if example.is_start else "…", "" if example.is_end else "…"
-    return f"{place}  {before}{ascii_safe(repr(example.text))}{after}"
+    return f"{place}  {before}{quoted(example.text)}{after}"
 
 
 def _as_json(finding: Finding, report: "Report") -> dict[str, Any]:
@@ -168,7 +184,7 @@ def _as_json(finding: Finding, report: "Report") -> dict[str, Any]:
         "severity": rule.severity,
         "finds": rule.finds,
         "unit": rule.unit,
-        "count": verdict.count,
+        "count": verdict.faulty,
         "of": finding.seen,
         "share": round(finding.share, 6),
         "majority": majority,
@@ -202,12 +218,12 @@ def _laid_out(lines: list[Line], *, colour: bool, width: int) -> str:
             continue
         room = max(width, LEAST_WIDTH) - indent - 2
         first, *rest = Text(text, style).wrap(console, room + 2) or [Text(text)]
-        more = Text(text[len(first.plain) :].lstrip(), style).wrap(console, room) if rest else []
+        more: list[Text] = []
+        if rest:
+            more = list(Text(text[len(first.plain) :].lstrip(), style).wrap(console, room))
         for number_of_line, part in enumerate([first, *more]):
             with console.capture() as capture:
                 console.print(part, end="", soft_wrap=True)
             spaces = " " * (indent if number_of_line == 0 else indent + 2)
             out.append(f"{spaces}{capture.get()}".rstrip())
     return "\n".join(out)
-
-

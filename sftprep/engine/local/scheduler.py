@@ -52,15 +52,13 @@ class WorkerHandle:
 
     Args:
         process: the worker; it may still be loading.
-        settings: what builds the work, and its settings. They are sent only if this is the first worker of
-            its fork server, which receives them for all of its workers.
+        settings: what builds the work, and its settings. They are sent only if this is the first
+            worker of its fork server, which receives them for all of its workers.
         number: how many workers the scheduler had taken from the pool before this one.
         attempt: 1, or 2 if it replaces a worker that died before it was given a block.
     """
 
-    def __init__(
-        self, process: WorkerProcess, settings: Given, number: int, attempt: int
-    ) -> None:
+    def __init__(self, process: WorkerProcess, settings: Given, number: int, attempt: int) -> None:
         self.process = process
         self.number = number
         self.pipe = process.pipe
