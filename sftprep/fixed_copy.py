@@ -24,6 +24,7 @@ from sftprep.errors import InternalError, OutputError, RecordError, UsageError
 from sftprep.lint.fixes import Fix, fixed
 from sftprep.lint.json_edit import Path as JsonPath
 from sftprep.lint.json_edit import with_strings
+from sftprep.linter import Reader
 from sftprep.reading.json_lines import parse_line
 from sftprep.reading.sources import STDIN
 from sftprep.schemas.fields import Fields
@@ -80,6 +81,7 @@ class Copier:
     def __init__(self, source: Source, fields: Fields, first: Block) -> None:
         self._source = source
         self._fields = fields
+        self._reader = Reader(first.schema, fields)
         self._texts = _Texts(first.schema, fields)
         self._check_is_plain(first)
 
@@ -130,6 +132,8 @@ class Copier:
         try:
             record = parse_line(body)
         except RecordError:  # it was reported; it is copied as it is
+            return line, []
+        if not self._reader.takes(record):
             return line, []
         values: dict[JsonPath, str] = {}
         changes: list[tuple[str, str, str, str]] = []

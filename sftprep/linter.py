@@ -92,7 +92,7 @@ class Linter:
             merge_turns=settings.merge_turns,
             cuts_end=settings.cuts_end,
         )
-        self._readers: dict[str, _Reader] = {}
+        self._readers: dict[str, Reader] = {}
         self._pipeline: Pipeline | None = None
         controls: dict[int, str] = {}
         bos = None
@@ -122,7 +122,7 @@ class Linter:
     def process(self, block: Block) -> Linted:
         """Look at the records of a block."""
         parsed = parse_block(block)
-        reader = self._readers.setdefault(block.schema, _Reader(block.schema, self._fields))
+        reader = self._readers.setdefault(block.schema, Reader(block.schema, self._fields))
         material = reader.material(block, parsed)
         material.writing = self._writing
         if self._pipeline is not None:
@@ -147,7 +147,7 @@ class Linter:
         )
 
 
-class _Reader:
+class Reader:
     """Reads the records of files of one schema.
 
     Records with a prompt and a completion are read as built-in templates read them, which is fast,
@@ -228,6 +228,14 @@ class _Reader:
                 last = error
         assert last is not None
         raise last
+
+    def takes(self, record: Record) -> bool:
+        """Return whether the rules look at the texts of a record: it is not refused."""
+        try:
+            self._read(record)
+        except RecordError:
+            return False
+        return True
 
     def _unread(self, records: Sequence[Record], lines: Sequence[int]) -> dict[str, list[int]]:
         """Return the fields that nothing reads, with the lines of the records that have them."""

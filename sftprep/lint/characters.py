@@ -41,8 +41,12 @@ LAST = (
 )
 """The characters that stand for the bytes 0x80 to 0xBF in Windows-1252 or in Latin-1."""
 RUN = re.compile(f"(?:[{LEAD_2}][{LAST}]|[{LEAD_3}][{LAST}]{{2}}|[{LEAD_4}][{LAST}]{{3}})+")
+LOST = re.compile(r"\ufffd(?=[\w\ufffd])|(?<=[\w\ufffd])\ufffd")
+"""Matches U+FFFD within a word. Where it stands alone, the text may speak of it."""
 DAMAGED = re.compile(f"[{LEAD_2[0]}-{LEAD_4[-1]}][{LAST}]")
 """Matches in all texts in which ``RUN`` does, and is faster."""
+CAPITALS, BEHIND_WORDS = "ÄÅ", "\u00a0«»“”‘’„…–—‹›"
+"""A word may end with one of these letters, and one of these signs may follow it."""
 BYTE_OF = {chr(code): code for code in range(0x80, 0x100)}
 BYTE_OF |= {
     bytes((code,)).decode("cp1252"): code
@@ -63,9 +67,11 @@ def repaired(run: str) -> str:
     Returns:
         the run itself if it was surely nothing else.
 
-    >>> repaired("Ã©"), repaired("â€™"), repaired("Ö“")
-    ('é', '’', 'Ö“')
+    >>> repaired("Ã©"), repaired("â€™"), repaired("Ö“"), repaired("Ä»")
+    ('é', '’', 'Ö“', 'Ä»')
     """
+    if len(run) == 2 and run[0] in CAPITALS and run[1] in BEHIND_WORDS:
+        return run
     try:
         text = bytes(BYTE_OF[character] for character in run).decode()
     except (KeyError, UnicodeDecodeError):
@@ -134,8 +140,8 @@ def _replacement(material: Material, notes: Notes) -> None:
     if "\ufffd" not in material.foreign:
         return
     for line, text in material.beyond_ascii.holding("\ufffd").pairs():
-        where = text.index("\ufffd")
-        notes.fault(line, text, where, where + 1)
+        if match := LOST.search(text):
+            notes.fault(line, text, *match.span())
 
 
 def _mojibake(material: Material, notes: Notes) -> None:

@@ -25,7 +25,7 @@ from sftprep.lint.material import Column, Material
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """From the most to the least severe."""
-CLEAR = 0.8
+CLEAR = 0.9
 """The share from which a form is that of a clear majority."""
 FEW = 20
 """Where fewer texts than this were seen, none of their forms is that of a clear majority."""

@@ -23,6 +23,7 @@ from sftprep.lint.rule import (
 
 FORMS = {" ": "a space", "\n": "a line break", "\r": "a line break", "\t": "a tab"}
 TEXT = "text"
+ENDS_OF_MARKS = ":>#=|]"
 MARK = re.compile(r"(?:^|\n)([^\n]{1,24}[:>#=|\]])\s*\Z|(?:[ \t]((?:->|=>|>>>|===|###|\|))\s*)\Z")
 """Matches what a prompt ends with if that says where the answer begins: a short line such as
 ``Answer:`` or ``### Response:``, or an arrow."""
@@ -82,7 +83,7 @@ def _separator(material: Material, notes: Notes) -> None:
     for number, prompt in enumerate(prompts):
         tail = prompt[-40:]
         bare = tail.rstrip()
-        found = MARK.search(tail) if bare[-1:] in ":>#=|]" and bare else None
+        found = MARK.search(tail) if bare[-1:] in ENDS_OF_MARKS and bare else None
         mark = (found[1] or found[2] or "") if found else ""
         # The tail begins in the middle of a longer prompt, where no line begins.
         if found and found.start(1) == 0 and len(prompt) > 40:
@@ -130,7 +131,12 @@ def _no_separator(material: Material, notes: Notes) -> None:
     lines, prompts, answers = material.pairs
     notes.seen(len(prompts))
     glued = [
-        not (prompt[-1:].isspace() or answer[:1].isspace() or not prompt)
+        not (
+            not prompt
+            or prompt[-1].isspace()
+            or prompt[-1] in ENDS_OF_MARKS
+            or answer[:1].isspace()
+        )
         for prompt, answer in zip(prompts, answers, strict=True)
     ]
     for line, prompt, answer in zip(
@@ -183,7 +189,7 @@ RULES = (
         cure="Let all answers begin with the first word, and let the prompt or --separator hold "
         "the white space before it. --write-fixed does so.",
         look=_answer_start,
-        judge=minority(0),
+        judge=minority(0, few=2),
     ),
     Rule(
         name="answer-end",
@@ -194,7 +200,7 @@ RULES = (
         "trained like a word.",
         cure="Remove the white space at the end. --write-fixed does so.",
         look=_answer_end,
-        judge=minority(0),
+        judge=minority(0, few=2),
     ),
     Rule(
         name="message-end",

@@ -11,7 +11,7 @@ from sftprep.data.omitted import in_words
 from sftprep.data.ragged import Mask, Offsets
 from sftprep.lint.findings import Form
 from sftprep.lint.material import Material
-from sftprep.lint.rule import CLEAR, Look, Notes, Rule, minority
+from sftprep.lint.rule import Look, Notes, Rule, minority
 
 SHOWN = 32
 """How many characters of a text a remark shows."""
@@ -172,7 +172,7 @@ RULES = (
         why="The model learns two ways to stop, and which of them comes is chance.",
         cure="Use one template for all records, and one token in it.",
         look=_terminators,
-        judge=minority(CLEAR, few=2),
+        judge=minority(0, few=2),
         needs_rows=True,
     ),
     Rule(

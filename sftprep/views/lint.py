@@ -80,7 +80,7 @@ def explain_rule(name: str, *, colour: bool, width: int | None = None) -> str:
     rule = RULES[name]
     needs = [(2, "needs  a tokenizer", "")] if rule.needs_rows else []
     lines: list[Line] = [
-        (0, f"{rule.name}: {rule.severity}", COLOURS[rule.severity]),
+        (0, f"{rule.name} ({rule.severity})", COLOURS[rule.severity]),
         (2, f"finds  {rule.finds}", ""),
         (2, f"why    {rule.why}", ""),
         (2, f"cure   {rule.cure}", ""),
@@ -102,7 +102,7 @@ def _body(report: "Report") -> Iterator[Line]:
     for finding in report.findings:
         rule, verdict = finding.rule, finding.verdict
         yield 0, "", ""
-        yield 0, f"{rule.severity}: {rule.name}, {_amount(finding)}", COLOURS[rule.severity]
+        yield 0, f"{rule.name} ({rule.severity}): {_amount(finding)}", COLOURS[rule.severity]
         yield 2, rule.finds, ""
         if verdict.majority is not None:
             form, count = verdict.majority
@@ -131,9 +131,9 @@ def _foot(report: "Report") -> Iterator[Line]:
             reason = f": {ascii_safe(one.reason)}" if one.reason else ""
             yield 0, f"ignored: {one.finding.rule.name}, {_amount(one.finding)}{reason}", ""
     if report.not_run:
-        names = ", ".join(rule.name for rule in report.not_run)
+        count = number(len(report.not_run), "rule")
         yield 0, "", ""
-        yield 0, f"not run without --tokenizer: {names}", ""
+        yield 0, f"not run: {count} about tokens; pass --tokenizer", ""
     if report.findings:
         yield 0, "", ""
         yield 0, "sftprep lint --explain RULE says why a rule matters.", ""
@@ -222,6 +222,7 @@ def _laid_out(lines: list[Line], *, colour: bool, width: int) -> str:
         if rest:
             more = list(Text(text[len(first.plain) :].lstrip(), style).wrap(console, room))
         for number_of_line, part in enumerate([first, *more]):
+            part.rstrip()
             with console.capture() as capture:
                 console.print(part, end="", soft_wrap=True)
             spaces = " " * (indent if number_of_line == 0 else indent + 2)
