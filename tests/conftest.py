@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import profiles  # noqa: F401 - makes the profiles known before the command line chooses one
 import pytest
 
 if TYPE_CHECKING:
@@ -29,6 +30,18 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Give the test run its own folder for what sftprep caches between runs."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SFTPREP_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Let ``fsync`` return at once in this process, where no test can cut the power.
+
+    A small run waits for the disk longer than it works. That it waits where it must is checked by
+    tests of their own, and by the fault suite, whose runs are processes of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # it refuses what is no open file, like the original
         yield
 
 

@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CHATML, call, chat_of, renderer, shown_rendered, tool, turns
 from toys import Token, byte_hf, recipe, save_folder, tree, write_jsonl
 
@@ -246,7 +247,7 @@ SOME_TALK = st.lists(CONVERSATIONS, min_size=2, max_size=6)
 SOME_CALLS = st.lists(records_with_calls(), min_size=2, max_size=6)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=some(6))
 @given(sources(), SOME_TALK, st.randoms())
 def test_a_record_gives_what_it_gives_alone(
     source: str, records: list[dict[str, Any]], shuffle: random.Random
@@ -255,7 +256,7 @@ def test_a_record_gives_what_it_gives_alone(
     check_alone(source, records, shuffle)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=some(5))
 @given(sources_for_calls(), SOME_CALLS, st.randoms())
 def test_a_record_with_calls_gives_what_it_gives_alone(
     source: str, records: list[dict[str, Any]], shuffle: random.Random
@@ -287,7 +288,7 @@ def check_shared(source: str, record: dict[str, Any]) -> None:
     assert shown_rendered(shared, rendered) == expected
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=some(8))
 @given(
     st.one_of(
         st.tuples(sources(), CONVERSATIONS), st.tuples(sources_for_calls(), records_with_calls())
