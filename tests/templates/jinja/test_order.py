@@ -401,17 +401,13 @@ DECIDING = {
 
 
 RUNS = [(1, 150), (2, 400), (3, 150), (7, 200)]
+"""Numbers of workers, and sizes of blocks."""
 
 
-@pytest.mark.parametrize(
-    ("name", "runs"),
-    [
-        ("the prompt depends on the question", RUNS[1:2]),
-        *(pytest.param(name, RUNS, marks=pytest.mark.conformance) for name in DECIDING),
-    ],
-)
+@pytest.mark.conformance
+@pytest.mark.parametrize("name", DECIDING)
 def test_every_number_of_workers_and_size_of_blocks_gives_the_same_rows(
-    name: str, runs: list[tuple[int, int]], tmp_path: Path
+    name: str, tmp_path: Path
 ) -> None:
     """The dataset is the same, and each row is the row of its record alone."""
     tokens = ["<im>", "</im>", "<end>", "<think>", "</think>", "</s>"]
@@ -454,8 +450,8 @@ def test_every_number_of_workers_and_size_of_blocks_gives_the_same_rows(
             return []
 
     first = built("first", records, 1, 1 << 20)
-    for workers, block in runs:
+    for workers, block in RUNS:
         other = built(f"{workers}-{block}", records, workers, block)
         assert tree(other) == tree(first)
-    alone = [row for number in range(len(runs)) for row in rows_alone(number)]
+    alone = [row for number in range(len(RUNS)) for row in rows_alone(number)]
     assert alone == rows(first)[: len(alone)]
