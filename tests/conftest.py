@@ -59,10 +59,12 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hang_up_counts() -> None:
-    """Let child processes receive SIGHUP, even if the tests run under ``nohup``."""
+def _signals_count() -> None:
+    """Let child processes receive signals, also if the tests run in the background of a script."""
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
