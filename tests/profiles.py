@@ -16,4 +16,4 @@ settings.load_profile("quick")
 
 def some(most: int) -> int:
     """Return how many of so many examples the profile tries."""
-    return max(2, most * settings.default.max_examples // THOROUGH)
+    return max(2, most * settings().max_examples // THOROUGH)

@@ -252,7 +252,7 @@ def _check_shard(
         for entry in files_of(shard):
             if entry["name"] not in present:
                 report.add(name, "its rows cannot be checked without its other files")
-                return rows, report.problems
+                return rows, Counter(), report.problems
             file = stack.enter_context(files.open(entry["name"]))
             check_digest(report, entry["name"], digest_of(file), entry["sha256"], entry["bytes"])
             opened.append(file)
