@@ -38,9 +38,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,  # a bug in sftprep should show an ordinary traceback
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
-    epilog="Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug in sftprep or a dead "
-    "worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, 129, 130 or 143 "
-    "interrupted.",
+    epilog="Exit codes: 0 done, 1 datasets differ, 2 usage, 65 bad data, 66 no input, 70 a bug in "
+    "sftprep or a dead worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, "
+    "129, 130 or 143 interrupted.",
 )
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="The folder of a finished dataset.")]
@@ -245,6 +245,31 @@ def verify(
         elif report.ok and not quiet:
             show(report.summary())
         report.check()
+
+
+@app.command(cls=Command)
+def diff(
+    old: Annotated[str, typer.Argument(metavar="DIR_A", help="The folder of a dataset.")],
+    new: Annotated[str, typer.Argument(metavar="DIR_B", help="The folder of another dataset.")],
+    rows: Annotated[int, typer.Option(help="How many rows that differ to show.")] = 3,
+    json: Json = False,
+) -> None:
+    """Show what differs between two datasets.
+
+    Exit code 0: both hold the same rows, in the same order and splits. Exit code 1: they do not.
+    """
+    with command():
+        from sftprep.comparison.compare import compare
+
+        found = compare(old, new, examples=rows)
+        if json:
+            show(found.dump())
+        else:
+            from sftprep.views.diff import describe
+
+            show(describe(found, colour=is_coloured()))
+        if not found.is_equal:
+            raise typer.Exit(1)
 
 
 @app.command("help", cls=Command)

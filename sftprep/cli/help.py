@@ -42,6 +42,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("all files, rows and counts", "out"),
         ("render and encode the input again, and compare", "out --against train.jsonl"),
     ),
+    "diff": (
+        ("what a new template has changed", "out-old out-new"),
+        ("for a script: 0 if equal, 1 if not", "out-old out-new --json"),
+    ),
     "templates": (
         ("the list", ""),
         ("one template, with an example", "chatml"),
