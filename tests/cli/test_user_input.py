@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from profiles import some
 from toys import byte_hf, save_folder, tree, write_jsonl
 from typer.testing import CliRunner
 
@@ -90,7 +91,7 @@ PLAIN = (
 VALUES = PLAIN | st.lists(PLAIN, max_size=3) | st.dictionaries(TEXTS, PLAIN, max_size=2)
 NAMES = [option.name for option in options() if option.name not in NOT_RUN]
 ANY_TEST = settings(
-    max_examples=30,
+    max_examples=some(30),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

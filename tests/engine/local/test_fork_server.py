@@ -63,7 +63,9 @@ def test_a_single_worker_is_the_program_itself(started: Started) -> None:
 
 
 @needs_linux
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.faults), signal.SIGKILL]
+)
 def test_each_forked_worker_tells_how_it_ended(started: Started, number: int) -> None:
     """The exit code is minus the signal that killed a worker; the other workers continue."""
     with closing(WorkerPool()) as pool:
@@ -135,6 +137,7 @@ def test_the_subreaper_setting_is_restored_if_the_program_cannot_be_started(
     assert subreaper_setting() == before
 
 
+@pytest.mark.faults
 def test_runs_in_several_threads_do_not_disturb_each_other(started: Started) -> None:
     """They do not wait for each other's workers, and restore the subreaper setting together."""
     before = subreaper_setting()

@@ -217,7 +217,7 @@ with command():
 """
 
 
-@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("before", [True, pytest.param(False, marks=pytest.mark.faults)])
 def test_a_signal_while_workers_become_ready_ends_all_processes(before: bool) -> None:
     """All processes end, whether the parent has noted the worker's process id yet or not.
 
