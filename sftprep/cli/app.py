@@ -12,6 +12,7 @@ import typer
 from sftprep import __version__
 from sftprep.cli.completion import completer, target_names, template_names, topics
 from sftprep.cli.help import WIDEST, Command, Commands
+from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
 from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
 from sftprep.cli.terminal import (
@@ -25,7 +26,7 @@ from sftprep.cli.terminal import (
     set_up,
     show,
 )
-from sftprep.recipe import arranging, exportable
+from sftprep.recipe import arranging, exportable, not_for_rows
 
 if TYPE_CHECKING:
     from sftprep.dataset.manifest import Prepared
@@ -79,7 +80,7 @@ def root(
     """Turn instruction data into tokenized, label-masked training shards."""
 
 
-@recipe_command(app)
+@recipe_command(app, without=not_for_rows())
 def prepare(
     recipe: "Recipe", dry_run: DryRun = False, json: Json = False, quiet: Quiet = False
 ) -> None:
@@ -125,8 +126,8 @@ def _show_result(
 
 
 NOT_IN_PREVIEW = (
-    *arranging(), "output", "target", "format", "shard_size", "private_ledgers", "max_rejects",
-    "max_dropped", "workers", "overwrite", "resume",
+    *arranging(), *not_for_rows(), "output", "target", "format", "shard_size", "private_ledgers",
+    "max_rejects", "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 
@@ -177,6 +178,9 @@ def export(
 
         result = run(folder, _export_options(given, max_length), progress=progress)
     _show_result(result, str(given["output"]), of_input=False, json=json, quiet=quiet)
+
+
+add_lint(app)
 
 
 @app.command(cls=Command)

@@ -41,6 +41,14 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
          "'data/*.jsonl' -t MODEL --template tokenizer --sample-records 2000"),
         ("all figures as JSON", "out --batch-size 64 --json"),
     ),
+    "lint": (
+        ("every rule that needs no tokenizer", "train.jsonl"),
+        ("the rules about tokens too", "train.jsonl -t MODEL --template tokenizer"),
+        ("training and validation files together", "train.jsonl valid.jsonl"),
+        ("in a script", "train.jsonl --fail-on warning --ignore refusal --json"),
+        ("a corrected copy", "train.jsonl --write-fixed clean.jsonl"),
+        ("what a rule means", "--explain prompt-separator"),
+    ),
     "inspect": (
         ("the first row", "out"),
         ("rows 100 to 104", "out --row 100 --rows 5"),

@@ -9,13 +9,14 @@ import typer
 
 from sftprep.cli.terminal import is_coloured, progress_bar, show
 from sftprep.errors import UsageError
-from sftprep.recipe import Recipe, options
+from sftprep.recipe import Recipe, not_for_rows, options
 
 if TYPE_CHECKING:
     from sftprep.statistics.figures import Statistics
 
 NOT_IN_STATS = (
     "output", "private_ledgers", "max_rejects", "max_dropped", "on_error", "overwrite", "resume",
+    *not_for_rows(),
 )  # fmt: skip
 """The options of ``prepare`` that the command does not take."""
 BATCH_SIZE = 32
