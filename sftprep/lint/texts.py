@@ -242,10 +242,10 @@ def _control_string(material: Material, notes: Notes) -> None:
 
 
 def _note_string(material: Material, string: str, lines: set[int] | None, notes: Notes) -> None:
-    for line, text in material.all_texts.holding(string).pairs():
-        if lines is None or line in lines:
-            where = text.index(string)
-            notes.fault(line, text, where, where + len(string), string)
+    column = material.all_texts.holding(string)
+    if lines is not None:
+        column = column.kept([line in lines for line in column.lines])
+    notes.faults(column, string, string)
 
 
 RULES = (
