@@ -18,6 +18,7 @@ from sftprep.engine.local.fork_server import ForkServer, WorkerProcess
 from sftprep.engine.local.messages import Ready, send
 from sftprep.engine.local.payloads import receive_answer
 from sftprep.engine.local.pool import WorkerPool
+from sftprep.pipeline import Pipeline
 from sftprep.system.linux import PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER, subreaper
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
@@ -32,7 +33,7 @@ def subreaper_setting() -> int:
 
 def become_ready(workers: list[WorkerProcess]) -> list[int]:
     """Send the settings, wait until all workers are ready, and return their process ids."""
-    send(workers[0].pipe, SETTINGS)
+    send(workers[0].pipe, (Pipeline, SETTINGS))
     pids = []
     for worker in workers:
         answer = receive_answer(worker.pipe)

@@ -49,7 +49,7 @@ def test_workers_receive_the_settings_once_and_then_blocks(
 
     monkeypatch.setattr(Connection, "send", record)
     assert len(rows_of(run_blocks(map(block, range(50)), SETTINGS, 2))) == 50
-    settings = [content for content in sent if isinstance(content, Settings)]
+    settings = [c[1] for c in sent if type(c) is tuple and isinstance(c[1], Settings)]
     assert [(s.tokenizer.json, s.tokenizer.files) for s in settings] == [("", {})]
     assert is_one_server(started, 2)
     blocks = [content for content in sent if isinstance(content, Block)]
