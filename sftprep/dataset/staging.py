@@ -71,6 +71,7 @@ from sftprep.dataset.files import MANIFEST, is_ours
 from sftprep.dataset.leftovers import is_left_folder, left_in
 from sftprep.dataset.manifest import Manifest
 from sftprep.errors import (
+    ArrangementError,
     DataError,
     LockedError,
     NoInputError,
@@ -242,6 +243,9 @@ class OutputFolder:
         try:
             self._check_still_free()
             yield self.staging
+        except ArrangementError:
+            self._clear_unless_resumable()
+            raise
         except NOT_RESUMABLE:
             self._clear()
             raise
