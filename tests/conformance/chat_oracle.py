@@ -119,11 +119,24 @@ class ChatOracle:
         self.marks = {token: chr(FIRST_MARK + place) for place, token in enumerate(longest)}
         self.has_markers = GENERATION.search(source) is not None
         self.marked = self._mark_template()
+        self._rendered: dict[str, str | RefusalError] = {}  # record and prompt -> text
 
     # --- what transformers renders ---------------------------------------------------------------
 
     def render(self, chat: Record, messages: list[Record], *, prompt: bool = False) -> str:
         """Return the text of messages; with ``prompt``, the prompt that inference feeds."""
+        key = json.dumps([messages, chat["tools"], chat["arguments"], prompt])
+        if key not in self._rendered:
+            try:
+                self._rendered[key] = self._render(chat, messages, prompt=prompt)
+            except RefusalError as refusal:
+                self._rendered[key] = refusal
+        text = self._rendered[key]
+        if isinstance(text, RefusalError):
+            raise text
+        return text
+
+    def _render(self, chat: Record, messages: list[Record], *, prompt: bool) -> str:
         from transformers.utils import chat_template_utils
 
         try:
@@ -173,7 +186,7 @@ class ChatOracle:
             chat_template_utils, "_compile_jinja_template", return_value=self.marked
         )
         with compiled:
-            return self.render(marked, messages, prompt=prompt)
+            return self._render(marked, messages, prompt=prompt)
 
     # --- control tokens --------------------------------------------------------------------------
 
@@ -418,9 +431,9 @@ class ChatOracle:
     def _rows(self, chat: Record, final: str) -> Iterator[Row]:
         controls = self.control_spans(chat, chat["messages"], final)
         fed = self.fed(chat, final) - set(controls)
-        yield self._row(chat, final, controls)
+        yield from self._rows_of(chat, final, controls)
         if fed:  # the prompt of inference has a token where the final text copies a message
-            yield self._row(chat, final, sorted({*controls, *fed}))
+            yield from self._rows_of(chat, final, sorted({*controls, *fed}))
 
     def fed(self, chat: Record, final: str) -> set[Control]:
         """Return the control tokens of the prompts of inference that are prefixes."""
@@ -434,7 +447,7 @@ class ChatOracle:
                         found.update(self.control_spans(chat, before, prompt, prompt=True))
         return found
 
-    def _row(self, chat: Record, final: str, controls: list[Control]) -> Row:
+    def _rows_of(self, chat: Record, final: str, controls: list[Control]) -> Iterator[Row]:
         why: list[str] = []
         appended: list[int] = []
         if self.has_markers:
@@ -448,7 +461,28 @@ class ChatOracle:
             why = [reason for _, _, reason in found if reason]
             if found and NO_END in found[-1][2] and found[-1][1][1] == len(final):
                 appended = sorted(self.stops)
-        cuts = [start for start, _ in sure] if self.boundary == "split" else []
+        lost = any(
+            self.text_span(chat, chat["messages"], place, final) is None
+            for place, message in enumerate(chat["messages"])
+            if message["role"] == "assistant" and chat["trained"][place]
+        )
+        cuts: list[list[int]] = [[]]
+        if self.boundary == "split":  # where the start is not certain, the cut is not
+            cuts = [[start for start, _ in spans] for spans in (sure, possible)]
+        for cut in cuts[:1] if cuts[0] == cuts[-1] else cuts:
+            ids, must, may = self._masks(chat, final, controls, cut, sure, possible)
+            yield Row(ids, must, may, why, appended, lost)
+
+    def _masks(
+        self,
+        chat: Record,
+        final: str,
+        controls: list[Control],
+        cuts: list[int],
+        sure: list[Span],
+        possible: list[Span],
+    ) -> tuple[list[int], list[bool], list[bool]]:
+        """Return the ids of a text, and which of them must be trained and may be."""
         ids, characters = self.encode(final, controls, cuts)
         held = any(self.control.search(text) for text in strings_of(chat))
         if self.boundary == "joint" and not held:
@@ -458,12 +492,7 @@ class ChatOracle:
         else:
             may = [any(a <= s < b for a, b in possible) for s, e in characters]
         must = [any(a <= s and e <= b for a, b in sure) for s, e in characters]
-        lost = any(
-            self.text_span(chat, chat["messages"], place, final) is None
-            for place, message in enumerate(chat["messages"])
-            if message["role"] == "assistant" and chat["trained"][place]
-        )
-        return Row(ids, must, may, why, appended, lost)
+        return ids, must, may
 
     def _flagged(self, chat: Record, final: str, spans: list[Span]) -> list[Span]:
         """Return the spans of the markers without those of answers that are not to be trained."""
