@@ -6,7 +6,9 @@ that may be. The two are equal where the manual and the design decide; where the
 of a right row lies between them. The rules:
 
 * The final text is what ``apply_chat_template`` gives. Arguments of a tool call that are JSON text
-  are an object, if the template takes one; a template that copies the text may do so.
+  are an object, if the template takes one; a template that copies the text may do so. A content
+  that is a list of text parts is one text, if the template writes the list as Python or JSON does,
+  leaves a part out, or fails with it.
 * If the template has ``{% generation %}`` markers, they alone say what is trained.
 * Otherwise an answer is trained from the end of the prompt that inference feeds (the messages
   before it, with ``add_generation_prompt``) to the end of the first token that ends a turn. If no
@@ -551,6 +553,7 @@ def readings(record: Record, render: Callable[..., str]) -> Iterator[Record]:
             **{name: record[name] for name in ARGUMENTS if name in record},
         },
     }
+    messages = with_texts(chat, messages, render)
     objects = with_arguments(messages, lambda value: json.loads(value) if is_text(value) else value)
     texts = with_arguments(
         messages, lambda value: value if is_text(value) else json.dumps(value, ensure_ascii=False)
@@ -574,6 +577,25 @@ def readings(record: Record, render: Callable[..., str]) -> Iterator[Record]:
         for made in (objects, texts):
             filled = [{**m, "content": m["content"] or ""} if "content" in m else m for m in made]
             yield {**chat, "messages": filled}
+
+
+def with_texts(chat: Record, messages: list[Record], render: Callable[..., str]) -> list[Record]:
+    """Return the messages; lists of parts are joined where the template takes texts only."""
+    for place, message in enumerate(messages):
+        if not isinstance(message.get("content"), list):
+            continue
+        parts = [part["text"] for part in message["content"]]
+        joined = [*messages]
+        joined[place] = {**message, "content": "".join(parts)}
+        try:
+            as_list, as_text = render(chat, messages), render(chat, joined)
+        except RefusalError:
+            messages = joined
+            continue
+        shows_keys = any(as_list.count(key) > as_text.count(key) for key in ("'type'", '"type"'))
+        if shows_keys or any(part.strip() not in as_list for part in parts):
+            messages = joined
+    return messages
 
 
 def is_text(value: Any) -> bool:

@@ -22,7 +22,7 @@ import jinja2.visitor
 
 from sftprep.templates.jinja.main_loop import (
     MainLoop,
-    main_loop,
+    main_loops,
     may_break,
     names_read,
     simple_loops,
@@ -154,7 +154,7 @@ class _Hooking(jinja2.visitor.NodeTransformer):
     Args:
         hooks: the hooks.
         names: the names that may hold messages, see ``tainted``.
-        main: the template's main loop; None if it has none.
+        main: the template's main loops.
         simple: the loops that can be followed, see ``simple_loops``.
     """
 
@@ -162,12 +162,12 @@ class _Hooking(jinja2.visitor.NodeTransformer):
         self,
         hooks: _Hooks,
         names: set[str],
-        main: MainLoop | None,
+        main: Iterable[MainLoop],
         simple: set[jinja2.nodes.For],
     ) -> None:
         self._hooks = hooks
         self._names = names
-        self._main = main
+        self._main = {id(loop.node): loop.read_later for loop in main}
         self._simple = {id(loop): may_break(loop) for loop in simple}
 
     def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
@@ -217,15 +217,14 @@ class _Hooking(jinja2.visitor.NodeTransformer):
         if not names_read(node.iter) & self._names:
             node.iter = self._call("iterated", node.iter, line=line)
             return [node]
-        is_main = self._main is not None and node is self._main.node
+        is_main = id(node) in self._main
         facts: list[Any] = [
             jinja2.nodes.Const(fact)
             for fact in (is_main, id(node) in self._simple, self._simple.get(id(node), True))
         ]
-        if self._main is not None and is_main:
-            for name, attributes in self._main.read_later.items():
-                read = jinja2.nodes.Name(name, "load").set_lineno(line)
-                facts += [read, jinja2.nodes.Const(",".join(attributes))]
+        for name, attributes in self._main.get(id(node), {}).items():
+            read = jinja2.nodes.Name(name, "load").set_lineno(line)
+            facts += [read, jinja2.nodes.Const(",".join(attributes))]
         iterable = f"_iterable_{id(node)}"
         stored, loaded = (jinja2.nodes.Name(iterable, ctx) for ctx in ("store", "load"))
         over = self._call("looped", node.iter, *facts, line=line)
@@ -253,7 +252,7 @@ class TracedEnvironment(Environment):
 
     Attributes:
         tracer: of the record that is being rendered.
-        main_loop_decides: whether the template has a main loop, see ``main_loop``.
+        main_loop_decides: whether the template has a main loop, see ``main_loops``.
     """
 
     concat = staticmethod(concat)
@@ -280,9 +279,9 @@ class TracedEnvironment(Environment):
         hooks = self.extensions[_Hooks.identifier]
         assert isinstance(hooks, _Hooks)
         names = tainted(tree)
-        loop = main_loop(tree, names)
-        self.main_loop_decides = loop is not None
-        hooking = _Hooking(hooks, names, loop, simple_loops(tree))
+        loops = main_loops(tree, names)
+        self.main_loop_decides = bool(loops)
+        hooking = _Hooking(hooks, names, loops, simple_loops(tree))
         hooked: jinja2.nodes.Template = hooking.visit(tree)
         hooked.set_environment(self)
         return hooked

@@ -107,14 +107,14 @@ TESTS = (
     "divisibleby 2",
 )  # fmt: skip
 FORMS = (
-    "{0}", "{0} | string", "{0} | tojson", "[{0}] | tojson", 
-    "{{'k': {0}}} | tojson(sort_keys=true)", "[{0}] | string", "'%s' % {0}", "'%r' % ({0},)", "'%d' % {0}", "'{{}}'.format({0})", "{0} + 1",
-    "{0} * 'ab'", "-{0}", "{0} ** 2", "{0} % 2", "{0} | int", "{0} | float", "{0} | abs",
-    "{0} | round(1)", "{0} | lower", "{0} | trim", "{0} | default('x', true)", "{0} and 'x'",
-    "[{0}, 1] | sum", "[{0}, 1] | max", "[{0}, 1, true] | unique | list", "[{0}] | select | list",
-    "[{0}, 0] | sort | list", "{{{0}: 'x'}}[{0}]", "{0} == 1", "{0} < 7", "{0} in [0, 42]",
-    "namespace(k={0}).k", "dict(k={0}).k | tojson", "(1, {0}) | last", "{0} | pprint",
-    "[{0}] | map('string') | join", "{0} | filesizeformat", "{0} | format",
+    "{0}", "{0} | string", "{0} | tojson", "[{0}] | tojson", "[{0}] | string", "'%s' % {0}",
+    "{{'k': {0}}} | tojson(sort_keys=true)", "'%r' % ({0},)", "'%d' % {0}", "'{{}}'.format({0})",
+    "{0} + 1", "{0} * 'ab'", "-{0}", "{0} ** 2", "{0} % 2", "{0} | int", "{0} | float",
+    "{0} | abs", "{0} | round(1)", "{0} | lower", "{0} | trim", "{0} | default('x', true)",
+    "{0} and 'x'", "[{0}, 1] | sum", "[{0}, 1] | max", "[{0}, 1, true] | unique | list",
+    "[{0}] | select | list", "[{0}, 0] | sort | list", "{{{0}: 'x'}}[{0}]", "{0} == 1", "{0} < 7",
+    "{0} in [0, 42]", "namespace(k={0}).k", "dict(k={0}).k | tojson", "(1, {0}) | last",
+    "{0} | pprint", "[{0}] | map('string') | join", "{0} | filesizeformat", "{0} | format",
     "{0} | replace('1', '2')",
 )  # fmt: skip
 
