@@ -8,7 +8,9 @@ of a right row lies between them. The rules:
 * The final text is what ``apply_chat_template`` gives. Arguments of a tool call that are JSON text
   are an object, if the template takes one; a template that copies the text may do so. A content
   that is a list of text parts is one text, if the template writes the list as Python or JSON does,
-  leaves a part out, or fails with it.
+  leaves a part out, or fails with it. Where a content of null beside a call, which transformers
+  leaves out, makes the template fail, the template may get the null, or an empty text.
+* A call of which the template writes nothing need not be trained: its message may be.
 * If the template has ``{% generation %}`` markers, they alone say what is trained.
 * Otherwise an answer is trained from the end of the prompt that inference feeds (the messages
   before it, with ``add_generation_prompt``) to the end of the first token that ends a turn. If no
@@ -127,7 +129,9 @@ class ChatOracle:
 
     def render(self, chat: Record, messages: list[Record], *, prompt: bool = False) -> str:
         """Return the text of messages; with ``prompt``, the prompt that inference feeds."""
-        key = json.dumps([messages, chat["tools"], chat["arguments"], prompt])
+        key = json.dumps(
+            [messages, chat["tools"], chat["arguments"], prompt, chat.get("keeps_nulls")]
+        )
         if key not in self._rendered:
             try:
                 self._rendered[key] = self._render(chat, messages, prompt=prompt)
@@ -142,7 +146,7 @@ class ChatOracle:
         from transformers.utils import chat_template_utils
 
         try:
-            with mock.patch.object(chat_template_utils, "datetime", Midnight):
+            with mock.patch.object(chat_template_utils, "datetime", Midnight), nulls(chat):
                 text = self.tokenizer.apply_chat_template(
                     messages,
                     tools=chat["tools"],
@@ -291,6 +295,8 @@ class ChatOracle:
             if after is None or before is None or not before[1] <= here[0] <= here[1] <= after[0]:
                 raise UndeterminedError(f"messages[{place}]: its neighbours are not beside it")
             sure, first, why = self.start(chat, place, final, before[1], here)
+            if here[0] == here[1] and message.get("tool_calls"):
+                sure, why = after[0], f"{why} nothing of the call is written"
             ends = (e for s, e, id_ in controls if here[1] <= s < after[0] and id_ in self.stops)
             end = next(ends, None)
             if end is None:
@@ -575,8 +581,18 @@ def readings(record: Record, render: Callable[..., str]) -> Iterator[Record]:
             yield {**chat, "messages": texts}
     if any(m.get("content", "") is None for m in messages) and not takes_objects:
         for made in (objects, texts):
+            yield {**chat, "messages": made, "keeps_nulls": True}
             filled = [{**m, "content": m["content"] or ""} if "content" in m else m for m in made]
             yield {**chat, "messages": filled}
+
+
+def nulls(chat: Record) -> contextlib.AbstractContextManager[Any]:
+    """Let transformers pass contents of null on to the template, if the reading is of this kind."""
+    from transformers import tokenization_utils_base
+
+    if not chat.get("keeps_nulls"):
+        return contextlib.nullcontext()
+    return mock.patch.object(tokenization_utils_base, "_normalize_chat_messages", list)
 
 
 def with_texts(chat: Record, messages: list[Record], render: Callable[..., str]) -> list[Record]:

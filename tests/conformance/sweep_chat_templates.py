@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 BASE = HERE.parents[2] / "shared" / "tokenizers" / "gpt2"
-SECONDS = 300  # for one template with all conversations
+SECONDS = 300  # of the processor, for one template with all conversations
 
 EQUAL, WITHIN, IDS, MASK = "equal", "equal where determined", "ids differ", "mask differs"
 REFUSED, BOTH, OTHER = "refused", "refused by both", "row though transformers refuses"
@@ -203,7 +203,7 @@ def try_template(
     def late(*_: Any) -> None:
         raise TimeoutError(f"{name}: more than {SECONDS} s")
 
-    signal.signal(signal.SIGALRM, late)
+    signal.signal(signal.SIGVTALRM, late)
     pairs: list[Pair] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "tokenizer"
@@ -214,7 +214,7 @@ def try_template(
         for boundary in boundaries:
             oracle.boundary = boundary
             file = None if kept is None else kept / f"{name}-{boundary}.pickle"
-            signal.alarm(SECONDS)
+            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
             made, again = our_rows(folder, path, data, boundary, records, order=order)
             try:
                 if isinstance(made, Pair):
@@ -230,7 +230,7 @@ def try_template(
             except TimeoutError as error:
                 pairs.append(Pair(name, "*", CRASHED, str(error), boundary=boundary))
             finally:
-                signal.alarm(0)
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return pairs
 
 
