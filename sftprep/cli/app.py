@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sftprep import __version__
+from sftprep.cli.completion import completer, target_names, template_names, topics
+from sftprep.cli.help import WIDEST, Command, Commands
+from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
 from sftprep.cli.terminal import (
     advising,
@@ -17,10 +20,12 @@ from sftprep.cli.terminal import (
     ignore_signals,
     is_coloured,
     progress_bar,
+    say,
+    seconds_so_far,
     set_up,
     show,
 )
-from sftprep.recipe import arranging, exportable
+from sftprep.recipe import arranging, exportable, not_for_rows
 
 if TYPE_CHECKING:
     from sftprep.dataset.manifest import Prepared
@@ -30,13 +35,13 @@ app = typer.Typer(
     name="sftprep",
     help="Turn instruction data into tokenized, label-masked training shards.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
     rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,  # a bug in sftprep should show an ordinary traceback
-    context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug in sftprep or a dead "
-    "worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, 129, 130 or 143 "
-    "interrupted.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
+    epilog="Exit codes: 0 done, 1 datasets differ, 2 usage, 65 bad data, 66 no input, 70 a bug in "
+    "sftprep or a dead worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, "
+    "129, 130 or 143 interrupted.",
 )
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="The folder of a finished dataset.")]
@@ -66,9 +71,9 @@ def root(
     """Turn instruction data into tokenized, label-masked training shards."""
 
 
-@recipe_command(app)
+@recipe_command(app, without=not_for_rows())
 def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
-    """Write a dataset: read, apply the template, tokenize, truncate, mask."""
+    """Write a dataset: render, tokenize, truncate, mask, arrange."""
     from sftprep.engine.local.early import started_early
 
     with (
@@ -79,29 +84,36 @@ def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
         from sftprep.run import prepare as run
 
         result = run(recipe, progress=progress, early=early)
-    _show_result(result, str(recipe.output), json=json, quiet=quiet)
+    _show_result(result, str(recipe.output), of_input=True, json=json, quiet=quiet)
 
 
-def _show_result(result: "Prepared", output: str, *, json: bool, quiet: bool) -> None:
+def _show_result(
+    result: "Prepared", output: str, *, of_input: bool, json: bool, quiet: bool
+) -> None:
     """Show what a run has done, as the options say.
 
     Args:
         result: the result of the run.
         output: the name of the output folder.
+        of_input: whether the run has read input, and not a finished dataset.
         json: show one JSON object.
         quiet: show nothing, unless ``json`` is set.
     """
     if json:
         show(result.dump())
     elif not quiet:
-        from sftprep.cli.summary import summarize
+        from sftprep.cli.colours import painted_summary
+        from sftprep.cli.summary import account, summarize
 
-        show(summarize(result.manifest, output, result.status, result.causes))
+        text = summarize(result.manifest, output, result.status, result.causes)
+        show(painted_summary(text) if is_coloured() else text)
+        if result.status != "unchanged":
+            say(account(result.manifest, seconds_so_far(), of_input=of_input))
 
 
 NOT_IN_PREVIEW = (
-    *arranging(), "output", "target", "format", "shard_size", "private_ledgers", "max_rejects",
-    "max_dropped", "workers", "overwrite", "resume",
+    *arranging(), *not_for_rows(), "output", "target", "format", "shard_size", "private_ledgers",
+    "max_rejects", "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 
@@ -110,7 +122,7 @@ def preview(
     recipe: "Recipe",
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 3,
 ) -> None:
-    """Show the tokens that prepare would write, and which are trained. Writes nothing."""
+    """Show the tokens that prepare would write, and which it trains."""
     from sftprep.views.preview import preview as view
 
     show(view(recipe, rows=rows, colour=is_coloured()))
@@ -137,9 +149,9 @@ def export(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a finished dataset in another arrangement or format, without tokenizing.
+    """Write a finished dataset in another arrangement or format.
 
-    Options that are not given stay as they are in the dataset.
+    Nothing is tokenized again. Options that are not given stay as they are in the dataset.
     """
     with (
         advising("nothing was published. Pass --resume to continue."),
@@ -148,34 +160,44 @@ def export(
         from sftprep.export import export as run
 
         result = run(folder, _export_options(given, max_length), progress=progress)
-    _show_result(result, str(given["output"]), json=json, quiet=quiet)
+    _show_result(result, str(given["output"]), of_input=False, json=json, quiet=quiet)
 
 
-@app.command()
+add_lint(app)
+
+
+@app.command(cls=Command)
 def templates(
     name: Annotated[
-        str | None, typer.Argument(help="The template to show: a built-in name, or a YAML file.")
+        str | None,
+        typer.Argument(
+            help="The template to show: a built-in name, or a YAML file.",
+            autocompletion=completer(template_names),
+        ),
     ] = None,
 ) -> None:
-    """List the built-in templates, or show one with its trained text marked."""
+    """List the built-in templates, or show one."""
     with command():
         from sftprep.views.templates import describe_template, list_templates
 
         show(describe_template(name, colour=is_coloured()) if name else list_templates())
 
 
-@app.command()
+@app.command(cls=Command)
 def targets(
-    name: Annotated[str | None, typer.Argument(help="The trainer to show.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The trainer to show.", autocompletion=completer(target_names)),
+    ] = None,
 ) -> None:
-    """List the trainers that --target names, or show what one reads and needs."""
+    """List the trainers of --target, or show what one needs."""
     with command():
         from sftprep.views.targets import describe_target, list_targets
 
         show(describe_target(name) if name else list_targets())
 
 
-@app.command("inspect")
+@app.command("inspect", cls=Command)
 def inspect_(
     folder: Folder,
     row: Annotated[int, typer.Option(help="The first row to show, counted from 0.")] = 0,
@@ -188,7 +210,7 @@ def inspect_(
         show(inspect_dataset(folder, row=row, rows=rows, colour=is_coloured()))
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     folder: Folder,
     more: Annotated[
@@ -209,7 +231,10 @@ def verify(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every file, row and count of a dataset; with --against, rebuild it and compare."""
+    """Check every file, row and count of a dataset.
+
+    With --against, build the rows again from the inputs, and compare.
+    """
     with command():
         from sftprep.verify.check import against_inputs
         from sftprep.verify.check import verify as job
@@ -226,9 +251,36 @@ def verify(
         report.check()
 
 
-@app.command("help")
+@app.command(cls=Command)
+def diff(
+    old: Annotated[str, typer.Argument(metavar="DIR_A", help="The folder of a dataset.")],
+    new: Annotated[str, typer.Argument(metavar="DIR_B", help="The folder of another dataset.")],
+    rows: Annotated[int, typer.Option(help="How many rows that differ to show.")] = 3,
+    json: Json = False,
+) -> None:
+    """Show what differs between two datasets.
+
+    Exit code 0: both hold the same rows, in the same order and splits. Exit code 1: they do not.
+    """
+    with command():
+        from sftprep.comparison.compare import compare
+
+        found = compare(old, new, examples=rows)
+        if json:
+            show(found.dump())
+        else:
+            from sftprep.views.diff import describe
+
+            show(describe(found, colour=is_coloured()))
+        if not found.is_equal:
+            raise typer.Exit(1)
+
+
+@app.command("help", cls=Command)
 def help_(
-    topic: Annotated[str | None, typer.Argument(help="The page to show.")] = None,
+    topic: Annotated[
+        str | None, typer.Argument(help="The page to show.", autocompletion=completer(topics))
+    ] = None,
 ) -> None:
     """Show a page of the manual, or list its pages."""
     with command():

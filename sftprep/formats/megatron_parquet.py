@@ -8,10 +8,11 @@ from sftprep.data.columns import Columns
 from sftprep.formats import parquet
 from sftprep.formats.columns import table_of
 from sftprep.formats.parquet import chunks, preload
+from sftprep.formats.places import in_data
 
-__all__ = ["ENDING", "Writer", "chunks", "preload"]
+__all__ = ["PLACES", "Writer", "chunks", "preload"]
 
-ENDING = "idx.parquet"
+PLACES = in_data("idx.parquet")
 GROUP_ROWS = 500
 """The rows of a row group, as Megatron's own writer has them."""
 

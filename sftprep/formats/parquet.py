@@ -2,8 +2,8 @@
 
 Dictionaries and statistics cost time and save no space for token ids. Each column of a row group is
 a single page, so that zstd can use what its rows have in common: this halves the size of files
-whose rows come from one template. zstd level 2 is hardly slower than level 1; from level 3 on,
-compression takes more time than it saves in writing.
+whose rows come from one template. zstd level 3 is hardly slower than level 1, and its files are a
+quarter smaller.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,12 +13,13 @@ from typing import Any, BinaryIO
 from sftprep.data.columns import Kinds
 from sftprep.formats.chunks import Chunk
 from sftprep.formats.columns import CHUNK_ROWS, TableWriter, check_columns, chunks_of
+from sftprep.formats.places import in_data
 from sftprep.formats.row_groups import GROUP_TOKENS
 
-ENDING = "parquet"
+PLACES = in_data("parquet")
 OPTIONS: dict[str, Any] = {
     "compression": "zstd",
-    "compression_level": 2,
+    "compression_level": 3,
     "use_dictionary": False,
     "write_statistics": False,
     "write_batch_size": GROUP_TOKENS,  # Arrow never ends a page within a batch of this size

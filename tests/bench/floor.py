@@ -28,7 +28,7 @@ SHARD_BYTES = 64 << 20
 PARQUET = {
     "row_group_size": 8192,
     "compression": "zstd",
-    "compression_level": 2,
+    "compression_level": 3,
     "use_dictionary": False,
     "write_statistics": False,
     "write_batch_size": 1 << 21,

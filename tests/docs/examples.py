@@ -4,7 +4,8 @@ A fenced block is run by its language:
 
     bash     a script that must succeed; what it prints is not compared
     text     if its first line begins with ``$ ``: commands, each followed by all that it prints.
-             A line ``...`` stands for any lines. A command must succeed, unless it prints a line
+             A line ``...`` stands for any lines. The line ``done in ...`` on stderr, which says how
+             long a run took, is not shown. A command must succeed, unless it prints a line
              that begins with ``error: ``: then it must fail. (Its exit code is not checked if
              the command itself prints ``$?``.) Other text blocks are only illustrations
     python   a script that must succeed. It must print the comments of the lines that begin with
@@ -34,6 +35,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 DOTS = re.compile(r"^\.\.\.\n", re.MULTILINE)
+TIME = re.compile(r"^done in .*\n", re.MULTILINE)
 ELSEWHERE = ("not run: ", "command: test")
 SECONDS = 300
 
@@ -101,15 +103,22 @@ class Reader:
             that holds the program.
         sample_data: the folder of that name.
         program: the command that runs the program.
+        python: the command that runs Python.
     """
 
-    def __init__(self, folder: Path, sample_data: Path, program: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sample_data: Path,
+        program: Sequence[str] = ("sftprep",),
+        python: Sequence[str] = (sys.executable,),
+    ) -> None:
         self._folder = folder / "work"
         self._folder.mkdir()
         (self._folder / "sample_data").symlink_to(sample_data)
         programs = self._folder / ".venv" / "bin"
         programs.mkdir(parents=True)
-        for name, command in {"sftprep": program, "python": [sys.executable]}.items():
+        for name, command in {"sftprep": program, "python": python}.items():
             script = programs / name
             script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
             script.chmod(0o755)
@@ -162,7 +171,7 @@ class Reader:
             timeout=SECONDS,
             check=False,
         )
-        return done.returncode, done.stdout.decode()
+        return done.returncode, TIME.sub("", done.stdout.decode())
 
     def _try(self, command: Command, where: str) -> Iterator[Difference]:
         code, found = self._call(["bash", "-c", command.text])
