@@ -266,6 +266,16 @@ class ChatOracle:
                 ends.append(len(final) - common_prefix(final[::-1], other[::-1]))
         return (min(starts), max(ends)) if starts and min(starts) <= max(ends) else None
 
+    def call_span(self, chat: Record, place: int, final: str) -> Span | None:
+        """Return where a call stands, without its name that is written with the result; or None."""
+        messages = chat["messages"][: place + 1]
+        try:
+            alone = self.render(chat, messages)
+        except RefusalError:
+            return None
+        span = self.text_span(chat, messages, place, alone)
+        return span if span and final.startswith(alone[: span[1]]) else None
+
     @property
     def changes(self) -> list[Callable[[str], str]]:
         """The ways in which texts are changed to find them; a template may lose some of them."""
@@ -284,6 +294,9 @@ class ChatOracle:
         """Return for each trained answer what must be trained, what may be, and why they differ."""
         messages = chat["messages"]
         texts = [self.text_span(chat, messages, place, final) for place in range(len(messages))]
+        for place, message in enumerate(messages):
+            if message.get("tool_calls") and place + 1 < len(messages):
+                texts[place] = self.call_span(chat, place, final) or texts[place]
         for place, message in enumerate(messages):
             if message["role"] != "assistant" or not chat["trained"][place]:
                 continue
@@ -460,12 +473,14 @@ class ChatOracle:
         appended: list[int] = []
         if self.has_markers:
             sure = possible = self._flagged(chat, final, self._marker_spans(chat))
+            ends = [end for _, end in sure]
         else:
             try:
                 found = list(self.spans(chat, final, controls))
             except UndeterminedError as error:  # the ids are known nevertheless
                 found = [((0, 0), (0, len(final)), str(error))]
             sure, possible = [must for must, _, _ in found], [may for _, may, _ in found]
+            ends = [end for (_, end), _, reason in found if NO_END not in reason]
             why = [reason for _, _, reason in found if reason]
             if found and NO_END in found[-1][2] and found[-1][1][1] == len(final):
                 appended = sorted(self.stops)
@@ -476,7 +491,7 @@ class ChatOracle:
         )
         cuts: list[list[int]] = [[]]
         if self.boundary == "split":  # where the start is not certain, the cut is not
-            cuts = [[start for start, _ in spans] for spans in (sure, possible)]
+            cuts = [[start for start, _ in spans] + ends for spans in (sure, possible)]
         for cut in cuts[:1] if cuts[0] == cuts[-1] else cuts:
             ids, must, may = self._masks(chat, final, controls, cut, sure, possible)
             yield Row(ids, must, may, why, appended, lost)
