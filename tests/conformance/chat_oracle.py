@@ -530,7 +530,7 @@ class ChatOracle:
     def _ids_of_transformers(self, chat: Record) -> list[int]:
         from transformers.utils import chat_template_utils
 
-        with mock.patch.object(chat_template_utils, "datetime", Midnight):
+        with mock.patch.object(chat_template_utils, "datetime", Midnight), nulls(chat):
             made = self.tokenizer.apply_chat_template(
                 chat["messages"],
                 tools=chat["tools"],
@@ -544,7 +544,12 @@ class ChatOracle:
 
         with mock.patch.object(chat_template_utils, "datetime", Midnight):
             _, spans = chat_template_utils.render_jinja_template(
-                [[{k: v for k, v in m.items() if v is not None} for m in chat["messages"]]],
+                [
+                    [
+                        {k: v for k, v in m.items() if v is not None or chat.get("keeps_nulls")}
+                        for m in chat["messages"]
+                    ]
+                ],
                 tools=chat["tools"],
                 chat_template=self.source,
                 return_assistant_tokens_mask=True,
