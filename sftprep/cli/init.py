@@ -55,7 +55,7 @@ def write_recipe(given: Given, *, to: str, yes: bool) -> None:
         UsageError: there is nobody to ask.
         OutputError: the file exists, or cannot be written.
     """
-    if not yes and not sys.stdin.isatty():
+    if not yes and not is_answered():
         raise UsageError(
             "there is no terminal to ask questions on. Pass --yes to decide by the data."
         )
@@ -76,6 +76,11 @@ def write_recipe(given: Given, *, to: str, yes: bool) -> None:
     except OSError as error:
         raise OutputError(f"{to}: cannot be written: {error.strerror}.") from error
     say(f"wrote {to}; next: sftprep prepare --recipe {to} --output DIR")
+
+
+def is_answered() -> bool:
+    """Tell whether somebody can answer questions."""
+    return sys.stdin.isatty()
 
 
 def _ask(question: "Question") -> str:

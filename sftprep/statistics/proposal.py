@@ -10,7 +10,7 @@ Raises UsageError: an answer is none of the choices, or something that is needed
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from typing import Any, NamedTuple
 
@@ -37,19 +37,21 @@ from sftprep.tokenization.tokenizer import Tokenizer
 
 RECORDS = 1000
 """How many records are looked at."""
+NO_LIMIT = 2**31 - 1
+"""A maximum length that no row reaches."""
 STEP = 64
 """Limits are a multiple of this."""
 FOR_SCHEMA = {
-    "messages": ("chatml", "llama3", "phi3", "zephyr", "vicuna"),
-    "sharegpt": ("chatml", "llama3", "phi3", "zephyr", "vicuna"),
+    "messages": ("chatml", "llama3", "phi3", "vicuna"),
+    "sharegpt": ("chatml", "llama3", "phi3", "vicuna"),
     "instruction": ("alpaca",),
     "prompt-completion": ("plain",),
     "text": ("plain",),
 }
 """The built-in templates that suit a schema, the best first."""
 SEPARATOR = "\\n\\n"
-SPLITS = ((200_000, "2000"), (10_000, "1%"), (100, "5%"))
-"""From so many records on, how much of them is kept for validation."""
+SPLITS = ((200_000, "2000"), (10_000, "1%"), (300, "5%"))
+"""From so many prompts on, how much of the rows is kept for validation: never nothing."""
 LEAST_CHINESE = 0.3
 """A template in Chinese is proposed if so much of the text is Chinese."""
 
@@ -127,7 +129,10 @@ def propose(given: Mapping[str, Any], ask: Ask, progress: Progress | None = None
     _propose_shape(proposal, look, ask)
     _propose_template(proposal, look, ask)
     _propose_separator(proposal, look, ask)
-    figures = of_inputs(proposal.recipe(), batch_size=1, sample=RECORDS, progress=progress)
+    tried = proposal.recipe()
+    if tried.max_length is None:
+        tried = replace(tried, max_length=NO_LIMIT)
+    figures = of_inputs(tried, batch_size=1, sample=RECORDS, progress=progress)
     _propose_length(proposal, look, figures, ask)
     _propose_validation(proposal, figures, ask)
     if "target" not in proposal.values:
@@ -294,19 +299,28 @@ def _propose_length(proposal: Proposal, look: _Look, figures: Statistics, ask: A
         raise UsageError(f"--max-length is {shown(answer)}; expected a whole number above 0.")
     proposal.set("max_length", int(answer), why)
     if "truncation" not in proposal.values:
-        proposal.set("truncation", "drop", "what becomes of longer rows: see truncation")
+        proposal.set(
+            "truncation", "drop", "what becomes of longer rows: see sftprep help truncation"
+        )
 
 
 def _propose_validation(proposal: Proposal, figures: Statistics, ask: Ask) -> None:
     if "validation" in proposal.values:
         return
     records = figures.sample.of if figures.sample else figures.losses.read
-    default = next((share for least, share in SPLITS if records >= least), "")
+    same = figures.duplicates
+    different = _different(figures.rows.rows, same.rows + same.rows_of_such_prompts)
+    default = next((share for least, share in SPLITS if records * different >= least), "")
     text = "Share of the rows for validation, such as 5%; none for no validation split"
     answer = ask(Question("validation", text, default or "none"))
     if answer and answer != "none":
         why = f"of {number(records, 'record')}; rows with one prompt stay in one split"
         proposal.set("validation", answer, why)
+
+
+def _different(rows: int, alike: int) -> float:
+    """Return the share of rows that are left when those that are alike do not count."""
+    return max(rows - alike, 0) / rows if rows else 0.0
 
 
 def _add_hints(proposal: Proposal, figures: Statistics) -> None:
