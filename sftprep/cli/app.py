@@ -127,8 +127,8 @@ def _show_result(
 
 
 NOT_IN_PREVIEW = (
-    *arranging(), *not_for_rows(), "output", "target", "format", "shard_size", "private_ledgers",
-    "max_rejects", "max_dropped", "workers", "overwrite", "resume",
+    *arranging(), *not_for_rows(), "output", "target", "format", "loss_mask", "shard_size",
+    "private_ledgers", "max_rejects", "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 
