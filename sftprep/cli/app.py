@@ -12,6 +12,7 @@ import typer
 from sftprep import __version__
 from sftprep.cli.completion import completer, target_names, template_names, topics
 from sftprep.cli.help import WIDEST, Command, Commands
+from sftprep.cli.init import add_init
 from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
 from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
@@ -143,6 +144,7 @@ def preview(
 
 
 recipe_command(app, without=NOT_IN_STATS)(stats)
+add_init(app)
 
 
 def _export_options(given: Given, max_length: int | None) -> Given:
