@@ -29,7 +29,9 @@ from sftprep.cli.choosing import (
 )  # fmt: skip
 from sftprep.cli.completion import completer, target_names, template_names, topics
 from sftprep.cli.help import WIDEST, Command, Commands
+from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
+from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
 from sftprep.cli.terminal import (
     advising,
     command,
@@ -42,7 +44,7 @@ from sftprep.cli.terminal import (
     show,
     show_paged,
 )
-from sftprep.recipe import arranging, exportable
+from sftprep.recipe import arranging, exportable, not_for_rows
 
 if TYPE_CHECKING:
     from sftprep.dataset.manifest import Prepared
@@ -68,6 +70,14 @@ Workers = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Check all options, and show what would be written and how long it takes, from a "
+        "sample of the records. Writes nothing.",
+    ),
+]
 
 
 def _show_version(asked: bool) -> None:
@@ -88,9 +98,14 @@ def root(
     """Turn instruction data into tokenized, label-masked training shards."""
 
 
-@recipe_command(app)
-def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
+@recipe_command(app, without=not_for_rows())
+def prepare(
+    recipe: "Recipe", dry_run: DryRun = False, json: Json = False, quiet: Quiet = False
+) -> None:
     """Write a dataset: render, tokenize, truncate, mask, arrange."""
+    if dry_run:
+        show_dry_run(recipe, json=json, quiet=quiet)
+        return
     from sftprep.engine.local.early import started_early
 
     with (
@@ -129,8 +144,8 @@ def _show_result(
 
 
 NOT_IN_PREVIEW = (
-    *arranging(), "output", "target", "format", "shard_size", "private_ledgers", "max_rejects",
-    "max_dropped", "workers", "overwrite", "resume",
+    *arranging(), *not_for_rows(), "output", "target", "format", "loss_mask", "shard_size",
+    "private_ledgers", "max_rejects", "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 
@@ -163,6 +178,9 @@ def preview(
         show(preview_json(recipe, choice))
     else:
         show_paged(view(recipe, choice, look(ids=ids, why=why)))
+
+
+recipe_command(app, without=NOT_IN_STATS)(stats)
 
 
 def _export_options(given: Given, max_length: int | None) -> Given:
@@ -198,6 +216,9 @@ def export(
 
         result = run(folder, _export_options(given, max_length), progress=progress)
     _show_result(result, str(given["output"]), of_input=False, json=json, quiet=quiet)
+
+
+add_lint(app)
 
 
 @app.command(cls=Command)

@@ -37,6 +37,21 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("the record of line 12", "train.jsonl -t MODEL --line train.jsonl:12 --ids"),
         ("the longest rows of all", "train.jsonl -t MODEL --longest --rows 5"),
     ),
+    "stats": (
+        ("of a finished dataset", "out"),
+        ("of what prepare would write", "train.jsonl -t MODEL --template tokenizer"),
+        ("from 2,000 records, chosen at random",
+         "'data/*.jsonl' -t MODEL --template tokenizer --sample-records 2000"),
+        ("all figures as JSON", "out --batch-size 64 --json"),
+    ),
+    "lint": (
+        ("every rule that needs no tokenizer", "train.jsonl"),
+        ("the rules about tokens too", "train.jsonl -t MODEL --template tokenizer"),
+        ("training and validation files together", "train.jsonl valid.jsonl"),
+        ("in a script", "train.jsonl --fail-on warning --ignore refusal --json"),
+        ("a corrected copy", "train.jsonl --write-fixed clean.jsonl"),
+        ("what a rule means", "--explain prompt-separator"),
+    ),
     "inspect": (
         ("the first row", "out"),
         ("rows 100 to 104", "out --row 100 --rows 5"),

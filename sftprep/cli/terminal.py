@@ -15,7 +15,6 @@ import os
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -111,6 +110,8 @@ def show_paged(result: str) -> None:
     if not (both and is_long and pager and shutil.which(pager[0])):
         show(result)
         return
+    import subprocess  # only needed for the pager
+
     options = {"LESS": os.environ.get("LESS", "FRX")}  # colours; end at once if it fits
     subprocess.run(pager, input=f"{result}\n".encode(), env=os.environ | options, check=False)
 

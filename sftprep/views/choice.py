@@ -9,10 +9,9 @@ Raises UsageError: options contradict each other, or a place is not FILE:LINE.
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 from heapq import nsmallest
 from typing import NamedTuple
-
-from xxhash import xxh3_64_intdigest
 
 from sftprep.errors import UsageError
 from sftprep.text import number
@@ -104,8 +103,8 @@ class Choice:
                 break
         return found
 
-    def _drawn(self, row: Candidate) -> int:
-        return xxh3_64_intdigest(repr(row.key).encode(), self.seed)
+    def _drawn(self, row: Candidate) -> bytes:
+        return blake2b(repr((self.seed, row.key)).encode()).digest()
 
     def in_words(self) -> str:
         """Return the options that choose rows, as they are typed."""

@@ -83,6 +83,7 @@ class Dataset:
             "pad": options.pad.to.value,
             "format": format_name,
             "target": "hf",
+            "loss_mask": None,
         }
         entries = writing.entries(self.plan.facts["digests"]["splits"])
         self.manifest: Any = SimpleNamespace(shards=entries, recipe=recipe)
