@@ -39,6 +39,7 @@ import numpy.typing as npt
 from sftprep.data.batch import Batch
 from sftprep.data.provenance import CutAt, Segments
 from sftprep.data.ragged import Mask, Offsets, lengths_to_offsets
+from sftprep.formats.buffers import array_of, in_one, numbers, offsets
 from sftprep.formats.chunks import damage
 from sftprep.text import ascii_safe
 
@@ -187,25 +188,13 @@ def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> Any
         **keys,
     }
     kinds = types()
-    arrays = {name: _numbers(column, kinds[name]) for name, column in columns.items()}
-    arrays["offset"] = _numbers(facts.offset, kinds["offset"], facts.offset >= 0)
+    arrays = {name: array_of(column, kinds[name]) for name, column in columns.items()}
+    arrays["offset"] = array_of(facts.offset, kinds["offset"], facts.offset >= 0)
     arrays["cut_at"] = _named(facts.cut_at.astype(np.int32), CUT_NAMES)
     arrays["reasons"] = _reasons(facts.reasons, len(batch))
     arrays["segments"] = _segments(facts.segments)
     made = schema(keys)
     return pa.Table.from_arrays([arrays[name] for name in made.names], schema=made)
-
-
-def _numbers(values: npt.NDArray[Any], kind: Any, valid: Mask | None = None) -> Any:
-    """Return numbers as an Arrow array; those that are not valid are null."""
-    import pyarrow as pa
-
-    # Built from the buffers, because pa.array would import pandas wherever it is installed.
-    flat = np.ascontiguousarray(values, kind.to_pandas_dtype())
-    bits = None
-    if valid is not None and not valid.all():
-        bits = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(kind, len(flat), [bits, pa.py_buffer(flat)])
 
 
 def _flags(values: Mask) -> Any:
@@ -223,7 +212,7 @@ def _named(codes: npt.NDArray[np.int32], names: Sequence[str]) -> Any:
     offsets = lengths_to_offsets(np.array([len(name) for name in encoded], np.int64))
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(b"".join(encoded))]
     dictionary = pa.Array.from_buffers(pa.string(), len(names), buffers)
-    return pa.DictionaryArray.from_arrays(_numbers(codes, pa.int32()), dictionary)
+    return pa.DictionaryArray.from_arrays(array_of(codes, pa.int32()), dictionary)
 
 
 def _lists(offsets: Offsets, elements: Any, kind: Any) -> Any:
@@ -259,8 +248,8 @@ def _segments(segments: Segments) -> Any:
         )
     )
     columns = [
-        _numbers(segments.tokens, pa.int32()),
-        _numbers(message, pa.int32()),
+        array_of(segments.tokens, pa.int32()),
+        array_of(message, pa.int32()),
         _named(role, list(roles)),
         _named(part, list(parts)),
         _flags(segments.trained),
@@ -322,7 +311,7 @@ class IndexWriter:
         """Give each dictionary its order."""
         import pyarrow as pa
 
-        columns = {name: _in_one(table.column(name)) for name in table.column_names}
+        columns = {name: in_one(table.column(name)) for name in table.column_names}
         columns["cut_at"] = self._in_order("cut_at", columns["cut_at"])
         reasons = columns["reasons"]
         names = self._in_order("reasons", reasons.flatten())
@@ -338,7 +327,7 @@ class IndexWriter:
 
     def _in_order(self, column: str, array: Any) -> Any:
         names = array.dictionary.to_pylist()
-        codes = _int32s(array.indices)
+        codes = numbers(array.indices)
         used = np.bincount(codes, minlength=len(names)) > 0
         found = {name for name, is_used in zip(names, used.tolist(), strict=True) if is_used}
         if self._is_parquet:
@@ -353,23 +342,11 @@ class IndexWriter:
         return _named(new[codes] if len(codes) else codes, wanted)
 
 
-def _in_one(column: Any) -> Any:
-    """Return the column as one array; an only chunk is not copied."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
 def _offsets(lists: Any) -> Offsets:
     """Return the offsets of an Arrow list array as if it began with its first list."""
-    offsets: Offsets = _int32s(lists.offsets).astype(np.int64)
-    offsets -= offsets[0]
-    return offsets
-
-
-def _int32s(array: Any) -> npt.NDArray[np.int32]:
-    """Return the values of an array of int32; ``Array.to_numpy`` would import pandas."""
-    if not len(array):
-        return np.zeros(0, np.int32)
-    return np.frombuffer(array.buffers()[1], np.int32, len(array), 4 * array.offset)
+    begins = offsets(lists)
+    begins -= begins[0]
+    return begins
 
 
 def batches_of(file: BinaryIO) -> Iterator[Any]:
