@@ -4,8 +4,8 @@ In     batches with their facts, and where each document stands in its shard.
 Out    a file beside the shard with one row for each document, in the order of the shard: as Parquet
        in a finished dataset; as uncompressed Arrow IPC, whose rows can be read in any order through
        a memory map, where documents are still to be arranged. And such files, read back.
-Keeps  a file's bytes the same for the same documents in the same groups, wherever they come from.
-       Reading in bounded batches.
+Keeps  a file's bytes the same for the same documents, wherever they come from and in whatever
+       groups. Reading in bounded batches.
 Never  makes a Python object for a document or a segment. Never trusts a file that it reads:
        ``batches_of`` validates each batch.
 Raises BadIndexError: a file is not an index, or is damaged.
@@ -47,6 +47,8 @@ OPTIONAL_KEYS = ("normalized_key", "normalized_prompt_key", "group_key")
 """The columns that are there only if they were needed."""
 BATCH_ROWS = 8192
 """The maximum number of rows that ``batches_of`` gives at a time."""
+GROUP_ROWS = 1 << 15
+"""The rows of a row group in Parquet: Arrow needs much time for each, whatever it holds."""
 
 
 @cache
@@ -262,9 +264,10 @@ def _segments(segments: Segments) -> Any:
 class IndexWriter:
     """Writes the index of one shard.
 
-    Names are stored as numbers of a dictionary. In Parquet the dictionary of each group holds the
-    names that occur in it, sorted, so that the bytes do not depend on where the rows come from. An
-    Arrow file has one dictionary, which grows.
+    Names are stored as numbers of a dictionary. In Parquet rows are collected until there are
+    enough for a row group, and the dictionary of each row group holds the names that occur in it,
+    sorted, so that the bytes do not depend on where the rows come from. An Arrow file has one
+    dictionary, which grows; what is written at a time is one record batch.
 
     Args:
         file: an empty file, open for writing.
@@ -276,16 +279,42 @@ class IndexWriter:
         self._is_parquet = form == "parquet"
         self._writer: Any = None
         self._names: dict[str, list[str]] = {}  # of an Arrow file: column -> all names so far
+        self._waiting: list[Any] = []  # of a Parquet file: the rows of the next row group
 
     def write(self, table: Any) -> None:
-        """Write the rows of a group."""
+        """Write the next rows, or keep them until there are enough for a row group."""
+        if not self._is_parquet:
+            self._write(table)
+            return
+        self._waiting.append(table)
+        if sum(map(len, self._waiting)) >= GROUP_ROWS:
+            rows = self._collected()
+            whole = len(rows) - len(rows) % GROUP_ROWS
+            for start in range(0, whole, GROUP_ROWS):
+                self._write(rows.slice(start, GROUP_ROWS))
+            self._waiting = [rows.slice(whole)] if whole < len(rows) else []
+
+    def _collected(self) -> Any:
+        """Return the rows that wait."""
+        import pyarrow as pa
+
+        if len(self._waiting) == 1:
+            return self._waiting[0]
+        # Each table has names of its own in its dictionaries; this makes them one.
+        return pa.concat_tables(self._waiting).combine_chunks()
+
+    def _write(self, table: Any) -> None:
+        """Write rows as one row group or record batch."""
         table = self._renamed(table)
         if self._writer is None:
             self._writer = self._open(table.schema)
-        self._writer.write_table(table, max(len(table), 1))  # as one row group or record batch
+        self._writer.write_table(table, max(len(table), 1))
 
     def close(self) -> None:
-        """Write the footer; leave the file object open."""
+        """Write the rows that wait, and the footer; leave the file object open."""
+        if self._waiting:
+            rows, self._waiting = self._collected(), []
+            self._write(rows)
         if self._writer is None:
             return
         try:

@@ -1,4 +1,4 @@
-"""Numbers in Arrow arrays as numpy arrays, and back: a view of the same memory.
+"""Numbers in Arrow arrays as numpy arrays, and back: a view of the same memory, from one heap.
 
 Arrow's own ``to_numpy`` and ``pyarrow.array`` would import pandas wherever it is installed, which
 takes as long as the rest of a small run.
@@ -13,6 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from sftprep.data.ragged import Mask, Offsets
+from sftprep.system.memory import share_freed
+
+
+def share_memory() -> None:
+    """Let Arrow and numpy take their memory from one heap, which keeps what is freed.
+
+    For runs that pass large arrays through threads: the system must clear each page that it gives
+    out, which takes longer than most of what is done with it.
+    """
+    import pyarrow as pa
+
+    share_freed()
+    pa.set_memory_pool(pa.system_memory_pool())
 
 
 def in_one(column: Any) -> Any:

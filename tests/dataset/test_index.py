@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from sftprep.data.batch import Batch
 from sftprep.data.provenance import Part, RowFacts, Segments, Writer
+from sftprep.dataset import index
 from sftprep.dataset.index import (
     BATCH_ROWS,
     BadIndexError,
@@ -201,11 +202,18 @@ def test_arrow_gives_the_same_parquet(rows: list[Row]) -> None:
     assert rows_of(written(taken)) == [rows_of(written(groups[i]))[0] for i in order]
 
 
-def test_groups_are_row_groups() -> None:
-    """Each group is a row group, and reading gives them back, also where they have other names."""
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(2, [2, 2, 2, 2, 1]), (3, [3, 3, 3]), (4, [4, 4, 1]), (100, [9])]
+)
+def test_rows_are_collected(monkeypatch: pytest.MonkeyPatch, most: int, sizes: list[int]) -> None:
+    """Row groups do not depend on the tables, which may have other names, and no row is lost."""
+    monkeypatch.setattr(index, "GROUP_ROWS", most)
     groups = [table(batch_of([row] * 3)) for row in (CHAT, CALLED, CHAT)]
     data = written(*groups)
-    assert pq.ParquetFile(pa.BufferReader(data)).num_row_groups == 3
+    file = pq.ParquetFile(pa.BufferReader(data)).metadata
+    assert [file.row_group(n).num_rows for n in range(file.num_row_groups)] == sizes
+    single = [group.slice(row, 1) for group in groups for row in range(3)]
+    assert written(*single) == data == written(pa.concat_tables(groups).combine_chunks())
     found = [row for batch in batches_of(io.BytesIO(data)) for row in batch.to_pylist()]
     assert found == [row for each in groups for row in each.to_pylist()]
 
