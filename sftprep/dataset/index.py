@@ -48,7 +48,7 @@ OPTIONAL_KEYS = ("normalized_key", "normalized_prompt_key", "group_key")
 BATCH_ROWS = 8192
 """The maximum number of rows that ``batches_of`` gives at a time."""
 GROUP_ROWS = 1 << 15
-"""The rows of a row group in Parquet: Arrow needs much time for each, whatever it holds."""
+"""The rows of a row group or record batch: Arrow needs much time for each, whatever it holds."""
 
 
 @cache
@@ -264,10 +264,10 @@ def _segments(segments: Segments) -> Any:
 class IndexWriter:
     """Writes the index of one shard.
 
-    Names are stored as numbers of a dictionary. In Parquet rows are collected until there are
-    enough for a row group, and the dictionary of each row group holds the names that occur in it,
-    sorted, so that the bytes do not depend on where the rows come from. An Arrow file has one
-    dictionary, which grows; what is written at a time is one record batch.
+    Rows are collected until there are enough for a row group (in Arrow, a record batch). Names are
+    stored as numbers of a dictionary. In Parquet the dictionary of each row group holds the names
+    that occur in it, sorted, so that the bytes do not depend on where the rows come from. An Arrow
+    file has one dictionary, which grows.
 
     Args:
         file: an empty file, open for writing.
@@ -279,13 +279,10 @@ class IndexWriter:
         self._is_parquet = form == "parquet"
         self._writer: Any = None
         self._names: dict[str, list[str]] = {}  # of an Arrow file: column -> all names so far
-        self._waiting: list[Any] = []  # of a Parquet file: the rows of the next row group
+        self._waiting: list[Any] = []  # the rows of the next row group
 
     def write(self, table: Any) -> None:
         """Write the next rows, or keep them until there are enough for a row group."""
-        if not self._is_parquet:
-            self._write(table)
-            return
         self._waiting.append(table)
         if sum(map(len, self._waiting)) >= GROUP_ROWS:
             rows = self._collected()

@@ -21,7 +21,7 @@ from sftprep.errors import DataError
 from sftprep.formats.buffers import array_of, flags, numbers
 from sftprep.formats.staged import StagedTokens, by_file, mapped
 
-BATCHES_AT_ONCE = 16
+BATCHES_AT_ONCE = 4
 """How many batches of an index are read before memory is given back."""
 
 

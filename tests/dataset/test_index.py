@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -192,11 +193,12 @@ def test_arrow_gives_the_same_parquet(rows: list[Row]) -> None:
     """Rows that were read from an Arrow file, in any order, give the Parquet of these rows."""
     batch = with_reasons(rows)
     groups = [table(batch.rows(i, i + 1)) for i in range(len(batch))]
-    file = pa.ipc.open_file(pa.py_buffer(written(*groups, form="arrow")))
+    with mock.patch.object(index, "GROUP_ROWS", 2):
+        file = pa.ipc.open_file(pa.py_buffer(written(*groups, form="arrow")))
     batches = [file.get_batch(i) for i in range(file.num_record_batches)]
-    assert [len(each) for each in batches] == [1] * len(rows)
+    assert [len(each) for each in batches] == [len(rows[i : i + 2]) for i in range(0, len(rows), 2)]
     order = list(reversed(range(len(rows))))
-    taken = pa.Table.from_batches([batches[i].take(pa.array([0])) for i in order])
+    taken = pa.Table.from_batches([batches[i // 2].take(pa.array([i % 2])) for i in order])
     expected = pa.concat_tables([groups[i] for i in order])
     assert written(taken) == written(expected)
     assert rows_of(written(taken)) == [rows_of(written(groups[i]))[0] for i in order]
