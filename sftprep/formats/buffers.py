@@ -29,7 +29,9 @@ def share_memory() -> None:
 
 
 def in_one(column: Any) -> Any:
-    """Return a column of a table as one array; an only chunk is not copied."""
+    """Return a column of a table or a record batch as one array; an only chunk is not copied."""
+    if not hasattr(column, "chunks"):
+        return column
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 

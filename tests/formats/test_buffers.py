@@ -37,9 +37,10 @@ def test_offsets_of_a_slice() -> None:
 
 
 def test_a_column_in_one_array() -> None:
-    """Chunks are joined; an only chunk stays where it is."""
+    """Chunks are joined; an only chunk, and an array, stay where they are."""
     one: Any = pa.array([1, 2])
     assert in_one(pa.chunked_array([one])).buffers()[1].address == one.buffers()[1].address
+    assert in_one(one) is one
     assert in_one(pa.chunked_array([one, one])).to_pylist() == [1, 2, 1, 2]
 
 
