@@ -12,6 +12,7 @@ import typer
 from sftprep import __version__
 from sftprep.cli.completion import completer, target_names, template_names, topics
 from sftprep.cli.help import WIDEST, Command, Commands
+from sftprep.cli.init import add_init
 from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
 from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
@@ -126,8 +127,8 @@ def _show_result(
 
 
 NOT_IN_PREVIEW = (
-    *arranging(), *not_for_rows(), "output", "target", "format", "shard_size", "private_ledgers",
-    "max_rejects", "max_dropped", "workers", "overwrite", "resume",
+    *arranging(), *not_for_rows(), "output", "target", "format", "loss_mask", "shard_size",
+    "private_ledgers", "max_rejects", "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 
@@ -143,6 +144,7 @@ def preview(
 
 
 recipe_command(app, without=NOT_IN_STATS)(stats)
+add_init(app)
 
 
 def _export_options(given: Given, max_length: int | None) -> Given:

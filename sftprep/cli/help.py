@@ -34,6 +34,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("three rows", "train.jsonl -t MODEL --template tokenizer"),
         ("one row for each answer", "train.jsonl -t MODEL --template tokenizer --per-turn"),
     ),
+    "init": (
+        ("questions about the data", "train.jsonl -t Qwen/Qwen3-8B"),
+        ("no questions", "'data/*.jsonl' -t MODEL --yes --to recipe.yaml"),
+    ),
     "stats": (
         ("of a finished dataset", "out"),
         ("of what prepare would write", "train.jsonl -t MODEL --template tokenizer"),

@@ -61,6 +61,11 @@ def _next_labels(rows: ArrangedRows, ignore_index: int) -> ListColumn:
     return ListColumn(labels, rows.offsets)
 
 
+def _trained(rows: ArrangedRows, ignore_index: int) -> ListColumn:
+    del ignore_index
+    return ListColumn(rows.loss_mask.astype(np.int8), rows.offsets)
+
+
 def _mask(rows: ArrangedRows, ignore_index: int) -> ListColumn:
     del ignore_index
     mask = rows.loss_mask.astype(np.int8)
@@ -230,6 +235,7 @@ NEXT_LABELS = Content(
     _loss_of_next_labels,
     keeps_first=False,
 )
+TRAINED = Content(INT8, "1 for each trained token, 0 for the others", _trained, _loss_of_mask)
 LOSS_MASK = Content(
     INT8,
     "1 for each trained token, 0 for the others and for the first",

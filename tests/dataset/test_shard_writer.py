@@ -119,7 +119,7 @@ def test_a_shard_has_the_bytes_of_its_format(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGET_FORMATS["hf"])
-@pytest.mark.parametrize("workers", [1, 2, 9])
+@pytest.mark.parametrize("workers", [1, 9])
 def test_many_shards_at_a_time(tmp_path: Path, name: str, workers: int) -> None:
     """Each of many shards has its own rows, in order, however many threads write."""
     small = partial(Grouper, max_rows=7)
