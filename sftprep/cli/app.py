@@ -29,6 +29,7 @@ from sftprep.cli.choosing import (
 )  # fmt: skip
 from sftprep.cli.completion import completer, target_names, template_names, topics
 from sftprep.cli.help import WIDEST, Command, Commands
+from sftprep.cli.init import add_init
 from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
 from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
@@ -181,6 +182,7 @@ def preview(
 
 
 recipe_command(app, without=NOT_IN_STATS)(stats)
+add_init(app)
 
 
 def _export_options(given: Given, max_length: int | None) -> Given:

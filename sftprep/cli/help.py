@@ -37,6 +37,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("the record of line 12", "train.jsonl -t MODEL --line train.jsonl:12 --ids"),
         ("the longest rows of all", "train.jsonl -t MODEL --longest --rows 5"),
     ),
+    "init": (
+        ("questions about the data", "train.jsonl -t Qwen/Qwen3-8B"),
+        ("no questions", "'data/*.jsonl' -t MODEL --yes --to recipe.yaml"),
+    ),
     "stats": (
         ("of a finished dataset", "out"),
         ("of what prepare would write", "train.jsonl -t MODEL --template tokenizer"),
