@@ -12,7 +12,9 @@ from sftprep import UsageError, load_manifest, prepare
 from sftprep.export import export
 from sftprep.targets.table import TARGETS
 from sftprep.verify.check import verify
+from sftprep.views.choice import Choice
 from sftprep.views.inspect import inspect_dataset
+from sftprep.views.token_text import Look
 
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -82,7 +84,7 @@ def test_there_and_back(tmp_path: Path, name: str, form: str) -> None:
     assert tree(tmp_path / "back") == tree(first)
     assert tree(tmp_path / "again") == tree(other)
     shown = [
-        inspect_dataset(str(folder), row=0, rows=2, colour=False).split("\n", 1)[1]
+        inspect_dataset(str(folder), Choice(2), Look(), row=0).split("\n", 1)[1]
         for folder in (first, other)
     ]
     names = [load_manifest(folder).shards[0]["name"] for folder in (first, other)]

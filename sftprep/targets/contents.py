@@ -51,8 +51,7 @@ def _ids(rows: ArrangedRows, ignore_index: int) -> ListColumn:
 
 
 def _labels(rows: ArrangedRows, ignore_index: int) -> ListColumn:
-    labels = np.full(len(rows.input_ids), ignore_index, np.int32)
-    np.copyto(labels, rows.input_ids, where=rows.loss_mask)
+    labels = np.where(rows.loss_mask, rows.input_ids, np.int32(ignore_index))
     return ListColumn(labels, rows.offsets)
 
 
@@ -114,9 +113,10 @@ def _positions(rows: ArrangedRows, ignore_index: int) -> ListColumn:
         begins[_row_starts(rows.offsets)] = True
         begins[1:] |= rows.real[1:] != rows.real[:-1]
     starts = np.flatnonzero(begins)
-    runs = np.diff(np.append(starts, size))
-    positions = np.arange(size, dtype=np.int32) - np.repeat(starts.astype(np.int32), runs)
-    return ListColumn(positions, rows.offsets)
+    # Each position is one more than the one before; at a start it falls back to 0.
+    steps = np.ones(size, np.int32)
+    steps[starts] = 1 - np.diff(starts, prepend=starts[:1] - 1)
+    return ListColumn(np.cumsum(steps, dtype=np.int32, out=steps), rows.offsets)
 
 
 # --- a number for each document of a row --------------------------------------------------------
