@@ -2,7 +2,8 @@
 
 ``.ci/environments`` makes the environments from the files in ``requirements/``. A program is a
 script in ``readers/``: it gets a JSON value as its first argument, and prints another one as the
-last line of its output. It runs in the other environment, so it imports nothing of sftprep.
+last line of its output. It runs in the other environment, so it imports nothing of sftprep; only
+its neighbours in ``readers``.
 """
 
 import json
@@ -17,6 +18,11 @@ import pytest
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("SFTPREP_ENVIRONMENTS") or HERE.parents[1] / ".venv" / "trainers")
 SECONDS = 600
+RUN = """
+import runpy, sys
+sys.path.append(sys.argv.pop(1))
+runpy.run_module(sys.argv.pop(1), run_name="__main__")
+"""
 HERE_TOO = ""
 """Stands for the environment of the tests."""
 
@@ -32,9 +38,8 @@ def ask(environment: str, reader: str, question: Any) -> Any:
     python = FOLDER / environment / "bin" / "python" if environment else Path(sys.executable)
     if not python.exists():
         pytest.skip(f"no environment {environment}: run .ci/environments {environment}")
-    script = HERE / "readers" / f"{reader}.py"
     # -I: nothing of this environment or of the user's gets into the other one.
-    command = [str(python), "-I", str(script), json.dumps(question)]
+    command = [str(python), "-I", "-c", RUN, str(HERE), f"readers.{reader}", json.dumps(question)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, f"{environment}, {reader}:\n{done.stderr[-4000:]}"
     return json.loads(done.stdout.splitlines()[-1])
