@@ -346,7 +346,7 @@ def check_same_run(staging: Path, identity: Identity) -> bool:
     """Return True if it is known that the interrupted run had this identity.
 
     Raises:
-        OutputError: it had another one; the message names the first difference.
+        OutputError: it had another one; the message names what differs.
     """
     old = read_object((staging / IDENTITY).read_bytes())
     if old and (different := difference(old, identity)):
