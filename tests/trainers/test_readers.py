@@ -1,12 +1,14 @@
 """What the readers of trainers make of datasets, in environments of their own."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from consumers import ask
+from prepared import LONGEST, Document, documents, lines_for, make, without_first
 from toys import SAMPLE_DATA, recipe
 
-from sftprep import prepare, read_shard
+from sftprep import load_manifest, prepare, read_shard
 from sftprep.data.columns import ListColumn, rows_in
 from sftprep.formats import arrow_folder
 from sftprep.targets.hf import UNPACKED
@@ -54,3 +56,60 @@ def test_one_folder_for_both_ways_of_datasets(tmp_path: Path) -> None:
     from_disk, loaded = ask("datasets-3.6", "saved_folder", str(folder))
     assert from_disk == loaded
     assert from_disk["train"]["input_ids"] == [ids.row(n).tolist() for n in range(rows_in(columns))]
+
+
+PACKED: dict[str, Any] = {"pack": True, "pack_length": 800, "pad": "max-length"}
+
+
+def ours(folder: Path) -> list[Document]:
+    """Return the documents of the sample data, as they are trained everywhere, in order."""
+    return sorted(without_first(document) for document in documents(make(folder / "hf")))
+
+
+def test_skyrl(tmp_path: Path) -> None:
+    """SkyRL's loader finds our tokens, and trains the same of them."""
+    shard = make(tmp_path / "out", "skyrl") / "data" / "train-00000-of-00001.parquet"
+    found = ask("skyrl-0.4", "skyrl", {"file": str(shard), "longest": LONGEST})
+    assert sorted(map(tuple, found)) == ours(tmp_path)
+
+
+def test_skyrl_refuses_the_folder_of_the_dataset(tmp_path: Path) -> None:
+    """The target warns of it: there are files of two formats below the folder."""
+    folder = make(tmp_path / "out", "skyrl")
+    with pytest.raises(AssertionError, match="mix of data formats"):
+        ask("skyrl-0.4", "skyrl", {"file": str(folder), "longest": LONGEST})
+
+
+@pytest.mark.parametrize("made", [{}, PACKED], ids=["plain", "packed"])
+def test_automodel(tmp_path: Path, made: dict[str, Any]) -> None:
+    """Automodel's collaters keep our documents apart, and its loss is theirs."""
+    folder = make(tmp_path / "out", "automodel", **made)
+    size = load_manifest(folder).tokenizer["vocabulary_size"]
+    question = {"folder": str(folder), "packed": "pack" in made, "size": size}
+    found = ask("automodel-0.7", "automodel", question)
+    assert sorted(map(tuple, found["documents"])) == ours(tmp_path)
+    assert len(found["losses"]) == 3
+    for theirs, computed in found["losses"]:
+        assert theirs == pytest.approx(computed, abs=2e-5)
+
+
+@pytest.mark.parametrize("made", [{}, PACKED], ids=["plain", "packed"])
+def test_torchtune(tmp_path: Path, made: dict[str, Any]) -> None:
+    """The collators of torchtune keep our documents apart, with the printed component."""
+    folder = make(tmp_path / "out", "torchtune", **made)
+    component, _ = lines_for(folder)
+    question = {"component": component, "packed": "pack" in made}
+    found = ask("torchtune-0.6", "torchtune_rows", question)
+    trained = [without_first(document) for document in found]
+    padding = [document for document in trained if set(document[1]) == {-100}]
+    assert sorted(d for d in trained if d not in padding) == ours(tmp_path)
+    assert bool(padding) == ("pad" in made)
+
+
+@pytest.mark.parametrize("made", [{}, {"pack": True, "pack_length": 800}], ids=["plain", "packed"])
+def test_megatron_bridge(tmp_path: Path, made: dict[str, Any]) -> None:
+    """Megatron-Bridge's dataset for packed files keeps our documents apart."""
+    folder = make(tmp_path / "out", "megatron-bridge", **made)
+    question = {"files": str(folder / "data" / "*.idx.parquet"), "longest": 800, "eos": -1}
+    found = ask("megatron-bridge-0.6", "megatron_bridge", question)
+    assert sorted(map(tuple, found)) == ours(tmp_path)

@@ -91,8 +91,6 @@ def test_three_steps(trained: dict[str, Any], tmp_path: Path, name: str) -> None
 
 @pytest.mark.trainers_slow
 @pytest.mark.parametrize("name", MORE)
-def test_three_steps_of_more_cases(
-    more_trained: dict[str, Any], tmp_path: Path, name: str
-) -> None:
+def test_three_steps_of_more_cases(more_trained: dict[str, Any], tmp_path: Path, name: str) -> None:
     """The same, with other options of TRL, and with padding."""
     check(more_trained[name], tmp_path)

@@ -1,0 +1,92 @@
+"""Batch packs with the dataset of Megatron-Bridge for packed Parquet files.
+
+In     files: a path or a pattern, as printed; longest; eos: the id of the EOS.
+Out    documents: ids, and labels as they are everywhere here: unshifted, -100 without loss.
+
+Megatron-Bridge needs a GPU's libraries to be imported whole. So its modules for packed files are
+imported alone; what they name of other modules, but do not use for these files, is replaced.
+"""
+
+import importlib
+import itertools
+import json
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+IGNORED = -100
+ROWS = 3
+
+
+class Replaced(ModuleType):
+    """A module in which each name is a class without anything."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return type(name, (), {})
+
+
+def import_dataset() -> Any:
+    """Import the class of the dataset."""
+    package = next(
+        path for folder in sys.path if (path := Path(folder) / "megatron" / "bridge").is_dir()
+    )
+    for name in ("", ".data", ".data.datasets", ".data.packing", ".training", ".utils"):
+        module = ModuleType(f"megatron.bridge{name}")
+        module.__path__ = [str(package.joinpath(*name.split(".")))]
+        sys.modules[module.__name__] = module
+    storage = ModuleType("megatron.core.msc_utils")
+    storage.MultiStorageClientFeature = SimpleNamespace(  # type: ignore[attr-defined]
+        is_enabled=lambda: False
+    )
+    for module in (
+        storage,
+        *map(
+            Replaced,
+            (
+                "megatron.core",
+                "megatron.bridge.data.datasets.utils",
+                "megatron.bridge.data.sft_processing",
+                "megatron.bridge.data.token_utils",
+                "megatron.bridge.training.tokenizers",
+                "megatron.bridge.training.tokenizers.tokenizer",
+            ),
+        ),
+    ):
+        sys.modules[module.__name__] = module
+    return importlib.import_module(
+        "megatron.bridge.data.packing.parquet"
+    ).GPTSFTPackedParquetDataset
+
+
+def main(files: str, longest: int, eos: int) -> list[tuple[list[int], list[int]]]:
+    """Return the documents as they are trained."""
+    dataset = import_dataset()
+    rows = dataset(files, SimpleNamespace(eos_id=eos), max_seq_length=longest)
+    found = []
+    for start in range(0, len(rows), ROWS):
+        some = [rows[n] for n in range(start, min(start + ROWS, len(rows)))]
+        for row in some:
+            names = ("input_ids", "loss_mask")
+            starts = row["seq_boundaries"][:-1]
+            dataset.validate_row(0, *(row[name] for name in names), starts)
+        batch = rows.collate_fn(some)
+        for row, ends in enumerate(batch["cu_seqlens_q"].tolist()):
+            for begin, end in itertools.pairwise(ends):
+                inputs, targets, mask, positions = (
+                    batch[name][row, begin:end].tolist()
+                    for name in ("tokens", "labels", "loss_mask", "position_ids")
+                )
+                if not any(mask):  # padding
+                    continue
+                assert positions == list(range(end - begin))
+                assert inputs[1:] == targets[:-1]
+                labels = [t if m else IGNORED for t, m in zip(targets, mask, strict=True)]
+                found.append(([*inputs, targets[-1]], [IGNORED, *labels]))
+    return found
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(**json.loads(sys.argv[1]))))
