@@ -15,7 +15,7 @@ from pathlib import Path
 from sftprep.data.block import Source
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import Identity, difference
-from sftprep.dataset.manifest import Manifest, load_manifest
+from sftprep.dataset.manifest import Manifest, files_of, load_manifest
 from sftprep.dataset.staging import OutputFolder
 from sftprep.errors import DataError, OutputError
 from sftprep.reading.decompression import read_error
@@ -135,7 +135,7 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
     Returns:
         "" if every file is undamaged and the folder holds no other file.
     """
-    files = [file for shard in manifest.shards for file in (shard, shard["index"])]
+    files = [file for shard in manifest.shards for file in (*files_of(shard), shard["index"])]
     expected = {file["name"]: file["sha256"] for file in files} | manifest.files
     expected |= manifest.tokenizer["files"]
     expected |= {name: info["sha256"] for name, info in manifest.ledgers.items()}

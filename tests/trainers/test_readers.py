@@ -9,9 +9,6 @@ from prepared import LONGEST, Document, documents, lines_for, make, without_firs
 from toys import SAMPLE_DATA, recipe
 
 from sftprep import load_manifest, prepare, read_shard
-from sftprep.data.columns import ListColumn, rows_in
-from sftprep.formats import arrow_folder
-from sftprep.targets.hf import UNPACKED
 
 pytestmark = pytest.mark.trainers
 
@@ -34,28 +31,15 @@ def test_together_takes_its_own_files_alone(tmp_path: Path) -> None:
 
 def test_one_folder_for_both_ways_of_datasets(tmp_path: Path) -> None:
     """``datasets`` 3.6 opens a saved folder with both of its functions, and the same rows."""
-    shard = read_shard(build(tmp_path / "hf", "hf"), "parquet")
-    ids = shard.input_ids
-    columns = {
-        "input_ids": ListColumn(ids.values, ids.offsets),
-        "labels": ListColumn(shard.labels, ids.offsets),
-    }
-    kinds = {name: UNPACKED[name] for name in columns}
-    path = arrow_folder.shard_path("train", 0, 1)
+    ids = read_shard(build(tmp_path / "hf", "hf"), "parquet").input_ids
     folder = tmp_path / "saved"
-    (folder / "train").mkdir(parents=True)
-    with (folder / path).open("xb") as file:
-        writer = arrow_folder.Writer(file)
-        writer.write(columns)
-        writer.close()
-    for name, data in arrow_folder.describing_files({"train": [path]}, kinds).items():
-        (folder / name).write_bytes(data)
-    data_files = "  data_files:\n  - split: train\n    path: train/*.arrow"
-    card = f"---\nconfigs:\n- config_name: default\n{data_files}\n---\n"
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    source = SAMPLE_DATA / "messages.jsonl"
+    options: dict[str, Any] = {"template": "chatml", "max_length": 200, "target": "llama-factory"}
+    prepare(recipe(source, folder, **options))
     from_disk, loaded = ask("datasets-3.6", "saved_folder", str(folder))
     assert from_disk == loaded
-    assert from_disk["train"]["input_ids"] == [ids.row(n).tolist() for n in range(rows_in(columns))]
+    rows = [ids.row(number).tolist() for number in range(len(ids.lengths))]
+    assert from_disk["train"]["input_ids"] == rows
 
 
 PACKED: dict[str, Any] = {"pack": True, "pack_length": 800, "pad": "max-length"}
@@ -113,3 +97,16 @@ def test_megatron_bridge(tmp_path: Path, made: dict[str, Any]) -> None:
     question = {"files": str(folder / "data" / "*.idx.parquet"), "longest": 800, "eos": -1}
     found = ask("megatron-bridge-0.6", "megatron_bridge", question)
     assert sorted(map(tuple, found)) == ours(tmp_path)
+
+
+@pytest.mark.parametrize("made", [{}, PACKED], ids=["plain", "packed"])
+def test_llama_factory(tmp_path: Path, made: dict[str, Any]) -> None:
+    """LLaMA-Factory opens the folder, and its collator keeps our documents apart."""
+    folder = make(tmp_path / "out", "llama-factory", **made)
+    (lines,) = lines_for(folder)
+    question = {"lines": lines, "tokenizer": str(folder / "tokenizer"), "attention": "sdpa"}
+    found = ask("llama-factory-0.9", "llama_factory", question)
+    assert sorted(without_first(d) for d in found["documents"]) == ours(tmp_path)
+    assert len(found["losses"]) == 3
+    for theirs, computed in found["losses"]:
+        assert theirs == pytest.approx(computed, abs=2e-5)
