@@ -38,7 +38,7 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
 TARGET = Target(
     name="olmo-core",
     trainer="OLMo-core, NumpyPackedFSLDataset",
-    tested="OLMo-core 3.0.0",
+    tested="OLMo-core 3.0.0: its packed dataset and its labels",
     evidence=Evidence.READ,
     shift=Shift.TRAINER,
     folder="the files of a split, as paths and label_mask_paths",

@@ -18,7 +18,7 @@ import pytest
 
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("SFTPREP_ENVIRONMENTS") or HERE.parents[1] / ".venv" / "trainers")
-SECONDS = 600
+SECONDS = 1800
 RUN = """
 import runpy, sys
 sys.path += sys.argv.pop(1).split(":")

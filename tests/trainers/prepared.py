@@ -29,10 +29,10 @@ def lines_for(folder: Path) -> tuple[str, ...]:
     return tuple(lines.text for lines in found)
 
 
-def documents(folder: Path) -> list[Document]:
+def documents(folder: Path, split: str = "*") -> list[Document]:
     """Return the rows of a dataset that is not packed, as its Parquet files hold them."""
     found = []
-    for path in sorted((folder / "data").iterdir()):
+    for path in sorted((folder / "data").glob(f"{split}-*.parquet")):
         shard = read_shard(path, "parquet")
         for start, end in itertools.pairwise(shard.input_ids.offsets.tolist()):
             ids, labels = shard.input_ids.values[start:end], shard.labels[start:end]

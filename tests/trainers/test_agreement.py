@@ -7,6 +7,7 @@ readers themselves are run on fewer rows in the other modules.
 import csv
 import gzip
 import itertools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,6 @@ from toys import SAMPLE_DATA, recipe, tree, write_jsonl
 from sftprep import load_manifest, prepare
 from sftprep.export import export
 from sftprep.recipe import Recipe
-from sftprep.strict_json import parse
 from sftprep.targets.table import TARGETS, why_not
 
 pytestmark = pytest.mark.trainers
@@ -166,7 +166,7 @@ def real(folder: Path, output: Path, **options: Any) -> Recipe:
         given: dict[str, Any] = {"template": "plain", "sample": str(ROWS), "max_length": LENGTH}
         return recipe(data, output, tokenizer, **given | {"add_token": ("pad=<|pad|>",)} | options)
     lines = (SAMPLE_DATA / "messages.jsonl").read_text(encoding="utf-8").splitlines()
-    records = [parse(line) for line in lines]
+    records = [json.loads(line) for line in lines]
     made = [
         {"messages": [{**m, "content": f"{number}. {m['content']}"} for m in record["messages"]]}
         for number, record in zip(range(ROWS), itertools.cycle(records), strict=False)

@@ -10,7 +10,7 @@ pytestmark = pytest.mark.trainers
 
 
 def test_packs(tmp_path: Path) -> None:
-    """With the printed lines, its dataset finds each document whole, also those of several turns."""
+    """With the printed lines, its dataset finds each document whole, also of several turns."""
     folder = make(tmp_path / "out", "olmo-core", shard_size="16KiB")
     assert len(list((folder / "train").glob("token_ids_part_*.npy"))) > 1
     (lines,) = lines_for(folder)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from consumers import ask
+from consumers import HERE_TOO, ask
 from prepared import LONGEST, Document, documents, lines_for, make, without_first
 from toys import SAMPLE_DATA, recipe
 
@@ -94,7 +94,8 @@ def test_torchtune(tmp_path: Path, made: dict[str, Any]) -> None:
 def test_megatron_bridge(tmp_path: Path, made: dict[str, Any]) -> None:
     """Megatron-Bridge's dataset for packed files keeps our documents apart."""
     folder = make(tmp_path / "out", "megatron-bridge", **made)
-    question = {"files": str(folder / "data" / "*.idx.parquet"), "longest": 800, "eos": -1}
+    eos = load_manifest(folder).tokenizer["special_tokens"]["eos"]["id"]
+    question = {"files": str(folder / "data" / "*.idx.parquet"), "longest": 800, "eos": eos}
     found = ask("megatron-bridge-0.6", "megatron_bridge", question)
     assert sorted(map(tuple, found)) == ours(tmp_path)
 
@@ -110,3 +111,23 @@ def test_llama_factory(tmp_path: Path, made: dict[str, Any]) -> None:
     assert len(found["losses"]) == 3
     for theirs, computed in found["losses"]:
         assert theirs == pytest.approx(computed, abs=2e-5)
+
+
+@pytest.mark.parametrize("shorter", [0, 100])
+def test_axolotl(tmp_path: Path, shorter: int) -> None:
+    """Axolotl takes our rows for token ids; it drops those over its own limit, as we warn."""
+    folder = make(tmp_path / "out", "axolotl", validation="4")
+    (lines,) = lines_for(folder)
+    changed = lines.replace(f"sequence_len: {LONGEST}", f"sequence_len: {LONGEST - shorter}")
+    assert (changed != lines) == bool(shorter)
+    found = ask("axolotl-0.19", "axolotl_rows", {"lines": changed})
+    kept = [row for row in documents(folder, "train") if len(row[0]) <= LONGEST - shorter]
+    assert list(map(tuple, found)) == kept
+    assert (len(kept) < len(documents(folder, "train"))) == bool(shorter)
+
+
+def test_verl(tmp_path: Path) -> None:
+    """The printed class gives verl our tokens, each row's positions, and its mask."""
+    folder = make(tmp_path / "out", "verl")
+    found = ask(HERE_TOO, "verl_rows", {"lines": lines_for(folder)})
+    assert sorted(map(tuple, found)) == ours(tmp_path)

@@ -1,10 +1,12 @@
-"""MosaicML's ``StreamingDataset`` reads our MDS shards."""
+"""MosaicML's ``StreamingDataset`` and LLM Foundry's collator read our MDS shards."""
 
 from pathlib import Path
 
 import pytest
 from consumers import ask
-from prepared import documents, lines_for, make
+from prepared import IGNORED, LONGEST, documents, lines_for, make, without_first
+
+from sftprep import load_manifest
 
 pytestmark = pytest.mark.trainers
 
@@ -14,5 +16,21 @@ def test_samples(tmp_path: Path) -> None:
     folder = make(tmp_path / "out", "streaming", shard_size="16KiB")
     assert len(list((folder / "train").glob("*.mds"))) > 1
     (lines,) = lines_for(folder)
-    found = ask("streaming-0.13", "streaming_rows", {"lines": lines})
+    found = ask("llm-foundry-0.22", "streaming_rows", {"lines": lines})
     assert list(map(tuple, found)) == documents(make(tmp_path / "hf"))
+
+
+def test_turns(tmp_path: Path) -> None:
+    """LLM Foundry trains the same tokens; it leaves out an untrained end, and ends with an EOS."""
+    folder = make(tmp_path / "out", "llm-foundry", shard_size="16KiB")
+    (lines,) = lines_for(folder)
+    question = {"lines": lines, "tokenizer": str(folder / "tokenizer")}
+    found = ask("llm-foundry-0.22", "llm_foundry", question)
+    eos = load_manifest(folder).tokenizer["special_tokens"]["eos"]["id"]
+    expected = []
+    for ids, labels in map(without_first, documents(make(tmp_path / "hf"))):
+        size = max(n for n, label in enumerate(labels) if label != IGNORED) + 1
+        added = [] if ids[size - 1] == eos else [eos]
+        expected.append((ids[:size] + added, labels[:size] + added))
+    # A row of the greatest length has no room for the EOS.
+    assert list(map(tuple, found)) == [(ids[:LONGEST], own[:LONGEST]) for ids, own in expected]

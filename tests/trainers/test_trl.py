@@ -8,6 +8,9 @@ import pytest
 from consumers import HERE_TOO, ask
 from prepared import documents, lines_for, make, without_first
 
+import sftprep
+from sftprep import load_manifest
+
 pytestmark = [
     pytest.mark.trainers,
     pytest.mark.skipif(importlib.util.find_spec("trl") is None, reason="needs TRL"),
@@ -94,3 +97,23 @@ def test_three_steps(trained: dict[str, Any], tmp_path: Path, name: str) -> None
 def test_three_steps_of_more_cases(more_trained: dict[str, Any], tmp_path: Path, name: str) -> None:
     """The same, with other options of TRL, and with padding."""
     check(more_trained[name], tmp_path)
+
+
+@pytest.mark.trainers_slow
+def test_the_script_of_the_manual(tmp_path: Path) -> None:
+    """It trains a model on CPU, if the number of steps is limited; its lines are the printed ones."""
+    page = (Path(sftprep.__file__).parent / "docs" / "targets.md").read_text(encoding="utf-8")
+    script = page.split("<!-- a whole script for TRL -->\n```python\n")[1].split("```")[0]
+    folder = make(tmp_path / "out", "trl", max_length=2048)
+    (lines,) = lines_for(folder)
+    assert lines.replace(str(folder), "out") in script
+    model = tmp_path / "model"
+    size = load_manifest(folder).tokenizer["vocabulary_size"]
+    short = "max_length=2048, max_steps=1, use_cpu=True, bf16=False, report_to=[]"
+    script = (
+        script.replace('"out', f'"{folder}')
+        .replace('"MODEL"', f'"{model}"')
+        .replace('"trained"', f'"{tmp_path / "trained"}"')
+        .replace("max_length=2048", short)
+    )
+    assert ask(HERE_TOO, "saved_model", {"folder": str(model), "size": size, "then": script}) > 0

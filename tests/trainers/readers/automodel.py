@@ -66,7 +66,7 @@ def main(folder: str, packed: bool, size: int) -> dict[str, Any]:
     rows = datasets.load_dataset(folder)["train"]
     model, loss = tiny_model("llama", size), MaskedCrossEntropy()
     documents: list[Document] = []
-    losses = []
+    losses: list[tuple[float, float]] = []
     for start in range(0, len(rows), ROWS):
         some = [rows[n] for n in range(start, min(start + ROWS, len(rows)))]
         lengths = {len(row["input_ids"]) for row in some}

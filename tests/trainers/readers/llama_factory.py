@@ -12,14 +12,12 @@ import dataclasses
 import json
 import os
 import sys
-from importlib.machinery import ModuleSpec
-from types import ModuleType
 from typing import Any
 
+from readers.replaced import replace
+
 os.environ["DISABLE_VERSION_CHECK"] = "1"  # it refuses newer libraries than it knows
-torchaudio = ModuleType("torchaudio")  # imported always, used for sound only
-torchaudio.__spec__ = ModuleSpec("torchaudio", None)
-sys.modules["torchaudio"] = torchaudio
+replace("torchaudio")  # it is used for sound only
 
 import torch
 import yaml
@@ -69,7 +67,7 @@ def main(lines: str, tokenizer: str, attention: str) -> dict[str, Any]:
         attn_implementation=attention,
     )
     documents: list[Document] = []
-    losses = []
+    losses: list[tuple[float, float]] = []
     for start in range(0, len(rows), ROWS):
         some = [rows[n] for n in range(start, min(start + ROWS, len(rows)))]
         seen = [document for row in some for document in documents_of(row, packed)]

@@ -11,51 +11,32 @@ import importlib
 import itertools
 import json
 import sys
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
+
+from readers.replaced import import_alone, replace
 
 IGNORED = -100
 ROWS = 3
 
 
-class Replaced(ModuleType):
-    """A module in which each name is a class without anything."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return type(name, (), {})
-
-
 def import_dataset() -> Any:
     """Import the class of the dataset."""
-    package = next(
-        path for folder in sys.path if (path := Path(folder) / "megatron" / "bridge").is_dir()
-    )
-    for name in ("", ".data", ".data.datasets", ".data.packing", ".training", ".utils"):
-        module = ModuleType(f"megatron.bridge{name}")
-        module.__path__ = [str(package.joinpath(*name.split(".")))]
-        sys.modules[module.__name__] = module
+    names = ("", ".data", ".data.datasets", ".data.packing", ".training", ".utils")
+    import_alone(*(f"megatron.bridge{name}" for name in names))
     storage = ModuleType("megatron.core.msc_utils")
     storage.MultiStorageClientFeature = SimpleNamespace(  # type: ignore[attr-defined]
         is_enabled=lambda: False
     )
-    for module in (
-        storage,
-        *map(
-            Replaced,
-            (
-                "megatron.core",
-                "megatron.bridge.data.datasets.utils",
-                "megatron.bridge.data.sft_processing",
-                "megatron.bridge.data.token_utils",
-                "megatron.bridge.training.tokenizers",
-                "megatron.bridge.training.tokenizers.tokenizer",
-            ),
-        ),
-    ):
-        sys.modules[module.__name__] = module
+    replace(
+        "megatron.core",
+        "megatron.bridge.data.datasets.utils",
+        "megatron.bridge.data.sft_processing",
+        "megatron.bridge.data.token_utils",
+        "megatron.bridge.training.tokenizers",
+        "megatron.bridge.training.tokenizers.tokenizer",
+    )
+    sys.modules[storage.__name__] = storage
     return importlib.import_module(
         "megatron.bridge.data.packing.parquet"
     ).GPTSFTPackedParquetDataset

@@ -6,12 +6,11 @@ Out    documents: ids, and labels as they are everywhere here: unshifted, -100 w
 
 import json
 import sys
-from types import ModuleType
 from typing import Any
 
-cached_path = ModuleType("cached_path")  # imported always, used for files on other machines only
-cached_path.cached_path = None  # type: ignore[attr-defined]
-sys.modules["cached_path"] = cached_path
+from readers.replaced import replace
+
+replace("cached_path", "cached_path.schemes")  # it is used for files on other machines only
 
 from olmo_core.data import NumpyDatasetDType, NumpyPackedFSLDatasetConfig, TokenizerConfig
 from olmo_core.data.utils import get_labels

@@ -9,6 +9,11 @@ import sys
 from typing import Any
 
 import torch
+from readers.replaced import replace
+
+replace("torchvision")  # it is used for images only
+replace("torchvision.datasets", "torchvision.transforms", "torchvision.transforms.functional")
+
 from streaming import StreamingDataset
 
 
