@@ -161,9 +161,10 @@ def rows_of(folder: Path) -> Iterator[Row]:
 
 def real(folder: Path, output: Path, **options: Any) -> Recipe:
     """Return a recipe for a thousand real records, or for generated ones without these."""
+    given: dict[str, Any]
     data, tokenizer = SHARED / "data" / "t0_20k.jsonl.zst", SHARED / "tokenizers" / "gpt2"
     if data.exists() and tokenizer.exists():
-        given: dict[str, Any] = {"template": "plain", "sample": str(ROWS), "max_length": LENGTH}
+        given = {"template": "plain", "sample": str(ROWS), "max_length": LENGTH}
         return recipe(data, output, tokenizer, **given | {"add_token": ("pad=<|pad|>",)} | options)
     lines = (SAMPLE_DATA / "messages.jsonl").read_text(encoding="utf-8").splitlines()
     records = [json.loads(line) for line in lines]
@@ -172,7 +173,8 @@ def real(folder: Path, output: Path, **options: Any) -> Recipe:
         for number, record in zip(range(ROWS), itertools.cycle(records), strict=False)
     ]
     source = write_jsonl(folder / "chats.jsonl", made)
-    return recipe(source, output, **{"template": "chatml", "max_length": LENGTH} | options)
+    given = {"template": "chatml", "max_length": LENGTH}
+    return recipe(source, output, **given | options)
 
 
 FORMS: dict[str, dict[str, Any]] = {
