@@ -1,12 +1,36 @@
 """What a pipeline is built from: plain data that can be sent to another process."""
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
 from sftprep.data.policy import Policy
 from sftprep.templates.limits import PATIENCE
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.tokenization.proof import ContentEncoding
 from sftprep.tokenization.tokenizer import Tokenizer
+
+
+class WorkSettings(Protocol):
+    """What an engine must know of the settings of a work, whatever the work is."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a block takes much longer than a worker process takes to start."""
+        ...
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether the template is a program, which must run in a process that can be killed."""
+        ...
+
+    @property
+    def template_name(self) -> str:
+        """The name of the template, for messages."""
+        ...
+
+    def light(self) -> Self:
+        """Return the settings without the parts that only the parent process needs."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +72,11 @@ class Settings:
     def untrusted(self) -> bool:
         """Whether the template is a program, which must run in a process that can be killed."""
         return isinstance(self.template, ChatTemplate)
+
+    @property
+    def template_name(self) -> str:
+        """The name of the template, for messages."""
+        return self.template.name
 
     @property
     def stops(self) -> tuple[str, ...]:

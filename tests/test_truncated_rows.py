@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from profiles import some
 from toys import byte_tokenizer
 
 from sftprep.data.block import Block
@@ -327,7 +328,7 @@ def conversations(draw: st.DrawFn) -> Turns:
     return turns
 
 
-@hypothesis_settings(deadline=None, max_examples=80)
+@hypothesis_settings(deadline=None, max_examples=some(80))
 @given(
     conversations(),
     st.sampled_from(["chat", "merged", "plain"]),
@@ -357,7 +358,7 @@ def test_cut_rows_are_what_the_manual_says(
             assert row[:lead] == [(token.text, token.trained) for token in kept[:lead]]
 
 
-@hypothesis_settings(deadline=None, max_examples=50)
+@hypothesis_settings(deadline=None, max_examples=some(50))
 @given(conversations(), st.integers(10, 120), st.sampled_from(["chat", "merged", "plain"]))
 def test_rows_that_lost_trained_tokens_are_counted(turns: Turns, limit: int, name: str) -> None:
     """``truncated_trained`` is 1 exactly if a row has fewer trained tokens than the whole."""
