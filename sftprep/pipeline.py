@@ -8,6 +8,7 @@ The caller decides what a rejected record means for the run. ``steps`` holds wha
 the stages.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
@@ -69,7 +70,10 @@ class Pipeline:
 
     def process(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
-        return self.process_parsed(block, parse_block(block))
+        began = time.process_time()
+        result = self.process_parsed(block, parse_block(block))
+        result.seconds = time.process_time() - began
+        return result
 
     def process_parsed(self, block: Block, parsed: Parsed) -> BlockResult:
         """Take one block to rows whose records are parsed already."""

@@ -71,16 +71,7 @@ def prepare(
             dataset that was in the output folder before is still there.
     """
     progress = progress or Silent()
-    if not recipe.output:
-        raise UsageError("no output folder. Pass --output DIR.")
-    output = OutputFolder(recipe.output)
-    output.check()
-    job = plan(recipe)
-    arrangement = job.arrangement()
-    output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
-    existing = find_reusable(
-        output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
-    )
+    output, job, arrangement, existing = _checked(recipe)
     if existing is not None:
         say_what_is_kept(output, existing, progress)
         return Prepared(existing, "unchanged")
@@ -141,6 +132,37 @@ def prepare(
         manifest = commit(output, replace(manifest, ledgers=accounting.described_ledgers()))
     causes = tuple(accounting.causes.listed())
     return Prepared(manifest, "resumed" if resumed else "written", causes)
+
+
+def existing_dataset(recipe: Recipe) -> Manifest | None:
+    """Check all that a run checks before it reads the first record; write nothing.
+
+    Args:
+        recipe: as for ``prepare``.
+
+    Returns:
+        The dataset that is there already and that a run would leave as it is; None if there is
+        none.
+
+    Raises:
+        SftprepError: a run would fail before it reads the first record.
+    """
+    return _checked(recipe)[-1]
+
+
+def _checked(recipe: Recipe) -> tuple[OutputFolder, Plan, Arrangement, Manifest | None]:
+    """Return the output, the plan, the arrangement, and the dataset if it is there already."""
+    if not recipe.output:
+        raise UsageError("no output folder. Pass --output DIR.")
+    output = OutputFolder(recipe.output)
+    output.check()
+    job = plan(recipe)
+    arrangement = job.arrangement()
+    output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
+    existing = find_reusable(
+        output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
+    )
+    return output, job, arrangement, existing
 
 
 class _Stage(NamedTuple):

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol, Self
 
 from sftprep.data.policy import Policy
+from sftprep.rows.truncation import NEEDS_SECTIONS
 from sftprep.templates.limits import PATIENCE
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.tokenization.proof import ContentEncoding
@@ -55,6 +56,7 @@ class Settings:
     train_reasoning: str = "all"
     train_calls: bool = True
     per_turn: bool = False
+    tried_limits: tuple[int, ...] = ()  # ascending; count what truncation would do at each
     end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
     normalized_keys: bool = False  # make keys of the texts without their small differences
     split_by: str = ""  # the path of the field by which records are grouped; "": they are not
@@ -83,6 +85,17 @@ class Settings:
         """The tokens that stop the model at inference, ``--end-of-turn`` first."""
         given = (self.end_of_turn,) if self.end_of_turn else ()
         return tuple(dict.fromkeys((*given, *self.tokenizer.stops)))
+
+    @property
+    def needs_sections(self) -> bool:
+        """Whether truncation, or a count of what it would do, must know what it may cut."""
+        return bool(self.tried_limits) or self.truncation in NEEDS_SECTIONS
+
+    @property
+    def sections_over(self) -> int | None:
+        """The length of a row over which it needs sections; None if no row does."""
+        limits = [self.max_length] if self.truncation in NEEDS_SECTIONS else []
+        return min([*limits, *self.tried_limits], default=None)
 
     @property
     def policy(self) -> Policy:

@@ -14,6 +14,7 @@ from sftprep.cli.completion import completer, target_names, template_names, topi
 from sftprep.cli.help import WIDEST, Command, Commands
 from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
+from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
 from sftprep.cli.terminal import (
     advising,
     command,
@@ -51,6 +52,14 @@ Workers = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Check all options, and show what would be written and how long it takes, from a "
+        "sample of the records. Writes nothing.",
+    ),
+]
 
 
 def _show_version(asked: bool) -> None:
@@ -72,8 +81,13 @@ def root(
 
 
 @recipe_command(app, without=not_for_rows())
-def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
+def prepare(
+    recipe: "Recipe", dry_run: DryRun = False, json: Json = False, quiet: Quiet = False
+) -> None:
     """Write a dataset: render, tokenize, truncate, mask, arrange."""
+    if dry_run:
+        show_dry_run(recipe, json=json, quiet=quiet)
+        return
     from sftprep.engine.local.early import started_early
 
     with (
@@ -126,6 +140,9 @@ def preview(
     from sftprep.views.preview import preview as view
 
     show(view(recipe, rows=rows, colour=is_coloured()))
+
+
+recipe_command(app, without=NOT_IN_STATS)(stats)
 
 
 def _export_options(given: Given, max_length: int | None) -> Given:

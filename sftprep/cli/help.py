@@ -34,6 +34,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("three rows", "train.jsonl -t MODEL --template tokenizer"),
         ("one row for each answer", "train.jsonl -t MODEL --template tokenizer --per-turn"),
     ),
+    "stats": (
+        ("of a finished dataset", "out"),
+        ("of what prepare would write", "train.jsonl -t MODEL --template tokenizer"),
+        ("from 2,000 records, chosen at random",
+         "'data/*.jsonl' -t MODEL --template tokenizer --sample-records 2000"),
+        ("all figures as JSON", "out --batch-size 64 --json"),
+    ),
     "lint": (
         ("every rule that needs no tokenizer", "train.jsonl"),
         ("the rules about tokens too", "train.jsonl -t MODEL --template tokenizer"),

@@ -28,7 +28,7 @@ def add_lint(app: typer.Typer) -> None:
     """Add the command to the program."""
 
     @recipe_command(app, without=NOT_IN_LINT)
-    def lint(  # noqa: PLR0917 - an option list is as long as the options
+    def lint(
         recipe: "Recipe",
         select: Annotated[
             list[str] | None,

@@ -16,11 +16,11 @@ from sftprep.targets.target import Evidence, Facts, Form, Lines, Shift, Target
 def _configuration(facts: Facts) -> tuple[Lines, ...]:
     collator = "default_data_collator" if facts.packed else "DataCollatorForSeq2Seq(tokenizer)"
     evaluation = '\n    eval_dataset=rows["validation"],' if facts.has("validation") else ""
-    options = ["output_dir=OUTPUT"]
+    options = "output_dir=OUTPUT"
     if facts.packed and not facts.padded:  # no collator pads such rows
-        options.append("per_device_train_batch_size=1")
+        options += ", per_device_train_batch_size=1"
         if facts.has("validation"):
-            options.append("per_device_eval_batch_size=1")
+            options = f"\n        {options}, per_device_eval_batch_size=1\n    "
     return (
         Lines(
             "python",
@@ -28,7 +28,7 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
             f'tokenizer = AutoTokenizer.from_pretrained("{facts.path}/tokenizer")\n'
             "trainer = Trainer(\n"
             "    model,\n"
-            f"    args=TrainingArguments({', '.join(options)}),\n"
+            f"    args=TrainingArguments({options}),\n"
             f'    train_dataset=rows["train"],{evaluation}\n'
             f"    data_collator={collator},\n"
             ")",

@@ -33,7 +33,7 @@ def test_flags_are_the_options() -> None:
     The options of ``lint`` are only in the file.
     """
     flags = flags_of("prepare")
-    own = {"recipe", "print_recipe", "json", "quiet"}
+    own = {"recipe", "print_recipe", "dry_run", "json", "quiet"}
     assert {f.name for f in fields(Recipe)} - set(not_for_rows()) | own == set(flags)
     for option in of_prepare():
         if option.name != "inputs":
