@@ -35,6 +35,7 @@ TARGET = Target(
         "off their end with the EOS, and says so in one line of its log.",
         "Leave type empty: any other value tokenizes text.",
         "sample_packing: true needs FlashAttention. Without it, packed documents see each other.",
-        "Padding brings nothing here: Axolotl pads each batch by itself.",
+        "Padding brings nothing here: Axolotl pads each batch by itself. On the left, it moves the "
+        "positions of the text: with a model that has absolute ones, as GPT-2, the loss changes.",
     ),
 )

@@ -54,6 +54,8 @@ TARGET = Target(
         "Packed rows: give the model no attention_mask. With one, and with DataCollatorForSeq2Seq, "
         "which makes one, the documents of a row see each other, and no error says so.",
         "Packed rows in batches of more than one must be padded to one length: --pad max-length.",
+        "Padding on the left moves the positions of the text: with a model that has absolute "
+        "ones, as GPT-2, the loss changes.",
         "DataCollatorWithFlattening takes each row for one document: give it rows that are not "
         "packed.",
     ),

@@ -44,6 +44,10 @@ TARGET = Target(
         "Packed rows: without neat_packing: true the documents of a row see each other, and "
         "nothing says so.",
         "Packed rows with FlashAttention 2: per_device_train_batch_size: 1.",
+        "It loads the tokenizer of model_name_or_path, not that of the dataset. If tokens were "
+        "added, save the resized model with the dataset's tokenizer first.",
+        "Padding on the left moves the positions of the text: with a model that has absolute "
+        "ones, as GPT-2, the loss changes.",
         "cutoff_len, packing and template have no effect on these rows.",
     ),
 )
