@@ -45,7 +45,9 @@ def import_dataset() -> Any:
 def main(files: str, longest: int, eos: int) -> list[tuple[list[int], list[int]]]:
     """Return the documents as they are trained."""
     dataset = import_dataset()
-    rows = dataset(files, SimpleNamespace(eos_id=eos), max_seq_length=longest)
+    template = "{text}{answer}"  # it must be there, and is not used
+    tokenizer = SimpleNamespace(eos_id=eos)
+    rows = dataset(files, tokenizer, max_seq_length=longest, prompt_template=template)
     found = []
     for start in range(0, len(rows), ROWS):
         some = [rows[n] for n in range(start, min(start + ROWS, len(rows)))]

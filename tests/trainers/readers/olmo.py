@@ -6,11 +6,27 @@ Out    documents: ids, and labels as they are everywhere here: unshifted, -100 w
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from readers.replaced import replace
 
-replace("cached_path", "cached_path.schemes")  # it is used for files on other machines only
+
+def local(path: str, **unused: Any) -> Path:
+    """Return the path of a file on this machine, as ``cached_path`` does."""
+    del unused
+    if not Path(path).exists():
+        raise FileNotFoundError(path)
+    return Path(path)
+
+
+# Its own needs the libraries of clouds.
+replace("cached_path", "cached_path.schemes")
+sys.modules["cached_path"].cached_path = local  # type: ignore[attr-defined]
+sys.modules["cached_path.schemes"].add_scheme_client = print  # type: ignore[attr-defined]
+sys.modules["cached_path.schemes"].S3Client = type(  # type: ignore[attr-defined]
+    "S3Client", (), {"recoverable_errors": ()}
+)
 
 from olmo_core.data import NumpyDatasetDType, NumpyPackedFSLDatasetConfig, TokenizerConfig
 from olmo_core.data.utils import get_labels

@@ -34,7 +34,7 @@ def documents_of(batch: dict[str, Any], packed: bool) -> list[Document]:
 
 
 def main(component: str, packed: bool) -> list[Document]:
-    """Return the documents that are left without padding, which has no label."""
+    """Return the documents of all batches; padding behind a pack is one more, without labels."""
     datasets.disable_progress_bars()
     names: dict[str, Any] = {}
     exec(component, names)
@@ -43,9 +43,12 @@ def main(component: str, packed: bool) -> list[Document]:
     found = []
     for start in range(0, len(rows), ROWS):
         some = [rows[n] for n in range(start, min(start + ROWS, len(rows)))]
-        for document, row in zip(documents_of(collate(some), packed), some, strict=False):
-            ids, labels = document
-            size = len(ids) if packed else len(row["tokens"])
+        batch = documents_of(collate(some), packed)
+        if packed:
+            found += batch
+            continue
+        for (ids, labels), row in zip(batch, some, strict=True):
+            size = len(row["tokens"])
             assert set(labels[size:]) <= {IGNORED}
             found.append((ids[:size], labels[:size]))
     return found
