@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sftprep.arrange.options import Arrangement
+from sftprep.arrange.plan import Plan as ArrangementPlan
 from sftprep.commit import commit, say_what_is_discarded, say_what_is_kept
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
@@ -33,7 +34,7 @@ from sftprep.dataset.staged_rows import StagedRows
 from sftprep.dataset.staging import OutputFolder
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
-from sftprep.errors import DataError, NoInputError, UsageError
+from sftprep.errors import ArrangementError, DataError, NoInputError, UsageError
 from sftprep.formats import staged
 from sftprep.formats.table import WritableFormat, writable
 from sftprep.pipeline import with_schemas
@@ -89,7 +90,8 @@ def prepare(
         stage = _Stage.of(job, staging, arrangement)
         journal = Journal(staging, job.sources, stage.folders)
         say_what_is_discarded(output, recipe, progress)
-        resumed = _begin(output, journal, accounting, job)
+        rows = "" if arrangement.is_plain else job.fingerprint_of_rows()
+        resumed = _begin(output, journal, accounting, job, rows)
         reader = BlockReader(
             job.sources,
             recipe.shard_bytes,
@@ -123,11 +125,11 @@ def prepare(
                 arrangement=arrangement,
                 draft=manifest,
                 workers=job.workers,
-                resume=resumed,
+                resume=resumed and not journal.arranges_anew,
             )
-            rows = half.plan()
-            manifest = half.write(rows, half.shards(rows), progress)
-            accounting.list_dropped(half.dropped(rows))
+            planned = _planned(half)
+            manifest = half.write(planned, half.shards(planned), progress)
+            accounting.list_dropped(half.dropped(planned))
         accounting.close()
         manifest = commit(output, replace(manifest, ledgers=accounting.described_ledgers()))
     causes = tuple(accounting.causes.listed())
@@ -179,7 +181,7 @@ class _Stage(NamedTuple):
         recipe = job.recipe
         if arrangement.is_plain:
             size = job.settings.tokenizer.size
-            form = TARGETS[recipe.target].unpacked
+            form = TARGETS[recipe.target].form(packed=False, loss_mask=recipe.loss_mask)
             columns_of = partial(columns_of_batch, form, ignore_index=recipe.ignore_index)
             folders = ShardFolders.of_dataset(staging, recipe.file_format)
             return cls(folders, writable(recipe.file_format, size), columns_of, "parquet")
@@ -190,18 +192,44 @@ class _Stage(NamedTuple):
         return ShardWriter(self.file_format, self.columns_of, workers, index_form=self.index_form)
 
 
-def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: Plan) -> bool:
-    """Start from nothing, or continue an interrupted run; return True if it was continued."""
+def _begin(
+    output: OutputFolder, journal: Journal, accounting: Accounting, job: Plan, rows: str
+) -> bool:
+    """Start from nothing, or continue an interrupted run; return True if it was continued.
+
+    Args:
+        output: the output folder; its staging folder is locked.
+        journal: the journal of the run.
+        accounting: receives the counts of what an interrupted run has finished.
+        job: the plan of the run.
+        rows: the fingerprint of what decides the rows, if these are still to be arranged.
+    """
     identity = job.identity([source.name for source in job.sources])
     if job.recipe.resume and journal.can_resume():
-        journal.resume(identity)
+        journal.resume(identity, rows)
     else:
         output.begin()
-        journal.begin(identity)
+        journal.begin(identity, rows)
     if not journal.finished:
         return False
     accounting.restore(journal.finished[-1]["counts"])
     return True
+
+
+def _planned(half: SecondHalf) -> ArrangementPlan:
+    """Plan what becomes of each row.
+
+    Raises:
+        ArrangementError: the rows cannot be arranged as asked, which only shows now that they are
+            known.
+    """
+    try:
+        return half.plan()
+    except UsageError as error:
+        raise ArrangementError(
+            f"{error} The rows are kept: run again with options that fit and --resume, and they "
+            "are only arranged."
+        ) from error
 
 
 def _say_notes(job: Plan, progress: Progress) -> None:

@@ -133,7 +133,7 @@ PLANTED = (
     ),
     Planted("empty-answer", exchange, answer(lambda _: "")),
     Planted("empty-prompt", chat, message(1, lambda _: "")),
-    Planted("blank-text", chat, message(0, lambda _: "\t"), also=frozenset({"message-end"})),
+    Planted("blank-text", chat, message(0, lambda _: "\t")),
     Planted("near-empty-answer", exchange, answer(lambda _: "...")),
     Planted("placeholder", exchange, answer(lambda _: "N/A"), "n/a"),
     Planted(

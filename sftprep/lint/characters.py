@@ -18,6 +18,9 @@ from sftprep.lint.rule import CLEAR, Notes, Rule, minority
 C0 = [chr(code) for code in (*range(1, 9), 11, 12, *range(14, 32), 127)]
 """Control characters that are ASCII, without NUL, tab and the line ends."""
 C1 = [chr(code) for code in range(0x80, 0xA0) if code != 0x85]
+ESCAPES = (b"\\u000", b"\\u001", b"\\u007", b"\\b", b"\\f", b"\x7f")
+ESCAPES_C1 = (b"\\u008", b"\\u009", b"\xc2")
+"""What JSON holds where it holds such characters: escapes, or the first byte of their UTF-8."""
 SUSPECT = np.zeros(256, np.bool_)
 """bool[256]: True for the bytes of control characters that are ASCII."""
 SUSPECT[[*range(1, 32), 127]] = True
@@ -79,6 +82,18 @@ def repaired(run: str) -> str:
     return text if PLAUSIBLE.fullmatch(text) else run
 
 
+def _may_hold_controls(material: Material) -> bool:
+    """Return whether a text may hold a control character that is ASCII.
+
+    In JSON, such characters are written as escapes, which are found much faster.
+    """
+    block = material.block
+    if block.rows is None and not any(map(block.data.__contains__, ESCAPES)):
+        return False
+    data = np.frombuffer(material.joined.encode(), np.uint8)
+    return bool(SUSPECT[data].any())
+
+
 def _blank_if_damaged(match: re.Match[str]) -> str:
     run = match[0]
     return run if repaired(run) == run else " " * len(run)
@@ -86,10 +101,11 @@ def _blank_if_damaged(match: re.Match[str]) -> str:
 
 def _control(material: Material, notes: Notes) -> None:
     notes.seen(material.records)
-    data = np.frombuffer(material.joined.encode(), np.uint8)
-    suspects = C0 if SUSPECT[data].any() else []
-    suspects = [c for c in suspects if c in material.joined]
-    suspects += [c for c in C1 if c in material.foreign]
+    suspects: list[str] = []
+    if _may_hold_controls(material):
+        suspects = [character for character in C0 if character in material.joined]
+    if material.block.rows is not None or any(map(material.block.data.__contains__, ESCAPES_C1)):
+        suspects += [character for character in C1 if character in material.foreign]
     for character in suspects:
         for line, text in material.all_texts.holding(character).pairs():
             rest = RUN.sub(_blank_if_damaged, text)  # damaged text is told of by itself

@@ -118,12 +118,19 @@ def first_examples(examples: Iterable[Example]) -> list[Example]:
     ordered = sorted(examples, key=lambda e: (e.source, e.line, e.offset or 0, e.text))
     kept: list[Example] = []
     places: set[tuple[int, int, int | None]] = set()
+    said: set[tuple[int, int, str]] = set()
     texts: set[str] = set()
     for example in ordered:
-        if example[:3] in places or (example.text in texts and not example.is_said):
+        place = (example.source, example.line, example.text)
+        if (
+            example[:3] in places
+            or place in said
+            or (example.text in texts and not example.is_said)
+        ):
             continue
         kept.append(example)
         places.add(example[:3])
+        said.add(place)
         texts.add(example.text)
         if len(kept) == EXAMPLES:
             break

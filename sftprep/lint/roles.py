@@ -8,6 +8,7 @@ from sftprep.lint.material import Column, Material
 from sftprep.lint.rule import CLEAR, Notes, Rule, minority
 
 SYSTEM = ("system", "developer")
+WITHOUT = "without a system prompt"
 NO_ANSWER = "no answer at the end"
 
 
@@ -47,12 +48,18 @@ def _in_short(roles: Sequence[str]) -> str:
 
 
 def _system(material: Material, notes: Notes) -> None:
+    if not material.roles:  # prompts and completions, without a system prompt
+        lines = material.pairs.lines
+        notes.seen(len(lines))
+        column = Column(lines, [""] * len(lines))
+        notes.all_of(WITHOUT, column, range(len(lines)), at_end=False)
+        return
     has = {line for line, roles in material.roles if roles and roles[0] in SYSTEM}
-    lines = [line for line, _ in material.roles] or list(material.pairs.lines)
+    lines = [line for line, _ in material.roles]
     notes.seen(len(lines))
     without = [line for line in lines if line not in has]
     notes.all_of(
-        "without a system prompt",
+        WITHOUT,
         Column(without, [""] * len(without)),
         range(len(without)),
         at_end=False,

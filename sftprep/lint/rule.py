@@ -7,6 +7,7 @@ text is at fault only because most others differ, the judge needs a majority; it
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, NamedTuple
 
 from sftprep.data.block import place_in
@@ -75,6 +76,19 @@ class Notes:
                 found.examples.append(Example(*place, *excerpt(text, start, end)))
                 found.examples = first_examples(found.examples)
                 self._last[form] = max(last, line)
+
+    def faults(self, column: Column, string: str, form: str) -> None:
+        """Note that all texts of a column hold a string, as ``fault`` does for each of them."""
+        if not len(column):
+            return
+        lines = self._lines.setdefault(form, set())
+        lines.update(column.lines)
+        found = self.tally.forms.setdefault(form, Form())
+        for line, text in islice(sorted(column.pairs()), 4 * EXAMPLES):
+            where = text.index(string)
+            parts = excerpt(text, where, where + len(string))
+            found.examples.append(Example(*self._material.place(line), *parts))
+        found.examples = first_examples(found.examples)
 
     def remark(self, line: int, text: str, form: str = "") -> None:
         """Note a fault that is described by a remark, instead of an excerpt."""

@@ -34,7 +34,10 @@ def _form(character: str) -> str:
 
 
 def _note_ends(column: Column, characters: Sequence[str], notes: Notes, *, at_end: bool) -> None:
-    """Note the forms of the first, or the last, characters of the texts of a column."""
+    """Note the forms of the first, or the last, characters of the texts of a column.
+
+    Texts without a character here are left out: they are empty, or nothing but white space.
+    """
     of_form: dict[str, list[str]] = {}
     for character in set(characters) - {""}:
         of_form.setdefault(_form(character), []).append(character)
@@ -45,12 +48,12 @@ def _note_ends(column: Column, characters: Sequence[str], notes: Notes, *, at_en
 
 
 def _answer_start(material: Material, notes: Notes) -> None:
-    starts = [text[:1] for text in material.answers.texts]
+    starts = ["" if text.isspace() else text[:1] for text in material.answers.texts]
     _note_ends(material.answers, starts, notes, at_end=False)
 
 
 def _answer_end(material: Material, notes: Notes) -> None:
-    ends = [text[-1:] for text in material.answers.texts]
+    ends = ["" if text.isspace() else text[-1:] for text in material.answers.texts]
     _note_ends(material.answers, ends, notes, at_end=True)
 
 
@@ -58,7 +61,8 @@ def _message_end(material: Material, notes: Notes) -> None:
     if material.is_exchange:
         return
     for column in (material.systems, material.prompts):
-        _note_ends(column, [text[-1:] for text in column.texts], notes, at_end=True)
+        ends = ["" if text.isspace() else text[-1:] for text in column.texts]
+        _note_ends(column, ends, notes, at_end=True)
 
 
 def _prompt_end(material: Material, notes: Notes) -> None:

@@ -45,56 +45,16 @@ REFUSAL = re.compile(
 REFUSAL_WITHIN = 60
 STARTS_OF_REFUSALS = tuple("IASU很非抱对作")
 
-CUT_WORDS = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "and",
-        "or",
-        "of",
-        "to",
-        "in",
-        "with",
-        "for",
-        "from",
-        "by",
-        "at",
-        "as",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "that",
-        "which",
-        "who",
-        "whose",
-        "than",
-        "into",
-        "their",
-        "his",
-        "her",
-        "its",
-        "our",
-        "your",
-        "my",
-        "this",
-        "these",
-        "those",
-        "because",
-        "if",
-        "while",
-        "when",
-        "such",
-        "but",
-        "nor",
-    ]
-)
-"""Words with which no sentence ends."""
+CUT_WORDS = {
+    "the", "a", "an", "and", "or", "of", "their", "his", "its", "our", "your", "my", "because",
+    "than", "nor", "into", "whose", "while", "although",
+}  # fmt: skip
+"""Words with which no English sentence ends."""
+ENGLISH = re.compile(r" (?:the|and|is) ")
 LAST_WORD = re.compile(r"\b([a-z]+)\s*\Z")
-CUT_END = re.compile(r"[,，、]\s*\Z|\n\s*(?:\d{1,2}[.)]|[-*•])\s*\Z")
-"""Matches an end behind which more must come: a comma, or the number of an item of a list."""
+COMMA = re.compile(r"[,，、]\s*\Z")
+LAST_ITEM = re.compile(r"\n\s*(?:(\d{1,2})[.)]|([-*•]))\s*\Z")
+"""Matches an item of a list that has no text."""
 LONG_ENOUGH = 80
 """Shorter answers may end with any word."""
 
@@ -164,10 +124,16 @@ def _remains(material: Material, notes: Notes) -> None:
             for line, text in material.all_texts.holding(string).pairs():
                 start = text.index(string)
                 end = start + len(string)
-                around = {text[max(0, start - 1) : start], text[end : end + 1]}
-                in_code = string[1] != "{" and not AROUND_CODE.isdisjoint(around)
-                if not (in_code or CODE.search(text)):
+                if not (CODE.search(text) or _is_code(string, text[start - 1 : start], text[end:])):
                     notes.fault(line, text, start, end, string)
+
+
+def _is_code(string: str, before: str, after: str) -> bool:
+    """Return whether a place of a template is a part of a program, or the text of a link."""
+    if string[0] == "[":
+        return after[:1] in ("(", "[", ":") or before.isalnum()
+    around = {before, after[:1]}
+    return string[1] != "{" and not AROUND_CODE.isdisjoint(around)
 
 
 def _refusal(material: Material, notes: Notes) -> None:
@@ -185,14 +151,24 @@ def _cut(material: Material, notes: Notes) -> None:
     notes.seen(len(answers))
     for number in chosen([text[-1:] for text in answers.texts], _may_be_cut):
         line, text = answers.lines[number], answers.texts[number]
-        if len(text) >= LONG_ENOUGH:
-            word = LAST_WORD.search(text[-24:])
-            match = CUT_END.search(text[-24:])
-            if match or (word and word[1] in CUT_WORDS):
-                notes.fault(line, text, len(text), len(text), "no end")
+        if len(text) >= LONG_ENOUGH and _ends_early(text):
+            notes.fault(line, text, len(text), len(text), "no end")
     for line, text in answers.holding("```").pairs():
         if text.count("```") % 2 and "````" not in text and FENCE.search(text):
             notes.fault(line, text, len(text), len(text), "code without an end")
+
+
+def _ends_early(text: str) -> bool:
+    """Return whether a text surely goes on behind its end."""
+    tail = text[-24:]
+    if COMMA.search(tail):
+        return True
+    if (word := LAST_WORD.search(tail)) is not None:
+        return word[1] in CUT_WORDS and ENGLISH.search(text) is not None
+    if (item := LAST_ITEM.search(tail)) is None:
+        return False
+    before = rf"{int(item[1]) - 1}[.)]" if item[1] else rf"{re.escape(item[2])} *\S"
+    return re.search(rf"(?:^|\n)\s*{before}", text[: -len(item[0])]) is not None
 
 
 def _may_be_cut(last: str) -> bool:
@@ -237,15 +213,16 @@ def _control_string(material: Material, notes: Notes) -> None:
         for mark in ("<|", "|>", "<｜", "</s>", "<s>", "[/", "_of_", "[INST", "<bos>", "<eos>")
     ):
         return
-    for string in sorted(set(material.writing.lookalikes.findall(material.joined))):
+    found = set(material.writing.lookalikes.findall(material.joined))
+    for string in sorted(found - material.writing.allowed):
         _note_string(material, string, None, notes)
 
 
 def _note_string(material: Material, string: str, lines: set[int] | None, notes: Notes) -> None:
-    for line, text in material.all_texts.holding(string).pairs():
-        if lines is None or line in lines:
-            where = text.index(string)
-            notes.fault(line, text, where, where + len(string), string)
+    column = material.all_texts.holding(string)
+    if lines is not None:
+        column = column.kept([line in lines for line in column.lines])
+    notes.faults(column, string, string)
 
 
 RULES = (

@@ -29,6 +29,12 @@ class Case(NamedTuple):
 CASES = {
     "plain": Case({}, "max_length=400"),
     "packed": Case(PACKED, "padding_free=True, max_length=None"),
+    "completion mask": Case(
+        {"loss_mask": "completion_mask"}, "max_length=400, completion_only_loss=True"
+    ),
+    "packed with assistant masks": Case(
+        {"loss_mask": "assistant_masks", **PACKED}, "padding_free=True, max_length=None"
+    ),
 }
 MORE = {
     "packed, not prepared": Case(
