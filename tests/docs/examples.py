@@ -6,8 +6,9 @@ A fenced block is run by its language:
     text     if its first line begins with ``$ ``: commands, each followed by all that it prints.
              A line ``...`` stands for any lines. The lines ``done in ...`` and ``working for ...``
              on stderr, which say how long a run takes, are not shown. A command must succeed,
-             unless it prints a line that begins with ``error: ``: then it must fail. (Its exit code is not checked if
-             the command itself prints ``$?``.) Other text blocks are only illustrations
+             unless it prints a line that begins with ``error: ``: then it must fail. (Its exit
+             code is not checked if the command itself prints ``$?``.) Other text blocks are only
+             illustrations
     python   a script that must succeed. It must print the comments of the lines that begin with
              ``print(``, one line each
     yaml, json, jinja    with ``<!-- file: NAME -->`` before it: the content of that file, which
