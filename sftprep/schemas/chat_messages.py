@@ -10,7 +10,7 @@ The template itself decides which order of messages it accepts. This module chec
 needs: the last message is an answer, and a tool result does not contradict the calls before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sftprep.data.conversation import Chat
@@ -43,6 +43,9 @@ def chat_of_turns(lists: Sequence[TurnList], fields: Fields) -> Chat:
         lists: the turns, in one list or in several that follow each other.
         fields: the names that the data uses for roles.
     """
+    plain = [] if fields.merge_turns else _plain_messages(lists, fields.roles)
+    if plain and plain[-1]["role"] in fields.last_roles:
+        return Chat(plain, None, (None,) * len(plain), _plain_size(plain))
     messages: list[dict[str, Any]] = []
     train: list[bool | None] = []
     places: list[str] = []
@@ -67,6 +70,37 @@ def chat_of_turns(lists: Sequence[TurnList], fields: Fields) -> Chat:
 
 
 _FLAGS = frozenset(LOSS_FLAGS)
+
+
+def _plain_messages(lists: Sequence[TurnList], roles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return the messages of turns that have a role and a text and no more, as most turns do.
+
+    Args:
+        lists: as for ``chat_of_turns``.
+        roles: what each name of a role means.
+
+    Returns:
+        An empty list if any turn has more, or must be looked at more closely.
+    """
+    messages: list[dict[str, Any]] = []
+    for turns, _, role_key, text_key, _ in lists:
+        for turn in turns:
+            if type(turn) is not dict or len(turn) != 2:
+                return []
+            said, text = turn.get(role_key), turn.get(text_key)
+            role = roles.get(said) if type(said) is str else None
+            if type(text) is not str or role is None or role == CALL:
+                return []
+            if not text and role == "assistant":
+                return []
+            messages.append({"role": role, "content": text})
+    return messages
+
+
+def _plain_size(messages: list[dict[str, Any]]) -> int:
+    """Return what ``size_of`` does, for messages with a role and a text."""
+    lengths = [len(message["role"]) + len(message["content"]) for message in messages]
+    return sum(lengths) + len(messages) * len("rolecontent")
 
 
 def with_system_message(chat: Chat, system: str) -> Chat:
