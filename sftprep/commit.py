@@ -1,11 +1,12 @@
 """What every run does with its output: messages about what is there, and the last steps.
 
-In     a staged dataset whose other files are durable, and its manifest without the card.
-Out    the dataset in the output folder, with the card and the manifest.
+In     a staged dataset whose other files are durable, and its manifest without ``files``.
+Out    the dataset in the output folder, with what describes its shards, the card and the manifest.
 Raises OutputError, OSError: see ``dataset.staging``.
 """
 
 from sftprep.dataset.card import write_card
+from sftprep.dataset.describing import write_describing_files
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.manifest import Manifest
@@ -16,9 +17,10 @@ from sftprep.text import number
 
 
 def commit(output: OutputFolder, manifest: Manifest) -> Manifest:
-    """Write the card and the manifest, and publish the dataset; return its whole manifest."""
+    """Write what describes the dataset, and publish it; return its whole manifest."""
     recipe, names = manifest.recipe, [entry["name"] for entry in manifest.inputs]
     command = command_line(recipe, names, manifest.tokenizer["name"])
+    manifest = write_describing_files(output.dataset, manifest)
     manifest = write_card(output.dataset, manifest, command)
     write_durably(output.dataset / MANIFEST, manifest.dump())
     output.publish()

@@ -73,6 +73,7 @@ class Option(NamedTuple):
     form: str  # what a text may hold; see ``_check_text``
     takes_number: bool  # whether a whole number may stand for its text, as in ``max_rejects: 100``
     negative: bool  # whether there is also a flag that turns it off, as in ``--no-pack``
+    short: str  # a second flag of one letter, as in ``-o``; "" if there is none
     metavar: str  # what ``--help`` calls its value
     decides_bytes: bool  # whether the dataset's bytes depend on it
 
@@ -94,6 +95,7 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     form: str = "text",
     takes_number: bool = False,
     negative: bool = False,
+    short: str = "",
     metavar: str = "TEXT",
     decides_bytes: bool = True,
 ) -> Any:
@@ -102,7 +104,7 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     metadata = {
         "group": group, "help": text, "values": values, "words": words, "least": least,
         "most": most, "form": form, "takes_number": takes_number, "negative": negative,
-        "metavar": metavar, "decides_bytes": decides_bytes,
+        "short": short, "metavar": metavar, "decides_bytes": decides_bytes,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -123,6 +125,7 @@ class Recipe:
         None,
         "Output",
         "The folder to write the dataset to.",
+        short="-o",
         decides_bytes=False,
         metavar="DIR",
         form="path",
@@ -131,6 +134,7 @@ class Recipe:
         None,
         "Tokenizer",
         "A folder, a tokenizer.json, or a Hugging Face hub id.",
+        short="-t",
         decides_bytes=False,
         metavar="NAME",
         form="name",

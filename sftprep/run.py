@@ -23,7 +23,7 @@ from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
 from sftprep.dataset.accounting import Accounting, longer_limit
 from sftprep.dataset.durable import write_durably
-from sftprep.dataset.files import SPLITS, TOKENIZER, shard_name
+from sftprep.dataset.files import TOKENIZER
 from sftprep.dataset.identity import FORMAT_VERSION, fingerprint
 from sftprep.dataset.journal import Journal, ShardFolders
 from sftprep.dataset.manifest import Manifest, Prepared
@@ -35,7 +35,7 @@ from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import DataError, NoInputError, UsageError
 from sftprep.formats import staged
-from sftprep.formats.table import FORMATS, WritableFormat
+from sftprep.formats.table import WritableFormat, writable
 from sftprep.pipeline import with_schemas
 from sftprep.plan import Plan, plan
 from sftprep.progress import Progress, Silent
@@ -95,7 +95,7 @@ def prepare(
             private=recipe.private_ledgers,
         ) as accounting,
     ):
-        stage = _Stage.of(recipe, staging, arrangement)
+        stage = _Stage.of(job, staging, arrangement)
         journal = Journal(staging, job.sources, stage.folders)
         say_what_is_discarded(output, recipe, progress)
         resumed = _begin(output, journal, accounting, job)
@@ -124,8 +124,7 @@ def prepare(
         _check_rows(accounting)
         manifest = _manifest(job, reader, accounting, journal, _save_tokenizer(output, job))
         if arrangement.is_plain:
-            name = partial(shard_name, SPLITS[0], format_name=recipe.file_format)
-            manifest = manifest.with_shards(journal.finish(name))
+            manifest = manifest.with_shards(journal.finish())
         else:
             half = SecondHalf(
                 staging=staging,
@@ -153,13 +152,15 @@ class _Stage(NamedTuple):
     index_form: Literal["parquet", "arrow"]
 
     @classmethod
-    def of(cls, recipe: Recipe, staging: Path, arrangement: Arrangement) -> "_Stage":
+    def of(cls, job: Plan, staging: Path, arrangement: Arrangement) -> "_Stage":
         """Return that of shards which are published as they are, or are still to be arranged."""
+        recipe = job.recipe
         if arrangement.is_plain:
+            size = job.settings.tokenizer.size
             form = TARGETS[recipe.target].unpacked
             columns_of = partial(columns_of_batch, form, ignore_index=recipe.ignore_index)
-            folders = ShardFolders.of_dataset(staging)
-            return cls(folders, FORMATS[recipe.file_format], columns_of, "parquet")
+            folders = ShardFolders.of_dataset(staging, recipe.file_format)
+            return cls(folders, writable(recipe.file_format, size), columns_of, "parquet")
         return cls(ShardFolders.of_rows(staging), staged, staged.columns_of, "arrow")
 
     def writer(self, workers: int) -> ShardWriter:

@@ -33,7 +33,7 @@ from sftprep.dataset.outcome import (
 )
 from sftprep.dataset.staged_rows import StagedRows
 from sftprep.formats.staged import TOKEN_BYTES, decoded
-from sftprep.formats.table import FORMATS
+from sftprep.formats.table import writable
 from sftprep.progress import Progress
 from sftprep.targets.table import form_of
 
@@ -77,7 +77,7 @@ class SecondHalf:
             self.staging,
             shards,
             Gatherer(self.staged, self._layout(), self._columns_of(), self._left_out()),
-            FORMATS[self.draft.recipe["format"]],
+            writable(self.draft.recipe["format"], self.draft.tokenizer["vocabulary_size"]),
             partial(IndexWriter, form="parquet"),
         )
         progress.start(sum(int(split.lengths.sum()) for split in plan.splits) * TOKEN_BYTES)

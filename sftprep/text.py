@@ -38,6 +38,10 @@ def ascii_safe(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+NEAR = 0.75
+"""Two names are near each other if ``difflib`` finds them similar by at least this ratio."""
+
+
 def alternatives(names: Iterable[str]) -> str:
     """Join names with commas and "or".
 
@@ -59,10 +63,29 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     >>> did_you_mean("mesages", ["messages", "sharegpt"], "Choose another.")
     "Did you mean 'messages'?"
     """
+    found = nearest(name, known)
+    return f"Did you mean {found!r}?" if found else otherwise
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the known name that ``name`` may be a misspelling of; "" if none is near.
+
+    Upper and lower case, hyphens and underscores make no difference. The only name that begins with
+    ``name`` is near, too.
+
+    >>> nearest("mesages", ["messages", "sharegpt"]), nearest("tokens", ["--workers", "--output"])
+    ('messages', '')
+    """
     from difflib import get_close_matches  # only needed for errors
 
-    close = get_close_matches(name, list(known), 1)
-    return f"Did you mean {close[0]!r}?" if close else otherwise
+    plain, wanted = {_plain(each): each for each in known}, _plain(name)
+    longer = [each for each in plain if each.startswith(wanted) and len(wanted) > 1]
+    close = get_close_matches(wanted, list(plain), 1, NEAR) or (longer if len(longer) == 1 else [])
+    return plain[close[0]] if close else ""
+
+
+def _plain(name: str) -> str:
+    return name.strip("-").replace("_", "-").casefold()
 
 
 def flag(name: str) -> str:
@@ -72,6 +95,31 @@ def flag(name: str) -> str:
     '--max-length'
     """
     return "--" + name.replace("_", "-")
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(0.94), duration(75), duration(3 * 3600 + 120)
+    ('0.9 s', '1 min 15 s', '3 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in words, in powers of 1,000.
+
+    >>> size(512), size(14_200), size(3.04e9)
+    ('512 bytes', '14.2 KB', '3.0 GB')
+    """
+    for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if count >= scale:
+            return f"{count / scale:.1f} {unit}"
+    return number(int(count), "byte")
 
 
 def number(count: int, noun: str) -> str:

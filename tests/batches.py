@@ -76,7 +76,7 @@ def save(
     grouper: Grouper | None = None,
 ) -> None:
     """Write a batch as a new shard in one of the formats."""
-    with path.open("xb") as file:
+    with path.open("x+b") as file:
         writer = FORMATS[format_name].Writer(file)
         for group in grouped([batch], grouper):
             writer.write(columns_of_batch(group, ignore_index))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sftprep import __version__
+from sftprep.cli.completion import completer, target_names, template_names, topics
+from sftprep.cli.help import WIDEST, Command, Commands
 from sftprep.cli.options import Given, options_command, recipe_command
 from sftprep.cli.terminal import (
     advising,
@@ -17,6 +19,8 @@ from sftprep.cli.terminal import (
     ignore_signals,
     is_coloured,
     progress_bar,
+    say,
+    seconds_so_far,
     set_up,
     show,
 )
@@ -30,10 +34,10 @@ app = typer.Typer(
     name="sftprep",
     help="Turn instruction data into tokenized, label-masked training shards.",
     no_args_is_help=True,
-    add_completion=False,
+    cls=Commands,
     rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,  # a bug in sftprep should show an ordinary traceback
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
     epilog="Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug in sftprep or a dead "
     "worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, 129, 130 or 143 "
     "interrupted.",
@@ -68,7 +72,7 @@ def root(
 
 @recipe_command(app)
 def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
-    """Write a dataset: read, apply the template, tokenize, truncate, mask."""
+    """Write a dataset: render, tokenize, truncate, mask, arrange."""
     from sftprep.engine.local.early import started_early
 
     with (
@@ -79,24 +83,31 @@ def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
         from sftprep.run import prepare as run
 
         result = run(recipe, progress=progress, early=early)
-    _show_result(result, str(recipe.output), json=json, quiet=quiet)
+    _show_result(result, str(recipe.output), of_input=True, json=json, quiet=quiet)
 
 
-def _show_result(result: "Prepared", output: str, *, json: bool, quiet: bool) -> None:
+def _show_result(
+    result: "Prepared", output: str, *, of_input: bool, json: bool, quiet: bool
+) -> None:
     """Show what a run has done, as the options say.
 
     Args:
         result: the result of the run.
         output: the name of the output folder.
+        of_input: whether the run has read input, and not a finished dataset.
         json: show one JSON object.
         quiet: show nothing, unless ``json`` is set.
     """
     if json:
         show(result.dump())
     elif not quiet:
-        from sftprep.cli.summary import summarize
+        from sftprep.cli.colours import painted_summary
+        from sftprep.cli.summary import account, summarize
 
-        show(summarize(result.manifest, output, result.status, result.causes))
+        text = summarize(result.manifest, output, result.status, result.causes)
+        show(painted_summary(text) if is_coloured() else text)
+        if result.status != "unchanged":
+            say(account(result.manifest, seconds_so_far(), of_input=of_input))
 
 
 NOT_IN_PREVIEW = (
@@ -110,7 +121,7 @@ def preview(
     recipe: "Recipe",
     rows: Annotated[int, typer.Option(help="How many rows to show.")] = 3,
 ) -> None:
-    """Show the tokens that prepare would write, and which are trained. Writes nothing."""
+    """Show the tokens that prepare would write, and which it trains."""
     from sftprep.views.preview import preview as view
 
     show(view(recipe, rows=rows, colour=is_coloured()))
@@ -137,9 +148,9 @@ def export(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Write a finished dataset in another arrangement or format, without tokenizing.
+    """Write a finished dataset in another arrangement or format.
 
-    Options that are not given stay as they are in the dataset.
+    Nothing is tokenized again. Options that are not given stay as they are in the dataset.
     """
     with (
         advising("nothing was published. Pass --resume to continue."),
@@ -148,34 +159,41 @@ def export(
         from sftprep.export import export as run
 
         result = run(folder, _export_options(given, max_length), progress=progress)
-    _show_result(result, str(given["output"]), json=json, quiet=quiet)
+    _show_result(result, str(given["output"]), of_input=False, json=json, quiet=quiet)
 
 
-@app.command()
+@app.command(cls=Command)
 def templates(
     name: Annotated[
-        str | None, typer.Argument(help="The template to show: a built-in name, or a YAML file.")
+        str | None,
+        typer.Argument(
+            help="The template to show: a built-in name, or a YAML file.",
+            autocompletion=completer(template_names),
+        ),
     ] = None,
 ) -> None:
-    """List the built-in templates, or show one with its trained text marked."""
+    """List the built-in templates, or show one."""
     with command():
         from sftprep.views.templates import describe_template, list_templates
 
         show(describe_template(name, colour=is_coloured()) if name else list_templates())
 
 
-@app.command()
+@app.command(cls=Command)
 def targets(
-    name: Annotated[str | None, typer.Argument(help="The trainer to show.")] = None,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The trainer to show.", autocompletion=completer(target_names)),
+    ] = None,
 ) -> None:
-    """List the trainers that --target names, or show what one reads and needs."""
+    """List the trainers of --target, or show what one needs."""
     with command():
         from sftprep.views.targets import describe_target, list_targets
 
         show(describe_target(name) if name else list_targets())
 
 
-@app.command("inspect")
+@app.command("inspect", cls=Command)
 def inspect_(
     folder: Folder,
     row: Annotated[int, typer.Option(help="The first row to show, counted from 0.")] = 0,
@@ -188,7 +206,7 @@ def inspect_(
         show(inspect_dataset(folder, row=row, rows=rows, colour=is_coloured()))
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     folder: Folder,
     more: Annotated[
@@ -209,7 +227,10 @@ def verify(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Check every file, row and count of a dataset; with --against, rebuild it and compare."""
+    """Check every file, row and count of a dataset.
+
+    With --against, build the rows again from the inputs, and compare.
+    """
     with command():
         from sftprep.verify.check import against_inputs
         from sftprep.verify.check import verify as job
@@ -226,9 +247,11 @@ def verify(
         report.check()
 
 
-@app.command("help")
+@app.command("help", cls=Command)
 def help_(
-    topic: Annotated[str | None, typer.Argument(help="The page to show.")] = None,
+    topic: Annotated[
+        str | None, typer.Argument(help="The page to show.", autocompletion=completer(topics))
+    ] = None,
 ) -> None:
     """Show a page of the manual, or list its pages."""
     with command():

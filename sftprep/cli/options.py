@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Annotated, Any, get_args
 
 import typer
-from typer.core import TyperCommand
 
+from sftprep.cli.completion import completer, template_names
+from sftprep.cli.help import Command
 from sftprep.cli.terminal import command, show
-from sftprep.recipe import GROUPS, Option, Recipe, given_options, options
+from sftprep.recipe import Option, Recipe, given_options, options
 
 RECIPE_FILE = Annotated[
     str | None,
@@ -126,7 +127,7 @@ def _register(
     called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     called.__annotations__ = {p.name: p.annotation for p in parameters}
     called.__doc__ = work.__doc__
-    app.command(work.__name__, cls=GroupedHelp)(called)
+    app.command(work.__name__, cls=Command)(called)
 
 
 def _parameter(option: Option) -> inspect.Parameter:
@@ -161,36 +162,22 @@ def _flag(option: Option) -> Any:
     flags = f"{option.flag}/--no-{option.flag.removeprefix('--')}"
     return typer.Option(
         flags if option.negative else option.flag,
+        *([option.short] if option.short else []),
         help=option.help + default,
         metavar=metavar,
         rich_help_panel=option.group,
+        autocompletion=_completion(option),
     )
+
+
+def _completion(option: Option) -> Callable[[str], list[str]] | None:
+    """Return what completes an option's value in the shell; None if the shell does it alone."""
+    if option.name == "template":
+        return completer(template_names)
+    return completer(lambda: option.values) if option.values else None
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
-
-
-class GroupedHelp(TyperCommand):
-    """A command whose help lists the options under the headings of ``GROUPS``."""
-
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Write the arguments, the recipe's options by group, and the command's own options."""
-        rows: dict[str, list[tuple[str, str]]] = {"Arguments": []}
-        rows |= {group: [] for group in GROUPS}
-        rows["Other options"] = []
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
-                continue
-            if parameter.param_type_name == "argument":
-                rows["Arguments"].append(record)
-            else:
-                group = getattr(parameter, "rich_help_panel", None) or "Other options"
-                rows[group].append(record)
-        for heading, entries in rows.items():
-            if entries:
-                with formatter.section(heading):
-                    formatter.write_dl(entries)

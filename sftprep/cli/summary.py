@@ -17,7 +17,7 @@ from sftprep.dataset.accounting import longer_limit
 from sftprep.dataset.causes import Cause, most_frequent
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.training import target_of, training_lines
-from sftprep.text import ascii_safe, number
+from sftprep.text import ascii_safe, duration, number, size
 
 GREAT_LOSS = 0.05
 """If more than this share of the records have no row, the summary says so first."""
@@ -45,6 +45,24 @@ def summarize(
     lines += _cuts(manifest) + arranged(manifest)
     lines += _tokenizer(manifest) + _remarks(manifest) + _training(manifest, output)
     return "\n".join(lines)
+
+
+def account(manifest: Manifest, seconds: float, *, of_input: bool) -> str:
+    """Say how long a run took, how fast it was, and how much it wrote.
+
+    Args:
+        manifest: the manifest of the dataset.
+        seconds: how long the run took.
+        of_input: True if the run has read the input; False if it has read a finished dataset.
+    """
+    read = sum(entry["bytes"] for entry in manifest.inputs)
+    rate = f"{size(read)} of input, {read / 1e6 / seconds:.1f} MB/s; " if of_input else ""
+    shards = sum(shard["bytes"] for shard in manifest.shards)
+    index = sum(shard["index"]["bytes"] for shard in manifest.shards)
+    return (
+        f"done in {duration(seconds)}: {rate}{size(shards)} of shards and {size(index)} of index "
+        "written"
+    )
 
 
 def _great_loss(manifest: Manifest, output: str) -> list[str]:

@@ -17,11 +17,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
+from sftprep.cli.colours import KINDS, painted
 from sftprep.errors import SftprepError, StorageError
 from sftprep.text import ascii_safe
 
@@ -35,6 +36,8 @@ ANSWER_SECONDS = 0.1
 """How long to wait for a signal's handler to run before the signal is sent again."""
 _advice: list[str] = []  # what to tell the user if a signal ends the work
 _asked: list[int] = []  # the signals of ENDING whose handler has run
+_began = [time.monotonic()]  # when the command began
+_bars: list[Callable[[], None]] = []  # what ends the bar that is shown
 
 
 def set_up() -> None:
@@ -81,16 +84,48 @@ def show(result: str | bytes) -> None:
         ) from error
 
 
-def say(text: str) -> None:
-    """Write a message to stderr, if that is possible."""
+def say(text: str, kind: str = "") -> None:
+    """Write a message to stderr, if that is possible.
+
+    Args:
+        text: the message.
+        kind: what kind of message it is: ``error``, ``warning``, ``note``, or "" for none.
+    """
+    if kind:
+        label = f"{kind}:"
+        text = f"{painted(label, KINDS[kind]) if is_coloured(sys.stderr) else label} {text}"
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 
 
-def is_coloured() -> bool:
-    """Return True if results may be coloured."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
-    return sys.stdout.isatty() and not plain
+def seconds_so_far() -> float:
+    """Return how long the command has run."""
+    return time.monotonic() - _began[0]
+
+
+def say_below(end: Callable[[], None] | None) -> None:
+    """Have a bar ended before the message that a signal causes.
+
+    Args:
+        end: ends the bar that is shown from now on; None if none is shown any more.
+    """
+    _bars[:] = [] if end is None else [end]
+
+
+def is_coloured(stream: TextIO | None = None) -> bool:
+    """Return True if what is written to a stream may be coloured.
+
+    ``NO_COLOR`` forbids it (https://no-color.org); ``FORCE_COLOR`` asks for it also where the
+    stream is no terminal (https://force-color.org). An empty value counts as none.
+
+    Args:
+        stream: stdout or stderr; stdout by default.
+    """
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    return (stream or sys.stdout).isatty() and os.environ.get("TERM") != "dumb"
 
 
 @contextmanager
@@ -105,11 +140,12 @@ def advising(text: str) -> Iterator[None]:
 def command() -> Iterator[None]:
     """Turn whatever the body raises into a message on stderr and an exit code."""
     _advice.clear()
+    _began[0] = time.monotonic()
     _handle_signals()
     try:
         yield
     except SftprepError as error:
-        say(f"error: {_lines_safe(str(error))}")
+        say(_lines_safe(str(error)), "error")
         raise SystemExit(error.exit_code) from error
     except KeyboardInterrupt as error:
         raise SystemExit(_ended(signal.SIGINT)) from error
@@ -118,7 +154,8 @@ def command() -> Iterator[None]:
         _forget_stdout()
         raise SystemExit(141) from error
     except OSError as error:
-        say(f"error: {ascii_safe(str(error.filename or 'the system'))}: {error.strerror or error}.")
+        name = ascii_safe(str(error.filename or "the system"))
+        say(f"{name}: {error.strerror or error}.", "error")
         raise SystemExit(StorageError.exit_code) from error
     except BaseException as error:
         if isinstance(error, SystemExit) or type(error).__module__.startswith("typer"):
@@ -126,7 +163,7 @@ def command() -> Iterator[None]:
         if _asked:  # a library may turn a signal into an error of its own
             raise SystemExit(_ended(_asked[0])) from error
         say(traceback.format_exc().rstrip())
-        say("error: this is a bug in sftprep. Please report it with the traceback above.")
+        say("this is a bug in sftprep. Please report it with the traceback above.", "error")
         raise SystemExit(70) from error
 
 
@@ -169,6 +206,8 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
 
 def _ended(number: int) -> int:
     """Report that a signal ended the command; return the exit code."""
+    for end in _bars[:]:
+        end()  # the message then stands on a line of its own
     how = "interrupted" if number == signal.SIGINT else "terminated"
     say(f"{how}; {_advice[-1]}" if _advice else f"{how}.")
     return 128 + number

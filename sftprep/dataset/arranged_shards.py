@@ -2,9 +2,9 @@
 
 In     the plan of all splits; the staged documents; what an interrupted run has finished.
 Out    a durable file and index for each shard, under their final names; and for each shard its
-       line in ``arranged.jsonl``, once both files are durable.
+       line in ``arranged.jsonl``, once all of its files are durable.
 Keeps  a shard's bytes the same whichever thread writes it, and whenever. A finished shard is kept
-       on resume if both of its files are whole; every other one is gathered again.
+       on resume if all of its files are whole; every other one is gathered again.
 Raises OSError: a file cannot be written; the error names it. What is finished can be resumed.
        InternalError: the shards of a split do not hold the documents that were planned.
 """
@@ -12,7 +12,7 @@ Raises OSError: a file cannot be written; the error names it. What is finished c
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from itertools import pairwise
 from pathlib import Path
@@ -23,11 +23,11 @@ import orjson
 from sftprep.arrange.conservation import check_written, text, total
 from sftprep.arrange.plan import Plan, SplitPlan
 from sftprep.dataset.durable import read_objects, remove, sync, write_durably
-from sftprep.dataset.files import DATA, INDEX, index_name, shard_name
+from sftprep.dataset.files import ALL_SHARD_FOLDERS, INDEX, ShardFiles, shard_files
 from sftprep.dataset.gather import Gatherer, cuts, rows_of
 from sftprep.dataset.journal import starts_with
-from sftprep.dataset.manifest import ShardInfo
-from sftprep.dataset.new_file import GroupWriter, NewFile
+from sftprep.dataset.manifest import ShardInfo, files_of, shard_parts
+from sftprep.dataset.new_file import GroupWriter, NewFiles
 from sftprep.dataset.staging import ARRANGED, DATASET
 from sftprep.formats.table import WritableFormat
 
@@ -38,10 +38,15 @@ MOST_THREADS = 8
 class OutputShard(NamedTuple):
     """One shard of the dataset: some consecutive rows of a split."""
 
-    name: str  # its path in the dataset
+    files: ShardFiles
     split: SplitPlan
     start: int  # its first row in the split
     stop: int
+
+    @property
+    def name(self) -> str:
+        """The path in the dataset that stands for the shard."""
+        return self.files.name
 
 
 class ArrangedEntry(TypedDict):
@@ -66,7 +71,7 @@ def shards_of(split: SplitPlan, borders: Sequence[int], format_name: str) -> lis
     """Return the shards of a split, given the first row of each and the number of all rows."""
     count = len(borders) - 1
     return [
-        OutputShard(shard_name(split.name, number, count, format_name), split, start, stop)
+        OutputShard(shard_files(split.name, number, count, format_name), split, start, stop)
         for number, (start, stop) in enumerate(pairwise(borders))
     ]
 
@@ -107,28 +112,43 @@ class ArrangedShards:
             resume: False to keep none.
         """
         lines = cast(list[ArrangedEntry], read_objects(self._journal)) if resume else []
-        names = {shard.name for shard in self._shards}
+        shards = {shard.name: shard for shard in self._shards}
         for entry in lines:
-            if entry.get("name") in names and self._is_whole(entry):
-                self._finished[entry["name"]] = entry
-        kept = {name for shard in self._finished for name in (shard, index_name(shard))}
-        for folder in (self._dataset / DATA, self._dataset / INDEX):
-            folder.mkdir(exist_ok=True)
-            for path in folder.iterdir():
-                if str(path.relative_to(self._dataset)) not in kept:
-                    remove(path)
+            shard = shards.get(entry.get("name", ""))
+            if shard is not None and self._is_whole(entry, shard.files):
+                self._finished[shard.name] = entry
+        kept = {
+            name
+            for shard in self._finished
+            for name in (*shards[shard].files.names, shards[shard].files.index_file)
+        }
+        self._keep_only(kept)
         lines = list(self._finished.values())
         write_durably(self._journal, b"".join(orjson.dumps(entry) + b"\n" for entry in lines))
         sync(self._journal.parent)
         return lines
 
-    def _is_whole(self, entry: ArrangedEntry) -> bool:
-        """Return True if both files of a shard are as its line describes them."""
-        index = entry["shard"]["index"]
-        files = {entry["name"]: entry["shard"], index_name(entry["name"]): index}
-        return all(
-            starts_with(path := self._dataset / name, info) and path.stat().st_size == info["bytes"]
-            for name, info in files.items()
+    def _keep_only(self, kept: Collection[str]) -> None:
+        """Remove everything else from the folders of shards, which exist afterwards."""
+        needed = {Path(p).parts[0] for s in self._shards for p in (s.name, s.files.index_file)}
+        for name in ALL_SHARD_FOLDERS | {INDEX}:
+            folder = self._dataset / name
+            if name not in needed:
+                if folder.exists():
+                    remove(folder)
+                continue
+            folder.mkdir(exist_ok=True)
+            for path in folder.iterdir():
+                if str(path.relative_to(self._dataset)) not in kept:
+                    remove(path)
+
+    def _is_whole(self, entry: ArrangedEntry, files: ShardFiles) -> bool:
+        """Return True if all files of a shard are as its line describes them."""
+        infos = [*files_of(entry["shard"]), entry["shard"]["index"]]
+        paths = [self._dataset / name for name in (*files.names, files.index_file)]
+        return len(infos) == len(paths) and all(
+            starts_with(path, info) and path.stat().st_size == info["bytes"]
+            for path, info in zip(paths, infos, strict=True)
         )
 
     def write(self, workers: int) -> Iterator[ArrangedEntry]:
@@ -177,32 +197,33 @@ class ArrangedShards:
         ]
 
     def _write_shard(self, shard: OutputShard) -> ArrangedEntry:
-        """Gather one shard, and write its line once both files are durable."""
-        path, index_path = self._dataset / shard.name, self._dataset / index_name(shard.name)
+        """Gather one shard, and write its line once all of its files are durable."""
+        paths = [self._dataset / name for name in shard.files.names]
+        index_path = self._dataset / shard.files.index_file
         rows = rows_of(shard.split, shard.start, shard.stop)
         with (
-            NewFile(path, self._format.Writer) as file,
-            NewFile(index_path, self._new_index) as index_file,
+            NewFiles(paths, self._format.Writer) as files,
+            NewFiles([index_path], self._new_index) as index_file,
         ):
-            done = self._gatherer.write(rows, file, index_file, self._keep_on)
-            info, index_info = file.finish(), index_file.finish()
+            done = self._gatherer.write(rows, files, index_file, self._keep_on)
+            infos, (index_info,) = files.finish(), index_file.finish()
         entry = ArrangedEntry(
             name=shard.name,
-            shard=ShardInfo(
-                rows=done.rows,
-                documents=done.documents,
-                tokens=done.tokens,
-                trained_tokens=done.trained_tokens,
-                digest=text(done.digest),
-                bytes=info["bytes"],
-                sha256=info["sha256"],
-                index={"name": index_name(shard.name), **index_info},
-            ),
+            shard={
+                "rows": done.rows,
+                "documents": done.documents,
+                "tokens": done.tokens,
+                "trained_tokens": done.trained_tokens,
+                "digest": text(done.digest),
+                **infos[0],
+                "index": {"name": shard.files.index_file, **index_info},
+                **shard_parts(infos, shard.files.names),
+            },
             padding=done.padding,
             counts=dict(done.counts),
         )
         with self._lock:
-            sync(path.parent)
+            sync(paths[0].parent)
             sync(index_path.parent)
             with self._journal.open("ab") as journal:
                 journal.write(orjson.dumps(entry) + b"\n")

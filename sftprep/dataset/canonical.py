@@ -26,6 +26,7 @@ def canonical_chunks(
     file: BinaryIO,
     recipe: Mapping[str, Any],
     open_index: Callable[[], AbstractContextManager[BinaryIO]],
+    parts: Sequence[BinaryIO] = (),
 ) -> Iterator[Chunk]:
     """Read a shard of any target.
 
@@ -33,13 +34,14 @@ def canonical_chunks(
         file: the open shard.
         recipe: the recipe in the manifest.
         open_index: opens the index of the shard, which not every target needs.
+        parts: the shard's other files, open, if its format has several.
 
     Raises:
         ShardError: the shard is damaged, or is not what the target has.
         OSError: the system failed to read it.
     """
     form = form_of(recipe)
-    chunks = shard_chunks(file, recipe["format"], form.kinds)
+    chunks = shard_chunks(file, recipe["format"], form.kinds, parts=parts)
     if form.columns == TARGETS["hf"].form(packed=recipe["pack"]).columns:
         yield from chunks
         return

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sftprep.dataset.durable import write_durably
-from sftprep.dataset.files import CARD, DATA, SPLITS
+from sftprep.dataset.files import CARD, SPLITS
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.training import target_of, training_lines
 from sftprep.formats.table import FORMATS
@@ -57,7 +57,8 @@ def write_card(folder: Path, manifest: Manifest, command: str) -> Manifest:
     """
     data = card(manifest, command).encode()
     write_durably(folder / CARD, data)
-    return replace(manifest, files={CARD: hashlib.sha256(data).hexdigest()})
+    files = manifest.files | {CARD: hashlib.sha256(data).hexdigest()}
+    return replace(manifest, files=files)
 
 
 def card(manifest: Manifest, command: str) -> str:
@@ -94,13 +95,15 @@ def card(manifest: Manifest, command: str) -> str:
 
 def _metadata(manifest: Manifest) -> list[str]:
     """Return the block that hubs read. All values in it are sftprep's own words and numbers."""
-    ending = FORMATS[manifest.recipe["format"]].ENDING
+    loads = _loads(manifest)
     rows = _rows_by_split(manifest)
     lines = ["---", "task_categories:", "- text-generation", "tags:", "- sft", "- tokenized"]
     lines += ["size_categories:", f"- {size_category(sum(rows.values()))}"]
+    if not loads:
+        return [*lines, "---"]
     lines += ["configs:", "- config_name: default", "  data_files:"]
     for split in rows:
-        lines += [f"  - split: {split}", f"    path: {DATA}/{split}-*.{ending}"]
+        lines += [f"  - split: {split}", f"    path: {loads.format(split=split)}"]
     lines += ["dataset_info:", "  features:"]
     for name, kind in form_of(manifest.recipe).kinds.items():
         lines += [f"  - name: {name}", f"    sequence: {kind.name}"]
@@ -112,6 +115,11 @@ def _metadata(manifest: Manifest) -> list[str]:
     lines.append(f"  download_size: {sum(shard['bytes'] for shard in manifest.shards)}")
     lines.append(f"  dataset_size: {sum(sizes.values())}")
     return [*lines, "---"]
+
+
+def _loads(manifest: Manifest) -> str:
+    """Return which files ``datasets.load_dataset`` reads; "" if it reads none."""
+    return FORMATS[manifest.recipe["format"]].PLACES.loads
 
 
 def _uncompressed(manifest: Manifest, split: str) -> int:
@@ -181,12 +189,14 @@ def _loading(manifest: Manifest) -> list[str]:
     tokenizer = manifest.tokenizer
     size, added = tokenizer["vocabulary_size"], list(tokenizer["added_tokens"])
     label = manifest.recipe["ignore_index"]
+    rows = 'rows = datasets.load_dataset("DIR")["train"]  # this folder, or its name on a hub'
+    loads = bool(_loads(manifest))
     lines = [
         "```python",
-        "import datasets",
+        *(["import datasets"] if loads else []),
         "import transformers",
         "",
-        'rows = datasets.load_dataset("DIR")["train"]  # this folder, or its name on a hub',
+        *([rows] if loads else []),
         'tokenizer = transformers.AutoTokenizer.from_pretrained("DIR/tokenizer")',
         "```",
         "",
@@ -261,8 +271,11 @@ def _inputs(manifest: Manifest) -> list[str]:
 
 
 def _files(manifest: Manifest) -> list[str]:
+    folders = dict.fromkeys(shard["name"].partition("/")[0] for shard in manifest.shards)
+    also = " and what describes them" if manifest.files else ""
     lines = [
-        f"- `{DATA}/`: the shards, and nothing else",
+        f"- {', '.join(f'`{name}/`' for name in folders)}: the shards{also}, and nothing else",
+        *(f"- `{name}`: describes the shards" for name in manifest.files if "/" not in name),
         "- `index/`: for each shard, where each document comes from, and who wrote which token",
         "- `tokenizer/`: the tokenizer",
     ]

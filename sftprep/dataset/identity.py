@@ -5,17 +5,17 @@ finished dataset; ``identity.json`` in the staging folder holds that of an unfin
 
 In     the resolved options that decide bytes, the SHA-256 of the tokenizer and of the template, the
        versions of libraries, and the SHA-256 or the name of each input.
-Out    the identity as plain JSON values; its SHA-256, called the fingerprint; and the first
-       difference between two identities, in words.
+Out    the identity as plain JSON values; its SHA-256, called the fingerprint; and all
+       differences between two identities, in words.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
 
-from sftprep.text import shown
+from sftprep.text import flag, shown
 
 FORMAT_VERSION = 7
 """The version of the dataset's format. Increase it whenever the bytes of an output file change."""
@@ -33,6 +33,15 @@ ORDER = (
     "libraries",
 )
 """The order in which two identities are compared."""
+
+
+EXPLAINS = {
+    "template": frozenset({"template"}),
+    "add_token": frozenset({"tokenizer", "special_tokens", "stop_tokens"}),
+    "end_of_turn": frozenset({"stop_tokens"}),
+    "tokenizer": frozenset({"special_tokens", "stop_tokens"}),
+}
+"""Option, or part of an identity -> the other parts that differ because it does."""
 
 
 def identity(
@@ -79,26 +88,38 @@ def fingerprint(values: Mapping[str, Any]) -> str:
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """Describe the first difference between two identities; return "" if they are equal.
+    """Describe all differences between two identities; return "" if they are equal.
 
     >>> difference({"recipe": {"max_length": 10}}, {"recipe": {"max_length": 20}})
     '--max-length was 10 and is 20'
     """
+    found = list(_differences(old, new))
+    if len(found) > 1 and old.get("format_version") != new.get("format_version"):
+        return found[0]  # options and their values may have had other names in that format
+    return "; ".join(found)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    explained: frozenset[str] = frozenset()
     for key in ORDER:
         before, after = old.get(key), new.get(key)
-        if before == after:
+        if before == after or key in explained:
             continue
+        explained |= EXPLAINS.get(key, frozenset())
         if key in ("recipe", "libraries") and isinstance(before, dict) and isinstance(after, dict):
-            name = next(k for k in [*after, *before] if before.get(k) != after.get(k))
-            subject = "--" + name.replace("_", "-") if key == "recipe" else f"the version of {name}"
-            return f"{subject} was {_words(before.get(name))} and is {_words(after.get(name))}"
-        if key == "inputs" and isinstance(before, list) and isinstance(after, list):
-            return _inputs_difference(before, after)
-        if key in ("format_version", "stop_tokens"):
+            for name in dict.fromkeys([*after, *before]):
+                values = before.get(name), after.get(name)
+                if values[0] != values[1]:
+                    subject = flag(name) if key == "recipe" else f"the version of {name}"
+                    explained |= EXPLAINS.get(name, frozenset())
+                    yield f"{subject} was {_words(values[0])} and is {_words(values[1])}"
+        elif key == "inputs" and isinstance(before, list) and isinstance(after, list):
+            yield _inputs_difference(before, after)
+        elif key in ("format_version", "stop_tokens"):
             what = "format version" if key == "format_version" else "list of stop tokens"
-            return f"the {what} was {_words(before)} and is {_words(after)}"
-        return f"the {'choice of special tokens' if key == 'special_tokens' else key} differs"
-    return ""
+            yield f"the {what} was {_words(before)} and is {_words(after)}"
+        else:
+            yield f"the {'choice of special tokens' if key == 'special_tokens' else key} differs"
 
 
 def _inputs_difference(old: list[Any], new: list[Any]) -> str:

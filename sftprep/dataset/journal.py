@@ -18,8 +18,9 @@ This is the journal's part of the commit protocol in ``dataset.staging`` (steps 
   line proves that everything it describes is on disk. Several shards may be written at the same
   time, but a line is written only after the lines of all earlier shards.
 - ``finish`` renames the shards from ``data/shard-00000``, and their indexes, to their final names.
-  These contain the total number of shards, which is known only then. Shards that are only staged,
-  because they are still to be arranged, keep their names: then ``wait`` is called instead.
+  These contain the total number of shards, which is known only then, and for some formats they are
+  in other folders. Shards that are only staged, because they are still to be arranged, keep their
+  names: then ``wait`` is called instead.
 
 After a crash, ``resume`` reads the complete lines, up to the first incomplete one. It keeps the
 shards up to the first one of which a file no longer has the size and the SHA-256 of its line. It
@@ -34,7 +35,7 @@ works without seeking in a compressed file, and for standard input too.
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict, cast
@@ -43,14 +44,22 @@ import orjson
 
 from sftprep.data.block import Block, Source, place_in
 from sftprep.dataset.durable import read_object, read_objects, remove, sync, write_durably
-from sftprep.dataset.files import DATA, INDEX, SPLITS, index_name
+from sftprep.dataset.files import (
+    ALL_SHARD_FOLDERS,
+    INDEX,
+    SPLITS,
+    number_of,
+    shard_files,
+    shard_folders,
+)
 from sftprep.dataset.identity import Identity, difference
 from sftprep.dataset.ledger import LedgerInfo
-from sftprep.dataset.manifest import IndexInfo, ShardInfo
+from sftprep.dataset.manifest import NamedFile, ShardInfo, files_of, shard_parts
 from sftprep.dataset.new_file import FileInfo
 from sftprep.dataset.shard_writer import ShardPaths
 from sftprep.dataset.staging import DATASET, IDENTITY, JOURNAL, STAGED, OutputFolder
 from sftprep.errors import OutputError
+from sftprep.formats.places import DATA
 from sftprep.text import ascii_safe, number
 
 
@@ -66,15 +75,28 @@ class JournalEntry(TypedDict):
 
 
 class ShardFolders(NamedTuple):
-    """The folders in which the two files of each shard are written."""
+    """The folders in which the files of each shard are written."""
 
     shards: Path
     indexes: Path
+    format_name: str = ""  # that of the dataset's shards; "" if these are still to be arranged
+
+    @property
+    def both(self) -> tuple[Path, Path]:
+        """The folders."""
+        return self.shards, self.indexes
+
+    def paths(self, number: int) -> ShardPaths:
+        """Return the paths of a shard, whose final name is not known yet."""
+        name = f"shard-{number:05d}"
+        count = len(shard_files(SPLITS[0], 0, 1, self.format_name).names) if self.format_name else 1
+        parts = tuple(self.shards / f"{name}.{part}" for part in range(1, count))
+        return ShardPaths(self.shards / name, self.indexes / name, parts)
 
     @classmethod
-    def of_dataset(cls, staging: Path) -> "ShardFolders":
+    def of_dataset(cls, staging: Path, format_name: str) -> "ShardFolders":
         """Return those of shards that are published as they are."""
-        return cls(staging / DATASET / DATA, staging / DATASET / INDEX)
+        return cls(staging / DATASET / DATA, staging / DATASET / INDEX, format_name)
 
     @classmethod
     def of_rows(cls, staging: Path) -> "ShardFolders":
@@ -88,18 +110,16 @@ class Journal:
     Args:
         staging: the staging folder.
         sources: the sources of the run.
-        folders: where the run writes its shards; those of the dataset by default. The journal
-            removes nothing in other folders of shards.
+        folders: where the run writes its shards. If these are still to be arranged, the journal
+            removes nothing in the dataset's folders of shards.
     """
 
-    def __init__(
-        self, staging: Path, sources: Sequence[Source], folders: ShardFolders | None = None
-    ) -> None:
+    def __init__(self, staging: Path, sources: Sequence[Source], folders: ShardFolders) -> None:
         self.finished: list[JournalEntry] = []
         """The entries so far, including those that ``resume`` kept from an interrupted run."""
         self._staging = staging
         self._dataset = staging / DATASET
-        self._folders = folders or ShardFolders.of_dataset(staging)
+        self._folders = folders
         self._sources = sources
         # ``JournalEntry.input`` of each shard whose input this run has read completely.
         self._input_digests: list[dict[str, str]] = []
@@ -114,7 +134,7 @@ class Journal:
 
     def begin(self, identity: Identity) -> None:
         """Start an empty journal. A run writes it before anything else."""
-        for folder in self._folders:
+        for folder in self._folders.both:
             folder.mkdir(parents=True)
         self._write_identity(identity)
         write_durably(self._staging / JOURNAL, b"")
@@ -136,10 +156,9 @@ class Journal:
         """
         is_known = check_same_run(self._staging, identity)
         self._dataset.mkdir(exist_ok=True)
-        for folder in self._folders:
+        for folder in self._folders.both:
             folder.mkdir(exist_ok=True)
-            for path in folder.glob("*-*-of-*"):  # the run stopped in or after ``finish``
-                path.rename(folder / _staged_name(int(path.name.split("-")[1])))
+        self._take_back()
         # Without the identity it is unknown which run the shards belong to, so none is kept.
         lines = read_objects(self._staging / JOURNAL) if is_known else []
         for entry in cast(list[JournalEntry], lines):
@@ -153,14 +172,30 @@ class Journal:
         self._write_identity(identity)
         write_durably(self._staging / JOURNAL, kept)
 
+    def _take_back(self) -> None:
+        """Give shards their first names again, if the run stopped in or after ``finish``."""
+        if not self._folders.format_name:
+            return
+        for folder in (*shard_folders(self._folders.format_name), INDEX):
+            if not (self._dataset / folder).is_dir():
+                continue
+            for path in list((self._dataset / folder).iterdir()):
+                name = str(path.relative_to(self._dataset))
+                if found := number_of(name, self._folders.format_name):
+                    paths = self._folders.paths(found.shard)
+                    is_index = found.file is None
+                    path.rename(paths.index_file if is_index else paths.files[found.file or 0])
+
     def _has_next_shard(self, entry: JournalEntry) -> bool:
         """Return True if the files of the next shard are as its entry describes them."""
         if (shard := entry["shard"]) is None:
             return True
-        paths, infos = self._paths(self._files), (shard, shard["index"])
-        return all(
+        paths = self._folders.paths(self._files)
+        infos = [*files_of(shard), shard["index"]]
+        files = [*paths.files, paths.index_file]
+        return len(infos) == len(files) and all(
             starts_with(path, info) and path.stat().st_size == info["bytes"]
-            for path, info in zip(paths, infos, strict=True)
+            for path, info in zip(files, infos, strict=True)
         )
 
     def _has_ledgers(self, entry: JournalEntry) -> bool:
@@ -170,15 +205,19 @@ class Journal:
     def _remove_unfinished(self) -> None:
         """Remove everything that was written after the last finished shard."""
         ledgers = self.finished[-1]["ledgers"] if self.finished else {}
-        shards = {_staged_name(index) for index in range(self._files)}
+        shards = list(map(self._folders.paths, range(self._files)))
+        kept = {path for paths in shards for path in (*paths.files, paths.index_file)}
+        folders = {folder.name for folder in self._folders.both}
+        if not self._folders.format_name:  # those of the arranged shards have another journal
+            folders = {*ALL_SHARD_FOLDERS, INDEX}
         for path in self._dataset.iterdir():
             if path.name in ledgers:
                 os.truncate(path, ledgers[path.name]["bytes"])
-            elif path.name not in (DATA, INDEX):
+            elif path.name not in folders:
                 remove(path)
-        for folder in self._folders:
+        for folder in self._folders.both:
             for path in folder.iterdir():
-                if path.name not in shards:
+                if path not in kept:
                     remove(path)
 
     @property
@@ -230,15 +269,11 @@ class Journal:
     def next_paths(self) -> ShardPaths:
         """Return the paths to which the next shard is written, if it has rows."""
         files = sum(shard is not None for _, _, shard in self._unwritten)
-        return self._paths(self._files + files)
+        return self._folders.paths(self._files + files)
 
     def staged_paths(self) -> list[ShardPaths]:
         """Return the paths of all finished shards that have rows, before they are renamed."""
-        return list(map(self._paths, range(self._files)))
-
-    def _paths(self, number: int) -> ShardPaths:
-        name = _staged_name(number)
-        return ShardPaths(self._folders.shards / name, self._folders.indexes / name)
+        return list(map(self._folders.paths, range(self._files)))
 
     def add(
         self,
@@ -267,11 +302,8 @@ class Journal:
         while self._unwritten:
             self._write_line()
 
-    def finish(self, name: Callable[[int, int], str]) -> list[dict[str, Any]]:
+    def finish(self) -> list[dict[str, Any]]:
         """Wait until all shards are written, and give them their final names.
-
-        Args:
-            name: returns the path of a shard in the dataset for its index and the total number.
 
         Returns:
             The manifest's description of each shard, in order.
@@ -280,11 +312,19 @@ class Journal:
         shards = [entry["shard"] for entry in self.finished if entry["shard"] is not None]
         described = []
         for place, (paths, info) in enumerate(zip(self.staged_paths(), shards, strict=True)):
-            final = name(place, len(shards))
-            index: IndexInfo = {**info["index"], "name": index_name(final)}
-            paths.shard.rename(self._dataset / final)
-            paths.index_file.rename(self._dataset / index["name"])
-            described.append({"name": final, "split": SPLITS[0], **info, "index": index})
+            final = shard_files(SPLITS[0], place, len(shards), self._folders.format_name)
+            for path, name in zip(
+                (*paths.files, paths.index_file), (*final.names, final.index_file), strict=True
+            ):
+                (self._dataset / name).parent.mkdir(exist_ok=True)
+                path.rename(self._dataset / name)
+            index: NamedFile = {**info["index"], "name": final.index_file}
+            parts = shard_parts(files_of(info), final.names)
+            described.append(
+                {"name": final.name, "split": SPLITS[0], **info, "index": index, **parts}
+            )
+        if not any(self._folders.shards.iterdir()):  # the format has other folders
+            self._folders.shards.rmdir()
         return described
 
     def _write_line(self) -> None:
@@ -296,8 +336,8 @@ class Journal:
         entry = JournalEntry(shard=info, input=digests, counts=counts, ledgers=ledgers)
         for name in ledgers:
             sync(self._dataset / name)
-        parents = (folder.parent for folder in self._folders)
-        for folder in dict.fromkeys((*self._folders, *parents, self._dataset)):
+        parents = (folder.parent for folder in self._folders.both)
+        for folder in dict.fromkeys((*self._folders.both, *parents, self._dataset)):
             sync(folder)
         with (self._staging / JOURNAL).open("ab") as file:
             file.write(orjson.dumps(entry) + b"\n")
@@ -336,17 +376,17 @@ def begin_alone(output: OutputFolder, identity: Identity, *, resume: bool) -> bo
 
 
 def _others(dataset: Path) -> list[Path]:
-    """Return what is in a dataset beside its shards and their indexes."""
+    """Return what is in a dataset beside the folders of its shards and their indexes."""
     if not dataset.is_dir():
         return []
-    return [path for path in dataset.iterdir() if path.name not in (DATA, INDEX)]
+    return [p for p in dataset.iterdir() if p.name not in ALL_SHARD_FOLDERS | {INDEX}]
 
 
 def check_same_run(staging: Path, identity: Identity) -> bool:
     """Return True if it is known that the interrupted run had this identity.
 
     Raises:
-        OutputError: it had another one; the message names the first difference.
+        OutputError: it had another one; the message names what differs.
     """
     old = read_object((staging / IDENTITY).read_bytes())
     if old and (different := difference(old, identity)):
@@ -355,11 +395,6 @@ def check_same_run(staging: Path, identity: Identity) -> bool:
             "options and input, or without --resume to start over."
         )
     return bool(old)
-
-
-def _staged_name(index: int) -> str:
-    """Return the name that a shard's file has until the total number of shards is known."""
-    return f"shard-{index:05d}"
 
 
 def _input_changed(what: str) -> OutputError:

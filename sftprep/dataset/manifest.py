@@ -10,10 +10,10 @@ Raises NoInputError: the folder holds no dataset.
 A folder without a manifest is not a dataset.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import orjson
 
@@ -26,13 +26,19 @@ from sftprep.errors import DataError, NoInputError
 from sftprep.text import shown
 
 
-class IndexInfo(FileInfo):
-    """The description of a shard's index in the manifest."""
+class NamedFile(FileInfo):
+    """The description of a shard's index in the manifest, or of another file of the shard."""
 
     name: str
 
 
-class ShardInfo(FileInfo):
+class Parts(TypedDict, total=False):
+    """The description of a shard's other files, if its format has several."""
+
+    parts: list[NamedFile]
+
+
+class ShardInfo(FileInfo, Parts):
     """The description of a shard in the manifest, without its name and its split."""
 
     rows: int
@@ -40,7 +46,7 @@ class ShardInfo(FileInfo):
     tokens: int
     trained_tokens: int
     digest: str  # of its documents, see ``arrange.conservation``
-    index: IndexInfo
+    index: NamedFile
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Manifest:
     shards: list[dict[str, Any]]  # the name, the split and the ``ShardInfo`` of each
     digest_of_rows: str  # the sum of the digests of all shards
     ledgers: dict[str, dict[str, Any]]  # name -> ``LedgerInfo`` of each ledger that has entries
-    files: dict[str, str]  # name -> SHA-256 of the card, see ``dataset.card``
+    files: dict[str, str]  # name -> SHA-256 of the card and of the files that describe the shards
     arrangement: dict[str, Any]  # the facts of ``arrange.plan``; empty if nothing was arranged
     libraries: dict[str, str]  # name -> version of each library that decides bytes
     fingerprint: str  # SHA-256 of the identity
@@ -105,6 +111,25 @@ class Prepared:
         option = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
         content = orjson.loads(self.manifest.dump())
         return orjson.dumps({"status": self.status, **content}, option=option)
+
+
+def shard_parts(infos: Sequence[FileInfo], names: Sequence[str]) -> Parts:
+    """Return the entry of a shard's other files; empty if it has only one file.
+
+    Args:
+        infos: what is known of all files of the shard.
+        names: their names.
+    """
+    parts: list[NamedFile] = [
+        {"name": name, "bytes": info["bytes"], "sha256": info["sha256"]}
+        for info, name in zip(infos[1:], names[1:], strict=True)
+    ]
+    return {"parts": parts} if parts else {}
+
+
+def files_of(shard: Mapping[str, Any]) -> list[Any]:
+    """Return what the manifest says of each file of a shard, without its index."""
+    return [shard, *shard.get("parts", ())]
 
 
 def manifest_digest(manifest: Manifest) -> str:

@@ -1,14 +1,15 @@
-"""A new file that a format's writer fills, group by group, until it is durable.
+"""New files that a format's writer fills, group by group, until they are durable.
 
 In     groups of rows.
-Out    the file, and once it is durable its size and SHA-256.
+Out    the files, and once they are durable the size and SHA-256 of each.
 Never  overwrites a file; leaves a file open, whatever happens.
-Raises OSError: the file exists already, or cannot be written; the error names the file.
+Raises OSError: a file exists already, or cannot be written; the error names the file, or the first
+       one of those that the writer fills together.
 """
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -25,33 +26,35 @@ class FileInfo(TypedDict):
 
 
 class GroupWriter(Protocol):
-    """Writes groups of rows to one open file."""
+    """Writes groups of rows to open files."""
 
     def write(self, group: Any) -> None:
         """Write a group of rows."""
         ...
 
     def close(self) -> None:
-        """Write the end of the data, such as a footer; leave the file object open."""
+        """Write the end of the data, such as a footer; leave the file objects open."""
         ...
 
 
-class NewFile:
-    """A file that is being written. It is closed at the end of a ``with`` block.
+class NewFiles:
+    """Files that one writer fills. They are closed at the end of a ``with`` block.
 
     Args:
-        path: the file to create.
-        new_writer: returns the writer for an empty, open file.
+        paths: the files to create.
+        new_writer: returns the writer for empty, open files.
     """
 
-    def __init__(self, path: Path, new_writer: Callable[[BinaryIO], GroupWriter]) -> None:
-        self._path = path
+    def __init__(self, paths: Sequence[Path], new_writer: Callable[..., GroupWriter]) -> None:
+        self._path = paths[0]
         self._is_finished = False
-        self._file: BinaryIO = path.open("x+b")
+        self._files: list[BinaryIO] = []
         try:
-            self._writer = new_writer(self._file)
+            for path in paths:
+                self._files.append(path.open("x+b"))
+            self._writer = new_writer(*self._files)
         except BaseException:
-            self._file.close()
+            self._close()
             raise
 
     def write(self, group: Any) -> None:
@@ -59,16 +62,12 @@ class NewFile:
         with self._named():
             self._writer.write(group)
 
-    def finish(self) -> FileInfo:
-        """Write the end of the file, make it durable, and describe it."""
+    def finish(self) -> list[FileInfo]:
+        """Write the ends of the files, make them durable, and describe them."""
         with self._named():
             self._writer.close()
             self._is_finished = True
-            self._file.flush()
-            os.fsync(self._file.fileno())
-            size = self._file.tell()
-            self._file.seek(0)
-            return {"bytes": size, "sha256": sha256_of(self._file)}
+            return list(map(_finished, self._files))
 
     @contextmanager
     def _named(self) -> Iterator[None]:
@@ -91,5 +90,17 @@ class NewFile:
         if not self._is_finished:
             with contextlib.suppress(Exception):
                 self._writer.close()
-        with contextlib.suppress(OSError):
-            self._file.close()
+        self._close()
+
+    def _close(self) -> None:
+        for file in self._files:
+            with contextlib.suppress(OSError):
+                file.close()
+
+
+def _finished(file: BinaryIO) -> FileInfo:
+    file.flush()
+    os.fsync(file.fileno())
+    size = file.tell()
+    file.seek(0)
+    return {"bytes": size, "sha256": sha256_of(file)}

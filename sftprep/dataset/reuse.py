@@ -5,7 +5,7 @@ Out    the manifest, if that dataset is undamaged and the same; then nothing is 
        the run has to build a dataset, and may replace an existing one.
 Never  parses a record: files are compared by their hashes.
 Raises OutputError: the dataset was built with different settings or from different input (the
-       message names the first difference) or is damaged, and the run may not replace it.
+       message names what differs) or is damaged, and the run may not replace it.
 """
 
 import os
@@ -15,7 +15,7 @@ from pathlib import Path
 from sftprep.data.block import Source
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import Identity, difference
-from sftprep.dataset.manifest import Manifest, load_manifest
+from sftprep.dataset.manifest import Manifest, files_of, load_manifest
 from sftprep.dataset.staging import OutputFolder
 from sftprep.errors import DataError, OutputError
 from sftprep.reading.decompression import read_error
@@ -135,7 +135,7 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
     Returns:
         "" if every file is undamaged and the folder holds no other file.
     """
-    files = [file for shard in manifest.shards for file in (shard, shard["index"])]
+    files = [file for shard in manifest.shards for file in (*files_of(shard), shard["index"])]
     expected = {file["name"]: file["sha256"] for file in files} | manifest.files
     expected |= manifest.tokenizer["files"]
     expected |= {name: info["sha256"] for name, info in manifest.ledgers.items()}
@@ -158,7 +158,7 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
 
 
 def _other_settings(manifest: Manifest, identity_of: Callable[[Sequence[str]], Identity]) -> str:
-    """Describe the first setting that differs; return "" if all are equal."""
+    """Describe all settings that differ; return "" if there are none."""
     inputs = [entry["sha256"] for entry in manifest.inputs]
     different = difference(manifest.identity(), identity_of(inputs))
     return f"was built with different settings: {different}" if different else ""

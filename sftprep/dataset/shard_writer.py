@@ -24,8 +24,8 @@ import numpy as np
 from sftprep.arrange.conservation import digest, text, total
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
-from sftprep.dataset.manifest import ShardInfo
-from sftprep.dataset.new_file import GroupWriter, NewFile
+from sftprep.dataset.manifest import ShardInfo, shard_parts
+from sftprep.dataset.new_file import GroupWriter, NewFiles
 from sftprep.formats.row_groups import Grouper
 from sftprep.formats.table import WritableFormat
 
@@ -34,10 +34,16 @@ WAITING_PER_THREAD = 4  # the maximum number of groups that wait, per thread
 
 
 class ShardPaths(NamedTuple):
-    """Where the two files of a shard are written."""
+    """Where the files of a shard are written."""
 
     shard: Path
     index_file: Path
+    parts: tuple[Path, ...] = ()  # the shard's other files, if its format has several
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files, without the index."""
+        return (self.shard, *self.parts)
 
 
 class ShardWriter:
@@ -178,7 +184,7 @@ class _ShardFiles:
     def __init__(
         self,
         paths: ShardPaths,
-        new_writer: Callable[[BinaryIO], GroupWriter],
+        new_writer: Callable[..., GroupWriter],
         new_index: Callable[[BinaryIO], GroupWriter],
         columns_of: Callable[[Batch], Columns],
     ) -> None:
@@ -187,7 +193,7 @@ class _ShardFiles:
         self._new_index = new_index
         self._columns_of = columns_of
         self._open = contextlib.ExitStack()
-        self._files: tuple[NewFile, NewFile] | None = None  # the shard and its index
+        self._files: tuple[NewFiles, NewFiles] | None = None  # those of the shard, and its index
         self._rows = 0
         self._tokens = 0
         self._trained_tokens = 0
@@ -228,8 +234,8 @@ class _ShardFiles:
         assert facts is not None
         if self._files is None:
             self._files = (
-                self._open.enter_context(NewFile(self._paths.shard, self._new_writer)),
-                self._open.enter_context(NewFile(self._paths.index_file, self._new_index)),
+                self._open.enter_context(NewFiles(self._paths.files, self._new_writer)),
+                self._open.enter_context(NewFiles([self._paths.index_file], self._new_index)),
             )
         shard, index = self._files
         shard.write(self._columns_of(group))
@@ -244,16 +250,18 @@ class _ShardFiles:
     def _finish(self) -> ShardInfo:
         assert self._files is not None
         with self._open:
-            info, index_info = (file.finish() for file in self._files)
+            infos, (index_info,) = (files.finish() for files in self._files)
         self.is_done = True
+        parts = shard_parts(infos, [path.name for path in self._paths.files])
         return {
             "rows": self._rows,
             "documents": self._rows,
             "tokens": self._tokens,
             "trained_tokens": self._trained_tokens,
             "digest": text(self._digest),
-            **info,
+            **infos[0],
             "index": {"name": self._paths.index_file.name, **index_info},
+            **parts,
         }
 
     def close(self) -> None:

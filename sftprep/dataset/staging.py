@@ -21,7 +21,8 @@ The staging folder of the output ``out``::
         rows/                  only to be arranged: the staged shards, tokens and index of each
         arranged.jsonl         one line for each arranged shard      (by dataset.arranged_shards)
         dataset/               renamed to the output folder in the end; see dataset.files
-            data/shard-00000   renamed to data/train-00000-of-00004.parquet in the end
+            data/shard-00000   renamed to data/train-00000-of-00004.parquet in the end, or to
+                               where the format has its shards
             index/shard-00000  renamed to index/train-00000-of-00004.parquet in the end
             rejects.jsonl, dropped.jsonl, tokenizer/, manifest.json
 
@@ -30,7 +31,8 @@ The commit protocol. At the end of each step, everything that it wrote is durabl
 1. The run locks the staging folder. It empties the folder, or takes over an interrupted run.
 2. It writes ``identity.json``, and then an empty ``journal.jsonl``.
 3. For each shard it writes its file, its index and the ledgers, and then its journal line.
-4. It gives the shards their final names, saves the tokenizer, and writes ``manifest.json`` last.
+4. It gives the shards their final names, saves the tokenizer, writes the files that describe the
+   shards and the card, and ``manifest.json`` last.
    It syncs the folders of the dataset.
 5. It renames ``dataset`` to the output folder. If an old dataset is there, the two exchange names.
 6. It removes the staging folder, with the old dataset in it.
@@ -163,7 +165,11 @@ class OutputFolder:
         for path in _paths_below(self.path):
             name, is_folder = str(path.relative_to(self.path)), _is_real_folder(path)
             if not is_ours(
-                name, is_folder=is_folder, tokenizer_files=tokenizer_files, is_old=is_old
+                name,
+                is_folder=is_folder,
+                tokenizer_files=tokenizer_files,
+                format_name=_format(data),
+                is_old=is_old,
             ):
                 return name
         if not is_dataset:
@@ -472,6 +478,12 @@ def _tokenizer_files(manifest: bytes) -> set[str]:
     tokenizer = read_object(manifest).get("tokenizer")
     files = tokenizer.get("files") if isinstance(tokenizer, dict) else None
     return set(files) if isinstance(files, dict) else set()
+
+
+def _format(manifest: bytes) -> str:
+    """Return the format that a manifest names; "" if it is damaged."""
+    recipe = read_object(manifest).get("recipe")
+    return str(recipe.get("format", "")) if isinstance(recipe, dict) else ""
 
 
 def _umask() -> int:

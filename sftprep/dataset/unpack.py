@@ -13,7 +13,7 @@ Raises DataError: a file is damaged, or does not hold what its index says.
 import os
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -24,7 +24,7 @@ from sftprep.data.ragged import Ids, Mask, Offsets, ragged_index
 from sftprep.dataset.arranged_shards import MOST_THREADS
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.index import BadIndexError, IndexWriter, batches_of
-from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.manifest import Manifest, files_of
 from sftprep.dataset.shard_writer import ShardPaths
 from sftprep.dataset.staged_rows import StagedRows
 from sftprep.errors import DataError
@@ -110,9 +110,11 @@ def _unpack_shard(
     form = form_of(recipe)
     ids = next(iter(form.columns))
     columns = _Documents(table, ids)
-    with _checked(dataset, shard) as file, staged.shard.open("xb") as tokens:
+    with ExitStack() as stack:
+        files = [stack.enter_context(_checked(dataset, entry)) for entry in files_of(shard)]
+        tokens = stack.enter_context(staged.shard.open("xb"))
         try:
-            for chunk in shard_chunks(file, recipe["format"], form.kinds, [ids]):
+            for chunk in shard_chunks(files[0], recipe["format"], form.kinds, [ids], files[1:]):
                 tokens.write(columns.tokens_of(chunk).data)
         except ShardError as error:
             raise DataError(f"{dataset / shard['name']}: {error}. {CURE}.") from error

@@ -6,8 +6,9 @@ from typing import Any, BinaryIO
 from sftprep.data.columns import Kinds
 from sftprep.formats.chunks import Chunk
 from sftprep.formats.columns import TableWriter, check_columns, chunks_of
+from sftprep.formats.places import in_data
 
-ENDING = "arrow"
+PLACES = in_data("arrow")
 
 
 def preload() -> None:

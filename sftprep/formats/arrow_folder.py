@@ -21,8 +21,7 @@ from typing import Any, BinaryIO
 from sftprep.data.columns import Kinds
 from sftprep.formats.chunks import Chunk
 from sftprep.formats.columns import TableWriter, check_columns, chunks_of
-
-ENDING = "arrow"
+from sftprep.formats.places import Described, Places
 
 
 def preload() -> None:
@@ -52,28 +51,19 @@ def chunks(file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterato
     return chunks_of(batch.select(list(only)) if only else batch for batch in shard)
 
 
-def shard_path(split: str, index: int, count: int) -> str:
-    """Return the path of a shard in the dataset's folder.
-
-    >>> shard_path("train", 1, 4)
-    'train/data-00001-of-00004.arrow'
-    """
-    return f"{split}/data-{index:05d}-of-{count:05d}.{ENDING}"
-
-
-def describing_files(splits: Mapping[str, Sequence[str]], kinds: Kinds) -> dict[str, bytes]:
+def describing_files(splits: Mapping[str, Sequence[Described]], kinds: Kinds) -> dict[str, bytes]:
     """Return the files that describe the shards, by their path.
 
     Args:
-        splits: the paths of the shards of each split, in order.
+        splits: the shards of each split, in order.
         kinds: the columns of the shards.
     """
     files: dict[str, Any] = {"dataset_dict.json": {"splits": list(splits)}}
     for split, shards in splits.items():
         files[f"{split}/dataset_info.json"] = {"features": features(kinds)}
         files[f"{split}/state.json"] = {
-            "_data_files": [{"filename": path.removeprefix(f"{split}/")} for path in shards],
-            "_fingerprint": hashlib.sha256("\n".join(shards).encode()).hexdigest()[:16],
+            "_data_files": [{"filename": s.path.removeprefix(f"{split}/")} for s in shards],
+            "_fingerprint": _fingerprint(shards, kinds),
             "_format_columns": None,
             "_format_kwargs": {},
             "_format_type": None,
@@ -83,9 +73,23 @@ def describing_files(splits: Mapping[str, Sequence[str]], kinds: Kinds) -> dict[
     return {path: json.dumps(value, indent=2).encode() + b"\n" for path, value in files.items()}
 
 
+def _fingerprint(shards: Sequence[Described], kinds: Kinds) -> str:
+    """Return what stands for the rows: ``datasets`` finds by it what it has computed from them."""
+    lines = [shard.sha256 for shard in shards] + [f"{name} {kind}" for name, kind in kinds.items()]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
+
+
 def features(kinds: Kinds) -> dict[str, Any]:
     """Return the columns as ``datasets`` describes them, in the words that all versions know."""
     return {
         name: {"feature": {"dtype": kind.name, "_type": "Value"}, "_type": "Sequence"}
         for name, kind in kinds.items()
     }
+
+
+PLACES = Places(
+    shard="{split}/data-{index:05d}-of-{count:05d}.arrow",
+    describing=("dataset_dict.json", "{split}/dataset_info.json", "{split}/state.json"),
+    describe=describing_files,
+    loads="{split}/*.arrow",
+)

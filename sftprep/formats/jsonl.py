@@ -10,9 +10,10 @@ import orjson
 from sftprep.data.columns import Columns, Kinds
 from sftprep.data.ragged import Ragged, lengths_to_offsets
 from sftprep.formats.chunks import Chunk, ShardError
+from sftprep.formats.places import in_data
 from sftprep.text import shown
 
-ENDING = "jsonl"
+PLACES = in_data("jsonl")
 CHUNK_BYTES = 1 << 20
 """The approximate number of bytes of text that are read for a chunk."""
 

@@ -7,34 +7,27 @@ which describes all of them.
 """
 
 import json
-import mmap
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import IO, Any, BinaryIO, NamedTuple
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
 from sftprep.data.columns import Columns, Kinds
-from sftprep.data.ragged import Ragged
+from sftprep.data.ragged import Offsets, Ragged
+from sftprep.errors import UsageError
 from sftprep.formats.chunks import Chunk, ShardError
+from sftprep.formats.places import Described, Places
 
-ENDING = "mds"
 VERSION = 2
 COUNT = np.dtype("<u4")
 MOST_BYTES = 1 << 32
 """A shard must be smaller: it counts its bytes in 32 bits."""
 BLOCK_BYTES = 1 << 22
 CHUNK_ROWS = 1024
-
-
-class Described(NamedTuple):
-    """A shard, as ``index.json`` describes it."""
-
-    path: str  # in the dataset's folder
-    rows: int
-    bytes: int
+CHUNK_BYTES = 1 << 25
 
 
 def preload() -> None:
@@ -87,9 +80,9 @@ class Writer:
         head = 4 + 4 * (len(self._sizes) + 1) + len(description)
         ends = head + np.cumsum(np.array([0, *self._sizes], np.int64))
         if ends[-1] >= MOST_BYTES:
-            raise ShardError(
-                f"would have {ends[-1]:,} bytes, and a shard of this format must be smaller than "
-                "4 GiB. Pass a smaller --shard-size"
+            raise UsageError(
+                f"a shard would have {ends[-1]:,} bytes, and one of this format must be smaller "
+                "than 4 GiB. Pass a smaller --shard-size."
             )
         move_back(self._file, int(ends[-1]) - head, head)
         self._file.seek(0)
@@ -161,27 +154,35 @@ def stored_samples(
     Raises:
         ShardError: the file does not have the form of a shard with this encoding.
     """
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-        data = bytes(mapped[:4])
-        count = int(np.frombuffer(data, COUNT)[0])
-        head = 4 + 4 * (count + 1)
-        if head > len(mapped):
-            raise ShardError("ends in its header")
-        offsets = np.frombuffer(mapped[4:head], COUNT).astype(np.int64)
-        if offsets[0] < head or (np.diff(offsets) < 0).any() or offsets[-1] != len(mapped):
-            raise ShardError("has samples that do not lie one behind the other up to its end")
-        names = _names(bytes(mapped[head : int(offsets[0])]), encoding)
-        for first in range(0, count, CHUNK_ROWS):
-            places = offsets[first : first + CHUNK_ROWS + 1]
-            block = memoryview(mapped[int(places[0]) : int(places[-1])])
-            places = places - places[0]
-            yield (
-                names,
-                [
-                    _parts(block[start:stop], len(names), first + number)
-                    for number, (start, stop) in enumerate(pairwise(places.tolist()))
-                ],
-            )
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    count = int.from_bytes(file.read(4), "little")
+    head = 4 + 4 * (count + 1)
+    if head > size:
+        raise ShardError("ends in its header")
+    offsets = np.frombuffer(file.read(head - 4), COUNT).astype(np.int64)
+    if offsets[0] < head or (np.diff(offsets) < 0).any() or offsets[-1] != size:
+        raise ShardError("has samples that do not lie one behind the other up to its end")
+    names = _names(file.read(int(offsets[0]) - head), encoding)
+    for first, stop in pairwise(_borders(offsets)):
+        places = offsets[first : stop + 1] - offsets[first]
+        block = memoryview(file.read(int(places[-1])))
+        yield (
+            names,
+            [
+                _parts(block[start:end], len(names), first + number)
+                for number, (start, end) in enumerate(pairwise(places.tolist()))
+            ],
+        )
+
+
+def _borders(offsets: Offsets) -> list[int]:
+    """Divide samples into runs that are read at a time; return the first of each, and the end."""
+    borders, count = [0], len(offsets) - 1
+    while (start := borders[-1]) < count:
+        fits = int(np.searchsorted(offsets, offsets[start] + CHUNK_BYTES, side="right")) - 1
+        borders.append(max(start + 1, min(fits, start + CHUNK_ROWS)))
+    return borders
 
 
 def _names(description: bytes, encoding: str) -> list[str]:
@@ -216,30 +217,20 @@ def _array(data: memoryview) -> Any:
 # --- the files of a dataset ---------------------------------------------------------------------
 
 
-def shard_path(split: str, index: int, count: int) -> str:
-    """Return the path of a shard in the dataset's folder.
-
-    >>> shard_path("train", 1, 4)
-    'train/shard.00001.mds'
-    """
-    del count
-    return f"{split}/shard.{index:05d}.{ENDING}"
-
-
 def describing_files(
-    splits: Mapping[str, Sequence[Described]], names: Sequence[str], encoding: str = Writer.encoding
+    splits: Mapping[str, Sequence[Described]], kinds: Kinds, encoding: str = Writer.encoding
 ) -> dict[str, bytes]:
     """Return the ``index.json`` of each split, by its path.
 
     Args:
         splits: the shards of each split, in order.
-        names: the columns of a sample.
+        kinds: the columns of a sample.
         encoding: that of each column.
     """
     files = {}
     for split, shards in splits.items():
         entries = [
-            description_of(names, encoding)
+            description_of(list(kinds), encoding)
             | {
                 "samples": shard.rows,
                 "raw_data": {
@@ -254,3 +245,10 @@ def describing_files(
         index = {"version": VERSION, "shards": entries}
         files[f"{split}/index.json"] = json.dumps(index, sort_keys=True).encode()
     return files
+
+
+PLACES = Places(
+    shard="{split}/shard.{index:05d}.mds",
+    describing=("{split}/index.json",),
+    describe=describing_files,
+)

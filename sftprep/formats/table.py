@@ -9,16 +9,26 @@ To add a format: write a module with the attributes of ``Format``, add it to ``F
 its name to ``formats.names.FORMAT_NAMES``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
 from sftprep.data.columns import ANY_COLUMNS, Columns, Kinds
 from sftprep.data.ragged import Ids, Ragged
-from sftprep.formats import arrow, jsonl, megatron_parquet, parquet
+from sftprep.formats import (
+    arrow,
+    arrow_folder,
+    jsonl,
+    mds,
+    mds_turns,
+    megatron_parquet,
+    olmo,
+    parquet,
+)
 from sftprep.formats.chunks import Chunk, ShardError, damage
+from sftprep.formats.places import Places
 
 
 class Rows(NamedTuple):
@@ -29,14 +39,14 @@ class Rows(NamedTuple):
 
 
 class FormatWriter(Protocol):
-    """Writes the groups of one shard to one file."""
+    """Writes the groups of one shard to its files."""
 
     def write(self, group: Columns) -> None:
         """Write a group of rows."""
         ...
 
     def close(self) -> None:
-        """Write the end of the data, such as a footer; leave the file object open."""
+        """Write the end of the data, such as a footer; leave the file objects open."""
         ...
 
 
@@ -47,24 +57,24 @@ class WritableFormat(Protocol):
         """Import the libraries that a writer needs, so that the first write need not wait."""
         ...
 
-    def Writer(self, file: IO[bytes]) -> FormatWriter:  # noqa: N802 - a class
-        """Return a writer for an empty, open file."""
+    @property
+    def Writer(self) -> Callable[..., FormatWriter]:  # noqa: N802 - a class
+        """The writer, which is given the empty, open files of a shard: one in most formats."""
         ...
 
 
 class Format(WritableFormat, Protocol):
     """The attributes that the module of a format must have."""
 
-    ENDING: str
-    """The ending of a shard's file name, without the dot."""
+    PLACES: Places
+    """Where the files of its shards lie in the dataset's folder."""
 
-    def chunks(self, file: BinaryIO, expected: Kinds, only: Sequence[str] = ()) -> Iterator[Chunk]:
-        """Read an open file in chunks of bounded size.
+    @property
+    def chunks(self) -> Callable[..., Iterator[Chunk]]:
+        """The reader, which reads an open shard in chunks of bounded size.
 
-        Args:
-            file: the open file.
-            expected: the columns that it should have; ``ANY_COLUMNS`` for those that it has.
-            only: the columns that are read; () for all.
+        Its arguments, by position, are those of ``shard_chunks`` without the format: the shard's
+        file, ``expected``, ``only``, and its other files, if the format has several.
 
         Raises:
             ShardError: the file has columns or values that a shard cannot have.
@@ -79,15 +89,33 @@ FORMATS: dict[str, Format] = {
     "parquet": parquet,
     "arrow": arrow,
     "jsonl": jsonl,
+    "arrow-folder": arrow_folder,
     "megatron-parquet": megatron_parquet,
+    "mds": mds,
+    "mds-turns": mds_turns,
+    "olmo": olmo,
 }
+
+SIZED: dict[str, Callable[[int], WritableFormat]] = {"olmo": olmo.Sized}
+"""Formats whose numbers are only as wide as a vocabulary needs; see ``writable``."""
+
+
+def writable(format_name: str, vocabulary_size: int) -> WritableFormat:
+    """Return what writes shards with the ids of a vocabulary.
+
+    Args:
+        format_name: one of ``FORMATS``.
+        vocabulary_size: the size of the vocabulary.
+    """
+    sized = SIZED.get(format_name)
+    return sized(vocabulary_size) if sized else FORMATS[format_name]
 
 
 def read_shard(path: Path, format_name: str) -> Rows:
-    """Read all rows of a shard.
+    """Read all rows of a shard that has labels.
 
     Args:
-        path: the shard's file.
+        path: the shard's file. Formats with several files for a shard have no labels.
         format_name: one of ``FORMATS``.
 
     Raises:
@@ -111,7 +139,11 @@ def read_shard(path: Path, format_name: str) -> Rows:
 
 
 def shard_chunks(
-    file: BinaryIO, format_name: str, expected: Kinds, only: Sequence[str] = ()
+    file: BinaryIO,
+    format_name: str,
+    expected: Kinds,
+    only: Sequence[str] = (),
+    parts: Sequence[BinaryIO] = (),
 ) -> Iterator[Chunk]:
     """Read an open shard in chunks; the file may hold anything.
 
@@ -120,13 +152,16 @@ def shard_chunks(
         format_name: one of ``FORMATS``.
         expected: the columns that the shard should have; ``ANY_COLUMNS`` for those that it has.
         only: the columns that are read; () for all.
+        parts: the shard's other files, open, if the format has several.
 
     Raises:
         ShardError: the file is damaged, or is not a shard of this format.
         OSError: the system failed to read it; the error has an ``errno``.
     """
+    if len(parts) != len(FORMATS[format_name].PLACES.parts):
+        raise ShardError("cannot be read without its other files")
     try:
-        yield from FORMATS[format_name].chunks(file, expected, only)
+        yield from FORMATS[format_name].chunks(file, expected, only, *parts)
     except ShardError:
         raise
     except Exception as error:

@@ -1,7 +1,8 @@
 """LLM Foundry: MDS shards whose samples are turns, each a prompt and a response.
 
-A turn holds a run of untrained tokens and the run of trained ones behind it. So a row must end with
-a trained token. If that is not the tokenizer's EOS, LLM Foundry appends one and trains it.
+A turn holds a run of untrained tokens and the run of trained ones behind it. It has no place for
+tokens behind the last trained one, so LLM Foundry does not see them, which changes no loss. If the
+last trained token is not the tokenizer's EOS, it appends one and trains it.
 """
 
 from sftprep.targets.contents import IDS, LOSS_MASK
@@ -46,9 +47,10 @@ TARGET = Target(
     "packed row begin",
     configuration=_configuration,
     notes=(
-        "Rows must end with a trained token: others cannot be written in turns, and are refused.",
-        "If an answer does not end with the tokenizer's EOS, LLM Foundry appends an EOS to it, and "
-        "trains it.",
+        "If the last answer of a row does not end with the tokenizer's EOS, LLM Foundry appends an "
+        "EOS to it, and trains it.",
+        "Tokens behind the last trained one are stored, but LLM Foundry does not read them. They "
+        "have no loss, and no loss depends on them.",
         "Never leave out target_responses: all: by default only the last answer is trained.",
         "Never point it to input_ids and labels: it takes the labels for the response.",
     ),

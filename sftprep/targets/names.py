@@ -4,16 +4,20 @@ This module imports nothing, so that the command line can check a name without l
 ``targets.table`` maps each name to its target. A test checks that both have the same names.
 """
 
-TABLES = ("parquet", "arrow", "jsonl")
+TABLES = ("parquet", "arrow", "jsonl", "arrow-folder")
 """The formats that most trainers read, through ``datasets.load_dataset``."""
 
 TARGET_FORMATS: dict[str, tuple[str, ...]] = {
     "hf": (*TABLES, "megatron-parquet"),
     "trl": TABLES,
     "axolotl": TABLES,
+    "llama-factory": ("arrow-folder",),
     "megatron-bridge": ("megatron-parquet",),
     "automodel": TABLES,
+    "olmo-core": ("olmo",),
     "skyrl": TABLES,
+    "llm-foundry": ("mds-turns",),
+    "streaming": ("mds",),
     "torchtune": TABLES,
     "together": ("parquet",),
     "verl": ("parquet",),

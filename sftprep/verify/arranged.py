@@ -12,6 +12,7 @@ Raises UsageError: these rows cannot be arranged as the manifest says.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -30,7 +31,7 @@ from sftprep.data.ragged import Offsets, Ragged
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.gather import Gatherer, Layout, RowSlice, rows_of
 from sftprep.dataset.index import BadIndexError, IndexWriter, batches_of, comparable, table_of
-from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.manifest import Manifest, files_of
 from sftprep.dataset.outcome import Places
 from sftprep.dataset.shard_writer import ShardPaths
 from sftprep.dataset.staged_rows import StagedRows
@@ -222,6 +223,7 @@ class _StoredRows:
 
     def __init__(self, folder: DatasetFolder, manifest: Manifest, shard: Mapping[str, Any]) -> None:
         self._name: str = shard["name"]
+        self._files: list[str] = [entry["name"] for entry in files_of(shard)]
         self._format = manifest.recipe["format"]
         self._kinds = form_of(manifest.recipe).kinds
         self._chunks = self._read(folder)
@@ -261,9 +263,10 @@ class _StoredRows:
         raise _RowDiffersError(Difference(self._name, row, problem), row, token)
 
     def _read(self, folder: DatasetFolder) -> Iterator[Chunk]:
-        with folder.open(self._name) as file:
+        with ExitStack() as stack:
+            file, *parts = [stack.enter_context(folder.open(name)) for name in self._files]
             try:
-                yield from shard_chunks(file, self._format, self._kinds)
+                yield from shard_chunks(file, self._format, self._kinds, parts=parts)
             except ShardError as error:
                 raise _changed(self._name, error.problem) from error
         raise _changed(self._name, "has fewer rows than before")

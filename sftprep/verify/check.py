@@ -24,7 +24,7 @@ from sftprep.arrange import conservation
 from sftprep.arrange.options import PadTo
 from sftprep.dataset.canonical import canonical_chunks
 from sftprep.dataset.files import MANIFEST
-from sftprep.dataset.manifest import Manifest, load_manifest
+from sftprep.dataset.manifest import Manifest, files_of, load_manifest
 from sftprep.errors import DataError, UsageError
 from sftprep.formats.chunks import ShardError
 from sftprep.progress import Progress, Silent
@@ -149,7 +149,7 @@ def _check_entries(files: DatasetFolder, manifest: Manifest, report: Report) -> 
     Returns:
         The files that the manifest names and that exist.
     """
-    named = [MANIFEST, *(shard["name"] for shard in manifest.shards)]
+    named = [MANIFEST, *(file["name"] for shard in manifest.shards for file in files_of(shard))]
     named += [shard["index"]["name"] for shard in manifest.shards]
     named += [*manifest.files, *manifest.ledgers, *manifest.tokenizer["files"]]
     found = files.entries(set(named))
@@ -233,8 +233,14 @@ def _check_shard(
         return files.open(shard["index"]["name"])
 
     with ExitStack() as stack:
-        file = stack.enter_context(files.open(name))
-        check_digest(report, name, digest_of(file), shard["sha256"], shard["bytes"])
+        opened = []
+        for entry in files_of(shard):
+            if entry["name"] not in present:
+                report.add(name, "its rows cannot be checked without its other files")
+                return rows, report.problems
+            file = stack.enter_context(files.open(entry["name"]))
+            check_digest(report, entry["name"], digest_of(file), entry["sha256"], entry["bytes"])
+            opened.append(file)
         index = None
         if shard["index"]["name"] in present:
             entry = shard["index"]
@@ -243,7 +249,7 @@ def _check_shard(
             check_digest(report, entry["name"], digest, entry["sha256"], entry["bytes"])
             index = IndexChecker(index_file, inputs, isolated=limits.layout.isolated)
         try:
-            for chunk in canonical_chunks(file, recipe, open_index):
+            for chunk in canonical_chunks(opened[0], recipe, open_index, opened[1:]):
                 documents = rows.add(chunk)
                 if index is not None and documents is not None:
                     index.compare(documents)

@@ -17,9 +17,10 @@ from typing import Any, NamedTuple
 
 from sftprep.arrange import conservation
 from sftprep.dataset.accounting import imbalance
-from sftprep.dataset.files import CARD, DROPPED, MANIFEST, REJECTS, SPLITS, index_name, shard_name
+from sftprep.dataset.describing import describing_files
+from sftprep.dataset.files import CARD, DROPPED, MANIFEST, REJECTS, SPLITS, shard_files
 from sftprep.dataset.identity import fingerprint
-from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.manifest import Manifest, files_of
 from sftprep.errors import UsageError
 from sftprep.formats.table import FORMATS
 from sftprep.recipe import Recipe
@@ -80,6 +81,7 @@ FORMAT = Scalar(
 TARGET = Scalar(
     f"one of {', '.join(TARGETS)}", lambda value: isinstance(value, str) and value in TARGETS
 )
+FILE = {"name": STRING, "bytes": POSITIVE, "sha256": SHA256}
 LEDGER = {"entries": POSITIVE, "bytes": POSITIVE, "sha256": SHA256}
 OUTCOMES = {
     "read": COUNT,
@@ -162,7 +164,7 @@ MANIFEST_STRUCTURE = {
             "bytes": POSITIVE,
             "sha256": SHA256,
             "digest": DIGEST,
-            "index": {"name": STRING, "bytes": POSITIVE, "sha256": SHA256},
+            "index": FILE,
         }
     ],
     "input_shards": [POSITIVE],
@@ -183,6 +185,9 @@ checks the recipe's other options.
 def structure_problems(manifest: Manifest) -> list[Problem]:
     """Find values that are missing or have the wrong type."""
     found = list(structure_errors("", asdict(manifest), MANIFEST_STRUCTURE))
+    if not found:
+        for index, shard in enumerate(manifest.shards):
+            found += structure_errors(f"shards[{index}].parts", shard.get("parts", []), [FILE])
     if not found and manifest.recipe["pack"]:
         name = manifest.recipe["target"]
         if not isinstance(TARGETS[name].packed, Form):
@@ -195,6 +200,7 @@ def content_problems(manifest: Manifest) -> list[Problem]:
     found = [
         *_count_errors(manifest),
         *_name_errors(manifest),
+        *_file_errors(manifest),
         *_token_id_errors(manifest),
         *_hash_errors(manifest),
     ]
@@ -318,17 +324,18 @@ def _name_errors(manifest: Manifest) -> Iterator[str]:
         yield f"shards is not in the order of the splits: {', '.join(SPLITS)}"
     totals, before = Counter(splits), Counter[str]()
     for index, (shard, split) in enumerate(zip(manifest.shards, splits, strict=True)):
-        name = shard_name(split, before[split], totals[split], manifest.recipe["format"])
+        expected = shard_files(split, before[split], totals[split], manifest.recipe["format"])
         before[split] += 1
-        if shard["name"] != name:
-            yield f"shards[{index}].name is {shown(shard['name'])}; expected {name!r}"
-        its_index = index_name(name)
-        if shard["index"]["name"] != its_index:
+        names = [file["name"] for file in files_of(shard)]
+        if names[0] != expected.name:
+            yield f"shards[{index}].name is {shown(names[0])}; expected {expected.name!r}"
+        if names[1:] != list(expected.names[1:]):
+            found = ", ".join(map(shown, names[1:])) or "no file"
+            wanted = ", ".join(expected.names[1:]) or "none"
+            yield f"shards[{index}].parts has {found}; expected {wanted}"
+        if shard["index"]["name"] != expected.index_file:
             found = shown(shard["index"]["name"])
-            yield f"shards[{index}].index.name is {found}; expected {its_index!r}"
-    if list(manifest.files) != [CARD]:
-        names = ", ".join(map(shown, manifest.files)) or "no file"
-        yield f"files has {names}; expected only {CARD}"
+            yield f"shards[{index}].index.name is {found}; expected {expected.index_file!r}"
     for name in manifest.ledgers:
         if name not in LEDGERS:
             yield f"ledgers has {shown(name)}; expected only {' and '.join(LEDGERS)}"
@@ -337,6 +344,19 @@ def _name_errors(manifest: Manifest) -> Iterator[str]:
             yield f"tokenizer.files has {shown(name)}; expected only files in tokenizer/"
     if "tokenizer/tokenizer.json" not in manifest.tokenizer["files"]:
         yield "tokenizer.files has no 'tokenizer/tokenizer.json'"
+
+
+def _file_errors(manifest: Manifest) -> Iterator[str]:
+    """Compare the card and the files that describe the shards with what the manifest gives."""
+    describing = describing_files(manifest)
+    if list(manifest.files) != [*describing, CARD]:
+        names = ", ".join(map(shown, manifest.files)) or "no file"
+        yield f"files has {names}; expected only {', '.join([*describing, CARD])}"
+        return
+    for name, data in describing.items():
+        expected = hashlib.sha256(data).hexdigest()
+        if manifest.files[name] != expected:
+            yield f"files[{shown(name)}] is {manifest.files[name]}; the shards give {expected}"
 
 
 def _token_id_errors(manifest: Manifest) -> Iterator[str]:

@@ -7,6 +7,7 @@ Keeps  the work in numpy, and only one chunk in memory.
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ import numpy as np
 from sftprep.data.batch import Batch
 from sftprep.data.ragged import Ids, Ragged
 from sftprep.dataset.canonical import canonical_chunks
-from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.manifest import Manifest, files_of
 from sftprep.errors import DataError
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.verify.folder import DatasetFolder
@@ -106,10 +107,13 @@ class StoredRows:
 
     def _read(self, shard: Mapping[str, Any]) -> Iterator[_OpenChunk]:
         first, name, index = 0, shard["name"], shard["index"]["name"]
-        with self._folder.open(name) as file:
+        with ExitStack() as stack:
+            file, *parts = [
+                stack.enter_context(self._folder.open(entry["name"])) for entry in files_of(shard)
+            ]
             try:
                 for chunk in canonical_chunks(
-                    file, self._recipe, partial(self._folder.open, index)
+                    file, self._recipe, partial(self._folder.open, index), parts
                 ):
                     stored = _OpenChunk(chunk, first)
                     yield stored

@@ -12,6 +12,7 @@ Raises UsageError: there is no such row. NoInputError: there is no dataset. Data
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from sftprep.data.ragged import Ragged
 from sftprep.dataset.canonical import canonical_chunks
 from sftprep.dataset.files import TOKENIZER
 from sftprep.dataset.index import BadIndexError, read_index
-from sftprep.dataset.manifest import load_manifest
+from sftprep.dataset.manifest import files_of, load_manifest
 from sftprep.errors import DataError, StorageError, UsageError
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.formats.table import Rows, read_shard
@@ -170,9 +171,13 @@ class Dataset:
         columns = form_of(recipe).columns
         if columns.get("input_ids") is IDS and columns.get("labels") is LABELS:
             return read_shard(path, recipe["format"])
-        with path.open("rb") as file:
+        with ExitStack() as stack:
+            file, *parts = [
+                stack.enter_context((self.folder / entry["name"]).open("rb"))
+                for entry in files_of(shard)
+            ]
             open_index = partial((self.folder / shard["index"]["name"]).open, "rb")
-            return _joined(canonical_chunks(file, recipe, open_index))
+            return _joined(canonical_chunks(file, recipe, open_index, parts))
 
     def _read(self, shard: dict[str, Any]) -> tuple[Rows, Any]:
         """Return the rows of a shard, and its index as a ``pyarrow.Table``."""

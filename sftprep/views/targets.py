@@ -8,6 +8,7 @@ Raises UsageError: there is no such target.
 import textwrap
 from collections.abc import Iterator, Mapping
 
+from sftprep.dataset.files import shard_files
 from sftprep.errors import UsageError
 from sftprep.targets.contents import Content
 from sftprep.targets.names import TARGET_FORMATS
@@ -21,14 +22,6 @@ LABEL = 10
 FOLDER = "out"
 LENGTH = 2048
 """The dataset of the examples: its folder, and the length of its longest row."""
-SHARDS = {
-    "parquet": "data/{split}-00000-of-00001.parquet",
-    "arrow-folder": "{split}/data-00000-of-00001.arrow",
-    "megatron-parquet": "data/{split}-00000-of-00001.idx.parquet",
-    "olmo": "{split}/token_ids_part_0000.npy",
-    "mds": "{split}/shard.00000.mds",
-    "mds-turns": "{split}/shard.00000.mds",
-}
 
 
 def list_targets() -> str:
@@ -140,7 +133,7 @@ def _facts(target: Target, *, packed: bool) -> Facts:
     needs_padding = bool(
         packed and why_not(target, packed=True, padded=False, left=False, one_length=0)
     )
-    shard = SHARDS[TARGET_FORMATS[target.name][0]].format(split="train")
+    shard = shard_files("train", 0, 1, TARGET_FORMATS[target.name][0]).name
     return Facts(
         path=FOLDER,
         shards={"train": (shard,)},

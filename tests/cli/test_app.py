@@ -4,6 +4,7 @@ import importlib.metadata
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +26,10 @@ BAD = SAMPLE_DATA / "bad.jsonl"
 GOOD = SAMPLE_DATA / "prompt_completion.jsonl"
 
 
+DONE = re.compile(r"^done in .*\n", re.MULTILINE)
+"""The line about time and sizes, which is never the same; ``test_time_and_size`` checks it."""
+
+
 class Ran(NamedTuple):
     """The exit code and the output of a command."""
 
@@ -38,7 +43,7 @@ def run(*args: object, stdin: bytes | None = None) -> Ran:
     result = CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
-    return Ran(result.exit_code, result.stdout, result.stderr)
+    return Ran(result.exit_code, result.stdout, DONE.sub("", result.stderr))
 
 
 def prepare(source: object, output: Path, *options: object, stdin: bytes | None = None) -> Ran:
@@ -554,6 +559,22 @@ def test_overwrite_builds_again(out: Path) -> None:
     assert Ran(0, with_status(out, "written"), "") == ran
     assert before == tree(out)
     assert inode != out.stat().st_ino
+
+
+def test_time_and_size(out: Path, tmp_path: Path) -> None:
+    """A run ends with a line on stderr: how long, how fast, how much; ``--quiet`` leaves it out."""
+    fixed = ("-t", str(SAMPLE_TOKENIZER), "--workers", "1")
+    ran = CliRunner().invoke(app, ["prepare", str(GOOD), "-o", str(out), *fixed])
+    sizes = r"[\d.]+ KB of shards and [\d.]+ KB of index written\n"
+    assert re.fullmatch(rf"done in [\d.]+ s: 19.4 KB of input, \d+\.\d MB/s; {sizes}", ran.stderr)
+    written = sum(path.stat().st_size for path in (out / "data").iterdir())
+    assert f" {written / 1000:.1f} KB of shards" in ran.stderr
+    ran = CliRunner().invoke(app, ["export", str(out), "-o", str(tmp_path / "other"), "--shuffle"])
+    assert re.fullmatch(rf"done in [\d.]+ s: {sizes}", ran.stderr)
+    quiet = ["--overwrite", "--quiet"]
+    assert (
+        CliRunner().invoke(app, ["prepare", str(GOOD), "-o", str(out), *fixed, *quiet]).stderr == ""
+    )
 
 
 def test_max_length_above_the_tokenizers(out: Path) -> None:

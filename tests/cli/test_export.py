@@ -1,6 +1,7 @@
 """cli: what a user sees of the options that arrange rows, in ``prepare`` and in ``export``."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from sftprep.errors import UsageError
 from sftprep.recipe import Recipe, exportable, options
 
 SOURCES = (SAMPLE_DATA / "messages.jsonl", SAMPLE_DATA / "prompt_completion.jsonl")
+DONE = re.compile(r"^done in .*\n", re.MULTILINE)
+"""The line about time and sizes, which is never the same."""
 EXPECTED_CODES = {0, 2, 65, 66, 73}
 
 
@@ -31,7 +34,7 @@ class Ran(NamedTuple):
 def run(*args: object) -> Ran:
     """Run the command in this process."""
     result = CliRunner().invoke(app, [str(arg) for arg in args])
-    return Ran(result.exit_code, result.stdout, result.stderr)
+    return Ran(result.exit_code, result.stdout, DONE.sub("", result.stderr))
 
 
 def prepare(output: Path, *more: object) -> Ran:

@@ -29,7 +29,7 @@ def test_flags_are_the_options() -> None:
     assert {f.name for f in fields(Recipe)} | own == set(flags)
     for option in options():
         if option.name != "inputs":
-            assert [option.flag] == flags[option.name].opts
+            assert [option.flag, *filter(None, [option.short])] == flags[option.name].opts
 
 
 def test_preview_takes_what_decides_rows() -> None:
@@ -71,5 +71,5 @@ def test_help_lists_options_by_group() -> None:
     """The help has a heading for each group, in order, and every option is in one."""
     text = CliRunner().invoke(app, ["prepare", "--help"]).stdout
     headings = [line.removesuffix(":") for line in text.splitlines() if re.match(r"\w.*:$", line)]
-    assert headings == ["Arguments", *GROUPS, "Other options"]
+    assert headings == ["Arguments", *GROUPS, "Other options", "Examples"]
     assert {option.group for option in options()} == set(GROUPS)

@@ -1,7 +1,13 @@
 """progress_bar: what a run's progress writes to stderr."""
 
+import re
+import signal
+import sys
+
 import pytest
 
+from sftprep.cli import progress_bar as progress_bar_module
+from sftprep.cli import terminal
 from sftprep.cli.progress_bar import Bar
 from sftprep.cli.terminal import progress_bar
 from sftprep.progress import Silent
@@ -37,6 +43,37 @@ def test_the_bar_shows_records_and_speed(capsys: pytest.CaptureFixture[str]) -> 
     assert "50%" in err
     assert "1,234 records" in err
     assert "MB/s" in err
+
+
+def test_a_log_shows_that_a_run_lives(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a terminal, a line comes from time to time, also while nothing advances."""
+    monkeypatch.setattr(progress_bar_module, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    bar = Bar(shown=False)
+    bar.start(1000)
+    bar.advance(500, 2_000_000, 1234)
+    lines = ""
+    while lines.count("\n") < 3:
+        lines += capfd.readouterr().err
+    bar.close()
+    line = r"working for \d\.\d s: 1,234 records \(50% of the input\), \d+\.\d MB/s"
+    assert re.fullmatch(line, lines.splitlines()[-1])
+
+
+def test_a_signal_ends_the_bar_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a signal says stands on a line of its own, below the bar."""
+    monkeypatch.setattr(terminal, "_advice", [])
+    bar = Bar(shown=True)
+    bar.start(1000)
+    bar.advance(500, 2000, 1234)
+    assert terminal._ended(signal.SIGINT) == 130
+    assert capsys.readouterr().err.endswith("MB/s\ninterrupted.\n")
+    bar.close()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_stream_has_no_total(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,35 +2,45 @@
 
 import pytest
 
-from sftprep.dataset.files import index_name, is_ours, shard_name
+from sftprep.dataset.files import SPLITS, is_ours, number_of, shard_files, shard_folders
+from sftprep.formats.table import FORMATS
 
 
-def test_names() -> None:
-    """A shard's name says its split, its number and its format; its index has the same stem."""
-    names = [
-        shard_name(split, number, 12, name)
-        for number, (split, name) in enumerate(
-            [("train", "parquet"), ("validation", "arrow"), ("test", "jsonl")]
-        )
-    ]
-    assert names == [
-        "data/train-00000-of-00012.parquet",
-        "data/validation-00001-of-00012.arrow",
-        "data/test-00002-of-00012.jsonl",
-    ]
-    assert list(map(index_name, names)) == [
-        "index/train-00000-of-00012.parquet",
-        "index/validation-00001-of-00012.parquet",
-        "index/test-00002-of-00012.parquet",
-    ]
+@pytest.mark.parametrize(
+    ("split", "number", "name", "path"),
+    [
+        ("train", 0, "parquet", "data/train-00000-of-00012.parquet"),
+        ("validation", 1, "arrow", "data/validation-00001-of-00012.arrow"),
+        ("test", 2, "jsonl", "data/test-00002-of-00012.jsonl"),
+        ("train", 3, "megatron-parquet", "data/train-00003-of-00012.idx.parquet"),
+        ("validation", 4, "arrow-folder", "validation/data-00004-of-00012.arrow"),
+    ],
+)
+def test_names(split: str, number: int, name: str, path: str) -> None:
+    """A shard's path says its split and its number; its index has them in every format."""
+    files = shard_files(split, number, 12, name)
+    assert files.names == (path,)
+    assert files.index_file == f"index/{split}-{number:05d}-of-00012.parquet"
 
 
-def ours(path: str, *tokenizer_files: str, is_old: bool = False) -> bool:
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("split", SPLITS)
+def test_the_number_of_a_file(name: str, split: str) -> None:
+    """Every file of a shard says which shard it belongs to."""
+    files = shard_files(split, 7, 12, name)
+    found = [number_of(path, name) for path in (*files.names, files.index_file)]
+    assert found == [(7, place) for place in (*range(len(files.names)), None)]
+    assert {path.split("/")[0] for path in files.names} <= shard_folders(name)
+    assert number_of("data/thesis.txt", name) is None
+
+
+def ours(path: str, *tokenizer_files: str, form: str = "", is_old: bool = False) -> bool:
     """Return whether a dataset can have this path; a path that ends with "/" is a folder."""
     return is_ours(
         path.rstrip("/"),
         is_folder=path.endswith("/"),
         tokenizer_files={f"tokenizer/{name}" for name in tokenizer_files},
+        format_name=form,
         is_old=is_old,
     )
 
@@ -44,6 +54,7 @@ def ours(path: str, *tokenizer_files: str, is_old: bool = False) -> bool:
         "tokenizer/additional_chat_templates/rag.jinja",
         "README.md", "rejects.jsonl", "dropped.jsonl", "manifest.json",
         "data",  # a symbolic link in place of the folder
+        "train/", "test/data-00000-of-00001.arrow", "train/state.json", "dataset_dict.json",
     ],
 )  # fmt: skip
 def test_ours(path: str) -> None:
@@ -58,11 +69,21 @@ def test_ours(path: str) -> None:
         "data/train-00000-of-00004.parquet/", "data/train-00000-of-00004.parquet.bak",
         "data/dev-00000-of-00001.parquet", "index/README.md", "tokenizer/thesis.txt",
         "mine/", "README.md/", "manifest.json/", "data/manifest.json", "DATA/",
+        "train/train-00000-of-00004.parquet", "train/mine/", "train/thesis.txt", "state.json",
     ],
 )  # fmt: skip
 def test_foreign(path: str) -> None:
     """Everything else is foreign, whatever it is beside."""
     assert not ours(path)
+
+
+def test_the_manifest_names_the_format() -> None:
+    """Where the manifest names the format, only the paths of this format are ours."""
+    for path in ("train/", "train/data-00000-of-00001.arrow", "dataset_dict.json"):
+        assert ours(path, form="arrow-folder")
+        assert not ours(path, form="parquet")
+    assert not ours("data/train-00000-of-00001.parquet", form="arrow-folder")
+    assert ours("index/train-00000-of-00001.parquet", form="arrow-folder")
 
 
 def test_the_manifest_names_the_tokenizer_files() -> None:

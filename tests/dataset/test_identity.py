@@ -52,13 +52,20 @@ IDENTITY: dict[str, Any] = {
         ),
         (
             {"recipe": IDENTITY["recipe"] | {"max_length": 1, "system": "a"}, "tokenizer": "x"},
-            "--max-length was 10 and is 1",
+            "--max-length was 10 and is 1; --system was null and is 'a'; the tokenizer differs",
         ),
-        ({"tokenizer": "x", "template": "x", "inputs": []}, "the tokenizer differs"),
+        (
+            {"tokenizer": "x", "template": "x", "inputs": []},
+            "the tokenizer differs; the template differs; the number of inputs was 2 and is 0",
+        ),
+        (
+            {"format_version": 1, "tokenizer": "x", "recipe": {"length": 10}},
+            "the format version was 4 and is 1",
+        ),
     ],
 )
 def test_difference(changed: dict[str, Any], expected: str) -> None:
-    """The first difference is named, with both values if they mean something to a reader."""
+    """Every difference is named, with both values if they mean something to a reader."""
     assert expected == difference(IDENTITY, IDENTITY | changed)
     assert (expected == "") == (difference(IDENTITY | changed, IDENTITY) == "")
 

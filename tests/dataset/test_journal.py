@@ -80,13 +80,20 @@ def info(data: bytes, number: int) -> ShardInfo:
     }
 
 
+def of_dataset(staging: Path) -> ShardFolders:
+    """Return the folders of shards that are published as they are."""
+    return ShardFolders.of_dataset(staging, "jsonl")
+
+
 def writer(data: bytes) -> Callable[[ShardPaths], "Future[ShardInfo] | None"]:
     """Make a function that writes a shard whose bytes are its input."""
 
     def write(paths: ShardPaths) -> "Future[ShardInfo] | None":
         if data == b"-\n":
             return None
-        for path, content in zip(paths, (data, index_of(data)), strict=True):
+        for path, content in zip(
+            (paths.shard, paths.index_file), (data, index_of(data)), strict=True
+        ):
             with path.open("xb") as file:
                 file.write(content)
         future: Future[ShardInfo] = Future()
@@ -100,7 +107,7 @@ class Run:
     """A run on a staging folder, which may end early as if it were killed."""
 
     def __init__(self, staging: Path, *, resume: bool = False) -> None:
-        self.journal = Journal(staging, SOURCES)
+        self.journal = Journal(staging, SOURCES, of_dataset(staging))
         self.taken: list[bytes] = []
         self._ledger = Ledger(staging / "dataset" / "rejects.jsonl")
         if resume:
@@ -117,7 +124,7 @@ class Run:
             self._work(given, stop)
         finally:
             self._ledger.close()
-        return [] if stop < 99 else self.journal.finish("data/train-{:05d}-of-{:05d}.x".format)
+        return [] if stop < 99 else self.journal.finish()
 
     def _work(self, given: Sequence[Block], stop: int) -> None:
         for shard, group in groupby(self.journal.unfinished(given), attrgetter("shard")):
@@ -154,7 +161,7 @@ def refusal(run: Callable[[], object]) -> str:
 
 def test_begin(tmp_path: Path) -> None:
     """A run first writes its identity and an empty journal; then it can be resumed."""
-    journal = Journal(tmp_path, SOURCES)
+    journal = Journal(tmp_path, SOURCES, of_dataset(tmp_path))
     assert not journal.can_resume()
     journal.begin(IDENTITY)
     assert journal.can_resume()
@@ -209,14 +216,14 @@ def described(data: bytes, number: int) -> dict[str, Any]:
     """Return the description of a finished shard, of three, in the manifest."""
     found: dict[str, Any] = {**info(data, number)}
     index = found.pop("index") | {"name": f"index/train-{number:05d}-of-00003.parquet"}
-    name = f"data/train-{number:05d}-of-00003.x"
+    name = f"data/train-{number:05d}-of-00003.jsonl"
     return {"name": name, "split": "train", **found, "index": index}
 
 
 def test_only_staged(tmp_path: Path) -> None:
     """Shards that are still to be arranged stay where they are, apart from those of the dataset."""
     (tmp_path / "dataset" / "data").mkdir(parents=True)
-    (tmp_path / "dataset" / "data" / "train-00000-of-00001.x").write_bytes(b"arranged")
+    (tmp_path / "dataset" / "data" / "train-00000-of-00001.jsonl").write_bytes(b"arranged")
     folders = ShardFolders(tmp_path / "tokens", tmp_path / "index")
     journal = Journal(tmp_path, SOURCES, folders)
     journal.begin(IDENTITY)
@@ -240,7 +247,7 @@ def test_only_staged(tmp_path: Path) -> None:
 def test_entries_are_in_order(tmp_path: Path) -> None:
     """A shard that is durable before an earlier one gets its line only after that one."""
     (tmp_path / "dataset").mkdir()
-    journal = Journal(tmp_path, SOURCES)
+    journal = Journal(tmp_path, SOURCES, of_dataset(tmp_path))
     journal.begin(IDENTITY)
     list(journal.unfinished([Block(0, shard, shard + 1, 0, b"x\n") for shard in range(3)]))
     first: Future[ShardInfo] = Future()
@@ -262,7 +269,7 @@ def test_entries_are_in_order(tmp_path: Path) -> None:
         journal.add({"shards": number}, {}, begin(journal.next_paths(), shard))
     assert (asked, lines()) == (["shard-00000", "shard-00001"], [])
     first.set_result(info(b"1\n", 0))
-    assert [x["rows"] for x in journal.finish("data/train-{}-of-{}.x".format)] == [1, 2]
+    assert [x["rows"] for x in journal.finish()] == [1, 2]
     found = [json.loads(line) for line in lines()]
     assert [(e["counts"]["shards"], e["shard"]) for e in found] == [
         (1, info(b"1\n", 0)),
@@ -274,7 +281,7 @@ def test_entries_are_in_order(tmp_path: Path) -> None:
 def test_a_shard_that_fails(tmp_path: Path) -> None:
     """A shard that could not be written has no line, and its error is raised."""
     (tmp_path / "dataset").mkdir()
-    journal = Journal(tmp_path, SOURCES)
+    journal = Journal(tmp_path, SOURCES, of_dataset(tmp_path))
     journal.begin(IDENTITY)
     list(journal.unfinished(blocks()))
     failing: Future[ShardInfo] = Future()
@@ -350,6 +357,38 @@ def test_resume_between_naming_and_publishing(tmp_path: Path, count: int) -> Non
     assert second.go(blocks()) == expected[0]
     assert second.taken == []
     assert tree(tmp_path / "cut") == expected[1]
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_shards_with_folders_of_their_own(tmp_path: Path, count: int) -> None:
+    """Shards are published where their format has them, and taken back from there on resume."""
+    folders = ShardFolders.of_dataset(tmp_path, "arrow-folder")
+    dataset = tmp_path / "dataset"
+    dataset.mkdir()
+    journal = Journal(tmp_path, SOURCES, folders)
+    journal.begin(IDENTITY)
+    given = [Block(0, shard, shard + 1, 0, b"x\n" * (shard + 1)) for shard in range(3)]
+    for block in list(journal.unfinished(given)):
+        journal.add({}, {}, writer(block.data)(journal.next_paths()))
+    journal.wait()
+    staged = tree(tmp_path)
+    expected = journal.finish()
+    published = {f"train/data-{number:05d}-of-00003.arrow" for number in range(3)}
+    indexes = {f"index/train-{number:05d}-of-00003.parquet" for number in range(3)}
+    assert set(tree(dataset)) == published | indexes
+    assert [shard["name"] for shard in expected] == sorted(published)
+    assert {path.name for path in dataset.iterdir()} == {"train", "index"}
+    for number in range(count, 3):
+        (dataset / "data").mkdir(exist_ok=True)
+        paths = folders.paths(number)
+        (dataset / f"train/data-{number:05d}-of-00003.arrow").rename(paths.shard)
+        (dataset / f"index/train-{number:05d}-of-00003.parquet").rename(paths.index_file)
+    (dataset / "train" / "state.json.new").write_text("{")
+    again = Journal(tmp_path, SOURCES, folders)
+    again.resume(IDENTITY)
+    assert tree(tmp_path) == staged
+    assert list(again.unfinished(given)) == []
+    assert again.finish() == expected
 
 
 def test_torn_journal(tmp_path: Path) -> None:
@@ -466,7 +505,9 @@ def test_another_identity(tmp_path: Path, changed: dict[str, Any], difference: s
     """Another identity is refused with the first difference, and nothing is removed."""
     Run(tmp_path).go(blocks(), 1)
     before = tree(tmp_path)
-    text = refusal(lambda: Journal(tmp_path, SOURCES).resume(IDENTITY | changed))
+    text = refusal(
+        lambda: Journal(tmp_path, SOURCES, of_dataset(tmp_path)).resume(IDENTITY | changed)
+    )
     assert text == (
         f"{tmp_path}: the interrupted run cannot be resumed: {difference}. Run with the same "
         "options and input, or without --resume to start over."

@@ -129,13 +129,16 @@ INPUT = "built from different input: {}. " + OVERWRITE
         ({"field": ("prompt=prompt",)}, "--field was none and is 'prompt=prompt'"),
         ({"truncation": "keep-end"}, "--truncation was 'drop' and is 'keep-end'"),
         ({"template": "qa"}, "--template was 'own' and is 'qa'"),
-        ({"max_length": 51, "format": "arrow"}, "--max-length was 50 and is 51"),
+        (
+            {"max_length": 51, "format": "arrow"},
+            "--max-length was 50 and is 51; --format was 'jsonl' and is 'arrow'",
+        ),
         ({"add_token": ("<x>",)}, "--add-token was none and is '<x>'"),
     ],
 )
 @pytest.mark.parametrize("resume", [False, True])
 def test_other_options(here: Path, changed: dict[str, Any], difference: str, resume: bool) -> None:
-    """The first option that differs is named with both values, also with ``resume``."""
+    """Each option that differs is named with both values, also with ``resume``."""
     text = refusal(options(here, resume=resume, **changed))
     assert text == f"{here}/out: the dataset in it was {SETTINGS.format(difference)}"
 

@@ -22,6 +22,7 @@ from sftprep.formats import jsonl
 from sftprep.formats.row_groups import Grouper
 from sftprep.formats.table import FORMATS
 from sftprep.targets.hf import columns_of_batch
+from sftprep.targets.names import TARGET_FORMATS
 
 ONCE = digest(np.array([7, 14, 21], np.uint64), np.array([3, 1, 2]), np.array([2, 0, 0]))
 DIGESTS = {"a": text(ONCE), "c": text(total(ONCE, ONCE))}
@@ -37,7 +38,7 @@ def labelled(ignore_index: int) -> Callable[[Batch], Columns]:
 def format_with(write: Any) -> Any:
     """JSON Lines with another ``write``."""
     writer = type("Writer", (jsonl.Writer,), {"write": lambda self, group: write(group)})
-    return SimpleNamespace(ENDING="jsonl", preload=jsonl.preload, Writer=writer)
+    return SimpleNamespace(preload=jsonl.preload, Writer=writer)
 
 
 def index_path(path: Path) -> Path:
@@ -111,7 +112,7 @@ def test_the_index_of_a_shard(tmp_path: Path, form: Any) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", TARGET_FORMATS["hf"])
 def test_a_shard_has_the_bytes_of_its_format(tmp_path: Path, name: str) -> None:
     """A shard has the bytes that the format's writer gives, with the ignore index asked for."""
     save(tmp_path / "plain", name, three_rows(), -7)
@@ -122,7 +123,7 @@ def test_a_shard_has_the_bytes_of_its_format(tmp_path: Path, name: str) -> None:
     assert (len(data), hashlib.sha256(data).hexdigest()) == (info["bytes"], info["sha256"])
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", TARGET_FORMATS["hf"])
 @pytest.mark.parametrize("workers", [1, 2, 9])
 def test_many_shards_at_a_time(tmp_path: Path, name: str, workers: int) -> None:
     """Each of many shards has its own rows, in order, however many threads write."""
@@ -139,7 +140,7 @@ def test_many_shards_at_a_time(tmp_path: Path, name: str, workers: int) -> None:
         (tmp_path / "plain").unlink()
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", TARGET_FORMATS["hf"])
 @pytest.mark.parametrize("kind", ["file", "link", "index"])
 def test_never_over_a_file(tmp_path: Path, name: str, kind: str) -> None:
     """A shard is a new file: neither a file of that name nor the target of a link is written to."""
@@ -215,7 +216,6 @@ def test_a_run_that_failed_closes_its_files(tmp_path: Path) -> None:
         jsonl.Writer.write(writer, group)
 
     noting = SimpleNamespace(
-        ENDING="jsonl",
         preload=jsonl.preload,
         Writer=type("Writer", (jsonl.Writer,), {"write": note}),
     )

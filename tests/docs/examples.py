@@ -4,7 +4,8 @@ A fenced block is run by its language:
 
     bash     a script that must succeed; what it prints is not compared
     text     if its first line begins with ``$ ``: commands, each followed by all that it prints.
-             A line ``...`` stands for any lines. A command must succeed, unless it prints a line
+             A line ``...`` stands for any lines. The line ``done in ...`` on stderr, which says how
+             long a run took, is not shown. A command must succeed, unless it prints a line
              that begins with ``error: ``: then it must fail. (Its exit code is not checked if
              the command itself prints ``$?``.) Other text blocks are only illustrations
     python   a script that must succeed. It must print the comments of the lines that begin with
@@ -34,6 +35,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 DOTS = re.compile(r"^\.\.\.\n", re.MULTILINE)
+TIME = re.compile(r"^done in .*\n", re.MULTILINE)
 ELSEWHERE = ("not run: ", "command: test")
 SECONDS = 300
 
@@ -162,7 +164,7 @@ class Reader:
             timeout=SECONDS,
             check=False,
         )
-        return done.returncode, done.stdout.decode()
+        return done.returncode, TIME.sub("", done.stdout.decode())
 
     def _try(self, command: Command, where: str) -> Iterator[Difference]:
         code, found = self._call(["bash", "-c", command.text])

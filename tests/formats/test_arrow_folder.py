@@ -11,14 +11,20 @@ import numpy as np
 import pyarrow as pa
 from batches import THREE_ROWS, three_rows
 
-from sftprep.data.columns import ANY_COLUMNS
+from sftprep.data.columns import ANY_COLUMNS, Kinds
 from sftprep.formats import arrow_folder
+from sftprep.formats.places import Described
 from sftprep.targets.hf import UNPACKED, columns_of_batch
 
 
-def save_split(folder: Path, split: str, shards: int) -> list[str]:
-    """Write shards of three rows each; return their paths in the folder."""
-    paths = [arrow_folder.shard_path(split, index, shards) for index in range(shards)]
+def described(*paths: str, content: str = "") -> list[Described]:
+    """Describe shards of three rows each."""
+    return [Described(path, 3, 0, content) for path in paths]
+
+
+def save_split(folder: Path, split: str, shards: int) -> list[Described]:
+    """Write shards of three rows each."""
+    paths = [arrow_folder.PLACES.files(split, index, shards)[0] for index in range(shards)]
     for path in paths:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         with (folder / path).open("xb") as file:
@@ -26,7 +32,7 @@ def save_split(folder: Path, split: str, shards: int) -> list[str]:
             writer.write(columns_of_batch(three_rows(), -100))
             writer.close()
             assert not file.closed
-    return paths
+    return described(*paths)
 
 
 def save_all(folder: Path) -> None:
@@ -59,7 +65,7 @@ def test_one_split_is_opened_alone(tmp_path: Path) -> None:
 
 def test_shards_are_mapped_into_memory(tmp_path: Path) -> None:
     """A shard is a stream that is not compressed, so opening it reads nothing."""
-    (path,) = save_split(tmp_path, "train", 1)
+    ((path, *_),) = save_split(tmp_path, "train", 1)
     before = pa.total_allocated_bytes()
     with pa.memory_map(str(tmp_path / path)) as file:
         table = pa.ipc.open_stream(file).read_all()
@@ -69,7 +75,7 @@ def test_shards_are_mapped_into_memory(tmp_path: Path) -> None:
 
 def test_its_own_reader(tmp_path: Path) -> None:
     """Chunks hold the rows; the file is read from its start."""
-    (path,) = save_split(tmp_path, "train", 1)
+    ((path, *_),) = save_split(tmp_path, "train", 1)
     for expected in (UNPACKED, ANY_COLUMNS):
         with (tmp_path / path).open("rb") as file:
             (chunk,) = arrow_folder.chunks(file, expected)
@@ -81,10 +87,20 @@ def test_its_own_reader(tmp_path: Path) -> None:
 
 def test_the_files_do_not_depend_on_the_folder(tmp_path: Path) -> None:
     """The describing files hold no path outside the dataset, and are the same each time."""
-    files = arrow_folder.describing_files({"train": ["train/data-00000-of-00001.arrow"]}, UNPACKED)
+    shards = {"train": described("train/data-00000-of-00001.arrow")}
+    files = arrow_folder.describing_files(shards, UNPACKED)
     assert list(files) == ["dataset_dict.json", "train/dataset_info.json", "train/state.json"]
     state = json.loads(files["train/state.json"])
     assert state["_data_files"] == [{"filename": "data-00000-of-00001.arrow"}]
-    assert files == arrow_folder.describing_files(
-        {"train": ["train/data-00000-of-00001.arrow"]}, UNPACKED
-    )
+    assert files == arrow_folder.describing_files(shards, UNPACKED)
+
+
+def test_the_fingerprint_is_that_of_the_rows() -> None:
+    """``datasets`` takes two datasets with one fingerprint for the same, wherever they are."""
+
+    def fingerprint(content: str, kinds: Kinds) -> str:
+        shards = {"train": described("train/data-00000-of-00001.arrow", content=content)}
+        files = arrow_folder.describing_files(shards, kinds)
+        return str(json.loads(files["train/state.json"])["_fingerprint"])
+
+    assert len({fingerprint("a", UNPACKED), fingerprint("b", UNPACKED), fingerprint("a", {})}) == 3

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from sftprep.data.arranged import ArrangedRows
 from sftprep.data.columns import ANY_COLUMNS, Columns, ListColumn
 from sftprep.data.ragged import Ragged
-from sftprep.errors import DataError
+from sftprep.errors import UsageError
 from sftprep.formats import mds, mds_turns
 from sftprep.formats.chunks import ShardError
+from sftprep.formats.places import Described
+from sftprep.formats.table import shard_chunks
 from sftprep.targets.table import DECLARED
 
 ARRAYS = DECLARED["streaming"].unpacked
@@ -94,8 +96,8 @@ def test_bytes_are_moved(data: bytes, size: int, by: int) -> None:
 
 def test_the_index_of_a_split() -> None:
     """Each shard is listed with its rows, its bytes and its columns."""
-    shards = {"train": [mds.Described("train/shard.00000.mds", 3, 99)]}
-    ((path, data),) = mds.describing_files(shards, ["input_ids", "labels"]).items()
+    shards = {"train": [Described("train/shard.00000.mds", 3, 99, "")]}
+    ((path, data),) = mds.describing_files(shards, ARRAYS.kinds).items()
     assert path == "train/index.json"
     index = json.loads(data)
     (entry,) = index["shards"]
@@ -129,10 +131,42 @@ def test_turns(tmp_path: Path) -> None:
     }
 
 
-def test_a_tail_without_loss_is_refused(tmp_path: Path) -> None:
-    """A turn ends with its trained tokens, so a row must."""
-    with pytest.raises(DataError, match="a row ends with a token that is not trained"):
-        write(tmp_path / "a", mds_turns, [turns([[1, 2, 3]], [[0, 1, 0]])])
+def test_tokens_behind_the_last_trained_one(tmp_path: Path) -> None:
+    """They are kept in the last turn, under a key that LLM Foundry does not read."""
+    rows = {"input_ids": [[1, 2, 3, 4], [7, 8]], "loss_mask": [[0, 1, 0, 0], [0, 1]]}
+    data = write(tmp_path / "a", mds_turns, [turns(rows["input_ids"], rows["loss_mask"])])
+    offsets = np.frombuffer(data[4:16], "<u4")
+    assert json.loads(data[offsets[0] + 4 : offsets[1]]) == [
+        {"input_ids": [1], "labels": [2], "rest": [3, 4]}
+    ]
+    assert rows_of(tmp_path / "a", mds_turns) == rows
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"7", b"[]", b"[7]", b'[{"input_ids":[1]}]', b'[{"input_ids":[1],"labels":[2],"x":[3]}]',
+        b'[{"input_ids":[1],"labels":[2],"rest":[3]},{"input_ids":[1],"labels":[2]}]',
+        b'[{"input_ids":[true],"labels":[2]}]', b'[{"input_ids":[1.5],"labels":[2]}]',
+        b'[{"input_ids":7,"labels":[2]}]', b'[{"input_ids":[9999999999],"labels":[2]}]', b"{",
+    ],
+)  # fmt: skip
+def test_what_is_no_turns(tmp_path: Path, text: bytes) -> None:
+    """A sample that holds anything else is damage."""
+    sample = mds.sample_of([text])
+    description = json.dumps(mds.description_of(["turns"], "json"), sort_keys=True).encode()
+    ends = np.array([12 + len(description), 12 + len(description) + len(sample)], "<u4")
+    data = np.array([1], "<u4").tobytes() + ends.tobytes() + description + sample
+    (tmp_path / "a").write_bytes(data)
+    with (tmp_path / "a").open("rb") as file, pytest.raises(ShardError):
+        list(shard_chunks(file, "mds-turns", ANY_COLUMNS))
+
+
+def test_a_shard_that_is_too_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused with the option that makes shards smaller."""
+    monkeypatch.setattr(mds, "MOST_BYTES", 50)
+    with pytest.raises(UsageError, match="Pass a smaller --shard-size"):
+        write(tmp_path / "a", mds, [ARRAYS.columns_of(ArrangedRows.of(three_rows()), -100)])
 
 
 # --- damage -------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def test_what_its_reader_validates(tmp_path: Path) -> None:
         np.array([0, 5, 7]),
         seq_lengths=Ragged.of([[2, 3], [2]]),
     )
-    path = tmp_path / f"train.{megatron_parquet.ENDING}"
+    path = tmp_path / "train.idx.parquet"
     write(path, rows)
     assert path.name.endswith(".idx.parquet")
     table = pq.read_table(path)

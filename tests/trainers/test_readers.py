@@ -1,15 +1,13 @@
 """What the readers of trainers make of datasets, in environments of their own."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from consumers import ask
 from toys import SAMPLE_DATA, recipe
 
 from sftprep import prepare, read_shard
-from sftprep.data.columns import ListColumn, rows_in
-from sftprep.formats import arrow_folder
-from sftprep.targets.hf import UNPACKED
 
 pytestmark = pytest.mark.trainers
 
@@ -32,25 +30,12 @@ def test_together_takes_its_own_files_alone(tmp_path: Path) -> None:
 
 def test_one_folder_for_both_ways_of_datasets(tmp_path: Path) -> None:
     """``datasets`` 3.6 opens a saved folder with both of its functions, and the same rows."""
-    shard = read_shard(build(tmp_path / "hf", "hf"), "parquet")
-    ids = shard.input_ids
-    columns = {
-        "input_ids": ListColumn(ids.values, ids.offsets),
-        "labels": ListColumn(shard.labels, ids.offsets),
-    }
-    kinds = {name: UNPACKED[name] for name in columns}
-    path = arrow_folder.shard_path("train", 0, 1)
+    ids = read_shard(build(tmp_path / "hf", "hf"), "parquet").input_ids
     folder = tmp_path / "saved"
-    (folder / "train").mkdir(parents=True)
-    with (folder / path).open("xb") as file:
-        writer = arrow_folder.Writer(file)
-        writer.write(columns)
-        writer.close()
-    for name, data in arrow_folder.describing_files({"train": [path]}, kinds).items():
-        (folder / name).write_bytes(data)
-    data_files = "  data_files:\n  - split: train\n    path: train/*.arrow"
-    card = f"---\nconfigs:\n- config_name: default\n{data_files}\n---\n"
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    source = SAMPLE_DATA / "messages.jsonl"
+    options: dict[str, Any] = {"template": "chatml", "max_length": 200, "target": "llama-factory"}
+    prepare(recipe(source, folder, **options))
     from_disk, loaded = ask("datasets-3.6", "saved_folder", str(folder))
     assert from_disk == loaded
-    assert from_disk["train"]["input_ids"] == [ids.row(n).tolist() for n in range(rows_in(columns))]
+    rows = [ids.row(number).tolist() for number in range(len(ids.lengths))]
+    assert from_disk["train"]["input_ids"] == rows

@@ -33,28 +33,37 @@ from verify.datasets import (
     run,
     setting,
     sha256,
-    shard_path,
     write_rows,
 )
 
 from sftprep.dataset.files import MANIFEST
+from sftprep.dataset.manifest import files_of, load_manifest
 from sftprep.errors import DataError, NoInputError, StorageError, UsageError
-from sftprep.formats.table import FORMATS
 from sftprep.progress import Silent
+from sftprep.targets.names import TARGET_FORMATS
 from sftprep.verify.check import against_inputs, verify
 
 # --- a sound dataset ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
-def test_a_dataset_as_written_has_no_problems(dataset: MakeDataset, format_name: str) -> None:
+FORMATS_AND_TARGETS = [
+    *((name, "hf") for name in TARGET_FORMATS["hf"]),
+    ("mds", "streaming"), ("mds-turns", "llm-foundry"), ("olmo", "olmo-core"),
+]  # fmt: skip
+each_format = pytest.mark.parametrize(("format_name", "target"), FORMATS_AND_TARGETS)
+
+
+@each_format
+def test_a_dataset_as_written_has_no_problems(
+    dataset: MakeDataset, format_name: str, target: str
+) -> None:
     """A dataset passes in each format, and checking it changes nothing."""
-    folder = dataset(format=format_name)
+    folder = dataset(format=format_name, target=target)
     before = tree(folder)
     report = verify(str(folder), workers=2)
     assert report.problems == []
     assert report.summary() == (
-        "out: verified: 4 rows in 2 shards, 20 tokens, 8 files; no problems found"
+        f"out: verified: 4 rows in 2 shards, 20 tokens, {len(before)} files; no problems found"
     )
     assert tree(folder) == before
 
@@ -569,11 +578,19 @@ def describe_first_shard(value: ManifestValue, facts: ManifestValue) -> None:
     value["shards"][0] |= facts
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
-def test_any_damage_to_a_shard_is_reported(dataset: MakeDataset, format_name: str) -> None:
+@pytest.mark.parametrize(
+    ("format_name", "target", "part"),
+    [
+        *((*both, 0) for both in FORMATS_AND_TARGETS),
+        ("olmo", "olmo-core", 1), ("olmo", "olmo-core", 2),
+    ],
+)  # fmt: skip
+def test_any_damage_to_a_shard_is_reported(
+    dataset: MakeDataset, format_name: str, target: str, part: int
+) -> None:
     """Random damage to a shard is reported; with a forged hash it never causes a crash."""
-    folder = dataset(format=format_name)
-    path = shard_path(folder, FIRST)
+    folder = dataset(format=format_name, target=target)
+    path = folder / files_of(load_manifest(folder).shards[0])[part]["name"]
     data, choose = path.read_bytes(), random.Random(3)
     manifest = (folder / MANIFEST).read_bytes()
     for at in sorted(choose.sample(range(len(data)), min(len(data), 40))):
@@ -584,6 +601,10 @@ def test_any_damage_to_a_shard_is_reported(dataset: MakeDataset, format_name: st
         (folder / MANIFEST).write_bytes(manifest)
         path.write_bytes(changed)
         assert has_problems(folder)
-        facts = {"bytes": len(changed), "sha256": sha256(path)}
+        facts: dict[str, Any] = {"bytes": len(changed), "sha256": sha256(path)}
+        if part:
+            entries = load_manifest(folder).shards[0]["parts"]
+            entries[part - 1] |= facts
+            facts = {"parts": entries}
         edit_manifest(folder, partial(describe_first_shard, facts=facts))
         has_problems(folder)

@@ -31,13 +31,13 @@ from verify.datasets import (
 from sftprep import Recipe, prepare
 from sftprep.dataset.files import MANIFEST
 from sftprep.errors import StorageError
-from sftprep.formats.table import FORMATS
+from sftprep.targets.names import TARGET_FORMATS
 from sftprep.verify.check import verify
 
 # --- the same rows ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("format_name", TARGET_FORMATS["hf"])
 def test_the_inputs_give_the_rows_again(dataset: MakeDataset, format_name: str) -> None:
     """The inputs of a sound dataset give the same rows, and nothing is written beside it."""
     folder = dataset(format=format_name)
