@@ -147,6 +147,10 @@ def _key(name: str, value: Any, texts: list[str]) -> Key | str:
 def _text_key(text: str, texts: list[str]) -> str:
     """Return a text with a placeholder for each of its segments."""
     if not may_think(text):
+        count = len(texts)
+        if text and count < len(FIRST_PLACEHOLDERS) and len(text.strip()) == len(text):
+            texts.append(text)
+            return FIRST_PLACEHOLDERS[count]
         return _segment_key(text, texts)
     segments = THINK.split(text)  # at odd indexes: the think tags
     return "".join([s if index % 2 else _segment_key(s, texts) for index, s in enumerate(segments)])
@@ -156,9 +160,7 @@ def _segment_key(text: str, texts: list[str]) -> str:
     core = text.strip()
     if not core:
         return text
-    count = len(texts)
-    few = count < len(FIRST_PLACEHOLDERS)
-    placeholder = FIRST_PLACEHOLDERS[count] if few else _placeholder(count)
+    placeholder = _placeholder(len(texts))
     texts.append(core)
     if len(core) == len(text):
         return placeholder
