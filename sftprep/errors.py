@@ -31,6 +31,10 @@ class UsageError(SftprepError):
     exit_code = 2
 
 
+class ArrangementError(UsageError):
+    """The rows are made, but cannot be arranged as asked. They are kept for a run that can."""
+
+
 class TemplateError(UsageError):
     """A template cannot be loaded, or does not fit the tokenizer."""
 

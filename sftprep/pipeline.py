@@ -8,11 +8,13 @@ The caller decides what a rejected record means for the run. ``steps`` holds wha
 the stages.
 """
 
+import time
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
-from sftprep.reading.parsing import good_records, parse_block
+from sftprep.reading.parsing import Parsed, good_records, parse_block
 from sftprep.schemas.fields import Fields
 from sftprep.schemas.normalizer import detect_schema
 from sftprep.settings import Settings
@@ -20,7 +22,25 @@ from sftprep.steps.examples import ExampleMaker
 from sftprep.steps.making import RowMaker
 from sftprep.steps.rendering import Rendering
 from sftprep.system.memory import keep_freed
+from sftprep.templates.limits import TemplateLimits
 from sftprep.tokenization.encoder import Encoder
+
+
+class Work(Protocol):
+    """What a worker does with blocks. ``Pipeline`` is the work of a run that makes rows."""
+
+    @property
+    def limits(self) -> TemplateLimits | None:
+        """What a chat template may use; None if no program of others is run."""
+        ...
+
+    def warm_up(self) -> None:
+        """Load what the first block would have to wait for."""
+        ...
+
+    def process(self, block: Block) -> BlockResult:
+        """Return the result of a block."""
+        ...
 
 
 class Pipeline:
@@ -39,11 +59,26 @@ class Pipeline:
         self.examples = ExampleMaker(settings, self.rendering)
         self._rows = RowMaker(settings, self.rendering, self.encoder)
 
+    @property
+    def limits(self) -> TemplateLimits | None:
+        """What a chat template may use; None for other templates."""
+        return self.rendering.limits
+
+    def warm_up(self) -> None:
+        """Load what the first block would have to wait for."""
+        self.encoder.warm_up()
+
     def process(self, block: Block) -> BlockResult:
         """Take one block from bytes to rows."""
+        began = time.process_time()
+        result = self.process_parsed(block, parse_block(block))
+        result.seconds = time.process_time() - began
+        return result
+
+    def process_parsed(self, block: Block, parsed: Parsed) -> BlockResult:
+        """Take one block to rows whose records are parsed already."""
         self._limit_memory()
         result = BlockResult(block.source, block.shard, block.schema, len(block.data))
-        parsed = parse_block(block)
         examples = self.examples.make(block, parsed, result)
         if examples.rendered:
             self._rows.make(block, parsed.raw, examples, result)

@@ -17,11 +17,11 @@ from sftprep.arrange.options import Arrangement
 from sftprep.arrangement import Material, arrangement_of, resolved_arrangement
 from sftprep.data.block import Source
 from sftprep.data.control_tokens import AddedToken, ControlTokens
-from sftprep.dataset.identity import Identity, identity
+from sftprep.dataset.identity import Identity, fingerprint, identity
 from sftprep.dataset.manifest import token_roles
 from sftprep.errors import TemplateError, UsageError
 from sftprep.reading.sources import find_inputs
-from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe, escaped, unescaped
+from sftprep.recipe import DEFAULT_MAX_LENGTH, Recipe, arranging, escaped, unescaped
 from sftprep.schemas.placeholders import PLACEHOLDERS
 from sftprep.settings import Settings
 from sftprep.system.cores import usable_cores
@@ -84,6 +84,14 @@ class Plan:
             libraries=library_versions(near=self.recipe.dedup == "near"),
             inputs=list(inputs),
         )
+
+    def fingerprint_of_rows(self) -> str:
+        """Return the fingerprint of what decides the rows before they are arranged."""
+        whole = self.identity([source.name for source in self.sources])
+        only_arrange = {*arranging()} - {"split_by"}
+        kept = {name: v for name, v in whole["recipe"].items() if name not in only_arrange}
+        rows = {"recipe": kept, "normalized_keys": self.settings.normalized_keys}
+        return fingerprint({**whole, **rows, "libraries": library_versions(near=False)})
 
     def arrangement(self) -> Arrangement:
         """Return how the rows are to be arranged.

@@ -31,6 +31,7 @@ from sftprep.arrangement import check_arrangement, rearranged
 from sftprep.data.policy import TRAINABLE
 from sftprep.errors import UsageError
 from sftprep.formats.names import FORMAT_NAMES
+from sftprep.lint.names import RULE_NAMES
 from sftprep.reading.limits import MAX_EXPANSION, Hints, Limits
 from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.schemas.paths import paths_of
@@ -54,6 +55,7 @@ GROUPS = (
     "Output",
     "Bad records",
     "Run",
+    "Lint",
 )
 """The headings under which ``--help`` lists the options, in this order."""
 
@@ -71,6 +73,7 @@ class Option(NamedTuple):
     least: int | None  # the smallest number it allows
     most: int | None  # the largest number it allows
     form: str  # what a text may hold; see ``_check_text``
+    takes_mapping: bool  # whether a mapping of texts may stand for its list of KEY=VALUE
     takes_number: bool  # whether a whole number may stand for its text, as in ``max_rejects: 100``
     negative: bool  # whether there is also a flag that turns it off, as in ``--no-pack``
     short: str  # a second flag of one letter, as in ``-o``; "" if there is none
@@ -93,6 +96,7 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     least: int | None = None,
     most: int | None = None,
     form: str = "text",
+    takes_mapping: bool = False,
     takes_number: bool = False,
     negative: bool = False,
     short: str = "",
@@ -103,8 +107,8 @@ def _option(  # noqa: PLR0913 - an argument for each fact about an option
     text = help.replace("{values}", alternatives(values)) if values else help
     metadata = {
         "group": group, "help": text, "values": values, "words": words, "least": least,
-        "most": most, "form": form, "takes_number": takes_number, "negative": negative,
-        "short": short, "metavar": metavar, "decides_bytes": decides_bytes,
+        "most": most, "form": form, "takes_mapping": takes_mapping, "takes_number": takes_number,
+        "negative": negative, "short": short, "metavar": metavar, "decides_bytes": decides_bytes,
     }  # fmt: skip
     return field(default=default, metadata=metadata)
 
@@ -528,6 +532,14 @@ class Recipe:
         "dataset.",
         decides_bytes=False,
     )
+    lint_ignore: tuple[str, ...] = _option(
+        (),
+        "Lint",
+        "A rule of sftprep lint that is not to report what it finds, and the reason. Repeatable.",
+        metavar="RULE=REASON",
+        takes_mapping=True,
+        decides_bytes=False,
+    )
 
     def __post_init__(self) -> None:
         for option in options():
@@ -602,6 +614,11 @@ class Recipe:
         return dict(entry.rsplit("=", 1) for entry in self.role)
 
     @property
+    def ignored_rules(self) -> dict[str, str]:
+        """The rules of lint that are not to report -> the reason."""
+        return dict(entry.split("=", 1) for entry in self.lint_ignore)
+
+    @property
     def template_arguments(self) -> dict[str, Any]:
         """The chat template's arguments: each is a JSON value, or else a text."""
         return {k: _json_or_text(v) for k, v in (a.split("=", 1) for a in self.template_arg)}
@@ -667,6 +684,11 @@ def options() -> tuple[Option, ...]:
 def arranging() -> tuple[str, ...]:
     """Return the names of the options that arrange rows."""
     return tuple(option.name for option in options() if option.group == "Arrangement")
+
+
+def not_for_rows() -> tuple[str, ...]:
+    """Return the names of the options that do not concern commands that make rows."""
+    return tuple(option.name for option in options() if option.group == "Lint")
 
 
 def exportable() -> tuple[str, ...]:
@@ -855,6 +877,8 @@ def _typed(option: Option, value: Any) -> Any:
         if not is_day:
             raise UsageError(f"{option.flag} is the date {value}; expected {KINDS[kind][1]}.")
         value = value.isoformat()
+    if option.takes_mapping and isinstance(value, dict):
+        value = [f"{key}={entry}" for key, entry in value.items()]
     types, words = KINDS[kind]
     if option.takes_number:
         words = "a string or a whole number below 2^63"
@@ -927,6 +951,7 @@ def _check_together(recipe: Recipe) -> None:
             raise UsageError(f"--field {shown(entry)}: {error}.") from error
     _check_roles(recipe)
     _check_template_options(recipe)
+    _check_ignored(recipe)
     _check_hints(recipe)
     parse_size(recipe.shard_size)
     parse_size(recipe.max_line_bytes, "max_line_bytes")
@@ -956,6 +981,21 @@ def _check_roles(recipe: Recipe) -> None:
             )
         if names.count(name) > 1:
             raise UsageError(f"--role gives the meaning of {shown(name)} twice. Keep one.")
+
+
+def _check_ignored(recipe: Recipe) -> None:
+    """Refuse a rule that does not exist, or that is ignored without a reason."""
+    for entry in recipe.lint_ignore:
+        name, _, reason = entry.partition("=")
+        if name not in RULE_NAMES:
+            hint = did_you_mean(name, RULE_NAMES, "sftprep help lint lists the rules.")
+            raise UsageError(f"lint_ignore: there is no rule {shown(name)}. {hint}")
+        if not reason.strip():
+            raise UsageError(
+                f"lint_ignore: {name} has no reason. Write one, as {name}: checked by hand."
+            )
+        if [other.partition("=")[0] for other in recipe.lint_ignore].count(name) > 1:
+            raise UsageError(f"lint_ignore names {name} twice. Keep one.")
 
 
 def _check_hints(recipe: Recipe) -> None:

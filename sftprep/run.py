@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from sftprep.arrange.options import Arrangement
+from sftprep.arrange.plan import Plan as ArrangementPlan
 from sftprep.commit import commit, say_what_is_discarded, say_what_is_kept
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns
@@ -33,7 +34,7 @@ from sftprep.dataset.staged_rows import StagedRows
 from sftprep.dataset.staging import OutputFolder
 from sftprep.engine.local.engine import run_blocks
 from sftprep.engine.local.pool import WorkerPool
-from sftprep.errors import DataError, NoInputError, UsageError
+from sftprep.errors import ArrangementError, DataError, NoInputError, UsageError
 from sftprep.formats import staged
 from sftprep.formats.table import WritableFormat, writable
 from sftprep.pipeline import with_schemas
@@ -71,16 +72,7 @@ def prepare(
             dataset that was in the output folder before is still there.
     """
     progress = progress or Silent()
-    if not recipe.output:
-        raise UsageError("no output folder. Pass --output DIR.")
-    output = OutputFolder(recipe.output)
-    output.check()
-    job = plan(recipe)
-    arrangement = job.arrangement()
-    output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
-    existing = find_reusable(
-        output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
-    )
+    output, job, arrangement, existing = _checked(recipe)
     if existing is not None:
         say_what_is_kept(output, existing, progress)
         return Prepared(existing, "unchanged")
@@ -98,7 +90,8 @@ def prepare(
         stage = _Stage.of(job, staging, arrangement)
         journal = Journal(staging, job.sources, stage.folders)
         say_what_is_discarded(output, recipe, progress)
-        resumed = _begin(output, journal, accounting, job)
+        rows = "" if arrangement.is_plain else job.fingerprint_of_rows()
+        resumed = _begin(output, journal, accounting, job, rows)
         reader = BlockReader(
             job.sources,
             recipe.shard_bytes,
@@ -132,15 +125,46 @@ def prepare(
                 arrangement=arrangement,
                 draft=manifest,
                 workers=job.workers,
-                resume=resumed,
+                resume=resumed and not journal.arranges_anew,
             )
-            rows = half.plan()
-            manifest = half.write(rows, half.shards(rows), progress)
-            accounting.list_dropped(half.dropped(rows))
+            planned = _planned(half)
+            manifest = half.write(planned, half.shards(planned), progress)
+            accounting.list_dropped(half.dropped(planned))
         accounting.close()
         manifest = commit(output, replace(manifest, ledgers=accounting.described_ledgers()))
     causes = tuple(accounting.causes.listed())
     return Prepared(manifest, "resumed" if resumed else "written", causes)
+
+
+def existing_dataset(recipe: Recipe) -> Manifest | None:
+    """Check all that a run checks before it reads the first record; write nothing.
+
+    Args:
+        recipe: as for ``prepare``.
+
+    Returns:
+        The dataset that is there already and that a run would leave as it is; None if there is
+        none.
+
+    Raises:
+        SftprepError: a run would fail before it reads the first record.
+    """
+    return _checked(recipe)[-1]
+
+
+def _checked(recipe: Recipe) -> tuple[OutputFolder, Plan, Arrangement, Manifest | None]:
+    """Return the output, the plan, the arrangement, and the dataset if it is there already."""
+    if not recipe.output:
+        raise UsageError("no output folder. Pass --output DIR.")
+    output = OutputFolder(recipe.output)
+    output.check()
+    job = plan(recipe)
+    arrangement = job.arrangement()
+    output.check_inputs([*recipe.inputs, *(source.path for source in job.sources)])
+    existing = find_reusable(
+        output, job.sources, job.identity, overwrite=recipe.overwrite, resume=recipe.resume
+    )
+    return output, job, arrangement, existing
 
 
 class _Stage(NamedTuple):
@@ -168,18 +192,44 @@ class _Stage(NamedTuple):
         return ShardWriter(self.file_format, self.columns_of, workers, index_form=self.index_form)
 
 
-def _begin(output: OutputFolder, journal: Journal, accounting: Accounting, job: Plan) -> bool:
-    """Start from nothing, or continue an interrupted run; return True if it was continued."""
+def _begin(
+    output: OutputFolder, journal: Journal, accounting: Accounting, job: Plan, rows: str
+) -> bool:
+    """Start from nothing, or continue an interrupted run; return True if it was continued.
+
+    Args:
+        output: the output folder; its staging folder is locked.
+        journal: the journal of the run.
+        accounting: receives the counts of what an interrupted run has finished.
+        job: the plan of the run.
+        rows: the fingerprint of what decides the rows, if these are still to be arranged.
+    """
     identity = job.identity([source.name for source in job.sources])
     if job.recipe.resume and journal.can_resume():
-        journal.resume(identity)
+        journal.resume(identity, rows)
     else:
         output.begin()
-        journal.begin(identity)
+        journal.begin(identity, rows)
     if not journal.finished:
         return False
     accounting.restore(journal.finished[-1]["counts"])
     return True
+
+
+def _planned(half: SecondHalf) -> ArrangementPlan:
+    """Plan what becomes of each row.
+
+    Raises:
+        ArrangementError: the rows cannot be arranged as asked, which only shows now that they are
+            known.
+    """
+    try:
+        return half.plan()
+    except UsageError as error:
+        raise ArrangementError(
+            f"{error} The rows are kept: run again with options that fit and --resume, and they "
+            "are only arranged."
+        ) from error
 
 
 def _say_notes(job: Plan, progress: Progress) -> None:

@@ -1,12 +1,37 @@
 """What a pipeline is built from: plain data that can be sent to another process."""
 
 from dataclasses import dataclass, field, replace
+from typing import Protocol, Self
 
 from sftprep.data.policy import Policy
+from sftprep.rows.truncation import NEEDS_SECTIONS
 from sftprep.templates.limits import PATIENCE
 from sftprep.templates.template import ChatTemplate, Template
 from sftprep.tokenization.proof import ContentEncoding
 from sftprep.tokenization.tokenizer import Tokenizer
+
+
+class WorkSettings(Protocol):
+    """What an engine must know of the settings of a work, whatever the work is."""
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether a block takes much longer than a worker process takes to start."""
+        ...
+
+    @property
+    def untrusted(self) -> bool:
+        """Whether the template is a program, which must run in a process that can be killed."""
+        ...
+
+    @property
+    def template_name(self) -> str:
+        """The name of the template, for messages."""
+        ...
+
+    def light(self) -> Self:
+        """Return the settings without the parts that only the parent process needs."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +56,7 @@ class Settings:
     train_reasoning: str = "all"
     train_calls: bool = True
     per_turn: bool = False
+    tried_limits: tuple[int, ...] = ()  # ascending; count what truncation would do at each
     end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
     normalized_keys: bool = False  # make keys of the texts without their small differences
     split_by: str = ""  # the path of the field by which records are grouped; "": they are not
@@ -50,10 +76,26 @@ class Settings:
         return isinstance(self.template, ChatTemplate)
 
     @property
+    def template_name(self) -> str:
+        """The name of the template, for messages."""
+        return self.template.name
+
+    @property
     def stops(self) -> tuple[str, ...]:
         """The tokens that stop the model at inference, ``--end-of-turn`` first."""
         given = (self.end_of_turn,) if self.end_of_turn else ()
         return tuple(dict.fromkeys((*given, *self.tokenizer.stops)))
+
+    @property
+    def needs_sections(self) -> bool:
+        """Whether truncation, or a count of what it would do, must know what it may cut."""
+        return bool(self.tried_limits) or self.truncation in NEEDS_SECTIONS
+
+    @property
+    def sections_over(self) -> int | None:
+        """The length of a row over which it needs sections; None if no row does."""
+        limits = [self.max_length] if self.truncation in NEEDS_SECTIONS else []
+        return min([*limits, *self.tried_limits], default=None)
 
     @property
     def policy(self) -> Policy:

@@ -42,6 +42,18 @@ NEAR = 0.75
 """Two names are near each other if ``difflib`` finds them similar by at least this ratio."""
 
 
+def quoted(text: str) -> str:
+    r"""Return a text in quotes, with all that cannot be seen in it written as escapes.
+
+    Accents that are characters of their own are escapes too.
+
+    >>> print(quoted("Cafe\u0301 "), quoted("Caf\u00e9"))
+    'Cafe\u0301 ' 'Café'
+    """
+    safe = ascii_safe(repr(text))
+    return "".join(f"\\u{ord(c):04x}" if "\u0300" <= c <= "\u036f" else c for c in safe)
+
+
 def alternatives(names: Iterable[str]) -> str:
     """Join names with commas and "or".
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import profiles  # noqa: F401 - makes the profiles known before the command line chooses one
 import pytest
 
 if TYPE_CHECKING:
@@ -32,6 +33,18 @@ def _cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Let ``fsync`` return at once in this process, where no test can cut the power.
+
+    A small run waits for the disk longer than it works. That it waits where it must is checked by
+    tests of their own, and by the fault suite, whose runs are processes of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fstat)  # it refuses what is no open file, like the original
+        yield
+
+
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
     """Return a function that writes a file below the test's own folder and returns its path."""
@@ -46,10 +59,12 @@ def write(tmp_path: Path) -> Callable[[str, str | bytes], Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _hang_up_counts() -> None:
-    """Let child processes receive SIGHUP, even if the tests run under ``nohup``."""
+def _signals_count() -> None:
+    """Let child processes receive signals, also if the tests run in the background of a script."""
     if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

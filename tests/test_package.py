@@ -64,11 +64,23 @@ def test_heavy_libraries_are_imported_late(path: Path) -> None:
     """A heavy library is imported inside the function that needs it."""
     allowed = {"jinja2"} if "templates/jinja/" in name_of(path) else set()
     allowed |= {"pyarrow"} if name_of(path) in OF_TABLES else set()
+    allowed |= {"rich"} if name_of(path) in OF_TERMINALS else set()
     assert loaded_at_import(path) & HEAVY <= allowed
 
 
 OF_TABLES = ("reading/arrow_rows.py", "reading/table_blocks.py")
 """Modules that need pyarrow in every line, and are imported late themselves."""
+
+
+OF_TERMINALS = ("views/stats.py",)
+"""Modules that lay out text in every line, and are imported late themselves."""
+
+
+def test_modules_of_terminals_are_imported_late() -> None:
+    """A command that does not show figures never loads them."""
+    code = "import sys, sftprep.cli.app, sftprep.cli.stats; print('rich' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_modules_of_tables_are_imported_late() -> None:

@@ -82,6 +82,7 @@ EVERYTHING: dict[str, Any] = {
     "workers": 3,
     "overwrite": True,
     "resume": True,
+    "lint_ignore": ["html=these are pages about HTML = markup"],
 }
 """Every option, with a value that is not its default."""
 
@@ -134,7 +135,7 @@ def test_a_flag_wins(write: Write, name: str) -> None:
         "per_turn": True, "resume": True, "max_line_bytes": "5MB", "max_expansion": 9,
         "on_omission": "error", "on_no_answer": "error", "delimiter": ";",
         "train_reasoning": "last",
-        "train_tool_calls": "yes",
+        "train_tool_calls": "yes", "lint_ignore": ["nul=a reason"],
     }  # fmt: skip
     value = others.get(name, "other")
     assert EVERYTHING | {name: value} == Recipe.from_sources(path, {name: value}).as_dict()
@@ -553,6 +554,36 @@ def test_field_names() -> None:
     assert expected == Recipe(field=("prompt=a", "role=by=whom")).field_names
 
 
+# --- rules that lint is to ignore -----------------------------------------------------------------
+
+
+def test_ignored_rules_may_be_a_mapping(write: Write) -> None:
+    """In a file, a rule is a key, and the reason its value."""
+    path = write("r.yaml", "lint_ignore: {html: these are pages, refusal: 'a = b'}")
+    recipe = Recipe.from_sources(str(path), {})
+    assert recipe.ignored_rules == {"html": "these are pages", "refusal": "a = b"}
+    again = write("again.yaml", recipe.to_yaml())
+    assert Recipe.from_sources(str(again), {}) == recipe
+
+
+@pytest.mark.parametrize(
+    ("entry", "problem"),
+    [
+        ("htlm=x", "lint_ignore: there is no rule 'htlm'. Did you mean 'html'?"),
+        ("html", "lint_ignore: html has no reason. Write one, as html: checked by hand."),
+        ("html= ", "lint_ignore: html has no reason. Write one, as html: checked by hand."),
+    ],
+)
+def test_a_rule_is_ignored_with_a_reason(entry: str, problem: str) -> None:
+    """The rule exists, and there is a reason."""
+    assert refused(lint_ignore=(entry,)) == problem
+
+
+def test_a_rule_is_ignored_once() -> None:
+    """Two reasons for one rule are refused."""
+    assert refused(lint_ignore=("html=a", "html=b")) == "lint_ignore names html twice. Keep one."
+
+
 # --- what the options say ---------------------------------------------------------------------
 
 
@@ -560,7 +591,7 @@ def test_what_decides_bytes() -> None:
     """Where data lies and how the work is done decide no byte; all other options do."""
     assert [option.name for option in options() if not option.decides_bytes] == [
         "inputs", "output", "tokenizer", "revision", "backend", "private_ledgers",
-        "max_expansion", "workers", "overwrite", "resume",
+        "max_expansion", "workers", "overwrite", "resume", "lint_ignore",
     ]  # fmt: skip
 
 

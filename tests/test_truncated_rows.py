@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from profiles import some
 from toys import byte_tokenizer
 
 from sftprep.data.block import Block
+from sftprep.data.limits import STRATEGIES
 from sftprep.data.result import BlockResult
 from sftprep.pipeline import Pipeline
 from sftprep.recipe import allowed_values
@@ -327,7 +329,7 @@ def conversations(draw: st.DrawFn) -> Turns:
     return turns
 
 
-@hypothesis_settings(deadline=None, max_examples=80)
+@hypothesis_settings(deadline=None, max_examples=some(80))
 @given(
     conversations(),
     st.sampled_from(["chat", "merged", "plain"]),
@@ -357,7 +359,7 @@ def test_cut_rows_are_what_the_manual_says(
             assert row[:lead] == [(token.text, token.trained) for token in kept[:lead]]
 
 
-@hypothesis_settings(deadline=None, max_examples=50)
+@hypothesis_settings(deadline=None, max_examples=some(50))
 @given(conversations(), st.integers(10, 120), st.sampled_from(["chat", "merged", "plain"]))
 def test_rows_that_lost_trained_tokens_are_counted(turns: Turns, limit: int, name: str) -> None:
     """``truncated_trained`` is 1 exactly if a row has fewer trained tokens than the whole."""
@@ -366,3 +368,59 @@ def test_rows_that_lost_trained_tokens_are_counted(turns: Turns, limit: int, nam
         whole = sum(token.trained for token in tokens_of(turns, name, "yaml", "completion"))
         lost = [sum(trained for _, trained in row) < whole for row in rows(result)]
         assert result.counts["truncated_trained"] == sum(lost)
+
+
+# --- what other limits would do -----------------------------------------------------------------
+
+TRIED = (1, 25, 45, 90)
+
+
+def fate(result: BlockResult) -> tuple[str, int]:
+    """Return what has become of a conversation, and how many tokens its row has."""
+    if result.batch is None:
+        return "dropped", 0
+    facts = result.batch.facts
+    assert facts is not None
+    is_cut = facts.cut_tokens[0] > 0 or facts.exchanges_dropped[0] > 0
+    return ("cut" if is_cut else "kept"), len(result.batch.input_ids)
+
+
+@hypothesis_settings(deadline=None, max_examples=25)
+@given(
+    conversations(),
+    st.sampled_from(sorted(TEMPLATES)),
+    st.sampled_from(KINDS),
+    st.sampled_from(["completion", "last", "all", "user"]),
+    st.sampled_from(["drop", "oldest-turns", "balanced"]),
+    st.sampled_from([50, 1000]),
+)
+def test_what_other_limits_would_do(
+    turns: Turns, name: str, kind: str, train_on: str, own: str, max_length: int
+) -> None:
+    """The counts are those of runs with each limit and strategy, whatever the run's own are."""
+    options = {"train_on": train_on, "boundary": "split"}
+    found = run(
+        turns, name, kind, truncation=own, max_length=max_length, tried_limits=TRIED, **options
+    ).limits
+    assert found is not None
+    [whole] = found.lengths.tolist()
+    for at, limit in enumerate(TRIED):
+        for number, strategy in enumerate(STRATEGIES):
+            real, left = fate(
+                run(turns, name, kind, truncation=strategy, max_length=limit, **options)
+            )
+            what = (limit, strategy)
+            assert found.cut[number, at] == (real == "cut"), what
+            assert found.dropped[number, at] == (real == "dropped"), what
+            assert found.tokens_dropped[number, at] == whole * (real == "dropped"), what
+            uncounted = strategy == "oldest-turns" and found.uncounted[at]
+            if not uncounted:
+                assert found.tokens_cut[number, at] == (whole - left) * (real == "cut"), what
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_other_limits_change_no_row(kind: str) -> None:
+    """A run that tries other limits gives the same rows as one that does not."""
+    options = {"truncation": "prompt-start", "max_length": 48}
+    tried = run(TALK, "chat", kind, tried_limits=TRIED, **options)
+    assert rows(tried) == rows(run(TALK, "chat", kind, **options))

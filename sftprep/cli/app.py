@@ -12,7 +12,9 @@ import typer
 from sftprep import __version__
 from sftprep.cli.completion import completer, target_names, template_names, topics
 from sftprep.cli.help import WIDEST, Command, Commands
+from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
+from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
 from sftprep.cli.terminal import (
     advising,
     command,
@@ -24,7 +26,7 @@ from sftprep.cli.terminal import (
     set_up,
     show,
 )
-from sftprep.recipe import arranging, exportable
+from sftprep.recipe import arranging, exportable, not_for_rows
 
 if TYPE_CHECKING:
     from sftprep.dataset.manifest import Prepared
@@ -38,9 +40,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help loads in half the time
     pretty_exceptions_enable=False,  # a bug in sftprep should show an ordinary traceback
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": WIDEST},
-    epilog="Exit codes: 0 done, 2 usage, 65 bad data, 66 no input, 70 a bug in sftprep or a dead "
-    "worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, 129, 130 or 143 "
-    "interrupted.",
+    epilog="Exit codes: 0 done, 1 datasets differ, 2 usage, 65 bad data, 66 no input, 70 a bug in "
+    "sftprep or a dead worker, 73 output exists or cannot be created, 74 I/O, 75 output in use, "
+    "129, 130 or 143 interrupted.",
 )
 
 Folder = Annotated[str, typer.Argument(metavar="DIR", help="The folder of a finished dataset.")]
@@ -50,6 +52,14 @@ Workers = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a summary.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print no progress and no summary.")]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Check all options, and show what would be written and how long it takes, from a "
+        "sample of the records. Writes nothing.",
+    ),
+]
 
 
 def _show_version(asked: bool) -> None:
@@ -70,9 +80,14 @@ def root(
     """Turn instruction data into tokenized, label-masked training shards."""
 
 
-@recipe_command(app)
-def prepare(recipe: "Recipe", json: Json = False, quiet: Quiet = False) -> None:
+@recipe_command(app, without=not_for_rows())
+def prepare(
+    recipe: "Recipe", dry_run: DryRun = False, json: Json = False, quiet: Quiet = False
+) -> None:
     """Write a dataset: render, tokenize, truncate, mask, arrange."""
+    if dry_run:
+        show_dry_run(recipe, json=json, quiet=quiet)
+        return
     from sftprep.engine.local.early import started_early
 
     with (
@@ -111,8 +126,8 @@ def _show_result(
 
 
 NOT_IN_PREVIEW = (
-    *arranging(), "output", "target", "format", "shard_size", "private_ledgers", "max_rejects",
-    "max_dropped", "workers", "overwrite", "resume",
+    *arranging(), *not_for_rows(), "output", "target", "format", "shard_size", "private_ledgers",
+    "max_rejects", "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 
@@ -125,6 +140,9 @@ def preview(
     from sftprep.views.preview import preview as view
 
     show(view(recipe, rows=rows, colour=is_coloured()))
+
+
+recipe_command(app, without=NOT_IN_STATS)(stats)
 
 
 def _export_options(given: Given, max_length: int | None) -> Given:
@@ -160,6 +178,9 @@ def export(
 
         result = run(folder, _export_options(given, max_length), progress=progress)
     _show_result(result, str(given["output"]), of_input=False, json=json, quiet=quiet)
+
+
+add_lint(app)
 
 
 @app.command(cls=Command)
@@ -245,6 +266,31 @@ def verify(
         elif report.ok and not quiet:
             show(report.summary())
         report.check()
+
+
+@app.command(cls=Command)
+def diff(
+    old: Annotated[str, typer.Argument(metavar="DIR_A", help="The folder of a dataset.")],
+    new: Annotated[str, typer.Argument(metavar="DIR_B", help="The folder of another dataset.")],
+    rows: Annotated[int, typer.Option(help="How many rows that differ to show.")] = 3,
+    json: Json = False,
+) -> None:
+    """Show what differs between two datasets.
+
+    Exit code 0: both hold the same rows, in the same order and splits. Exit code 1: they do not.
+    """
+    with command():
+        from sftprep.comparison.compare import compare
+
+        found = compare(old, new, examples=rows)
+        if json:
+            show(found.dump())
+        else:
+            from sftprep.views.diff import describe
+
+            show(describe(found, colour=is_coloured()))
+        if not found.is_equal:
+            raise typer.Exit(1)
 
 
 @app.command("help", cls=Command)

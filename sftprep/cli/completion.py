@@ -37,6 +37,13 @@ def target_names() -> list[str]:
     return list(TARGET_NAMES)
 
 
+def rule_names() -> list[str]:
+    """Return the names of the rules of ``sftprep lint``."""
+    from sftprep.lint.names import RULE_NAMES
+
+    return list(RULE_NAMES)
+
+
 def topics() -> list[str]:
     """Return the topics of the manual."""
     from sftprep.views.manual import topics as of_manual

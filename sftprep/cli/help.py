@@ -34,6 +34,21 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("three rows", "train.jsonl -t MODEL --template tokenizer"),
         ("one row for each answer", "train.jsonl -t MODEL --template tokenizer --per-turn"),
     ),
+    "stats": (
+        ("of a finished dataset", "out"),
+        ("of what prepare would write", "train.jsonl -t MODEL --template tokenizer"),
+        ("from 2,000 records, chosen at random",
+         "'data/*.jsonl' -t MODEL --template tokenizer --sample-records 2000"),
+        ("all figures as JSON", "out --batch-size 64 --json"),
+    ),
+    "lint": (
+        ("every rule that needs no tokenizer", "train.jsonl"),
+        ("the rules about tokens too", "train.jsonl -t MODEL --template tokenizer"),
+        ("training and validation files together", "train.jsonl valid.jsonl"),
+        ("in a script", "train.jsonl --fail-on warning --ignore refusal --json"),
+        ("a corrected copy", "train.jsonl --write-fixed clean.jsonl"),
+        ("what a rule means", "--explain prompt-separator"),
+    ),
     "inspect": (
         ("the first row", "out"),
         ("rows 100 to 104", "out --row 100 --rows 5"),
@@ -41,6 +56,10 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "verify": (
         ("all files, rows and counts", "out"),
         ("render and encode the input again, and compare", "out --against train.jsonl"),
+    ),
+    "diff": (
+        ("what a new template has changed", "out-old out-new"),
+        ("for a script: 0 if equal, 1 if not", "out-old out-new --json"),
     ),
     "templates": (
         ("the list", ""),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sftprep.data.batch import Batch
+from sftprep.data.limits import LimitCounts
 from sftprep.errors import RecordError
 
 
@@ -33,6 +34,8 @@ class BlockResult:
     blank: int = 0  # the number of blank lines
     rejected: list[LostRecord] = field(default_factory=list)
     dropped: list[LostRecord] = field(default_factory=list)
+    seconds: float = 0.0  # processor time that the block took
+    limits: LimitCounts | None = None  # None if they were not asked for
     counts: Counter[str] = field(default_factory=Counter)  # other counts of the manifest, by name
     controls: Counter[str] = field(default_factory=Counter)  # control token -> records that hold it
     # control token that is no stop -> trained answers that end with it

@@ -77,7 +77,7 @@ class Accounting:
 
     Args:
         sources: the sources of the run.
-        folder: the folder in which the ledgers are written.
+        folder: the folder in which the ledgers are written; None if there are to be none.
         quarantine: if True, bad records are written to ``rejects.jsonl``. If False, ``check``
             raises an error that lists the causes.
         private: whether only the owner may read the ledgers.
@@ -87,7 +87,12 @@ class Accounting:
     """
 
     def __init__(
-        self, sources: Sequence[Source], folder: Path, *, quarantine: bool, private: bool = False
+        self,
+        sources: Sequence[Source],
+        folder: Path | None,
+        *,
+        quarantine: bool,
+        private: bool = False,
     ) -> None:
         self.by_source = [SourceCounts() for _ in sources]
         self.counts: Counter[str] = Counter()
@@ -104,9 +109,11 @@ class Accounting:
         self._quarantine = quarantine
         self.causes = Causes()
         self._long = LongRecords()
-        self._ledgers = {
-            name: Ledger(folder / name, private=private) for name in (REJECTS, DROPPED)
-        }
+        self._ledgers: dict[str, Ledger] = {}
+        if folder is not None:
+            self._ledgers = {
+                name: Ledger(folder / name, private=private) for name in (REJECTS, DROPPED)
+            }
 
     @property
     def read(self) -> int:
@@ -146,11 +153,17 @@ class Accounting:
         for lost in (*result.dropped, *result.rejected):
             if lost.reason in OVER_LIMIT and lost.tokens is not None:
                 self._long.add(lost.tokens)
-        for lost in result.dropped:
-            self._ledgers[DROPPED].add(self._entry(lost))
         for lost in result.rejected:
             self._note_cause(lost)
-            if self._quarantine:
+        if self._ledgers:
+            self._list(result)
+
+    def _list(self, result: BlockResult) -> None:
+        """List the lost records of a block in the ledgers."""
+        for lost in result.dropped:
+            self._ledgers[DROPPED].add(self._entry(lost))
+        if self._quarantine:
+            for lost in result.rejected:
                 self._ledgers[REJECTS].add(self._entry(lost) | _raw(lost.raw))
 
     def list_dropped(self, entries: Iterable[Mapping[str, Any]]) -> None:

@@ -93,10 +93,15 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     >>> difference({"recipe": {"max_length": 10}}, {"recipe": {"max_length": 20}})
     '--max-length was 10 and is 20'
     """
+    return "; ".join(differences(old, new))
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Describe each difference between two identities."""
     found = list(_differences(old, new))
-    if len(found) > 1 and old.get("format_version") != new.get("format_version"):
-        return found[0]  # options and their values may have had other names in that format
-    return "; ".join(found)
+    if old.get("format_version") != new.get("format_version"):
+        return found[:1]  # options and their values may have had other names in that format
+    return found
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:

@@ -28,10 +28,10 @@ The columns::
     segments              runs of tokens: tokens, message (-1: none), role, part, trained
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -458,6 +458,76 @@ def read_index(path: Path, columns: Sequence[str] | None = None) -> Any:
     if not batches:
         raise BadIndexError("holds no row")
     return pa.Table.from_batches(batches)
+
+
+class Numbers(NamedTuple):
+    """The numbers of the documents of one row group of an index."""
+
+    columns: dict[str, npt.NDArray[Any]]  # by name
+    segments: "Runs | None"  # None if they were not needed
+
+
+class Runs(NamedTuple):
+    """The segments of some documents: document i has those from ``offsets[i]`` on."""
+
+    offsets: Offsets  # int64[documents + 1]
+    tokens: Offsets  # int64[segments]
+    message: Offsets  # int64[segments]
+    trained: Mask
+    is_kept: Mask  # the BOS and the system prompt, which truncation does not cut
+    is_user: Mask
+
+
+def numbers_of(
+    file: BinaryIO, names: Sequence[str], needs_segments: Callable[[Mapping[str, Any]], bool]
+) -> Iterator[Numbers]:
+    """Read some columns of numbers of an index, one row group after another; trust nothing.
+
+    Args:
+        file: open for reading.
+        names: the columns, which must be columns of numbers without nulls.
+        needs_segments: tells from these columns of a group whether its segments are needed.
+
+    Raises:
+        BadIndexError: the file is damaged, or is not an index.
+        OSError: the system failed to read it; the error has an ``errno``.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        index = pq.ParquetFile(file)
+        _check_columns(index.schema_arrow)
+        for group in range(index.num_row_groups):
+            table = index.read_row_group(group, list(names), use_threads=False)
+            table.validate(full=True)
+            columns = {name: _in_one(table.column(name)).to_numpy() for name in names}
+            runs = None
+            if needs_segments(columns):
+                runs = _runs(index.read_row_group(group, ["segments"], use_threads=False))
+            yield Numbers(columns, runs)
+    except BadIndexError:
+        raise
+    except Exception as error:
+        raise BadIndexError(damage(error)) from error
+
+
+def _runs(table: Any) -> Runs:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    table.validate(full=True)
+    lists = _in_one(table.column("segments"))
+    found = lists.flatten()
+    system, user = (pc.equal(found.field("role"), pa.scalar(r)) for r in ("system", "user"))
+    bos = pc.equal(found.field("part"), pa.scalar("bos"))
+    return Runs(
+        _offsets(lists),
+        found.field("tokens").to_numpy().astype(np.int64),
+        found.field("message").to_numpy().astype(np.int64),
+        found.field("trained").to_numpy(zero_copy_only=False),
+        pc.or_(system, bos).to_numpy(zero_copy_only=False),
+        user.to_numpy(zero_copy_only=False),
+    )
 
 
 def comparable(array: Any) -> Any:

@@ -6,6 +6,7 @@ Out    ``identity.json`` and ``journal.jsonl`` in the staging folder. On resume:
        whose files are undamaged, and the blocks of the input that are not processed yet.
 Keeps  all shards of a dataset built from the same input. On resume, the input of the finished
        shards is hashed again and compared before any new shard is finished.
+       Rows that are still to be arranged are kept for a run that arranges them in another way.
 Never  trusts an incomplete journal line or a changed file, nor anything that was written after it.
 Raises OutputError: the interrupted run had another identity, or its input has changed.
 
@@ -57,10 +58,13 @@ from sftprep.dataset.ledger import LedgerInfo
 from sftprep.dataset.manifest import NamedFile, ShardInfo, files_of, shard_parts
 from sftprep.dataset.new_file import FileInfo
 from sftprep.dataset.shard_writer import ShardPaths
-from sftprep.dataset.staging import DATASET, IDENTITY, JOURNAL, STAGED, OutputFolder
+from sftprep.dataset.staging import ARRANGED, DATASET, IDENTITY, JOURNAL, STAGED, OutputFolder
 from sftprep.errors import OutputError
 from sftprep.formats.places import DATA
 from sftprep.text import ascii_safe, number
+
+ROWS = "rows"
+"""The key of ``identity.json`` for the fingerprint of what decides the rows."""
 
 
 class JournalEntry(TypedDict):
@@ -117,6 +121,8 @@ class Journal:
     def __init__(self, staging: Path, sources: Sequence[Source], folders: ShardFolders) -> None:
         self.finished: list[JournalEntry] = []
         """The entries so far, including those that ``resume`` kept from an interrupted run."""
+        self.arranges_anew = False
+        """Whether the interrupted run was to arrange the same rows in another way."""
         self._staging = staging
         self._dataset = staging / DATASET
         self._folders = folders
@@ -132,29 +138,44 @@ class Journal:
         """Return True if an interrupted run has left its identity."""
         return (self._staging / IDENTITY).is_file()
 
-    def begin(self, identity: Identity) -> None:
-        """Start an empty journal. A run writes it before anything else."""
-        for folder in self._folders.both:
-            folder.mkdir(parents=True)
-        self._write_identity(identity)
-        write_durably(self._staging / JOURNAL, b"")
-        sync(self._staging)
-
-    def _write_identity(self, identity: Identity) -> None:
-        data = orjson.dumps(identity, option=orjson.OPT_INDENT_2)
-        write_durably(self._staging / IDENTITY, data)
-
-    def resume(self, identity: Identity) -> None:
-        """Take over the shards that an interrupted run finished, and remove everything else.
+    def begin(self, identity: Identity, rows: str = "") -> None:
+        """Start an empty journal. A run writes it before anything else.
 
         Args:
             identity: the identity of this run.
+            rows: the fingerprint of what decides its rows, if these are still to be arranged.
+        """
+        for folder in self._folders.both:
+            folder.mkdir(parents=True)
+        self._write_identity(identity, rows)
+        write_durably(self._staging / JOURNAL, b"")
+        sync(self._staging)
+
+    def _write_identity(self, identity: Identity, rows: str) -> None:
+        values = {**identity, ROWS: rows} if rows else identity
+        data = orjson.dumps(values, option=orjson.OPT_INDENT_2)
+        write_durably(self._staging / IDENTITY, data)
+
+    def resume(self, identity: Identity, rows: str = "") -> None:
+        """Take over the shards that an interrupted run finished, and remove everything else.
+
+        Rows that are still to be arranged may be arranged in another way than that run was asked
+        for. Then nothing that it has arranged is kept.
+
+        Args:
+            identity: the identity of this run.
+            rows: the fingerprint of what decides its rows, if these are still to be arranged.
 
         Raises:
-            OutputError: the interrupted run had another identity; the message names the first
-                difference.
+            OutputError: the interrupted run had another identity; the message names the
+                differences.
         """
-        is_known = check_same_run(self._staging, identity)
+        old = read_object((self._staging / IDENTITY).read_bytes())
+        self.arranges_anew = bool(rows and old.get(ROWS) == rows and difference(old, identity))
+        is_known = self.arranges_anew or check_same_run(self._staging, identity)
+        if self.arranges_anew and (self._staging / ARRANGED).exists():
+            remove(self._staging / ARRANGED)
+            sync(self._staging)
         self._dataset.mkdir(exist_ok=True)
         for folder in self._folders.both:
             folder.mkdir(exist_ok=True)
@@ -169,7 +190,7 @@ class Journal:
             self.finished.pop()
         self._remove_unfinished()
         kept = b"".join(orjson.dumps(entry) + b"\n" for entry in self.finished)
-        self._write_identity(identity)
+        self._write_identity(identity, rows)
         write_durably(self._staging / JOURNAL, kept)
 
     def _take_back(self) -> None:

@@ -69,6 +69,7 @@ from sftprep.dataset.durable import read_object, read_objects, remove, sync
 from sftprep.dataset.files import MANIFEST, is_ours
 from sftprep.dataset.manifest import Manifest
 from sftprep.errors import (
+    ArrangementError,
     DataError,
     LockedError,
     NoInputError,
@@ -227,6 +228,9 @@ class OutputFolder:
         try:
             self._check_still_free()
             yield self.staging
+        except ArrangementError:
+            self._clear_unless_resumable()
+            raise
         except NOT_RESUMABLE:
             self._clear()
             raise

@@ -4,10 +4,9 @@ Its reader keeps one row group in memory and reads rows in any order, so that a 
 is read faster. It takes each file whose name ends in ``.idx.parquet``.
 """
 
-from collections.abc import Iterator
-
-from sftprep.data.columns import Columns, ListColumn, rows_in
+from sftprep.data.columns import Columns
 from sftprep.formats import parquet
+from sftprep.formats.columns import table_of
 from sftprep.formats.parquet import chunks, preload
 from sftprep.formats.places import in_data
 
@@ -23,15 +22,7 @@ class Writer(parquet.Writer):
 
     def write(self, group: Columns) -> None:
         """Write a group of rows."""
-        for few in _divided(group):
-            super().write(few)
-
-
-def _divided(group: Columns) -> Iterator[Columns]:
-    for start in range(0, rows_in(group), GROUP_ROWS):
-        yield {name: _rows(column, start) for name, column in group.items()}
-
-
-def _rows(column: ListColumn, start: int) -> ListColumn:
-    offsets = column.offsets[start : start + GROUP_ROWS + 1]
-    return ListColumn(column.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+        table = table_of(group)
+        if self._writer is None:
+            self._writer = self.open_writer(table.schema)
+        self._writer.write_table(table, GROUP_ROWS)

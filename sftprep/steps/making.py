@@ -24,10 +24,11 @@ from sftprep.rows.builder import Built, RowBuilder
 from sftprep.rows.keys import KeyMaker, TextKeys
 from sftprep.rows.layout import SpecialTokens
 from sftprep.rows.oldest_turns import shorten
-from sftprep.rows.truncation import NEEDS_SECTIONS, Truncated, truncate
+from sftprep.rows.truncation import Truncated, truncate
 from sftprep.settings import Settings, stop_ids
 from sftprep.steps.examples import Examples
 from sftprep.steps.facts import facts_of
+from sftprep.steps.limits import LimitMeter
 from sftprep.steps.losses import LEAK, dropped, rejected, too_long
 from sftprep.steps.rendering import Rendering
 from sftprep.tokenization.encoder import Encoder
@@ -67,8 +68,11 @@ class RowMaker:
             special=SpecialTokens(settings.stops, settings.tokenizer.special.get("bos", "")),
             allowed=settings.allowed,
             joint=settings.boundary == "joint",
-            sections_over=settings.max_length if settings.truncation in NEEDS_SECTIONS else None,
+            sections_over=settings.sections_over,
         )
+        self._meter: LimitMeter | None = None
+        if settings.tried_limits:
+            self._meter = LimitMeter(settings.tried_limits, self._builder, rendering)
         self._keys = KeyMaker(renderer.pieces, normalized=settings.normalized_keys)
         self._remarks = Remarks(
             renderer,
@@ -95,7 +99,7 @@ class RowMaker:
             examples: its examples; at least one.
             result: receives the rows, the losses and the counts.
         """
-        rows = self._build(examples)
+        rows = self._build(examples, result)
         segments = rows.built.segments
         assert segments is not None
         facts = facts_of(block, lines, examples, rows.keys, segments, rows.gone)
@@ -110,12 +114,15 @@ class RowMaker:
             facts = replace(cut.batch.facts, reasons=reasons.rows)
             result.batch = replace(cut.batch, record=lines_of_rows, facts=facts)
 
-    def _build(self, examples: Examples) -> Rows:
+    def _build(self, examples: Examples, result: BlockResult) -> Rows:
         """Build the rows; with ``oldest-turns``, leave out the oldest exchanges of long rows."""
         dialogues, rendered = examples.dialogues, examples.rendered
         built = self._builder.build(rendered)
         keys = self._keys.keys(rendered)  # texts that were encoded are hashed faster
         lengths = built.batch.lengths
+        if self._meter is not None:
+            whole = built.batch.keep_rows(~np.isin(built.batch.record, list(built.leaks)))
+            result.limits = self._meter.count(dialogues, whole)
         gone: dict[int, int] = {}
         refused: dict[int, RecordError] = {}
         if self._settings.truncation == "oldest-turns":

@@ -18,7 +18,6 @@ from sftprep.data.conversation import Chat, Dialogue
 from sftprep.data.omitted import REFUSED, in_words
 from sftprep.data.pieces import Rendered, Renderer
 from sftprep.errors import RecordError
-from sftprep.rows.truncation import NEEDS_SECTIONS
 from sftprep.schemas.placeholders import placeholders
 from sftprep.settings import Settings
 from sftprep.steps.string_search import StringSearch
@@ -159,7 +158,7 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             controls=tokenizer.controls,
             policy=settings.policy,
             turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
-            with_sections=settings.truncation in NEEDS_SECTIONS,
+            with_sections=settings.needs_sections,
             limit=None if limits is None else limits.cpu,
         )
     return TemplateRenderer(

@@ -13,6 +13,7 @@ Raises NoInputError: there is no dataset, or an input does not exist. UsageError
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
@@ -32,6 +33,7 @@ from sftprep.recipe import MOST_WORKERS, check_range
 from sftprep.system.cores import usable_cores
 from sftprep.text import number, shown
 from sftprep.verify.arrangement import arrangement_problems, index_problems
+from sftprep.verify.counts import count_problems
 from sftprep.verify.folder import DatasetFolder, EntryKind, check_digest, digest_of
 from sftprep.verify.index import IndexChecker
 from sftprep.verify.layout import layout_of
@@ -75,12 +77,13 @@ def verify(
     present = _check_entries(files, manifest, report)
     to_read = [*manifest.shards, *(manifest.inputs if against is not None else ())]
     progress.start(sum(part["bytes"] for part in to_read))
-    _check_shards(files, manifest, present, workers, report, progress)
+    counts = _check_shards(files, manifest, present, workers, report, progress)
     check_ledgers(files, manifest, present, report)
     for name, sha256 in (manifest.files | manifest.tokenizer["files"]).items():
         if name in present:
             check_digest(report, name, files.digest(name), sha256)
     if report.ok:
+        report.problems += count_problems(manifest, counts)
         report.problems += index_problems(files, manifest)
     if against is not None and report.ok:
         report.problems += rebuild_and_compare(files, manifest, against, workers, progress)
@@ -171,8 +174,12 @@ def _check_shards(
     workers: int,
     report: Report,
     progress: Progress,
-) -> None:
-    """Check the shards that exist, several at a time."""
+) -> Counter[str]:
+    """Check the shards that exist, several at a time.
+
+    Returns:
+        How many documents are counted under each name, in the indexes that exist.
+    """
     recipe = manifest.recipe
     limits = RowLimits(
         recipe["max_length"],
@@ -185,14 +192,18 @@ def _check_shards(
     done = 0
     longest: dict[str, int] = {}  # of each split: the most tokens in a row, without padding
     padded_to: dict[str, int | None] = {}  # of each shard
+    counts: Counter[str] = Counter()
     with ThreadPoolExecutor(workers) as threads:
-        for shard, (rows, problems) in zip(shards, threads.map(check, shards), strict=True):
+        for shard, (rows, of_shard, problems) in zip(
+            shards, threads.map(check, shards), strict=True
+        ):
             report.shards += 1
             longest[shard["split"]] = max(longest.get(shard["split"], 0), rows.longest)
             padded_to[shard["name"]] = rows.padded_to
             report.rows += rows.rows
             report.tokens += rows.tokens
             report.problems += problems
+            counts.update(of_shard)
             done += shard["bytes"]
             progress.advance(done, shard["bytes"], rows.rows)
     if limits.layout.pad.to is PadTo.LONGEST:
@@ -204,6 +215,7 @@ def _check_shards(
                     f"has rows of {number(found, 'token')}; the longest row of the "
                     f"{shard['split']} split has {expected:,}",
                 )
+    return counts
 
 
 def _check_shard(
@@ -213,7 +225,7 @@ def _check_shard(
     inputs: int,
     present: set[str],
     shard: dict[str, Any],
-) -> tuple[RowChecker, list[Problem]]:
+) -> tuple[RowChecker, Counter[str], list[Problem]]:
     """Check one shard: its hash, its rows, its index, and what the manifest says about it.
 
     Args:
@@ -223,6 +235,9 @@ def _check_shard(
         inputs: how many inputs the manifest lists.
         present: the files that exist.
         shard: the entry of the shard in the manifest.
+
+    Returns:
+        What was found in the rows; how many documents the index counts under each name; problems.
     """
     name: str = shard["name"]
     report, rows = Report(name), RowChecker(limits)
@@ -237,7 +252,7 @@ def _check_shard(
         for entry in files_of(shard):
             if entry["name"] not in present:
                 report.add(name, "its rows cannot be checked without its other files")
-                return rows, report.problems
+                return rows, Counter(), report.problems
             file = stack.enter_context(files.open(entry["name"]))
             check_digest(report, entry["name"], digest_of(file), entry["sha256"], entry["bytes"])
             opened.append(file)
@@ -256,7 +271,7 @@ def _check_shard(
         except ShardError as error:
             report.problems += rows.problems(name)
             report.add(name, error.problem, error.row)
-            return rows, report.problems
+            return rows, Counter(), report.problems
         report.problems += rows.problems(name)
         if index is not None:
             _finish_index(index, rows, shard, report)
@@ -268,7 +283,7 @@ def _check_shard(
     ):
         if found != shard[key]:
             report.add(name, f"holds {number(found, noun)}; the manifest says {shard[key]:,}")
-    return rows, report.problems
+    return rows, Counter() if index is None else index.counts, report.problems
 
 
 def _finish_index(

@@ -3,12 +3,14 @@
 In     the index file, which may hold anything; the documents of the shard as they were found, a
        few rows at a time: where each begins, its length, and which of its tokens have a loss.
 Out    for each broken rule, the first row of the index that breaks it, what was found there, and
-       how many other rows break it; the digest of all documents that the index lists.
+       how many other rows break it; the digest of all documents that the index lists, and how many
+       of them are counted under each name.
 Keeps  the work in numpy and Arrow: no Python object is made for a document that breaks no rule.
        Memory is bounded by a batch of the index.
 Never  raises on any index, however hostile; except OSError if the system cannot read it.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from io import BufferedReader
@@ -20,6 +22,7 @@ import numpy.typing as npt
 from sftprep.arrange import conservation
 from sftprep.data.provenance import Part
 from sftprep.data.ragged import Mask, Offsets, lengths_to_offsets, ragged_index
+from sftprep.dataset.gather import counts_of
 from sftprep.dataset.index import CUT_NAMES, BadIndexError, batches_of
 from sftprep.text import number
 from sftprep.verify.report import Problem
@@ -56,6 +59,7 @@ class IndexChecker:
     isolated: bool
     documents: int = 0  # compared so far
     digest: int = 0
+    counts: Counter[str] = field(default_factory=Counter)  # documents read so far, by reason
     _broken: BrokenRules = field(default_factory=BrokenRules)
     _problem: str = ""  # why the rest of the file cannot be compared
     _row: int = 0  # the number of the next row of the index
@@ -125,6 +129,7 @@ class IndexChecker:
             if batch is None:
                 return None
             self._batch, self._used = _Batch.of(batch), 0
+            self.counts.update(counts_of(batch))
         return self._batch
 
     def _compare(self, index: "_Batch", found: FoundDocuments) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 
 from sftprep.arrange import near as module
 from sftprep.arrange.columns import Rows
@@ -97,7 +98,7 @@ def jaccard(one: list[int], other: list[int]) -> Fraction:
 sides = st.lists(st.integers(0, 2), max_size=9)
 
 
-@settings(max_examples=50)
+@settings(max_examples=some(50))
 @given(st.lists(st.tuples(sides, sides.filter(bool)), max_size=12))
 def test_a_dropped_row_is_as_similar_as_the_threshold_to_a_row_that_stays(rows: list[Row]) -> None:
     """The similarity is that of the runs of tokens themselves, on both sides."""

@@ -33,7 +33,7 @@ PARQUET = {
     "write_statistics": False,
     "write_batch_size": 1 << 21,
 }
-"""Options with which Arrow writes nearly what sftprep does; ``test_bench`` compares the files."""
+"""The options with which sftprep writes shards; ``test_bench`` compares the files."""
 
 Array = npt.NDArray[Any]
 Rows = tuple[Array, Array, Array]  # ids, labels, and the length of each row

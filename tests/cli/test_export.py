@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from profiles import some
 from toys import SAMPLE_DATA, SAMPLE_TOKENIZER, byte_hf, save_folder, tree, write_jsonl
 from typer.testing import CliRunner
 
@@ -277,7 +278,7 @@ NAMES = [option for option in options() if option.group == "Arrangement"]
 
 
 @settings(
-    max_examples=30,
+    max_examples=some(30),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

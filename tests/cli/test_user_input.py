@@ -11,6 +11,7 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from profiles import some
 from toys import byte_hf, save_folder, tree, write_jsonl
 from typer.testing import CliRunner
 
@@ -19,7 +20,7 @@ from sftprep.cli.app import app
 from sftprep.recipe import options
 
 EXPECTED_CODES = {0, 2, 65, 66, 73}
-NOT_RUN = ("inputs", "output", "tokenizer", "workers", "revision")
+NOT_RUN = ("inputs", "output", "tokenizer", "workers", "revision", "lint_ignore")
 """Options that the run below sets itself; the others are tried with any value."""
 
 
@@ -90,7 +91,7 @@ PLAIN = (
 VALUES = PLAIN | st.lists(PLAIN, max_size=3) | st.dictionaries(TEXTS, PLAIN, max_size=2)
 NAMES = [option.name for option in options() if option.name not in NOT_RUN]
 ANY_TEST = settings(
-    max_examples=30,
+    max_examples=some(30),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -124,7 +125,9 @@ def as_yaml(values: dict[str, Any]) -> str:
 
 
 @ANY_TEST
-@given(values=st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1, max_size=2))
+@given(
+    values=st.dictionaries(st.sampled_from([*NAMES, "lint_ignore"]), VALUES, min_size=1, max_size=2)
+)
 @example(values={"max_rejects": 100, "on_error": "quarantine"})
 def test_any_value_in_a_recipe(folder: Path, values: dict[str, Any]) -> None:
     """A recipe with any values works, or is refused in one line."""

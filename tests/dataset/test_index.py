@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 
 from sftprep.data.batch import Batch
 from sftprep.data.provenance import Part, RowFacts, Segments, Writer
@@ -172,7 +173,7 @@ def with_reasons(rows: Sequence[Row]) -> Batch:
     return batch_of(rows, reasons=reasons, line=list(range(len(rows))))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=some(25))
 @given(ROWS)
 def test_bytes_depend_on_the_rows_alone(rows: list[Row]) -> None:
     """The same documents give the same bytes, whatever batches they came in."""
@@ -185,7 +186,7 @@ def test_bytes_depend_on_the_rows_alone(rows: list[Row]) -> None:
     assert written(table(whole)) == written(table(joined))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=some(25))
 @given(ROWS)
 def test_arrow_gives_the_same_parquet(rows: list[Row]) -> None:
     """Rows that were read from an Arrow file, in any order, give the Parquet of these rows."""
@@ -309,7 +310,7 @@ def test_other_columns() -> None:
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=some(60))
 @given(st.data())
 def test_flipped_bytes(data: st.DataObject) -> None:
     """A damaged file gives a problem or other values, never another exception."""

@@ -201,12 +201,12 @@ GO_ON = "nothing was published. Pass --resume to continue."
 @pytest.mark.parametrize(
     ("number", "workers", "code", "text"),
     [
-        (signal.SIGKILL, 1, -9, ""),
         (signal.SIGKILL, 2, -9, ""),
         (signal.SIGINT, 1, 130, f"interrupted; {GO_ON}\n"),
         *(
             pytest.param(*case, marks=pytest.mark.faults)
             for case in (
+                (signal.SIGKILL, 1, -9, ""),
                 (signal.SIGTERM, 1, 143, f"terminated; {GO_ON}\n"),
                 (signal.SIGTERM, 2, 143, f"terminated; {GO_ON}\n"),
                 (signal.SIGHUP, 1, 129, f"terminated; {GO_ON}\n"),
@@ -242,7 +242,10 @@ main()
 """
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.faults)],
+)
 def test_interrupted_just_before_it_waits(world: World, number: int, code: int) -> None:
     """A signal that comes just before a blocking call ends the run, not only after that call."""
     world.stop_at_b()

@@ -103,15 +103,22 @@ class Reader:
             that holds the program.
         sample_data: the folder of that name.
         program: the command that runs the program.
+        python: the command that runs Python.
     """
 
-    def __init__(self, folder: Path, sample_data: Path, program: Sequence[str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        sample_data: Path,
+        program: Sequence[str] = ("sftprep",),
+        python: Sequence[str] = (sys.executable,),
+    ) -> None:
         self._folder = folder / "work"
         self._folder.mkdir()
         (self._folder / "sample_data").symlink_to(sample_data)
         programs = self._folder / ".venv" / "bin"
         programs.mkdir(parents=True)
-        for name, command in {"sftprep": program, "python": [sys.executable]}.items():
+        for name, command in {"sftprep": program, "python": python}.items():
             script = programs / name
             script.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n')
             script.chmod(0o755)

@@ -1,13 +1,16 @@
 """The program, loaded once for many commands: loading it takes longer than most examples do.
 
-``loaded()`` starts a process that loads the program and waits. It yields a command that runs like
-``sftprep``: the process forks, and the fork becomes the command, with its arguments, folder,
-environment, standard input and outputs, and gives it its exit code. No command sees what another
-one has done.
+``loaded()`` starts a process that loads the program with its libraries and waits. It yields the
+commands that run like ``sftprep`` and like ``python``: the process forks, and the fork becomes the
+command, with its arguments, folder, environment, standard input and outputs, and gives it its exit
+code. No command sees what another one has done.
 """
 
+import gc
+import importlib
 import json
 import os
+import pkgutil
 import signal
 import socket
 import subprocess
@@ -16,15 +19,28 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 LONGEST_REQUEST = 1 << 20
 STANDARD = (0, 1, 2)
 
 
+LIBRARIES = ("awkward", "gigatoken", "pyarrow.parquet", "rich.markdown", "tokenizers")
+"""What the program itself imports as late as it can."""
+TOKENIZER = Path(__file__).resolve().parents[2] / "sample_data" / "tokenizer"
+
+
+class Loaded(NamedTuple):
+    """Commands that run in forks of one process."""
+
+    sftprep: list[str]
+    python: list[str]
+    """Takes ``-c CODE`` alone."""
+
+
 @contextmanager
-def loaded(folder: Path) -> Iterator[list[str]]:
-    """Load the program, and yield the command that runs it.
+def loaded(folder: Path) -> Iterator[Loaded]:
+    """Load the program, and yield the commands that run it.
 
     Args:
         folder: where the process that holds the program listens.
@@ -43,13 +59,14 @@ def loaded(folder: Path) -> Iterator[list[str]]:
         ) as holder,
     ):
         try:
-            yield [sys.executable, "-S", __file__, "call", place]
+            call = [sys.executable, "-S", __file__, "call", place]
+            yield Loaded([*call, "sftprep"], [*call, "python"])
         finally:
             holder.kill()
 
 
 def call(place: str, arguments: list[str]) -> int:
-    """Run the program with arguments in a fork of the process that holds it."""
+    """Run a program with arguments in a fork of the process that holds it."""
     request = {"folder": str(Path.cwd()), "environment": dict(os.environ), "arguments": arguments}
     with socket.socket(socket.AF_UNIX) as caller:
         caller.connect(place)
@@ -59,10 +76,17 @@ def call(place: str, arguments: list[str]) -> int:
 
 def hold(listener: socket.socket) -> NoReturn:
     """Load the program, and fork for each call."""
-    import sftprep.cli.app
-    import sftprep.cli.summary
-    import sftprep.run  # noqa: F401
+    import sftprep
 
+    for module in pkgutil.walk_packages(sftprep.__path__, "sftprep."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    # Transformers imports most of itself when it loads a first tokenizer. Nothing is encoded here:
+    # the encoder's threads would not survive a fork.
+    sftprep.tokenization.loading.load_tokenizer(str(TOKENIZER))
+    gc.freeze()  # a fork that collects garbage copies no page of what was loaded here
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the forks end
     while True:
         caller, _ = listener.accept()
@@ -98,10 +122,17 @@ def become(request: dict[str, Any], files: list[int]) -> NoReturn:
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
-    sys.argv[:] = ["sftprep", *request["arguments"]]
+    program, *arguments = request["arguments"]
     code: Any = 1
     try:
-        main()
+        if program == "sftprep":
+            sys.argv[:] = request["arguments"]
+            main()
+        else:
+            option, script = arguments
+            assert option == "-c"
+            sys.argv[:] = ["-c"]
+            exec(script, {"__name__": "__main__"})
         code = 0
     except SystemExit as end:
         code = end.code or 0

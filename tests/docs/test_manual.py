@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from docs.examples import Reader, blocks, corrected, matches
-from docs.loaded_program import loaded
+from docs.loaded_program import Loaded, loaded
 from toys import SAMPLE_DATA
 
 from sftprep.views.manual import FOLDER, topics
@@ -22,19 +22,19 @@ NAMES = [page.stem for page in PAGES]
 
 
 @pytest.fixture(scope="session")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """The command that runs the program."""
-    with loaded(tmp_path_factory.mktemp("p")) as command:
-        yield command
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    """The commands that run the program."""
+    with loaded(tmp_path_factory.mktemp("p")) as commands:
+        yield commands
 
 
 @pytest.mark.parametrize("page", PAGES, ids=NAMES)
 def test_examples_do_what_the_page_says(
-    page: Path, tmp_path: Path, program: list[str], request: pytest.FixtureRequest
+    page: Path, tmp_path: Path, program: Loaded, request: pytest.FixtureRequest
 ) -> None:
     """Each command of a page prints what stands below it, and each script ends without an error."""
     text = page.read_text(encoding="utf-8")
-    differences = list(Reader(tmp_path, SAMPLE_DATA, program).differences(page.name, text))
+    differences = list(Reader(tmp_path, SAMPLE_DATA, *program).differences(page.name, text))
     if request.config.getoption("--update-golden"):
         page.write_text(corrected(text, differences), encoding="utf-8")
     if differences:
@@ -96,7 +96,7 @@ def test_readme_has_the_two_commands_that_ci_runs() -> None:
 
 def differences(page: str, folder: Path) -> list[str]:
     """Run a page that is written in the test, and return what is wrong with it."""
-    return [d.problem for d in Reader(folder, SAMPLE_DATA, ["sftprep"]).differences("page", page)]
+    return [d.problem for d in Reader(folder, SAMPLE_DATA).differences("page", page)]
 
 
 def test_right_examples_pass(tmp_path: Path) -> None:
@@ -140,5 +140,5 @@ def test_dots_stand_for_any_lines() -> None:
 def test_output_is_corrected_on_request(tmp_path: Path) -> None:
     """The corrected page holds what was printed, unless the page leaves out lines on purpose."""
     page = "```text\n$ echo b\na...\n$ echo c\n$ seq 3\n...\n2\n```\n"
-    found = list(Reader(tmp_path, SAMPLE_DATA, ["sftprep"]).differences("page", page))
+    found = list(Reader(tmp_path, SAMPLE_DATA).differences("page", page))
     assert corrected(page, found) == "```text\n$ echo b\nb\n$ echo c\nc\n$ seq 3\n...\n2\n```\n"

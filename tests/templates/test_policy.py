@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CONTROLS, chat_of, renderer, shown_rendered
 
 from sftprep.data.conversation import Conversation, Message
@@ -217,14 +218,14 @@ def answers(draw: st.DrawFn, *, chat: bool, may_be_empty: bool = False) -> dict[
     return {"content": draw(tags).replace("{}", draw(FULL)) + rest}
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=some(40))
 @given(conversations(chat=False), POLICIES)
 def test_a_yaml_template(messages: list[dict[str, Any]], policy: Policy) -> None:
     """Every flag and every policy, with reasoning in the content."""
     assert made_by("YAML template", policy, messages) == expected(messages, policy)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=some(40))
 @given(conversations(chat=True), POLICIES, st.sampled_from(["", ",tool"]))
 def test_a_chat_template(messages: list[dict[str, Any]], policy: Policy, more: str) -> None:
     """Every flag and every policy, with reasoning in fields and contents, calls and results."""
@@ -233,7 +234,7 @@ def test_a_chat_template(messages: list[dict[str, Any]], policy: Policy, more: s
     assert made_by("chat template", policy, messages) == expected(messages, policy)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=some(30))
 @given(
     conversations(chat=True),
     POLICIES.filter(lambda policy: "user" not in policy.train_on and policy.train_on != "system"),

@@ -10,11 +10,16 @@ import pytest
 
 from sftprep import Recipe, prepare, read_shard
 
-torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.trainers
 
 SAMPLE_DATA = Path(__file__).resolve().parents[2] / "sample_data"
 IGNORE = -100
+
+
+@pytest.fixture(scope="module")
+def torch() -> Any:
+    """PyTorch, imported only if a test needs it: the import takes seconds."""
+    return pytest.importorskip("torch")
 
 
 def batch(folder: Path, rows: int) -> tuple[list[list[int]], list[list[int]]]:
@@ -35,7 +40,7 @@ def batch(folder: Path, rows: int) -> tuple[list[list[int]], list[list[int]]]:
     return ids, [shard.labels[ends[i] : ends[i + 1]].tolist() for i in range(rows)]
 
 
-def test_cross_entropy(tmp_path: Path) -> None:
+def test_cross_entropy(tmp_path: Path, torch: Any) -> None:
     """``CrossEntropyLoss(ignore_index=-100)`` is the mean over the trained tokens alone."""
     ids, labels = batch(tmp_path / "out", 8)
     longest = max(map(len, ids))
@@ -60,7 +65,7 @@ def test_cross_entropy(tmp_path: Path) -> None:
     torch.testing.assert_close(torch.stack(by_hand).mean(), loss)
 
 
-def test_gradient(tmp_path: Path) -> None:
+def test_gradient(tmp_path: Path, torch: Any) -> None:
     """A token that is never trained gets no gradient as a target."""
     ids, labels = batch(tmp_path / "out", 8)
     size = 4096
@@ -80,7 +85,8 @@ def test_gradient(tmp_path: Path) -> None:
 class Tiny:
     """One layer of attention, with positions: a token's loss depends on all that it may see."""
 
-    def __init__(self, vocabulary: int, width: int = 16) -> None:
+    def __init__(self, torch: Any, vocabulary: int, width: int = 16) -> None:
+        self._torch = torch
         torch.manual_seed(0)
         self._parts = torch.nn.ModuleDict(
             {
@@ -104,13 +110,13 @@ class Tiny:
         states = (parts["tokens"](ids) + parts["positions"](positions))[None]
         seen, _ = parts["attention"](states, states, states, attn_mask=~may_see)
         logits = parts["head"](states + seen)[0]
-        return torch.nn.functional.cross_entropy(
+        return self._torch.nn.functional.cross_entropy(
             logits[:-1], labels[1:], ignore_index=IGNORE, reduction="sum"
         )
 
 
 @pytest.mark.parametrize("pad", ["none", "max-length"])
-def test_the_loss_of_a_pack_is_that_of_its_documents(tmp_path: Path, pad: str) -> None:
+def test_the_loss_of_a_pack_is_that_of_its_documents(tmp_path: Path, torch: Any, pad: str) -> None:
     """If each token attends to its own document only, which position_ids tell."""
     recipe = Recipe(
         inputs=(str(SAMPLE_DATA / "messages.jsonl"),),
@@ -132,7 +138,7 @@ def test_the_loss_of_a_pack_is_that_of_its_documents(tmp_path: Path, pad: str) -
     output = tmp_path / "packed"
     prepare(replace(recipe, output=str(output), pack=True, pack_length=500, pad=pad))
     packs = pq.read_table(output / "data/train-00000-of-00001.parquet").to_pylist()
-    model = Tiny(5000)
+    model = Tiny(torch, 5000)
     several = 0
     for pack in packs:
         ids, labels, positions = (

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from profiles import some
 from verify.arranged_datasets import ARRANGEMENTS, TRAIN, make
 from verify.datasets import (
     FIRST,
@@ -163,7 +164,9 @@ def test_other_columns(dataset: MakeDataset) -> None:
 
 
 @settings(
-    deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None,
+    max_examples=some(40),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(st.data())
 def test_any_index(dataset: MakeDataset, data: st.DataObject) -> None:

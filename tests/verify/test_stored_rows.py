@@ -179,8 +179,9 @@ def test_the_record_of_a_difference_is_named(
     def change_counts(value: ManifestValue) -> None:
         value["counts"]["written"] = value["inputs"][0]["written"] = rows
         value["counts"]["read"] = value["inputs"][0]["read"] = rows
+        value["counts"]["glued_answers"] = rows
 
     edit_manifest(folder, change_counts)
     found = problems(folder, against=["data.jsonl"])
     assert found[0] == f"{shard}.parquet: {expected}"
-    assert len(found) == (1 if "(record" in expected else 7)
+    assert len(found) == (1 if "(record" in expected else 8)

@@ -9,7 +9,7 @@ How the processes start each other (the modules that run in each are in brackets
      v
     fork server      [main, then worker]
      |
-     |  (2) loads the libraries, receives the settings and builds the Pipeline
+     |  (2) loads the libraries, receives the settings and builds its work
      |  (3) forks once per pipe, so that the workers share the loaded libraries; then exits
      |      (the parent is a subreaper: the kernel gives it the workers as its own children)
      |

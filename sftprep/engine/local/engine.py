@@ -1,6 +1,6 @@
 """The local engine: turn blocks into results, in this process or in worker processes.
 
-In     blocks in input order, and the settings from which a ``Pipeline`` is built.
+In     blocks in input order, and the settings from which a ``Pipeline``, or other work, is built.
 Out    one result per block, in the same order, whatever the number of workers.
 Never  runs a chat template in this process: a template is a program that a model or a user
        provides, and it may never finish or may take all memory.
@@ -8,16 +8,17 @@ Raises the errors of ``scheduler`` and of ``Pipeline``.
 """
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import chain
+from typing import Any
 
 from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.engine.local.scheduler import BYTES_IN_FLIGHT, Scheduler
-from sftprep.pipeline import Pipeline
-from sftprep.settings import Settings
+from sftprep.pipeline import Pipeline, Work
+from sftprep.settings import WorkSettings
 from sftprep.system.memory import keep_freed
 
 FEW_BLOCKS = 6  # with fewer blocks, this process finishes before a worker could have started
@@ -25,12 +26,13 @@ FEW_BLOCKS = 6  # with fewer blocks, this process finishes before a worker could
 
 def run_blocks(
     blocks: Iterable[Block],
-    settings: Settings,
+    settings: WorkSettings,
     workers: int,
     names: Sequence[str] = (),
     early: WorkerPool | None = None,
+    build: Callable[[Any], Work] = Pipeline,
 ) -> Iterator[BlockResult]:
-    """Run every block through the stages of the pipeline.
+    """Do the work on every block: by default, run it through the stages of the pipeline.
 
     With fewer than ``FEW_BLOCKS`` blocks, or with a single worker, this process does the work
     itself. With a slow encoder, two blocks are enough to start workers. With a chat template,
@@ -38,10 +40,12 @@ def run_blocks(
 
     Args:
         blocks: in input order.
-        settings: the settings of the pipeline, which is built here or in the workers.
+        settings: the settings of the work, which is built here or in the workers.
         workers: the maximum number of worker processes.
         names: the paths of the sources, for messages.
         early: workers that were started already; they are ended after the last result.
+        build: makes the work from its settings. It is sent to the workers by its name, so it must
+            be a class or a function of a module.
 
     Yields:
         One result per block, in the order of the blocks.
@@ -52,13 +56,13 @@ def run_blocks(
         return
     is_little = is_all and not (settings.is_slow and len(first) > 1)
     if not settings.untrusted and (workers == 1 or is_little):
-        pipeline = Pipeline(settings)
+        job = build(settings)
         with _without_cyclic_gc():
-            yield from map(pipeline.process, chain(first, blocks))
+            yield from map(job.process, chain(first, blocks))
         return
     keep_freed()
     with closing(early or WorkerPool()) as pool:
-        scheduler = Scheduler(settings, names, pool)
+        scheduler = Scheduler(settings, names, pool, build=build)
         scheduler.add_workers(min(workers, len(first)) if is_all else workers)
         yield from scheduler.run(chain(first, blocks))
 

@@ -23,6 +23,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from typing import Any
 
 from sftprep.data.block import Block
 from sftprep.data.result import BlockResult
@@ -31,7 +32,8 @@ from sftprep.engine.local.messages import Failed, Ready, send
 from sftprep.engine.local.payloads import receive_answer, send_block
 from sftprep.engine.local.pool import WorkerPool
 from sftprep.errors import InternalError, TemplateError
-from sftprep.settings import Settings
+from sftprep.pipeline import Pipeline, Work
+from sftprep.settings import WorkSettings
 from sftprep.text import ascii_safe
 
 BLOCKS_PER_WORKER = 2  # a worker has at most the block that it works on, and the next one
@@ -41,20 +43,22 @@ ATTEMPTS = 2  # how often to start a worker that dies before it was given a bloc
 BLOCK_SECONDS = 3600.0  # the time that a worker may take for a block with a chat template
 
 
+Given = tuple[Callable[[Any], Work], WorkSettings]
+"""What builds the work of a worker, and its settings."""
+
+
 class WorkerHandle:
     """A worker process, and the blocks that it was given and has not answered yet, in order.
 
     Args:
         process: the worker; it may still be loading.
-        settings: the settings of the pipeline. They are sent only if this is the first worker of
-            its fork server, which receives them for all of its workers.
+        settings: what builds the work, and its settings. They are sent only if this is the first
+            worker of its fork server, which receives them for all of its workers.
         number: how many workers the scheduler had taken from the pool before this one.
         attempt: 1, or 2 if it replaces a worker that died before it was given a block.
     """
 
-    def __init__(
-        self, process: WorkerProcess, settings: Settings, number: int, attempt: int
-    ) -> None:
+    def __init__(self, process: WorkerProcess, settings: Given, number: int, attempt: int) -> None:
         self.process = process
         self.number = number
         self.pipe = process.pipe
@@ -92,21 +96,24 @@ class Scheduler:
     """Distributes blocks over workers, and puts their results in order.
 
     Args:
-        settings: the settings from which each worker builds its pipeline.
+        settings: the settings from which each worker builds its work.
         names: the paths of the sources, for messages.
         pool: starts the workers.
         block_seconds: the time that a worker may take for a block with a chat template.
+        build: makes the work from its settings.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WorkSettings,
         names: Sequence[str],
         pool: WorkerPool,
         *,
         block_seconds: float = BLOCK_SECONDS,
+        build: Callable[[Any], Work] = Pipeline,
     ) -> None:
         self._settings = settings.light()
+        self._build = build
         self._names = names
         self._pool = pool
         self._block_seconds = block_seconds
@@ -121,8 +128,9 @@ class Scheduler:
 
     def add_workers(self, count: int, attempt: int = 1) -> None:
         """Take more workers from the pool."""
+        given = (self._build, self._settings)
         for process in self._pool.take(count):
-            self._workers.append(WorkerHandle(process, self._settings, self._taken, attempt))
+            self._workers.append(WorkerHandle(process, given, self._taken, attempt))
             self._taken += 1
 
     def run(self, blocks: Iterator[Block]) -> Iterator[BlockResult]:
@@ -216,7 +224,7 @@ class Scheduler:
         if code == -signal.SIGXCPU:
             raise TemplateError(
                 f"{self._place(self._blocks[index])}: chat template "
-                f"{ascii_safe(self._settings.template.name)} used too much CPU time for one of "
+                f"{ascii_safe(self._settings.template_name)} used too much CPU time for one of "
                 "these records, and could not be interrupted. Correct the template."
             )
         # The block is blamed only if its second worker was started after the first one had died. A
@@ -256,7 +264,7 @@ class Scheduler:
         late = time.monotonic() - self._block_seconds
         if any(worker.blocks and worker.since < late for worker in self._workers):
             raise TemplateError(
-                f"template {self._settings.template.name!r} needed more than "
+                f"template {self._settings.template_name!r} needed more than "
                 f"{self._block_seconds:g} seconds for one block; it may never finish. Correct the "
                 "template."
             )

@@ -1,6 +1,6 @@
 """The work of a worker process: receive blocks, and send back their results.
 
-In     messages from the parent: the settings, then blocks.
+In     messages from the parent: what builds the work, with its settings; then blocks.
 Out    ``Ready`` once everything is loaded; then one ``BlockResult`` per block, in order; or
        ``Failed`` with the error that ends the run.
 Keeps  working on the next block while a thread sends the last result.
@@ -16,15 +16,15 @@ import resource
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 
 from sftprep.data.result import BlockResult
 from sftprep.engine.local.messages import Failed, Inbox, Ready, send
 from sftprep.engine.local.payloads import block_of, send_result
 from sftprep.errors import InternalError, SftprepError
-from sftprep.pipeline import Pipeline
-from sftprep.settings import Settings
+from sftprep.pipeline import Work
+from sftprep.settings import WorkSettings
 from sftprep.system.linux import die_with_parent, is_orphan
 from sftprep.tokenization.backends import preload
 
@@ -42,14 +42,14 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
     gc.disable()  # records hold no reference cycles: reference counting frees them
     os.environ["TOKENIZERS_PARALLELISM"] = "false"  # the workers already use all cores
     try:
-        pipeline = _build_pipeline(first)
+        job = _built(first)
     except Exception as error:
         for pipe in pipes:
             _send_unless_closed(pipe, _failed(error))
         return
     pipe = _fork_per_pipe(pipes)
-    if pipeline.rendering.limits is not None:
-        pipeline.rendering.limits.cpu.kill_if_stuck()
+    if job.limits is not None:
+        job.limits.cpu.kill_if_stuck()
     _send_unless_closed(pipe, Ready(os.getpid()))
     inbox = Inbox(pipe)
     results: queue.Queue[BlockResult] = queue.Queue(maxsize=1)
@@ -62,25 +62,27 @@ def work(parent: int, pipes: Sequence[Connection], first: Inbox) -> None:
             # is when the fork server has exited.
             if not (dies_with_parent or is_orphan(parent)):
                 dies_with_parent = die_with_parent()
-            results.put(pipeline.process(block_of(message)))
+            results.put(job.process(block_of(message)))
     except Exception as error:
         last = _failed(error)
     results.join()  # the results of earlier blocks are sent before the error
     _send_unless_closed(pipe, last)
 
 
-def _build_pipeline(first: Inbox) -> Pipeline:
+def _built(first: Inbox) -> Work:
     """Load everything that the workers share; no other thread is running afterwards."""
     if first.is_empty():  # started early: use the time until the settings arrive
         preload()
-    settings: Settings = first.take().content()
+    build: Callable[[WorkSettings], Work]
+    settings: WorkSettings
+    build, settings = first.take().content()
     first.join()
     if settings.untrusted:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, hard))
-    pipeline = Pipeline(settings)
-    pipeline.encoder.warm_up()
-    return pipeline
+    job = build(settings)
+    job.warm_up()
+    return job
 
 
 def _fork_per_pipe(pipes: Sequence[Connection]) -> Connection:

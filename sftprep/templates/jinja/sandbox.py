@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from functools import wraps
+from types import CodeType
 from typing import Any, NoReturn
 
 import jinja2
@@ -73,9 +74,20 @@ class _Generation(jinja2.ext.Extension):
         return environment.generated(caller())
 
 
-class Environment(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox, with more restrictions."""
+COMPILED: dict[tuple[Any, ...], tuple[CodeType, bool]] = {}
+"""The code of templates, and whether each has a main loop."""
+MOST_COMPILED = 64
 
+
+class Environment(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox, with more restrictions.
+
+    Attributes:
+        main_loop_decides: whether the template has a main loop, see ``main_loop``. Only a traced
+            environment looks for one.
+    """
+
+    main_loop_decides = False
     intercepted_binops = frozenset({"*", "**", "%"})
 
     def __init__(self, today: date | None) -> None:
@@ -143,10 +155,19 @@ class Environment(ImmutableSandboxedEnvironment):
     def compiled(self, source: str) -> jinja2.Template:
         """Compile a template without evaluating any of its filters.
 
-        Jinja's compiler would apply filters to constants, and the time limit does not cover it.
+        Jinja's compiler would apply filters to constants, and the time limit does not cover it. A
+        source that was compiled in this process is not compiled again.
         """
-        with self._filters_unevaluated():
-            return self.from_string(source)
+        # What decides the code:
+        key = (type(self)._parse, *self.extensions, self.intercepted_binops, source)
+        if key not in COMPILED:
+            with self._filters_unevaluated():
+                code = self.compile(source)
+            if len(COMPILED) == MOST_COMPILED:
+                COMPILED.clear()
+            COMPILED[key] = code, self.main_loop_decides
+        code, self.main_loop_decides = COMPILED[key]
+        return self.template_class.from_code(self, code, self.make_globals(None))
 
     def names_read(self, source: str) -> set[str]:
         """Return the names that a template reads and does not set itself."""

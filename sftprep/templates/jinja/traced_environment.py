@@ -241,7 +241,6 @@ class TracedEnvironment(Environment):
 
     Attributes:
         tracer: of the record that is being rendered.
-        main_loop_decides: whether the template has a main loop, see ``main_loop``.
     """
 
     concat = staticmethod(concat)
@@ -250,7 +249,6 @@ class TracedEnvironment(Environment):
     def __init__(self, today: date | None) -> None:
         super().__init__(today)
         self.tracer = Tracer()
-        self.main_loop_decides = False
         self.add_extension(_Hooks)
         self.globals["namespace"] = lambda *args, **kwargs: TracedNamespace(
             self.tracer.prefixes, *args, **kwargs

@@ -18,6 +18,7 @@ from sftprep.engine.local.fork_server import ForkServer, WorkerProcess
 from sftprep.engine.local.messages import Ready, send
 from sftprep.engine.local.payloads import receive_answer
 from sftprep.engine.local.pool import WorkerPool
+from sftprep.pipeline import Pipeline
 from sftprep.system.linux import PR_GET_CHILD_SUBREAPER, PR_SET_CHILD_SUBREAPER, subreaper
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has subreapers")
@@ -32,7 +33,7 @@ def subreaper_setting() -> int:
 
 def become_ready(workers: list[WorkerProcess]) -> list[int]:
     """Send the settings, wait until all workers are ready, and return their process ids."""
-    send(workers[0].pipe, SETTINGS)
+    send(workers[0].pipe, (Pipeline, SETTINGS))
     pids = []
     for worker in workers:
         answer = receive_answer(worker.pipe)
@@ -62,7 +63,9 @@ def test_a_single_worker_is_the_program_itself(started: Started) -> None:
 
 
 @needs_linux
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGTERM, marks=pytest.mark.faults), signal.SIGKILL]
+)
 def test_each_forked_worker_tells_how_it_ended(started: Started, number: int) -> None:
     """The exit code is minus the signal that killed a worker; the other workers continue."""
     with closing(WorkerPool()) as pool:
@@ -134,6 +137,7 @@ def test_the_subreaper_setting_is_restored_if_the_program_cannot_be_started(
     assert subreaper_setting() == before
 
 
+@pytest.mark.faults
 def test_runs_in_several_threads_do_not_disturb_each_other(started: Started) -> None:
     """They do not wait for each other's workers, and restore the subreaper setting together."""
     before = subreaper_setting()

@@ -36,9 +36,14 @@ DEATHS = pytest.mark.parametrize(
     ("code", "how"),
     [
         ("os.kill(os.getpid(), 9)", "was killed by signal 9"),
-        ("os.kill(os.getpid(), 11)", "was killed by signal 11"),
         ("raise SystemExit(3)", "exited with code 3"),
-        ("pass", "exited with code 0"),
+        *(
+            pytest.param(*case, marks=pytest.mark.faults)
+            for case in (
+                ("os.kill(os.getpid(), 11)", "was killed by signal 11"),
+                ("pass", "exited with code 0"),
+            )
+        ),
     ],
 )
 
@@ -76,7 +81,7 @@ def test_without_names_the_number_of_the_input_is_named(started: Started) -> Non
         next(run_blocks([block(0)], CONSTANT_TEMPLATE, 1))
 
 
-@pytest.mark.parametrize("blamed", [False, True])
+@pytest.mark.parametrize("blamed", [pytest.param(False, marks=pytest.mark.faults), True])
 def test_only_a_worker_taken_after_the_first_death_can_blame_a_block(
     started: Started, monkeypatch: pytest.MonkeyPatch, blamed: bool
 ) -> None:
@@ -101,7 +106,7 @@ def test_only_a_worker_taken_after_the_first_death_can_blame_a_block(
 
 
 @DEATHS
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, pytest.param(3, marks=pytest.mark.faults)])
 def test_workers_that_never_become_ready_end_the_run(
     started: Started, code: str, how: str, workers: int
 ) -> None:
@@ -115,6 +120,7 @@ def test_workers_that_never_become_ready_end_the_run(
     assert started.workers == []
 
 
+@pytest.mark.faults
 def test_workers_killed_whenever_they_are_ready_end_the_run(started: Started) -> None:
     """Forked workers tell how they ended, although another process started them."""
     started.on_ready = lambda pid: os.kill(pid, signal.SIGTERM)
@@ -123,6 +129,7 @@ def test_workers_killed_whenever_they_are_ready_end_the_run(started: Started) ->
     assert str(caught.value).endswith("; the second was killed by signal 15." + END)
 
 
+@pytest.mark.faults
 def test_no_block_is_blamed_for_a_worker_that_was_dead_before(started: Started) -> None:
     """All workers are killed while their answers wait to be received."""
     killed: list[int] = []

@@ -13,6 +13,7 @@ from unittest import mock
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CHATML, call, chat_of, renderer, shown_rendered, tool, turns
 from toys import Token, byte_hf, recipe, save_folder, tree, write_jsonl
 
@@ -250,7 +251,7 @@ SOME_TALK = st.lists(CONVERSATIONS, min_size=2, max_size=6)
 SOME_CALLS = st.lists(records_with_calls(), min_size=2, max_size=6)
 
 
-@settings(deadline=None, max_examples=6)
+@settings(deadline=None, max_examples=some(6))
 @given(sources(), SOME_TALK, st.randoms())
 def test_a_record_gives_what_it_gives_alone(
     source: str, records: list[dict[str, Any]], shuffle: random.Random
@@ -259,7 +260,7 @@ def test_a_record_gives_what_it_gives_alone(
     check_alone(source, records, shuffle)
 
 
-@settings(deadline=None, max_examples=5)
+@settings(deadline=None, max_examples=some(5))
 @given(sources_for_calls(), SOME_CALLS, st.randoms())
 def test_a_record_with_calls_gives_what_it_gives_alone(
     source: str, records: list[dict[str, Any]], shuffle: random.Random
@@ -291,7 +292,7 @@ def check_shared(source: str, record: dict[str, Any]) -> None:
     assert shown_rendered(shared, rendered) == expected
 
 
-@settings(deadline=None, max_examples=8)
+@settings(deadline=None, max_examples=some(8))
 @given(
     st.one_of(
         st.tuples(sources(), CONVERSATIONS), st.tuples(sources_for_calls(), records_with_calls())
@@ -452,17 +453,13 @@ DECIDING = {
 
 
 RUNS = [(1, 150), (2, 400), (3, 150), (7, 200)]
+"""Numbers of workers, and sizes of blocks."""
 
 
-@pytest.mark.parametrize(
-    ("name", "runs"),
-    [
-        ("the prompt depends on the question", RUNS[1:2]),
-        *(pytest.param(name, RUNS, marks=pytest.mark.conformance) for name in DECIDING),
-    ],
-)
+@pytest.mark.conformance
+@pytest.mark.parametrize("name", DECIDING)
 def test_every_number_of_workers_and_size_of_blocks_gives_the_same_rows(
-    name: str, runs: list[tuple[int, int]], tmp_path: Path
+    name: str, tmp_path: Path
 ) -> None:
     """The dataset is the same, and each row is the row of its record alone."""
     tokens = ["<im>", "</im>", "<end>", "<think>", "</think>", "</s>"]
@@ -505,8 +502,8 @@ def test_every_number_of_workers_and_size_of_blocks_gives_the_same_rows(
             return []
 
     first = built("first", records, 1, 1 << 20)
-    for workers, block in runs:
+    for workers, block in RUNS:
         other = built(f"{workers}-{block}", records, workers, block)
         assert tree(other) == tree(first)
-    alone = [row for number in range(len(runs)) for row in rows_alone(number)]
+    alone = [row for number in range(len(RUNS)) for row in rows_alone(number)]
     assert alone == rows(first)[: len(alone)]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.looking import SEARCHES, looking_sources
 
 from sftprep.data.conversation import Chat
@@ -83,7 +84,7 @@ def check(source: str, chat: Chat) -> tuple[int, int]:
     return proven, answers
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(looking_sources(), st.one_of(EXCHANGES, ROLES))
 def test_what_is_proven_is_what_the_template_writes(
     source: str, messages: list[dict[str, Any]]
@@ -235,7 +236,7 @@ ITEMS: list[dict[str, Any]] = [
 @pytest.mark.conformance
 @pytest.mark.skipif(not SHARED, reason="the folder shared is missing")
 @pytest.mark.parametrize("path", SHARED, ids=lambda path: path.stem)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=some(60), deadline=None)
 @given(st.lists(st.sampled_from(ITEMS), min_size=2, max_size=12), st.booleans())
 def test_prompts_of_models_templates(
     path: Path, messages: list[dict[str, Any]], thinks: bool

@@ -6,6 +6,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CALLS, CHATML, chat_of, renderer, shown
 
 TEXTS = st.one_of(
@@ -64,7 +65,7 @@ def as_record(exchanges: list[tuple[str, str, bool | None]]) -> dict[str, Any]:
     return {"messages": messages}
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=some(60))
 @given(st.sampled_from(sorted(KNOWN)), EXCHANGES, st.sampled_from(["completion", "last"]))
 def test_trained_text_is_what_was_to_be_trained(
     name: str, exchanges: list[tuple[str, str, bool | None]], train_on: str
@@ -74,7 +75,7 @@ def test_trained_text_is_what_was_to_be_trained(
     assert shown(made, as_record(exchanges)) == expected(name, exchanges, train_on)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=some(20))
 @given(st.sampled_from(sorted(KNOWN)), st.lists(EXCHANGES, min_size=2, max_size=6))
 def test_a_remembered_skeleton_gives_what_a_new_one_gives(
     name: str, conversations: list[list[tuple[str, str, bool | None]]]
@@ -86,7 +87,7 @@ def test_a_remembered_skeleton_gives_what_a_new_one_gives(
         assert shown(made, record) == shown(renderer(KNOWN[name][0]), record)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=some(30))
 @given(ANSWERS, st.dictionaries(st.sampled_from("abc"), TEXTS | st.integers(), max_size=3), TEXTS)
 def test_tool_results_are_never_trained(
     answer: str, arguments: dict[str, Any], result: str

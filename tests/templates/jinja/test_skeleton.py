@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CALLS, CHATML, call, chat_of, renderer, tool, turns
 
 from sftprep.data.conversation import Chat
@@ -35,7 +36,7 @@ def spans_in(draw: st.DrawFn, length: int) -> list[Span]:
     ]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(TEXTS, TEXTS, TEXTS, TEXTS, st.data())
 def test_stretches_give_the_text_again(a: str, b: str, c: str, d: str, data: st.DataObject) -> None:
     """They follow each other, none lies across a border of a span, and none is empty."""

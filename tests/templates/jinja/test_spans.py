@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CHATML, call, chat_of, renderer, shown, tool, turns
 
 from sftprep.data.control_tokens import TurnEnd
@@ -365,7 +366,7 @@ FORMS = ["loop", "macro", "numbers", "set block"]
 CONTENTS = st.text("ab<>/im#\n ", min_size=1, max_size=8).filter(str.strip)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some(25), deadline=None)
 @given(
     st.sampled_from(sorted(HEADERS)),
     st.sampled_from(sorted(TERMINATORS)),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CALLS, CHATML, call, chat_of, tool, turns
 
 from sftprep.data.conversation import Chat
@@ -151,7 +152,7 @@ def test_a_template_that_looks_ahead_gets_its_true_prompts(looking: str) -> None
     check_prompts(macros + CHATML.replace("{{ '<im>'", looking + "{{ '<im>'"), TALK)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=some(25), deadline=None)
 @given(sources())
 def test_prompts_are_what_the_template_gives(source: str) -> None:
     """Random templates that look ahead."""

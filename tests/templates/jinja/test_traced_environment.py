@@ -14,6 +14,7 @@ import jinja2.filters
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 
 from sftprep.errors import TemplateError
 from sftprep.templates.jinja.sandbox import Environment
@@ -340,7 +341,7 @@ EXPRESSIONS: st.SearchStrategy[str] = st.recursive(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(st.lists(EXPRESSIONS, min_size=1, max_size=3))
 def test_random_expressions(expressions: list[str]) -> None:
     """Whatever a template computes, the value is the same and the record's text stays its own."""

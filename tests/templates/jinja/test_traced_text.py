@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 
 from sftprep.templates.jinja.traced_text import (
     DERIVED,
@@ -36,7 +37,7 @@ THEIRS = "漢Éz" + SEPARATORS
 """What the texts of a record are made of."""
 LITERAL = (0, 0)
 """The mark of a character that the template wrote."""
-quickly = settings(max_examples=40, deadline=None)
+quickly = settings(max_examples=some(40), deadline=None)
 
 
 class Sample(NamedTuple):
@@ -186,7 +187,7 @@ DIVISIONS: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("name", DIVISIONS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=some(15), deadline=None)
 @given(samples(), SEPARATOR, st.integers(-1, 3))
 def test_parts_have_the_provenance_of_their_characters(
     name: str, sample: Sample, separator: str, most: int
@@ -247,7 +248,7 @@ COMPUTED: dict[str, Callable[[Any], Any]] = {
 
 
 @pytest.mark.parametrize("name", COMPUTED)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=some(12), deadline=None)
 @given(samples())
 def test_what_is_computed_from_a_record_is_never_literal(name: str, sample: Sample) -> None:
     """All of it counts as derived: from every text of the record that was in it."""
@@ -345,7 +346,7 @@ VALUES: list[Callable[[Any], Any]] = [
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=some(6), deadline=None)
 @given(samples())
 def test_formats_give_what_they_give_for_plain_texts(form: str, sample: Sample) -> None:
     """With ``%``, whatever holds the text: and the record's characters are never literal."""
@@ -360,7 +361,7 @@ def test_formats_give_what_they_give_for_plain_texts(form: str, sample: Sample) 
             assert made == form % value(sample.plain)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=some(15), deadline=None)
 @given(samples())
 def test_operators_of_python_give_traced_texts(sample: Sample) -> None:
     """``"a" + text``, ``"%s" % text`` and ``text % "a"``, as Jinja calls them."""

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CALLS, CHATML, call, chat_of, tool, turns
 
 from sftprep.data.conversation import Chat
@@ -50,7 +51,7 @@ def as_chat(record: dict[str, Any]) -> Chat:
     return Chat(messages, record.get("tools"), (None,) * len(messages), 9999, arguments=arguments)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=some(30), deadline=None)
 @given(VALUES)
 def test_the_copy_of_a_value_equals_it(value: Any) -> None:
     """All values and their types stay; each text knows where it is in the record."""
@@ -80,7 +81,7 @@ def test_only_roles_of_messages_have_no_provenance() -> None:
     assert list(traced_in(parts)) == ["role", "user"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(VALUES, OPTIONS)
 def test_json_of_a_value_of_the_record(value: Any, options: dict[str, Any]) -> None:
     """It is what ``json.dumps`` gives, and all of it comes from that value."""
@@ -97,7 +98,7 @@ def test_json_of_a_value_of_the_record(value: Any, options: dict[str, Any]) -> N
         assert tracer.holds(copy)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=some(50), deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=3), OPTIONS, st.data())
 def test_json_of_what_a_template_puts_together(
     values: list[Any], options: dict[str, Any], data: st.DataObject

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from profiles import some
 from templates.jinja.chats import CALLS, call, chat_of, renderer, shown, tool, turns
 
 from sftprep.data.conversation import Chat
@@ -79,7 +80,7 @@ def test_a_chat_without_calls_and_parts_is_given_as_it_is_first() -> None:
     assert next(iter(variants(record))) is record
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=some(40), deadline=None)
 @given(
     st.one_of(
         st.dictionaries(st.text(max_size=3), st.integers() | st.text(max_size=3), max_size=2),

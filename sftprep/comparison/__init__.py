@@ -1,0 +1,1 @@
+"""What differs between two finished datasets. It knows nothing of terminals."""
