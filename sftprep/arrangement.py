@@ -257,6 +257,7 @@ def _check_target(recipe: "Recipe", arrangement: Arrangement) -> None:
         left=pad.side == "left",
         one_length=pad.number if pad.to is PadTo.MAX_LENGTH else 0,
         ignore_index=recipe.ignore_index,
+        loss_mask=recipe.loss_mask,
     )
     if problem:
         raise UsageError(f"--target {recipe.target}: {problem}")

@@ -9,6 +9,7 @@ from sftprep.dataset.card import write_card
 from sftprep.dataset.describing import write_describing_files
 from sftprep.dataset.durable import write_durably
 from sftprep.dataset.files import MANIFEST
+from sftprep.dataset.leftovers import listed
 from sftprep.dataset.manifest import Manifest
 from sftprep.dataset.staging import OutputFolder
 from sftprep.progress import Progress
@@ -38,7 +39,12 @@ def say_what_is_kept(output: OutputFolder, existing: Manifest, progress: Progres
 
 
 def say_what_is_discarded(output: OutputFolder, recipe: Recipe, progress: Progress) -> None:
-    """Warn that finished shards are removed if the run does not resume."""
+    """Say what goes: finished shards if the run does not resume, and what readers have left."""
+    if output.leftovers:
+        progress.note(
+            f"{output.path}: readers have left {listed(output.leftovers)}. They belong to the "
+            "dataset that is there, and go with it when the new one takes its place."
+        )
     if not recipe.resume and (left := output.finished_shards()):
         progress.warn(
             f"{output.path}: an interrupted run has finished {number(left, 'shard')}. They are "

@@ -28,6 +28,7 @@ from sftprep.dataset.reuse import find_exported
 from sftprep.dataset.staging import STAGED, OutputFolder
 from sftprep.dataset.unpack import Unpacked, unpack
 from sftprep.errors import UsageError
+from sftprep.formats.buffers import share_memory
 from sftprep.progress import Progress, Silent
 from sftprep.recipe import Recipe
 from sftprep.second_half import SecondHalf
@@ -72,6 +73,7 @@ def export(folder: str, given: Mapping[str, Any], *, progress: Progress | None =
         resumed = begin_alone(output, job.identity(), resume=recipe.resume)
         staged = staging / STAGED
         staged.mkdir()
+        share_memory()
         unpacked = unpack(Path(folder), job.source, staged, workers)
         half = SecondHalf(
             staging=staging,

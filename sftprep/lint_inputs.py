@@ -96,6 +96,10 @@ def lint(
     if not recipe.inputs:
         raise UsageError("no input. Name files, globs or folders, or - for standard input.")
     chosen = _chosen(select, "select") or list(RULES.values())
+    if recipe.system is not None:  # with it, all records have a system prompt
+        chosen = [rule for rule in chosen if rule.name != "system-prompt"]
+    if not chosen:
+        raise UsageError("--select system-prompt finds nothing with --system. Remove one of them.")
     reasons = dict.fromkeys((rule.name for rule in _chosen(ignore, "ignore")), "")
     reasons |= recipe.ignored_rules
     sources, settings, notes = _planned(recipe, chosen)
@@ -162,6 +166,7 @@ def _planned(
         merge_turns=recipe.merge_turns,
         cuts_end=recipe.on_no_answer == "cut",
         glues=glues and not has_tokenizer,
+        allowed=frozenset(recipe.allow_control),
     )
     if not has_tokenizer:
         sources, notes = find_inputs(recipe.inputs)

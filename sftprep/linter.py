@@ -49,6 +49,7 @@ class LintSettings:
     merge_turns: bool = False
     cuts_end: bool = False
     glues: bool = False  # whether the template writes nothing between a prompt and its answer
+    allowed: frozenset[str] = frozenset()  # texts of control tokens that are meant as tokens
     max_length: int = 0
     pipeline: Settings | None = None  # with a tokenizer
 
@@ -107,7 +108,9 @@ class Linter:
             tokenizer = settings.pipeline.tokenizer
             controls = {token.id: token.content for token in tokenizer.controls.values()}
             bos = tokenizer.special_id("bos")
-        self._writing = Writing(settings.glues, LOOKALIKE, controls, bos, settings.max_length)
+        self._writing = Writing(
+            settings.glues, LOOKALIKE, settings.allowed, controls, bos, settings.max_length
+        )
 
     @property
     def limits(self) -> TemplateLimits | None:
@@ -203,6 +206,7 @@ class Reader:
         if self._only_plain:
             made.pairs = made.pairs._replace(lines=(), prompts=(), answers=())
             made.prompts = NOTHING
+            made.roles = []
         return made
 
     def _all(self, records: Sequence[Any]) -> list[Dialogue] | None:

@@ -37,7 +37,7 @@ from sftprep.schemas.fields import FIELDS, SCHEMA_NAMES
 from sftprep.schemas.paths import paths_of
 from sftprep.schemas.roles import ROLES
 from sftprep.strict_yaml import parse_yaml
-from sftprep.targets.names import TARGET_FORMATS, TARGET_NAMES
+from sftprep.targets.names import LOSS_MASKS, TARGET_FORMATS, TARGET_NAMES, UNABLE_NAMES
 from sftprep.text import alternatives, ascii_safe, did_you_mean, flag, shown
 
 DEFAULT_MAX_LENGTH = 2048
@@ -433,6 +433,14 @@ class Recipe:
         values=FORMAT_NAMES,
         metavar="NAME",
     )
+    loss_mask: str | None = _option(
+        None,
+        "Output",
+        "Write which tokens are trained as a column of ones and zeros, in place of labels: "
+        "{values}.",
+        values=LOSS_MASKS,
+        metavar="NAME",
+    )
     shard_size: str = _option(
         "64MiB",
         "Output",
@@ -579,8 +587,8 @@ class Recipe:
                 hint = did_you_mean(name, exportable(), f"Known: {', '.join(exportable())}.")
                 raise UsageError(f"export has no option {shown(name)}. {hint}")
         values = rearranged(dataset, given)
-        if given.get("target") is not None and given.get("format") is None:
-            values["format"] = None  # another trainer may read another format
+        if given.get("target") is not None:  # another trainer may read another format
+            values |= {name: given.get(name) for name in ("format", "loss_mask")}
         return cls(**values)
 
     def as_dict(self) -> dict[str, Any]:
@@ -693,7 +701,7 @@ def not_for_rows() -> tuple[str, ...]:
 
 def exportable() -> tuple[str, ...]:
     """Return the names of the options that ``export`` takes."""
-    of_output = ("output", "target", "format", "shard_size", "private_ledgers")
+    of_output = ("output", "target", "format", "loss_mask", "shard_size", "private_ledgers")
     return (*arranging(), *of_output, "workers", "overwrite", "resume")
 
 
@@ -913,6 +921,11 @@ def _plain(value: Any) -> Any:
 
 def _check_words(option: Option, value: str) -> None:
     """Require that a value that is not one of ``option.values`` consists of ``option.words``."""
+    if option.name == "target" and value in UNABLE_NAMES:
+        raise UsageError(
+            f"--target {value}: this trainer cannot be given token ids. sftprep targets {value} "
+            "says why, and what to use instead."
+        )
     words = value.split(",")
     wrong = next((word for word in words if word not in option.words), None)
     if wrong is None:

@@ -181,7 +181,7 @@ class _Stage(NamedTuple):
         recipe = job.recipe
         if arrangement.is_plain:
             size = job.settings.tokenizer.size
-            form = TARGETS[recipe.target].unpacked
+            form = TARGETS[recipe.target].form(packed=False, loss_mask=recipe.loss_mask)
             columns_of = partial(columns_of_batch, form, ignore_index=recipe.ignore_index)
             folders = ShardFolders.of_dataset(staging, recipe.file_format)
             return cls(folders, writable(recipe.file_format, size), columns_of, "parquet")

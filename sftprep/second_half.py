@@ -32,6 +32,7 @@ from sftprep.dataset.outcome import (
     outcomes,
 )
 from sftprep.dataset.staged_rows import StagedRows
+from sftprep.formats.buffers import share_memory
 from sftprep.formats.staged import TOKEN_BYTES, decoded
 from sftprep.formats.table import writable
 from sftprep.progress import Progress
@@ -73,6 +74,7 @@ class SecondHalf:
             shards: the shards of all splits, in order.
             progress: receives reports on how far the shards are.
         """
+        share_memory()
         writing = ArrangedShards(
             self.staging,
             shards,

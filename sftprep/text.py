@@ -38,7 +38,7 @@ def ascii_safe(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-NEAR = 0.75
+NEAR = 0.66
 """Two names are near each other if ``difflib`` finds them similar by at least this ratio."""
 
 

@@ -1,6 +1,8 @@
 """``export``: the second half of a run alone gives the bytes of the whole run."""
 
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -406,3 +408,17 @@ def test_the_manifest_says_what_was_done(folder: Folder) -> None:
     assert facts["splits"]["train"]["packs"] == sum(shard["rows"] for shard in manifest.shards)
     assert facts["digests"]["splits"]["train"] == manifest.digest_of_rows
     assert facts["digests"]["in"] == load_manifest(folder.prepared()).digest_of_rows
+
+
+NO_PANDAS = """
+import sys
+from sftprep.export import export
+export(sys.argv[1], {"output": sys.argv[2], "shuffle": True, "pack": True})
+assert "pandas" not in sys.modules
+"""
+
+
+def test_pandas_is_not_imported(folder: Folder, tmp_path: Path) -> None:
+    """Pandas, which takes long to import, is not imported where it is installed."""
+    arguments = [str(folder.prepared()), str(tmp_path / "out")]
+    subprocess.run([sys.executable, "-c", NO_PANDAS, *arguments], check=True)

@@ -123,6 +123,19 @@ def test_tools_belong_to_the_prompt(tmp_path: Path) -> None:
     assert found(linted([path], select=["duplicate", "conflicting-answers"])) == {}
 
 
+def test_options_that_answer_a_rule(tmp_path: Path) -> None:
+    """With the option that a rule's cure names, the rule is silent."""
+    records = [chat(n) if n % 20 else {"messages": chat(n)["messages"][1:]} for n in range(COUNT)]
+    path = write_jsonl(tmp_path / "a.jsonl", records)
+    assert set(found(linted([path]))) == {"system-prompt"}
+    assert found(linted([path], system="You count.")) == {}
+    ended = [exchange(n) for n in range(COUNT)]
+    ended = [one | {"completion": one["completion"] + "<|im_end|>"} for one in ended]
+    path = write_jsonl(tmp_path / "b.jsonl", ended)
+    assert set(found(linted([path]))) == {"control-string"}
+    assert found(linted([path], allow_control=("<|im_end|>",))) == {}
+
+
 def test_no_separator_depends_on_the_template(tmp_path: Path) -> None:
     """Glued prompts and answers are found where the template writes nothing between them."""
     records = [exchange(n) | {"prompt": f"How much is {n} and {n}?"} for n in range(40)]

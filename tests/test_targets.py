@@ -12,7 +12,9 @@ from sftprep import UsageError, load_manifest, prepare
 from sftprep.export import export
 from sftprep.targets.table import TARGETS
 from sftprep.verify.check import verify
+from sftprep.views.choice import Choice
 from sftprep.views.inspect import inspect_dataset
+from sftprep.views.token_text import Look
 
 FORMS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -82,16 +84,46 @@ def test_there_and_back(tmp_path: Path, name: str, form: str) -> None:
     assert tree(tmp_path / "back") == tree(first)
     assert tree(tmp_path / "again") == tree(other)
     shown = [
-        inspect_dataset(str(folder), row=0, rows=2, colour=False).split("\n", 1)[1]
+        inspect_dataset(str(folder), Choice(2), Look(), row=0).split("\n", 1)[1]
         for folder in (first, other)
     ]
     names = [load_manifest(folder).shards[0]["name"] for folder in (first, other)]
     assert shown[0] == shown[1].replace(names[1], names[0])
 
 
+@pytest.mark.parametrize("mask", ["completion_mask", "assistant_masks"])
+@pytest.mark.parametrize(
+    ("name", "form"), [("trl", "plain"), ("hf", "all trained"), ("trl", "packed")]
+)
+def test_masks_in_place_of_labels(tmp_path: Path, name: str, form: str, mask: str) -> None:
+    """A column of ones and zeros says what the labels said, and gives them back."""
+    source = some_records(tmp_path)
+    labels = build(source, tmp_path / "labels", target=name, **FORMS[form])
+    masked = build(source, tmp_path / "masked", target=name, loss_mask=mask, **FORMS[form])
+    assert verify(str(masked), against=[str(source)]).problems == []
+    path = "data/train-00000-of-00001.parquet"
+    found, expected = (pq.read_table(folder / path).to_pydict() for folder in (masked, labels))
+    names = [mask if column == "labels" else column for column in expected]
+    assert list(found) == names
+    assert found.pop(mask) == [[int(i != -100) for i in row] for row in expected.pop("labels")]
+    assert found == expected
+    export(str(masked), {"target": name, "output": str(tmp_path / "back"), "workers": 1})
+    given = {"loss_mask": mask, "output": str(tmp_path / "again"), "workers": 1}
+    export(str(labels), given)
+    assert tree(tmp_path / "back") == tree(labels)
+    assert tree(tmp_path / "again") == tree(masked)
+    shown = [
+        inspect_dataset(str(folder), row=0, rows=2, colour=False).split("\n", 1)[1]
+        for folder in (labels, masked)
+    ]
+    assert shown[0] == shown[1]
+
+
 @pytest.mark.parametrize(
     ("name", "options", "cure"),
     [
+        ("axolotl", {"loss_mask": "completion_mask"}, "Leave out --loss-mask."),
+        ("skyrl", {"loss_mask": "assistant_masks"}, "Leave out --loss-mask."),
         ("axolotl", {"pack": True}, "Leave out --pack."),
         ("skyrl", {"pad": "longest"}, "Leave out --pad."),
         ("trl", {"pad": "longest", "pad_side": "left"}, "Leave out --pad-side left."),
@@ -113,6 +145,16 @@ def test_rows_that_a_trainer_does_not_read(
     assert str(caught.value).startswith(f"--target {name}: ")
     assert str(caught.value).endswith(cure)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_trainer_that_takes_no_ids(tmp_path: Path) -> None:
+    """Its name is known, and leads to what can be used instead."""
+    with pytest.raises(UsageError) as caught:
+        build(some_records(tmp_path), tmp_path / "out", target="ms-swift")
+    assert str(caught.value) == (
+        "--target ms-swift: this trainer cannot be given token ids. sftprep targets ms-swift says "
+        "why, and what to use instead."
+    )
 
 
 def test_a_format_that_a_trainer_does_not_read(tmp_path: Path) -> None:
@@ -146,6 +188,24 @@ def test_the_card_says_how_to_train(tmp_path: Path) -> None:
     assert "--target trl" in card
     assert "--format" not in card
     assert "attention_mask" not in card
+
+
+def test_the_card_says_what_a_mask_needs(tmp_path: Path) -> None:
+    """TRL reads one of the masks only if it is told to; transformers reads none."""
+    source = some_records(tmp_path)
+
+    def card(**options: str) -> str:
+        folder = build(source, tmp_path / "-".join(options.values()), **options)
+        return (folder / "README.md").read_text(encoding="utf-8")
+
+    assert "max_length=128, completion_only_loss=True)" in card(
+        target="trl", loss_mask="completion_mask"
+    )
+    assert "max_length=128)" in card(target="trl", loss_mask="assistant_masks")
+    found = card(target="hf", loss_mask="assistant_masks")
+    assert 'zip(row["input_ids"], row["assistant_masks"])' in found
+    assert "| `assistant_masks` | list of int8 | 1 for each trained token" in found
+    assert "--loss-mask assistant_masks" in found
 
 
 @pytest.mark.parametrize("name", ["skyrl", "automodel", "megatron-bridge"])

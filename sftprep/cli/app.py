@@ -10,8 +10,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sftprep import __version__
+from sftprep.cli.choosing import (
+    ROWS,
+    AsJson,
+    CutRows,
+    Dropped,
+    Grep,
+    Ids,
+    Line,
+    Longest,
+    Random,
+    Reason,
+    RowCount,
+    Seed,
+    Shortest,
+    Why,
+    look,
+)  # fmt: skip
 from sftprep.cli.completion import completer, target_names, template_names, topics
 from sftprep.cli.help import WIDEST, Command, Commands
+from sftprep.cli.init import add_init
 from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
 from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
@@ -25,6 +43,7 @@ from sftprep.cli.terminal import (
     seconds_so_far,
     set_up,
     show,
+    show_paged,
 )
 from sftprep.recipe import arranging, exportable, not_for_rows
 
@@ -126,23 +145,44 @@ def _show_result(
 
 
 NOT_IN_PREVIEW = (
-    *arranging(), *not_for_rows(), "output", "target", "format", "shard_size", "private_ledgers",
-    "max_rejects", "max_dropped", "workers", "overwrite", "resume",
+    *arranging(), *not_for_rows(), "output", "target", "format", "loss_mask", "shard_size",
+    "private_ledgers", "max_rejects", "max_dropped", "workers", "overwrite", "resume",
 )  # fmt: skip
 
 
 @recipe_command(app, without=NOT_IN_PREVIEW)
 def preview(
     recipe: "Recipe",
-    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 3,
+    rows: RowCount = 3,
+    line: Line = None,
+    random: Random = False,
+    seed: Seed = 0,
+    longest: Longest = False,
+    shortest: Shortest = False,
+    cut: CutRows = False,
+    reason: Reason = None,
+    grep: Grep = None,
+    dropped: Dropped = False,
+    why: Why = False,
+    ids: Ids = False,
+    json: AsJson = False,
 ) -> None:
     """Show the tokens that prepare would write, and which it trains."""
+    from sftprep.views.choice import Choice
+    from sftprep.views.preview import list_lost, preview_json
     from sftprep.views.preview import preview as view
 
-    show(view(recipe, rows=rows, colour=is_coloured()))
+    choice = Choice(rows, line, random, seed, longest, shortest, cut, reason, grep)
+    if dropped:
+        show(list_lost(recipe, choice))
+    elif json:
+        show(preview_json(recipe, choice))
+    else:
+        show_paged(view(recipe, choice, look(ids=ids, why=why)))
 
 
 recipe_command(app, without=NOT_IN_STATS)(stats)
+add_init(app)
 
 
 def _export_options(given: Given, max_length: int | None) -> Given:
@@ -217,14 +257,36 @@ def targets(
 @app.command("inspect", cls=Command)
 def inspect_(
     folder: Folder,
-    row: Annotated[int, typer.Option(help="The first row to show, counted from 0.")] = 0,
-    rows: Annotated[int, typer.Option(help="How many rows to show.")] = 1,
+    row: Annotated[
+        int | None,
+        typer.Option(help="The first row to show, counted from 0.", rich_help_panel=ROWS),
+    ] = None,
+    rows: RowCount = 1,
+    line: Line = None,
+    random: Random = False,
+    seed: Seed = 0,
+    longest: Longest = False,
+    shortest: Shortest = False,
+    cut: CutRows = False,
+    reason: Reason = None,
+    grep: Grep = None,
+    dropped: Dropped = False,
+    why: Why = False,
+    ids: Ids = False,
+    json: AsJson = False,
 ) -> None:
     """Show the tokens of a finished dataset, and which are trained."""
     with command():
-        from sftprep.views.inspect import inspect_dataset
+        from sftprep.views.choice import Choice
+        from sftprep.views.inspect import inspect_dataset, inspect_json, list_lost
 
-        show(inspect_dataset(folder, row=row, rows=rows, colour=is_coloured()))
+        choice = Choice(rows, line, random, seed, longest, shortest, cut, reason, grep)
+        if dropped:
+            show(list_lost(folder, choice))
+        elif json:
+            show(inspect_json(folder, choice, row=row))
+        else:
+            show_paged(inspect_dataset(folder, choice, look(ids=ids, why=why), row=row))
 
 
 @app.command(cls=Command)

@@ -9,6 +9,7 @@ from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
+from sftprep.cli.choosing import LOOK, ROWS
 from sftprep.recipe import GROUPS
 from sftprep.text import nearest
 
@@ -32,7 +33,13 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "preview": (
         ("three rows", "train.jsonl -t MODEL --template tokenizer"),
-        ("one row for each answer", "train.jsonl -t MODEL --template tokenizer --per-turn"),
+        ("why each token is trained or not", "train.jsonl -t MODEL --template tokenizer --why"),
+        ("the record of line 12", "train.jsonl -t MODEL --line train.jsonl:12 --ids"),
+        ("the longest rows of all", "train.jsonl -t MODEL --longest --rows 5"),
+    ),
+    "init": (
+        ("questions about the data", "train.jsonl -t Qwen/Qwen3-8B"),
+        ("no questions", "'data/*.jsonl' -t MODEL --yes --to recipe.yaml"),
     ),
     "stats": (
         ("of a finished dataset", "out"),
@@ -52,6 +59,9 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
     "inspect": (
         ("the first row", "out"),
         ("rows 100 to 104", "out --row 100 --rows 5"),
+        ("ten rows at random, the same for a seed", "out --random --seed 7 --rows 10"),
+        ("rows that were cut, and why tokens are masked", "out --cut --why --rows 5"),
+        ("records without a row", "out --dropped --rows 100"),
     ),
     "verify": (
         ("all files, rows and counts", "out"),
@@ -96,6 +106,7 @@ class Command(TyperCommand):
         """Write the arguments, the recipe's options by group, and the command's own options."""
         rows: dict[str, list[tuple[str, str]]] = {"Arguments": []}
         rows |= {group: [] for group in GROUPS}
+        rows |= {heading: [] for heading in (ROWS, LOOK)}
         rows["Other options"] = []
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)

@@ -15,7 +15,7 @@ from sftprep.data.batch import DropReason
 from sftprep.data.omitted import UNANSWERED, in_words
 from sftprep.dataset.accounting import longer_limit
 from sftprep.dataset.causes import Cause, most_frequent
-from sftprep.dataset.manifest import Manifest
+from sftprep.dataset.manifest import Manifest, size_of
 from sftprep.dataset.training import target_of, training_lines
 from sftprep.text import ascii_safe, duration, number, size
 
@@ -57,7 +57,7 @@ def account(manifest: Manifest, seconds: float, *, of_input: bool) -> str:
     """
     read = sum(entry["bytes"] for entry in manifest.inputs)
     rate = f"{size(read)} of input, {read / 1e6 / seconds:.1f} MB/s; " if of_input else ""
-    shards = sum(shard["bytes"] for shard in manifest.shards)
+    shards = sum(map(size_of, manifest.shards))
     index = sum(shard["index"]["bytes"] for shard in manifest.shards)
     return (
         f"done in {duration(seconds)}: {rate}{size(shards)} of shards and {size(index)} of index "

@@ -12,6 +12,8 @@ import contextlib
 import gc
 import io
 import os
+import shlex
+import shutil
 import signal
 import sys
 import threading
@@ -82,6 +84,36 @@ def show(result: str | bytes) -> None:
             f"standard output: cannot be written: {error.strerror}. The work is done, but its "
             "result could not be shown. Redirect the output to another file."
         ) from error
+
+
+def columns() -> int | None:
+    """Return how many columns the terminal has; None if stdout is none, so that lines stay whole.
+
+    With ``FORCE_COLOR``, ``COLUMNS`` says it where stdout is no terminal.
+    """
+    if sys.stdout.isatty() or (os.environ.get("FORCE_COLOR") and os.environ.get("COLUMNS")):
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def show_paged(result: str) -> None:
+    """Write a result to stdout; if it is longer than the terminal is high, through a pager.
+
+    The pager is ``$PAGER``, or else ``less``. It ends the command as a pipe does.
+
+    Raises:
+        StorageError, BrokenPipeError: as ``show``.
+    """
+    pager = shlex.split(os.environ.get("PAGER") or "less")
+    is_long = result.count("\n") + 2 > shutil.get_terminal_size().lines
+    both = sys.stdout.isatty() and sys.stdin.isatty()
+    if not (both and is_long and pager and shutil.which(pager[0])):
+        show(result)
+        return
+    import subprocess  # only needed for the pager
+
+    options = {"LESS": os.environ.get("LESS", "FRX")}  # colours; end at once if it fits
+    subprocess.run(pager, input=f"{result}\n".encode(), env=os.environ | options, check=False)
 
 
 def say(text: str, kind: str = "") -> None:

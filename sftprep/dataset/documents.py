@@ -17,13 +17,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets, ragged_index
+from sftprep.data.ragged import Ids, Offsets, Ragged, lengths_to_offsets, ragged_index
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.index import BadIndexError, batches_of
 from sftprep.dataset.manifest import Manifest, files_of
 from sftprep.errors import DataError
+from sftprep.formats.buffers import flags, in_one, numbers, offsets
 from sftprep.formats.chunks import Chunk, ShardError
-from sftprep.formats.staged import encoded
+from sftprep.formats.staged import signs
 from sftprep.formats.table import shard_chunks
 from sftprep.system.files import sha256_of
 from sftprep.targets.table import form_of
@@ -107,7 +108,7 @@ class _Documents:
     def __init__(self, table: Any, ids: str) -> None:
         self._ids = ids
         self._row, self._position, self._tokens = (
-            table.column(name).to_numpy() for name in ("row", "position", "tokens")
+            numbers(in_one(table.column(name))) for name in ("row", "position", "tokens")
         )
         self._segments = _Runs.of(table.column("segments"))
         self._rows = 0
@@ -122,12 +123,13 @@ class _Documents:
         starts = ids.offsets[self._row[part] - self._rows] + self._position[part]
         self._rows += len(chunk)
         self.done = stop
-        values, mask = ids.values, self._segments.mask(part)
+        values, encoded = ids.values, self._segments.of_tokens(part)
         if int(lengths.sum()) != len(values):  # the rest is padding
             values = values[ragged_index(starts, lengths)]
-        if len(mask) != len(values):
+        if len(encoded) != len(values):
             raise ShardError("holds other documents than its index says")
-        return Ragged(encoded(values, mask), lengths_to_offsets(lengths))
+        encoded ^= values
+        return Ragged(encoded, lengths_to_offsets(lengths))
 
 
 class _Runs(NamedTuple):
@@ -135,23 +137,22 @@ class _Runs(NamedTuple):
 
     offsets: Offsets  # int64[documents + 1]
     tokens: Ids
-    trained: Mask
+    signs: Ids  # of each run, what its tokens are combined with, see ``formats.staged``
 
     @classmethod
     def of(cls, segments: Any) -> "_Runs":
         """Build from the column of an index."""
-        lists = segments.combine_chunks()
+        lists = in_one(segments)
         runs = lists.flatten()
+        begins = offsets(lists)
         return cls(
-            lists.offsets.to_numpy().astype(np.int64) - lists.offsets[0].as_py(),
-            runs.field("tokens").to_numpy(),
-            runs.field("trained").to_numpy(zero_copy_only=False),
+            begins - begins[0], numbers(runs.field("tokens")), signs(flags(runs.field("trained")))
         )
 
-    def mask(self, documents: slice) -> Mask:
-        """Return bool[tokens]: which tokens of these documents are trained."""
+    def of_tokens(self, documents: slice) -> Ids:
+        """Return int32[tokens]: the sign of each token of these documents."""
         start, stop = self.offsets[documents.start], self.offsets[documents.stop]
-        return np.repeat(self.trained[start:stop], self.tokens[start:stop])
+        return np.repeat(self.signs[start:stop], self.tokens[start:stop])
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from sftprep.data.arranged import ArrangedRows
 from sftprep.data.columns import Columns
 from sftprep.data.ragged import Offsets, Ragged, lengths_to_offsets, ragged_index
 from sftprep.dataset.staged_rows import StagedRows
+from sftprep.formats.buffers import array_of, in_one, numbers
 from sftprep.formats.row_groups import GROUP_ROWS, GROUP_TOKENS
 from sftprep.formats.staged import decoded
 
@@ -229,7 +230,7 @@ class Gatherer:
             table, row=group.row_of_document + done.rows, position=laid_out.position
         )
         index.write(table.drop_columns([n for n in table.column_names if n in self._left_out]))
-        key = table.column("record_key").to_numpy()
+        key = numbers(in_one(table.column("record_key")))
         done.digest = total(done.digest, digest(key, tokens.lengths, laid_out.trained))
         done.counts.update(counts_of(table))
         done.rows += len(group.lengths)
@@ -264,7 +265,7 @@ def counts_of(index: Any) -> Counter[str]:
     reasons = pc.value_counts(pc.list_flatten(index.column("reasons")))
     found = Counter({entry["values"]: entry["counts"] for entry in reasons.to_pylist()})
     cut, cut_trained, gone = (
-        index.column(name).to_numpy()
+        numbers(in_one(index.column(name)))
         for name in ("cut_tokens", "cut_trained_tokens", "exchanges_dropped")
     )
     return found + Counter(
@@ -276,10 +277,8 @@ def counts_of(index: Any) -> Counter[str]:
 
 def _with_columns(table: Any, **columns: npt.NDArray[Any]) -> Any:
     """Return an Arrow table with other values in some columns."""
-    import pyarrow as pa
-
     for name, values in columns.items():
         place = table.schema.get_field_index(name)
         field = table.schema.field(place)
-        table = table.set_column(place, field, pa.array(values, field.type))
+        table = table.set_column(place, field, array_of(values, field.type))
     return table

@@ -4,8 +4,8 @@ In     batches with their facts, and where each document stands in its shard.
 Out    a file beside the shard with one row for each document, in the order of the shard: as Parquet
        in a finished dataset; as uncompressed Arrow IPC, whose rows can be read in any order through
        a memory map, where documents are still to be arranged. And such files, read back.
-Keeps  a file's bytes the same for the same documents in the same groups, wherever they come from.
-       Reading in bounded batches.
+Keeps  a file's bytes the same for the same documents, wherever they come from and in whatever
+       groups. Reading in bounded batches.
 Never  makes a Python object for a document or a segment. Never trusts a file that it reads:
        ``batches_of`` validates each batch.
 Raises BadIndexError: a file is not an index, or is damaged.
@@ -39,6 +39,7 @@ import numpy.typing as npt
 from sftprep.data.batch import Batch
 from sftprep.data.provenance import CutAt, Segments
 from sftprep.data.ragged import Mask, Offsets, lengths_to_offsets
+from sftprep.formats.buffers import array_of, in_one, numbers, offsets
 from sftprep.formats.chunks import damage
 from sftprep.text import ascii_safe
 
@@ -46,6 +47,8 @@ OPTIONAL_KEYS = ("normalized_key", "normalized_prompt_key", "group_key")
 """The columns that are there only if they were needed."""
 BATCH_ROWS = 8192
 """The maximum number of rows that ``batches_of`` gives at a time."""
+GROUP_ROWS = 1 << 15
+"""The rows of a row group or record batch: Arrow needs much time for each, whatever it holds."""
 
 
 @cache
@@ -187,25 +190,13 @@ def table_of(batch: Batch, row: Offsets, position: npt.NDArray[np.int32]) -> Any
         **keys,
     }
     kinds = types()
-    arrays = {name: _numbers(column, kinds[name]) for name, column in columns.items()}
-    arrays["offset"] = _numbers(facts.offset, kinds["offset"], facts.offset >= 0)
+    arrays = {name: array_of(column, kinds[name]) for name, column in columns.items()}
+    arrays["offset"] = array_of(facts.offset, kinds["offset"], facts.offset >= 0)
     arrays["cut_at"] = _named(facts.cut_at.astype(np.int32), CUT_NAMES)
     arrays["reasons"] = _reasons(facts.reasons, len(batch))
     arrays["segments"] = _segments(facts.segments)
     made = schema(keys)
     return pa.Table.from_arrays([arrays[name] for name in made.names], schema=made)
-
-
-def _numbers(values: npt.NDArray[Any], kind: Any, valid: Mask | None = None) -> Any:
-    """Return numbers as an Arrow array; those that are not valid are null."""
-    import pyarrow as pa
-
-    # Built from the buffers, because pa.array would import pandas wherever it is installed.
-    flat = np.ascontiguousarray(values, kind.to_pandas_dtype())
-    bits = None
-    if valid is not None and not valid.all():
-        bits = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.Array.from_buffers(kind, len(flat), [bits, pa.py_buffer(flat)])
 
 
 def _flags(values: Mask) -> Any:
@@ -223,7 +214,7 @@ def _named(codes: npt.NDArray[np.int32], names: Sequence[str]) -> Any:
     offsets = lengths_to_offsets(np.array([len(name) for name in encoded], np.int64))
     buffers = [None, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(b"".join(encoded))]
     dictionary = pa.Array.from_buffers(pa.string(), len(names), buffers)
-    return pa.DictionaryArray.from_arrays(_numbers(codes, pa.int32()), dictionary)
+    return pa.DictionaryArray.from_arrays(array_of(codes, pa.int32()), dictionary)
 
 
 def _lists(offsets: Offsets, elements: Any, kind: Any) -> Any:
@@ -259,8 +250,8 @@ def _segments(segments: Segments) -> Any:
         )
     )
     columns = [
-        _numbers(segments.tokens, pa.int32()),
-        _numbers(message, pa.int32()),
+        array_of(segments.tokens, pa.int32()),
+        array_of(message, pa.int32()),
         _named(role, list(roles)),
         _named(part, list(parts)),
         _flags(segments.trained),
@@ -273,9 +264,10 @@ def _segments(segments: Segments) -> Any:
 class IndexWriter:
     """Writes the index of one shard.
 
-    Names are stored as numbers of a dictionary. In Parquet the dictionary of each group holds the
-    names that occur in it, sorted, so that the bytes do not depend on where the rows come from. An
-    Arrow file has one dictionary, which grows.
+    Rows are collected until there are enough for a row group (in Arrow, a record batch). Names are
+    stored as numbers of a dictionary. In Parquet the dictionary of each row group holds the names
+    that occur in it, sorted, so that the bytes do not depend on where the rows come from. An Arrow
+    file has one dictionary, which grows.
 
     Args:
         file: an empty file, open for writing.
@@ -287,16 +279,39 @@ class IndexWriter:
         self._is_parquet = form == "parquet"
         self._writer: Any = None
         self._names: dict[str, list[str]] = {}  # of an Arrow file: column -> all names so far
+        self._waiting: list[Any] = []  # the rows of the next row group
 
     def write(self, table: Any) -> None:
-        """Write the rows of a group."""
+        """Write the next rows, or keep them until there are enough for a row group."""
+        self._waiting.append(table)
+        if sum(map(len, self._waiting)) >= GROUP_ROWS:
+            rows = self._collected()
+            whole = len(rows) - len(rows) % GROUP_ROWS
+            for start in range(0, whole, GROUP_ROWS):
+                self._write(rows.slice(start, GROUP_ROWS))
+            self._waiting = [rows.slice(whole)] if whole < len(rows) else []
+
+    def _collected(self) -> Any:
+        """Return the rows that wait."""
+        import pyarrow as pa
+
+        if len(self._waiting) == 1:
+            return self._waiting[0]
+        # Each table has names of its own in its dictionaries; this makes them one.
+        return pa.concat_tables(self._waiting).combine_chunks()
+
+    def _write(self, table: Any) -> None:
+        """Write rows as one row group or record batch."""
         table = self._renamed(table)
         if self._writer is None:
             self._writer = self._open(table.schema)
-        self._writer.write_table(table, max(len(table), 1))  # as one row group or record batch
+        self._writer.write_table(table, max(len(table), 1))
 
     def close(self) -> None:
-        """Write the footer; leave the file object open."""
+        """Write the rows that wait, and the footer; leave the file object open."""
+        if self._waiting:
+            rows, self._waiting = self._collected(), []
+            self._write(rows)
         if self._writer is None:
             return
         try:
@@ -322,7 +337,7 @@ class IndexWriter:
         """Give each dictionary its order."""
         import pyarrow as pa
 
-        columns = {name: _in_one(table.column(name)) for name in table.column_names}
+        columns = {name: in_one(table.column(name)) for name in table.column_names}
         columns["cut_at"] = self._in_order("cut_at", columns["cut_at"])
         reasons = columns["reasons"]
         names = self._in_order("reasons", reasons.flatten())
@@ -338,7 +353,7 @@ class IndexWriter:
 
     def _in_order(self, column: str, array: Any) -> Any:
         names = array.dictionary.to_pylist()
-        codes = _int32s(array.indices)
+        codes = numbers(array.indices)
         used = np.bincount(codes, minlength=len(names)) > 0
         found = {name for name, is_used in zip(names, used.tolist(), strict=True) if is_used}
         if self._is_parquet:
@@ -353,23 +368,11 @@ class IndexWriter:
         return _named(new[codes] if len(codes) else codes, wanted)
 
 
-def _in_one(column: Any) -> Any:
-    """Return the column as one array; an only chunk is not copied."""
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
 def _offsets(lists: Any) -> Offsets:
     """Return the offsets of an Arrow list array as if it began with its first list."""
-    offsets: Offsets = _int32s(lists.offsets).astype(np.int64)
-    offsets -= offsets[0]
-    return offsets
-
-
-def _int32s(array: Any) -> npt.NDArray[np.int32]:
-    """Return the values of an array of int32; ``Array.to_numpy`` would import pandas."""
-    if not len(array):
-        return np.zeros(0, np.int32)
-    return np.frombuffer(array.buffers()[1], np.int32, len(array), 4 * array.offset)
+    begins = offsets(lists)
+    begins -= begins[0]
+    return begins
 
 
 def batches_of(file: BinaryIO) -> Iterator[Any]:
@@ -500,7 +503,7 @@ def numbers_of(
         for group in range(index.num_row_groups):
             table = index.read_row_group(group, list(names), use_threads=False)
             table.validate(full=True)
-            columns = {name: _in_one(table.column(name)).to_numpy() for name in names}
+            columns = {name: in_one(table.column(name)).to_numpy() for name in names}
             runs = None
             if needs_segments(columns):
                 runs = _runs(index.read_row_group(group, ["segments"], use_threads=False))
@@ -516,7 +519,7 @@ def _runs(table: Any) -> Runs:
     import pyarrow.compute as pc
 
     table.validate(full=True)
-    lists = _in_one(table.column("segments"))
+    lists = in_one(table.column("segments"))
     found = lists.flatten()
     system, user = (pc.equal(found.field("role"), pa.scalar(r)) for r in ("system", "user"))
     bos = pc.equal(found.field("part"), pa.scalar("bos"))

@@ -11,11 +11,15 @@ are no damage, and they go when another dataset takes the place of this one, whi
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple
+
+from sftprep.text import ascii_safe, number
 
 START_BYTES = 4096
 """How much of a file ``left_by`` looks at."""
+MOST_LISTED = 3
 
 
 class Leftover(NamedTuple):
@@ -39,8 +43,6 @@ LEFTOVERS = (
 )
 """What is known. Folders in which only such files lie need no entry of their own."""
 _FOLDERS = re.compile(r"\.cache(/huggingface(/(down|up)load(/.*)?)?)?")
-FOLDERS = frozenset({".cache", ".cache/huggingface"})
-"""The folders of leftovers that are looked into to see what they hold."""
 
 
 def left_by(path: str, start: Callable[[], bytes]) -> str:
@@ -58,6 +60,37 @@ def left_by(path: str, start: Callable[[], bytes]) -> str:
     return ""
 
 
+def left_in(path: Path, name: str) -> str:
+    """Return the program that has left a file; "" if no known one has, or it is no regular file.
+
+    Args:
+        path: the path of the file.
+        name: its path in the dataset's folder.
+    """
+    if path.is_symlink() or not path.is_file():
+        return ""
+
+    def start() -> bytes:
+        with path.open("rb") as file:
+            return file.read(START_BYTES)
+
+    return left_by(name, start)
+
+
+def listed(found: Mapping[str, str]) -> str:
+    """Return some of the files in words.
+
+    Args:
+        found: the path of each -> the program.
+
+    >>> listed({"data/index.json": "litdata"})
+    'data/index.json (litdata)'
+    """
+    words = [f"{ascii_safe(path)} ({program})" for path, program in found.items()]
+    more = [f"{number(len(words) - MOST_LISTED, 'more file')}"] if len(words) > MOST_LISTED else []
+    return ", ".join([*words[:MOST_LISTED], *more])
+
+
 def is_left_folder(path: str) -> bool:
-    """Return True for a folder that holds only what readers have left, or other foreign files."""
+    """Return True for a folder that a reader makes; what lies in it may be anything."""
     return _FOLDERS.fullmatch(path) is not None

@@ -132,6 +132,11 @@ def files_of(shard: Mapping[str, Any]) -> list[Any]:
     return [shard, *shard.get("parts", ())]
 
 
+def size_of(shard: Mapping[str, Any]) -> int:
+    """Return how many bytes the files of a shard have, without its index."""
+    return sum(file["bytes"] for file in files_of(shard))
+
+
 def manifest_digest(manifest: Manifest) -> str:
     """Compute the SHA-256 of a manifest's content, which reveals later edits and damage."""
     return fingerprint(asdict(manifest))

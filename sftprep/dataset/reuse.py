@@ -15,6 +15,7 @@ from pathlib import Path
 from sftprep.data.block import Source
 from sftprep.dataset.files import MANIFEST
 from sftprep.dataset.identity import Identity, difference
+from sftprep.dataset.leftovers import left_in
 from sftprep.dataset.manifest import Manifest, files_of, load_manifest
 from sftprep.dataset.staging import OutputFolder
 from sftprep.errors import DataError, OutputError
@@ -133,7 +134,8 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
     """Describe the first file of a dataset that differs from its manifest.
 
     Returns:
-        "" if every file is undamaged and the folder holds no other file.
+        "" if every file is undamaged and the folder holds no other file, apart from those that
+        readers leave.
     """
     files = [file for shard in manifest.shards for file in (*files_of(shard), shard["index"])]
     expected = {file["name"]: file["sha256"] for file in files} | manifest.files
@@ -144,8 +146,9 @@ def find_damage(folder: Path, manifest: Manifest) -> str:
         for path in folder.rglob("*")
         if path.is_symlink() or not path.is_dir()
     }
-    if extra := sorted(present - expected.keys() - {MANIFEST}):
-        return f"{ascii_safe(extra[0])} is not one of its files"
+    for name in sorted(present - expected.keys() - {MANIFEST}):
+        if not left_in(folder / name, name):
+            return f"{ascii_safe(name)} is not one of its files"
     for name, sha256 in expected.items():
         try:
             handle = os.open(folder / name, os.O_RDONLY | os.O_NOFOLLOW)

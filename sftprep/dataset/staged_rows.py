@@ -18,9 +18,10 @@ from sftprep.arrange.columns import Columns
 from sftprep.data.ragged import Offsets, Ragged, lengths_to_offsets
 from sftprep.dataset.shard_writer import ShardPaths
 from sftprep.errors import DataError
+from sftprep.formats.buffers import array_of, flags, numbers
 from sftprep.formats.staged import StagedTokens, by_file, mapped
 
-BATCHES_AT_ONCE = 16
+BATCHES_AT_ONCE = 4
 """How many batches of an index are read before memory is given back."""
 
 
@@ -128,12 +129,12 @@ class _StagedIndex:
         order, parts = by_file(rows, self._first)
         taken = []
         for number, part in enumerate(parts, 1):
-            taken.append(self._batches[part.file].take(pa.array(part.rows)))
+            taken.append(self._batches[part.file].take(array_of(part.rows)))
             if number % BATCHES_AT_ONCE == 0:
                 self.release()
         # Each file has names of its own in its dictionaries; this makes them one.
         table = pa.Table.from_batches(taken, self._batches[0].schema).combine_chunks()
-        return table if order is None else table.take(pa.array(order))
+        return table if order is None else table.take(array_of(order))
 
     def release(self) -> None:
         for file in self._maps:
@@ -154,9 +155,6 @@ def _batches(path: Path, file: mmap.mmap | None) -> list[Any]:
 
 def _numbers(batch: Any, name: str) -> Any:
     """Return a column of integers; a null is -1."""
-    import pyarrow as pa
-
     column = batch.column(name)
-    if column.null_count:
-        column = column.fill_null(pa.scalar(-1, column.type))
-    return column.to_numpy(zero_copy_only=not column.null_count)
+    found = numbers(column)
+    return np.where(flags(column.is_valid()), found, -1) if column.null_count else found

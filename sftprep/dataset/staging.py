@@ -5,8 +5,9 @@ Out    a private staging folder, which one run at a time can use; in the end the
        the output folder, which appears complete or not at all.
 Keeps  an old dataset complete and in place until the new one takes its name. Keeps the staging
        folder after an interruption, for ``--resume``.
-Never  touches an output folder that holds, at any depth, anything but a dataset written by sftprep;
-       follows a symbolic link that is the output or lies in it; waits for another run.
+Never  touches an output folder that holds, at any depth, anything but a dataset written by sftprep
+       and what readers leave in one; follows a symbolic link that is the output or lies in it;
+       waits for another run.
 Raises OutputError: the output folder cannot be created, or holds something else.
        LockedError: another run is writing it.
        UsageError: an input lies in the output folder, or the output folder in an input folder.
@@ -67,6 +68,7 @@ from typing import Any
 
 from sftprep.dataset.durable import read_object, read_objects, remove, sync
 from sftprep.dataset.files import MANIFEST, is_ours
+from sftprep.dataset.leftovers import is_left_folder, left_in
 from sftprep.dataset.manifest import Manifest
 from sftprep.errors import (
     ArrangementError,
@@ -112,6 +114,8 @@ class OutputFolder:
             self._absolute = Path(os.path.realpath(absolute.parent)) / absolute.name
         self.staging = self._absolute.parent / f".{self._absolute.name}.sftprep-staging"
         self.dataset = self.staging / DATASET
+        self.leftovers: dict[str, str] = {}
+        """What readers have left in the dataset that ``check`` found: path -> the program."""
         self._had_dataset = False  # True if ``check`` found a dataset
         self._published = False
 
@@ -162,21 +166,32 @@ class OutputFolder:
             return ""
         is_dataset = self.is_dataset()
         data = (self.path / MANIFEST).read_bytes() if is_dataset else b""
+        self.leftovers = {}
         tokenizer_files, is_old = _tokenizer_files(data), _version(data) < FIRST_WITH_FOLDERS
         for path in _paths_below(self.path):
             name, is_folder = str(path.relative_to(self.path)), _is_real_folder(path)
-            if not is_ours(
+            is_known = is_ours(
                 name,
                 is_folder=is_folder,
                 tokenizer_files=tokenizer_files,
                 format_name=_format(data),
                 is_old=is_old,
-            ):
+            )
+            if not is_known and not (is_dataset and self._is_leftover(path, name)):
                 return name
         if not is_dataset:
             return names[0]
         # A manifest that ends too early is a damaged manifest of sftprep, not a foreign file.
         return "" if MANIFEST_START.startswith(data[: len(MANIFEST_START)]) else MANIFEST
+
+    def _is_leftover(self, path: Path, name: str) -> bool:
+        """Note a file that a reader has left in the dataset; return False for any other path."""
+        if _is_real_folder(path):
+            return is_left_folder(name)
+        program = left_in(path, name)
+        if program:
+            self.leftovers[name] = program
+        return bool(program)
 
     def check_inputs(self, paths: Iterable[str]) -> None:
         """Raise an error if an input lies in the output folder, or the output folder in an input.

@@ -38,5 +38,6 @@ def training_lines(manifest: Manifest, path: str) -> tuple[Lines, ...]:
             for role, entry in tokenizer["special_tokens"].items()
             if role in ("bos", "eos", "pad") and entry["id"] is not None
         },
+        loss_mask=recipe["loss_mask"],
     )
     return target_of(manifest).configuration(facts)

@@ -7,6 +7,7 @@ import numpy as np
 
 from sftprep.data.columns import Columns, Kinds, ListColumn, rows_in
 from sftprep.data.ragged import Ragged
+from sftprep.formats.buffers import array_of, flags, numbers, offsets
 from sftprep.formats.chunks import Chunk, ShardError
 from sftprep.text import ascii_safe
 
@@ -30,13 +31,10 @@ def _list_array(column: ListColumn) -> Any:
     """Convert a column to a ``pyarrow.ListArray``."""
     import pyarrow as pa
 
-    # Built from the buffers, because pa.array would import pandas wherever it is installed.
-    flat = column.values
-    kind = pa.from_numpy_dtype(flat.dtype)
-    values = pa.Array.from_buffers(kind, len(flat), [None, pa.py_buffer(flat)])
+    values = array_of(column.values)
     buffers = [None, pa.py_buffer(column.offsets.astype(np.int32))]
     rows = len(column.offsets) - 1
-    return pa.Array.from_buffers(pa.list_(kind), rows, buffers, children=[values])
+    return pa.Array.from_buffers(pa.list_(values.type), rows, buffers, children=[values])
 
 
 class TableWriter:
@@ -118,13 +116,13 @@ def chunks_of(batches: Iterable[Any]) -> Iterator[Chunk]:
 def _ragged(name: str, column: Any, first: int) -> Ragged:
     """Convert a list column. Its first row is row ``first`` of the file."""
     if column.null_count:
-        row = int(column.is_null().to_numpy(zero_copy_only=False).argmax())
+        row = int(flags(column.is_null()).argmax())
         raise ShardError(f"{name} is null", first + row)
-    offsets = column.offsets.to_numpy().astype(np.int64)
-    values = column.values.slice(offsets[0], offsets[-1] - offsets[0])
-    offsets -= offsets[0]
+    begins = offsets(column)
+    values = column.values.slice(begins[0], begins[-1] - begins[0])
+    begins -= begins[0]
     if values.null_count:
-        at = int(values.is_null().to_numpy(zero_copy_only=False).argmax())
-        row = int(np.searchsorted(offsets, at, "right")) - 1
+        at = int(flags(values.is_null()).argmax())
+        row = int(np.searchsorted(begins, at, "right")) - 1
         raise ShardError(f"{name} holds a null", first + row)
-    return Ragged(values.to_numpy().astype(np.int32, copy=False), offsets)
+    return Ragged(numbers(values).astype(np.int32, copy=False), begins)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns, ListColumn
 from sftprep.data.ragged import Ids, Mask, Offsets, Ragged, lengths_to_offsets
+from sftprep.formats.buffers import array_of
 
 TOKEN_BYTES = 4
 KIND = np.dtype("<i4")
@@ -39,7 +40,12 @@ def encoded(input_ids: Ids, loss_mask: Mask) -> Ids:
     >>> encoded(np.array([0, 7, 7], np.int32), np.array([True, True, False])).tolist()
     [0, 7, -8]
     """
-    return input_ids ^ (loss_mask.view(np.int8).astype(np.int32) - 1)
+    return input_ids ^ signs(loss_mask)
+
+
+def signs(loss_mask: Mask) -> Ids:
+    """Return what an id is combined with by an exclusive or: 0 if it is trained, else -1."""
+    return loss_mask.view(np.int8).astype(np.int32) - 1
 
 
 class Decoded(NamedTuple):
@@ -55,7 +61,9 @@ def decoded(tokens: Ids) -> Decoded:
     >>> decoded(np.array([0, 7, -8], np.int32)).input_ids.tolist()
     [0, 7, 7]
     """
-    return Decoded(tokens ^ (tokens >> 31), tokens >= 0)
+    input_ids = tokens >> 31
+    input_ids ^= tokens
+    return Decoded(input_ids, tokens >= 0)
 
 
 def columns_of(batch: Batch) -> Columns:
@@ -117,14 +125,14 @@ class StagedTokens:
         for part in parts:
             for start in range(0, len(part.rows), ROWS_AT_ONCE):
                 some = part.rows[start : start + ROWS_AT_ONCE]
-                taken.append(self._shards[part.file].take(pa.array(some)))
+                taken.append(self._shards[part.file].take(array_of(some)))
                 touched += len(some)
             if touched >= ROWS_AT_ONCE:
                 self.release()
                 touched = 0
         found = pa.concat_arrays(taken) if taken else _no_rows()
         if order is not None:
-            found = found.take(pa.array(order))
+            found = found.take(array_of(order))
         return _as_ragged(found)
 
     def release(self) -> None:

@@ -67,6 +67,7 @@ class Writing:
 
     glues: bool = False  # whether the template writes nothing between a prompt and its answer
     lookalikes: re.Pattern[str] = NEVER  # finds what looks like a control token
+    allowed: frozenset[str] = frozenset()  # such texts that are meant as tokens
     controls: Mapping[int, str] = field(default_factory=dict)  # id of a control token -> its text
     bos: int | None = None  # the id of the BOS token
     max_length: int = 0

@@ -213,7 +213,8 @@ def _control_string(material: Material, notes: Notes) -> None:
         for mark in ("<|", "|>", "<｜", "</s>", "<s>", "[/", "_of_", "[INST", "<bos>", "<eos>")
     ):
         return
-    for string in sorted(set(material.writing.lookalikes.findall(material.joined))):
+    found = set(material.writing.lookalikes.findall(material.joined))
+    for string in sorted(found - material.writing.allowed):
         _note_string(material, string, None, notes)
 
 

@@ -4,13 +4,15 @@ In     the value of a message's content field.
 Out    a ``Content``: the text or the text parts as they are, and what other parts hold.
 Keeps  text parts as they are: a chat template may write them otherwise than their joined text.
 Raises RecordError: ``wrong_type``; ``unsupported_content`` for images, sound and other parts that
-       are not text.
+       are not text, and for parts that are not to be trained: only messages have loss flags.
 """
 
 from typing import Any, NamedTuple
 
 from sftprep.errors import RecordError
 from sftprep.schemas.checks import wrong_type
+from sftprep.schemas.fields import LOSS_FLAGS
+from sftprep.schemas.flags import INVERTED
 from sftprep.text import shown
 
 TEXT_PARTS = ("text", "input_text", "output_text")
@@ -51,6 +53,8 @@ def read_content(value: object, where: str) -> Content:
         place = f"{where}[{index}]"
         if not isinstance(part, dict):
             raise wrong_type(place, part, "an object with type and text")
+        if not _FLAGS.isdisjoint(part):
+            _refuse_untrained(part, place)
         kind = part.get("type") or "text"
         if kind in TEXT_PARTS:
             texts.append(_text_part(part, place))
@@ -68,6 +72,21 @@ def read_content(value: object, where: str) -> Content:
             )
     rest: str | list[dict[str, Any]] = texts if texts or not (reasoning or calls) else ""
     return Content(rest, "".join(reasoning), tuple(calls))
+
+
+def _refuse_untrained(part: dict[str, Any], where: str) -> None:
+    """Refuse a part whose own loss flag says that it is not trained."""
+    for name in LOSS_FLAGS:
+        if name in part and part[name] in ((1,) if name == INVERTED else (0,)):
+            raise RecordError(
+                "unsupported_content",
+                f"{where}.{name} is {shown(part[name])}; a part of a content has no loss flag of "
+                "its own",
+                "Set the flag on the message, or split the message",
+            )
+
+
+_FLAGS = frozenset(LOSS_FLAGS)
 
 
 def _text_part(part: dict[str, Any], where: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ import numpy as np
 
 from sftprep.data.batch import Batch
 from sftprep.data.result import BlockResult
+from sftprep.dataset.files import SPLITS, shard_files
 from sftprep.dataset.index import IndexWriter, table_of
-from sftprep.formats.table import FORMATS
+from sftprep.formats.table import writable
 from sftprep.recipe import Recipe
 from sftprep.statistics.figures import Shards
 from sftprep.system.cores import usable_cores
@@ -94,10 +95,12 @@ class TrialShard:
 
     Args:
         recipe: names the target and the format. The rows are written without an arrangement.
+        vocabulary_size: that of the tokenizer.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
+    def __init__(self, recipe: Recipe, vocabulary_size: int) -> None:
         self._recipe = recipe
+        self._vocabulary_size = vocabulary_size
         self._blocks = 0
         self._next = 0  # the number of the next block whose rows are written
         self._batches: list[Batch] = []
@@ -136,15 +139,19 @@ class TrialShard:
         return self._sizes
 
     def _sizes_of(self, rows: Batch) -> tuple[int, int]:
-        form = TARGETS[self._recipe.target].unpacked
-        columns = columns_of_batch(form, rows, self._recipe.ignore_index)
+        recipe = self._recipe
+        form = TARGETS[recipe.target].form(packed=False, loss_mask=recipe.loss_mask)
+        columns = columns_of_batch(form, rows, recipe.ignore_index)
         index = table_of(rows, np.arange(len(rows)), np.zeros(len(rows), np.int32))
-        shard_file, index_file = BytesIO(), BytesIO()
+        names = shard_files(SPLITS[0], 0, 1, recipe.file_format).names
+        files = [BytesIO() for _ in names]
+        index_file = BytesIO()
+        file_format = writable(recipe.file_format, self._vocabulary_size)
         writers: list[tuple[Any, Any]] = [
-            (FORMATS[self._recipe.file_format].Writer(shard_file), columns),
+            (file_format.Writer(*files), columns),
             (IndexWriter(index_file), index),
         ]
         for writer, content in writers:
             writer.write(content)
             writer.close()
-        return len(shard_file.getvalue()), len(index_file.getvalue())
+        return sum(len(file.getvalue()) for file in files), len(index_file.getvalue())

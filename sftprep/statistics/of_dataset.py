@@ -19,7 +19,7 @@ from sftprep.data.ragged import Mask, Offsets
 from sftprep.dataset.accounting import OVER_LIMIT
 from sftprep.dataset.files import DROPPED, REJECTS, SPLITS
 from sftprep.dataset.index import BadIndexError, Numbers, Runs, numbers_of
-from sftprep.dataset.manifest import Manifest, load_manifest
+from sftprep.dataset.manifest import Manifest, load_manifest, size_of
 from sftprep.errors import DataError, StorageError
 from sftprep.rows.limits import NONE, Shapes, outcome
 from sftprep.statistics import computing
@@ -144,7 +144,7 @@ def _epoch(manifest: Manifest, rows: RowNumbers, batch_size: int) -> Any:
 
 
 def _shards(manifest: Manifest) -> Shards:
-    sizes = [shard["bytes"] for shard in manifest.shards]
+    sizes = list(map(size_of, manifest.shards))
     return Shards(
         count=len(sizes),
         bytes=sum(sizes),

@@ -92,7 +92,7 @@ def of_inputs(
     collected = _Collected(job)
     settings = replace(job.settings, tried_limits=LIMITS)
     paths = [source.path for source in job.sources]
-    trial = TrialShard(recipe)
+    trial = TrialShard(recipe, settings.tokenizer.size)
     with costs.working():
         for number, result in enumerate(run_blocks(blocks, settings, job.workers, paths, early)):
             costs.add(result)

@@ -13,8 +13,10 @@ from pathlib import Path
 
 STATM = "/proc/self/statm"
 PAGE_BYTES = resource.getpagesize()
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
 KEPT_BYTES = 32 << 20  # the largest value that glibc accepts for M_MMAP_THRESHOLD
+SHARED_BYTES = 128 << 20
+"""How much freed memory is kept for threads that write: the arrays of a group of rows for each."""
 
 
 def resident(statm: str = STATM) -> int:
@@ -69,6 +71,19 @@ def keep_freed() -> None:
         allocator = ctypes.CDLL(None)
         allocator.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
         allocator.mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+
+
+def share_freed() -> None:
+    """Tell glibc to keep more freed memory, in one heap for all threads that start from now on.
+
+    By default, threads have heaps of their own, which are too small for large arrays and are
+    returned to the system as soon as they are empty.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        allocator = ctypes.CDLL(None)
+        allocator.mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
+        allocator.mallopt(M_TRIM_THRESHOLD, SHARED_BYTES)
+        allocator.mallopt(M_ARENA_MAX, 1)
 
 
 def give_back() -> None:

@@ -51,8 +51,7 @@ def _ids(rows: ArrangedRows, ignore_index: int) -> ListColumn:
 
 
 def _labels(rows: ArrangedRows, ignore_index: int) -> ListColumn:
-    labels = np.full(len(rows.input_ids), ignore_index, np.int32)
-    np.copyto(labels, rows.input_ids, where=rows.loss_mask)
+    labels = np.where(rows.loss_mask, rows.input_ids, np.int32(ignore_index))
     return ListColumn(labels, rows.offsets)
 
 
@@ -60,6 +59,11 @@ def _next_labels(rows: ArrangedRows, ignore_index: int) -> ListColumn:
     labels = np.full(len(rows.input_ids), ignore_index, np.int32)
     np.copyto(labels[:-1], rows.input_ids[1:], where=_next_loss(rows)[:-1])
     return ListColumn(labels, rows.offsets)
+
+
+def _trained(rows: ArrangedRows, ignore_index: int) -> ListColumn:
+    del ignore_index
+    return ListColumn(rows.loss_mask.astype(np.int8), rows.offsets)
 
 
 def _mask(rows: ArrangedRows, ignore_index: int) -> ListColumn:
@@ -109,9 +113,10 @@ def _positions(rows: ArrangedRows, ignore_index: int) -> ListColumn:
         begins[_row_starts(rows.offsets)] = True
         begins[1:] |= rows.real[1:] != rows.real[:-1]
     starts = np.flatnonzero(begins)
-    runs = np.diff(np.append(starts, size))
-    positions = np.arange(size, dtype=np.int32) - np.repeat(starts.astype(np.int32), runs)
-    return ListColumn(positions, rows.offsets)
+    # Each position is one more than the one before; at a start it falls back to 0.
+    steps = np.ones(size, np.int32)
+    steps[starts] = 1 - np.diff(starts, prepend=starts[:1] - 1)
+    return ListColumn(np.cumsum(steps, dtype=np.int32, out=steps), rows.offsets)
 
 
 # --- a number for each document of a row --------------------------------------------------------
@@ -230,6 +235,7 @@ NEXT_LABELS = Content(
     _loss_of_next_labels,
     keeps_first=False,
 )
+TRAINED = Content(INT8, "1 for each trained token, 0 for the others", _trained, _loss_of_mask)
 LOSS_MASK = Content(
     INT8,
     "1 for each trained token, 0 for the others and for the first",

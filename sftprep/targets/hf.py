@@ -10,6 +10,7 @@ from sftprep.data.arranged import ArrangedRows
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns, Kinds
 from sftprep.targets.contents import ATTENTION, IDS, LABELS, POSITIONS, SEQ_LENGTHS
+from sftprep.targets.names import LOSS_MASKS
 from sftprep.targets.target import Evidence, Facts, Form, Lines, Shift, Target
 
 
@@ -19,10 +20,18 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
     arguments = "TrainingArguments(output_dir=OUTPUT)"
     if facts.packed and not facts.padded:
         arguments = "TrainingArguments(output_dir=OUTPUT, per_device_train_batch_size=1)"
+    labels = ""
+    if facts.loss_mask:
+        labels = (
+            "rows = rows.map(lambda row: {\n"
+            '    "labels": [i if trained else -100\n'
+            f'               for i, trained in zip(row["input_ids"], row["{facts.loss_mask}"])]\n'
+            "})\n"
+        )
     return (
         Lines(
             "python",
-            f'rows = datasets.load_dataset("{facts.path}")\n'
+            f'rows = datasets.load_dataset("{facts.path}")\n{labels}'
             f'tokenizer = AutoTokenizer.from_pretrained("{facts.path}/tokenizer")\n'
             "trainer = Trainer(\n"
             "    model,\n"
@@ -54,7 +63,10 @@ TARGET = Target(
         "Packed rows in batches of more than one must be padded to one length: --pad max-length.",
         "DataCollatorWithFlattening takes each row for one document: give it rows that are not "
         "packed.",
+        "With --loss-mask there are no labels: Trainer and its collators know no such column, so "
+        "the labels must be made from it, as above.",
     ),
+    loss_masks=LOSS_MASKS,
     labels_of_any_value=True,
 )
 

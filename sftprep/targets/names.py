@@ -1,4 +1,4 @@
-"""The names of the targets, which are the values of ``--target``, and the formats of each.
+"""The names of the targets, which are the values of ``--target``, and other names of options.
 
 This module imports nothing, so that the command line can check a name without loading numpy.
 ``targets.table`` maps each name to its target. A test checks that both have the same names.
@@ -11,6 +11,7 @@ TARGET_FORMATS: dict[str, tuple[str, ...]] = {
     "hf": (*TABLES, "megatron-parquet"),
     "trl": TABLES,
     "axolotl": TABLES,
+    "unsloth": TABLES,
     "llama-factory": ("arrow-folder",),
     "megatron-bridge": ("megatron-parquet",),
     "automodel": TABLES,
@@ -24,4 +25,10 @@ TARGET_FORMATS: dict[str, tuple[str, ...]] = {
 }
 """The formats that the trainer reads; the first is the default."""
 
+LOSS_MASKS = ("completion_mask", "assistant_masks")
+"""The columns that some trainers read in place of labels: the values of ``--loss-mask``."""
+
 TARGET_NAMES = tuple(TARGET_FORMATS)
+
+UNABLE_NAMES = ("ms-swift", "torchtitan", "mlx-lm", "litgpt", "megatron-lm", "xtuner", "prime-rl")
+"""Trainers that cannot be given token ids; ``targets.table`` says why, and what to use instead."""

@@ -24,6 +24,7 @@ from sftprep.targets import (
     together,
     torchtune,
     trl,
+    unsloth,
     verl,
 )
 from sftprep.targets.names import TARGET_FORMATS
@@ -35,6 +36,7 @@ DECLARED: dict[str, Target] = {
         hf,
         trl,
         axolotl,
+        unsloth,
         llama_factory,
         megatron_bridge,
         automodel,
@@ -83,6 +85,27 @@ UNABLE: dict[str, Unable] = {
             "It reads instructions as JSON, and tokenizes them while it trains.",
             "Use torchtune or transformers' Trainer: --target torchtune, --target hf.",
         ),
+        Unable(
+            "megatron-lm",
+            "Megatron-LM, --sft",
+            "its source was read; it was not run",
+            "It reads conversations as JSON, and tokenizes them while it trains.",
+            "Use Megatron-Bridge: --target megatron-bridge.",
+        ),
+        Unable(
+            "xtuner",
+            "XTuner",
+            "its source was read; it was not run",
+            "It reads conversations as JSON, and tokenizes them while it trains.",
+            "Use LLaMA-Factory or Axolotl: --target llama-factory, --target axolotl.",
+        ),
+        Unable(
+            "prime-rl",
+            "prime-rl's SFT trainer",
+            "its source was read; it was not run",
+            "It reads conversations as text, and tokenizes them while it trains.",
+            "Use TRL or NeMo Automodel: --target trl, --target automodel.",
+        ),
     )
 }
 """Trainers that cannot be given token ids with their labels, and what to use instead."""
@@ -94,7 +117,8 @@ def form_of(recipe: Mapping[str, Any]) -> Form:
     Args:
         recipe: the recipe in its manifest.
     """
-    return TARGETS[recipe["target"]].form(packed=recipe["pack"])
+    target = TARGETS[recipe["target"]]
+    return target.form(packed=recipe["pack"], loss_mask=recipe["loss_mask"])
 
 
 def why_not(
@@ -105,6 +129,7 @@ def why_not(
     left: bool,
     one_length: int,
     ignore_index: int = IGNORED,
+    loss_mask: str | None = None,
 ) -> str:
     """Say why a target does not take rows of this form.
 
@@ -115,14 +140,13 @@ def why_not(
         left: whether padding is on the left.
         one_length: the length that all rows are padded to; 0 if they may differ in length.
         ignore_index: the label of a token without loss.
+        loss_mask: the column that is in place of labels; None if there are labels.
 
     Returns:
         A sentence and what to do; "" if the target takes them.
     """
-    if target.unpacked.has_labels and ignore_index != IGNORED and not target.labels_of_any_value:
-        return (
-            f"{target.trainer} ignores the label {IGNORED} and no other. Leave out --ignore-index."
-        )
+    if why := _why_not_loss(target, ignore_index, loss_mask):
+        return why
     if packed and not isinstance(target.packed, Form):
         return f"{target.packed}. Leave out --pack."
     form = target.form(packed=packed)
@@ -135,5 +159,18 @@ def why_not(
         return (
             f"{form.one_length}. Pass --pad max-length, with a length that is a multiple of "
             f"8{what}."
+        )
+    return ""
+
+
+def _why_not_loss(target: Target, ignore_index: int, loss_mask: str | None) -> str:
+    """Say why a target cannot be told in this way which tokens are trained."""
+    if loss_mask is not None:
+        if loss_mask in target.loss_masks:
+            return ""
+        return f"{target.trainer} reads no {loss_mask}. Leave out --loss-mask."
+    if target.unpacked.has_labels and ignore_index != IGNORED and not target.labels_of_any_value:
+        return (
+            f"{target.trainer} ignores the label {IGNORED} and no other. Leave out --ignore-index."
         )
     return ""

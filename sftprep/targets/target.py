@@ -6,7 +6,7 @@ given form whether a target takes them, and what their columns are.
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from sftprep.data.arranged import ArrangedRows
 from sftprep.data.batch import Batch
 from sftprep.data.columns import Columns, Kinds
 from sftprep.data.ragged import Mask, Ragged
-from sftprep.targets.contents import LABELS, NEXT_LABELS, Content
+from sftprep.targets.contents import LABELS, NEXT_LABELS, TRAINED, Content
 
 _NUMBERS = re.compile(r"\d+-of-\d+|(?<=_)\d+(?=\.)")
 """Matches what tells the shards of a split apart."""
@@ -49,6 +49,7 @@ class Facts(NamedTuple):
     padded: bool
     vocabulary_size: int
     special_ids: Mapping[str, int]  # bos, eos and pad, as far as the tokenizer has them
+    loss_mask: str | None = None  # the column that is in place of labels
 
     def has(self, split: str) -> bool:
         """Return True if the dataset has this split."""
@@ -84,6 +85,14 @@ class Form:
     def columns_of(self, rows: ArrangedRows, ignore_index: int) -> Columns:
         """Return the columns of some rows."""
         return {name: c.make(rows, ignore_index) for name, c in self.columns.items()}
+
+    def with_mask(self, name: str) -> "Form":
+        """Return the form with a column that says which tokens are trained, in place of labels."""
+        columns = {
+            name if content is LABELS else old: TRAINED if content is LABELS else content
+            for old, content in self.columns.items()
+        }
+        return replace(self, columns=columns)
 
     @property
     def keeps_first(self) -> bool:
@@ -136,14 +145,19 @@ class Target:
     notes: tuple[str, ...] = ()  # what goes wrong without a message, and how to avoid it
     no_left_padding: str = ""  # why padding must be on the right; "" if either side will do
     labels_of_any_value: bool = False  # whether it can be told another ignore index
+    loss_masks: tuple[str, ...] = ()  # the columns that it takes in place of labels
 
-    def form(self, *, packed: bool) -> Form:
-        """Return the columns of rows; packed ones only where the target takes them."""
-        if not packed:
-            return self.unpacked
-        if not isinstance(self.packed, Form):
+    def form(self, *, packed: bool, loss_mask: str | None = None) -> Form:
+        """Return the columns of rows; packed ones only where the target takes them.
+
+        Args:
+            packed: whether rows are packed.
+            loss_mask: one of ``loss_masks``; None for labels.
+        """
+        form = self.packed if packed else self.unpacked
+        if not isinstance(form, Form):
             raise LookupError(f"{self.name} takes no packed rows")  # noqa: TRY004 - no wrong type
-        return self.packed
+        return form.with_mask(loss_mask) if loss_mask else form
 
 
 class Unable(NamedTuple):

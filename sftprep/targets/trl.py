@@ -6,6 +6,7 @@ but only without padding, and only if it is told that rows are packed already.
 """
 
 from sftprep.targets.contents import IDS, LABELS, SEQ_LENGTHS
+from sftprep.targets.names import LOSS_MASKS
 from sftprep.targets.target import Evidence, Facts, Form, Lines, Shift, Target
 
 
@@ -13,6 +14,8 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
     how = f"max_length={facts.longest}"
     if facts.packed:
         how = "padding_free=True, max_length=None"
+    if facts.loss_mask == "completion_mask":
+        how += ", completion_only_loss=True"
     evaluation = '\n    eval_dataset=rows["validation"],' if facts.has("validation") else ""
     return (
         Lines(
@@ -51,6 +54,10 @@ TARGET = Target(
         "Leave assistant_only_loss off: it is refused for token ids. completion_only_loss has no "
         "effect, since the labels say what is trained.",
         "Padding is counted in TRL's number of tokens. The loss is right.",
+        "--loss-mask completion_mask has no effect without completion_only_loss=True: TRL then "
+        "trains on everything, and nothing says so. assistant_masks always has an effect. Neither "
+        "works with skip_prepare_dataset.",
     ),
+    loss_masks=LOSS_MASKS,
     no_left_padding="TRL takes padding for text, and on the left the text behind it would see it",
 )

@@ -162,7 +162,11 @@ def _check_entries(files: DatasetFolder, manifest: Manifest, report: Report) -> 
         elif found[name] is not EntryKind.FILE:
             report.add(name, f"is {found[name]}; expected {EntryKind.FILE}")
     for name in sorted(found.keys() - set(named)):
-        report.add(name, f"is {found[name]} that the manifest does not name")
+        program = files.left_by(name) if found[name] is EntryKind.FILE else ""
+        if program:
+            report.leftovers[name] = program
+        else:
+            report.add(name, f"is {found[name]} that the manifest does not name")
     report.files = len(set(named))
     return {name for name in named if found.get(name) is EntryKind.FILE}
 

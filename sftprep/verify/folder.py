@@ -16,6 +16,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import NamedTuple
 
+from sftprep.dataset.leftovers import START_BYTES, is_left_folder, left_by
 from sftprep.errors import StorageError
 from sftprep.system.files import sha256_of
 from sftprep.verify.report import Report
@@ -54,7 +55,7 @@ class DatasetFolder:
 
         Args:
             names: paths relative to the folder. The contents of a subfolder are listed only if it
-                leads to one of these paths; any other subfolder is one entry.
+                leads to one of these paths, or if readers make it; any other one is one entry.
 
         Returns:
             Path relative to the folder -> kind of the entry, sorted by path.
@@ -67,7 +68,9 @@ class DatasetFolder:
             with self._opened(prefix, os.O_DIRECTORY) as handle, os.scandir(handle) as entries:
                 kinds = {prefix + entry.name: _kind(entry) for entry in entries}
             folders = {
-                name for name, kind in kinds.items() if kind is EntryKind.FOLDER and name in parents
+                name
+                for name, kind in kinds.items()
+                if kind is EntryKind.FOLDER and (name in parents or is_left_folder(name))
             }
             waiting += [f"{name}/" for name in folders]
             found |= {name: kind for name, kind in kinds.items() if name not in folders}
@@ -84,6 +87,15 @@ class DatasetFolder:
                 )
             with os.fdopen(os.dup(handle), "rb") as file:
                 yield file
+
+    def left_by(self, name: str) -> str:
+        """Return the program that has left a file that ``entries`` found; "" if none has."""
+
+        def start() -> bytes:
+            with self.open(name) as file:
+                return file.read(START_BYTES)
+
+        return left_by(name, start)
 
     def digest(self, name: str) -> FileDigest:
         """Return the size and SHA-256 of a file that ``entries`` found."""

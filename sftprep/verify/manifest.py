@@ -103,6 +103,7 @@ MANIFEST_STRUCTURE = {
         "ignore_index": NEGATIVE,
         "format": FORMAT,
         "target": TARGET,
+        "loss_mask": STRING_OR_NULL,
         "shard_size": POSITIVE,
         "max_line_bytes": POSITIVE,
     },

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from sftprep.dataset.leftovers import listed
 from sftprep.errors import DataError
 from sftprep.text import ascii_safe, number
 
@@ -44,6 +45,8 @@ class Report:
     shards: int = 0
     files: int = 0
     compared_inputs: int | None = None  # inputs that were rebuilt and compared; None if none were
+    leftovers: dict[str, str] = field(default_factory=dict)
+    """Files that are none of the dataset's, but known: path -> the reader that has left it."""
     remark: str = ""  # a sentence about the check itself, printed after the problems
 
     @property
@@ -69,6 +72,7 @@ class Report:
             "shards": self.shards,
             "files": self.files,
             "compared_inputs": self.compared_inputs,
+            "left_by_readers": {ascii_safe(path): by for path, by in self.leftovers.items()},
         }
         return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
 
@@ -78,10 +82,11 @@ class Report:
         if self.compared_inputs is not None:
             inputs = number(self.compared_inputs, "input")
             rebuilt = f"; {inputs} rendered and encoded again, with the same result"
+        left = f"; not of the dataset: {listed(self.leftovers)}" if self.leftovers else ""
         return (
             f"{self.dataset}: verified: {number(self.rows, 'row')} in "
             f"{number(self.shards, 'shard')}, {number(self.tokens, 'token')}, "
-            f"{number(self.files, 'file')}{rebuilt}; no problems found"
+            f"{number(self.files, 'file')}{rebuilt}{left}; no problems found"
         )
 
     def check(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from sftprep.dataset.files import shard_files
 from sftprep.errors import UsageError
-from sftprep.targets.contents import Content
+from sftprep.targets.contents import TRAINED, Content
 from sftprep.targets.names import TARGET_FORMATS
 from sftprep.targets.table import TARGETS, UNABLE, why_not
 from sftprep.targets.target import IGNORED, Facts, Form, Lines, Target, Unable
@@ -89,6 +89,9 @@ def _description(target: Target) -> Iterator[str]:
     else:
         yield from _fact("packed", f"no: {target.packed}")
     yield from _fact("padded", _padding(target))
+    if target.loss_masks:
+        masks = " or ".join(target.loss_masks)
+        yield from _fact("masks", f"--loss-mask {masks}: {TRAINED.says}, in place of labels")
     yield ""
     yield f"For a dataset in {FOLDER}/ with rows of up to {LENGTH:,} tokens:"
     yield from _lines(target.configuration(_facts(target, packed=False)))

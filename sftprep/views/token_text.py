@@ -8,23 +8,29 @@ Never  lets data act on the terminal: control characters are shown as escapes.
 
 In colour, trained tokens are green and all others dim; control tokens are in reverse video; every
 second token is underlined. Without colour, trained tokens are in brackets and a dot is between
-tokens: ``<|user|>Hi· there⟦Hi·.<|end|>⟧``.
+tokens: ``<|user|>Hi· there⟦Hi·.<|end|>⟧``. A mark that the text itself holds is written as its
+escape, such as ``\u00b7``, so that it is not mistaken for a border.
 """
 
 import codecs
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from sftprep.text import ascii_safe, number
+from sftprep.views.layout import fit
 from sftprep.views.vocabulary import Vocabulary
+from sftprep.views.why import Run, reasons
 
 NEWLINE = "↵"
 BETWEEN = "·"
 OPEN, CLOSE = "⟦", "⟧"
 RESET = "\x1b[0m"
-BOLD, DIM, UNDERLINED, REVERSE, GREEN = "1", "2", "4", "7", "32"
+BOLD, DIM, UNDERLINED, REVERSE, RED, GREEN = "1", "2", "4", "7", "31", "32"
+ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in (NEWLINE, BETWEEN, OPEN, CLOSE)}
+"""What is shown for a mark that the text itself holds."""
 
 
 class Unit(NamedTuple):
@@ -40,6 +46,16 @@ class Unit(NamedTuple):
     control: bool = False
 
 
+@dataclass(frozen=True)
+class Look:
+    """How rows are shown."""
+
+    colour: bool = False  # True to mark text with ANSI colours; False to mark it with characters
+    width: int | None = None  # columns of the terminal; None if the text goes to none
+    ids: bool = False  # also show the ids
+    why: Mapping[str, Any] | None = None  # say why tokens are trained: the options of the dataset
+
+
 class Part(NamedTuple):
     """A part of a row that has a heading of its own: a document of a pack, or padding."""
 
@@ -47,6 +63,24 @@ class Part(NamedTuple):
     start: int  # its first token
     stop: int
     is_shown: bool = True  # False: only the heading is shown
+
+
+class Cut(NamedTuple):
+    """Tokens that truncation has removed."""
+
+    at: int  # the number of the token before which they stood
+    words: str  # how many they were
+
+
+def cut_in_words(tokens: str, trained: int, places: int) -> str:
+    """Return what is shown where truncation has cut a row.
+
+    >>> cut_in_words("9 tokens", 2, 1), cut_in_words("9 tokens", 2, 2)
+    ('cut: 9 tokens, 2 trained', 'cut here and elsewhere: 9 tokens in all, 2 trained')
+    """
+    if places == 1:
+        return f"cut: {tokens}, {trained:,} trained"
+    return f"cut here and elsewhere: {tokens} in all, {trained:,} trained"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,19 +97,66 @@ class Row:
     place: str = ""  # where the row came from, for its heading
     remarks: tuple[str, ...] = ()  # lines to be shown under the heading
     parts: tuple[Part, ...] = ()  # all of the row, in order; empty if it is shown in one piece
+    runs: tuple[Run, ...] = ()  # who wrote which tokens; empty if it is not known
+    cuts: tuple[Cut, ...] = ()  # what truncation has removed
 
 
-def show_row(row: Row, vocabulary: Vocabulary, *, colour: bool) -> str:
+def show_row(row: Row, vocabulary: Vocabulary, look: Look) -> str:
     """Return a row as text: a heading, a count of control tokens, the remarks, and the tokens."""
+    colour = look.colour
     heading = _styled(_heading(row), BOLD, colour=colour)
     details = [*_control_tokens(row, vocabulary), *row.remarks]
     lines = [f"  {ascii_safe(line)}" for line in details]
     for part in row.parts or (Part("", 0, len(row.ids)),):
         lines += [_styled(ascii_safe(part.heading), BOLD, colour=colour)] if part.heading else []
         if part.is_shown:
-            ids, trained = row.ids[part.start : part.stop], row.trained[part.start : part.stop]
-            lines.append(paint(units(vocabulary, ids, trained), colour=colour))
-    return "\n".join([heading, *lines])
+            lines += _part(row, part, vocabulary, look)
+    return fit("\n".join([heading, *lines]), look.width)
+
+
+def _part(row: Row, part: Part, vocabulary: Vocabulary, look: Look) -> Iterator[str]:
+    """Yield the tokens of a part of a row, and what is to be said of them."""
+    own = slice(part.start, part.stop)
+    ids, trained = row.ids[own], row.trained[own]
+    before, after = (
+        [_styled(f"[{cut.words}]", RED, colour=look.colour) for cut in row.cuts
+         if cut.at in (part.start, part.stop) and (cut.at == part.start) is is_before]
+        for is_before in (True, False)
+    )  # fmt: skip
+    yield from before
+    yield paint(units(vocabulary, ids, trained), colour=look.colour)
+    yield from after
+    if look.ids:
+        yield f"ids: {_ids(ids, trained, colour=look.colour)}"
+    if look.why is not None:
+        runs = [run for run in row.runs if part.start <= run.start < part.stop]
+        yield from _why(runs, part.start, look)
+
+
+def _ids(ids: Sequence[int], trained: Sequence[bool], *, colour: bool) -> str:
+    """Return ids with the same marks as the text."""
+    runs = (
+        (is_trained, " ".join(str(token) for token, _ in run))
+        for is_trained, run in groupby(
+            zip(ids, trained, strict=True), key=lambda pair: bool(pair[1])
+        )
+    )
+    if colour:
+        return " ".join(_styled(text, GREEN if is_trained else DIM) for is_trained, text in runs)
+    return " ".join(f"{OPEN}{text}{CLOSE}" if is_trained else text for is_trained, text in runs)
+
+
+def _why(runs: Sequence[Run], start: int, look: Look) -> Iterator[str]:
+    """Yield a line for each run of tokens: who wrote it, and why it is trained or not."""
+    assert look.why is not None
+    found = reasons(runs, look.why)
+    ends = [(each.start - start, each.stop - start - 1) for each in found]
+    places = [f"{first:,}-{last:,}" if first < last else f"{first:,}" for first, last in ends]
+    wide = max(map(len, places), default=0), max((len(each.writer) for each in found), default=0)
+    for each, place in zip(found, places, strict=True):
+        trained = "trained" if each.trained else "masked "
+        mark = _styled(trained, GREEN if each.trained else DIM, colour=look.colour)
+        yield f"  {place:<{wide[0]}}  {mark}  {each.writer:<{wide[1]}}  {each.why}"
 
 
 def legend(*, colour: bool, boundaries: bool = True) -> str:
@@ -183,7 +264,7 @@ def _marked(shown: Sequence[Unit], boundaries: bool) -> str:
 
 def _visible(text: str) -> str:
     """Put a visible sign before each newline, and write all other control characters as escapes."""
-    return f"{NEWLINE}\n".join(map(ascii_safe, text.split("\n")))
+    return f"{NEWLINE}\n".join(map(ascii_safe, text.translate(ESCAPED).split("\n")))
 
 
 def _styled(text: str, *codes: str, colour: bool = True) -> str:

@@ -45,8 +45,8 @@ def test_preview_takes_what_decides_rows() -> None:
     missing = {f.name for f in fields(Recipe)} - set(flags_of("preview"))
     arranging = {option.name for option in options() if option.group == "Arrangement"}
     assert missing - arranging == {
-        "output", "target", "format", "shard_size", "private_ledgers", "max_rejects", "max_dropped",
-        "workers", "overwrite", "resume", "lint_ignore",
+        "output", "target", "format", "loss_mask", "shard_size", "private_ledgers",
+        "max_rejects", "max_dropped", "workers", "overwrite", "resume", "lint_ignore",
     }  # fmt: skip
     assert arranging <= missing
 

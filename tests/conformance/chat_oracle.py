@@ -6,7 +6,11 @@ that may be. The two are equal where the manual and the design decide; where the
 of a right row lies between them. The rules:
 
 * The final text is what ``apply_chat_template`` gives. Arguments of a tool call that are JSON text
-  are an object, if the template takes one; a template that copies the text may do so.
+  are an object, if the template takes one; a template that copies the text may do so. A content
+  that is a list of text parts is one text, if the template writes the list as Python or JSON does,
+  leaves a part out, or fails with it. Where a content of null beside a call, which transformers
+  leaves out, makes the template fail, the template may get the null, or an empty text.
+* A call of which the template writes nothing need not be trained: its message may be.
 * If the template has ``{% generation %}`` markers, they alone say what is trained.
 * Otherwise an answer is trained from the end of the prompt that inference feeds (the messages
   before it, with ``add_generation_prompt``) to the end of the first token that ends a turn. If no
@@ -119,15 +123,30 @@ class ChatOracle:
         self.marks = {token: chr(FIRST_MARK + place) for place, token in enumerate(longest)}
         self.has_markers = GENERATION.search(source) is not None
         self.marked = self._mark_template()
+        self._rendered: dict[str, str | RefusalError] = {}  # record and prompt -> text
 
     # --- what transformers renders ---------------------------------------------------------------
 
     def render(self, chat: Record, messages: list[Record], *, prompt: bool = False) -> str:
         """Return the text of messages; with ``prompt``, the prompt that inference feeds."""
+        key = json.dumps(
+            [messages, chat["tools"], chat["arguments"], prompt, chat.get("keeps_nulls")]
+        )
+        if key not in self._rendered:
+            try:
+                self._rendered[key] = self._render(chat, messages, prompt=prompt)
+            except RefusalError as refusal:
+                self._rendered[key] = refusal
+        text = self._rendered[key]
+        if isinstance(text, RefusalError):
+            raise text
+        return text
+
+    def _render(self, chat: Record, messages: list[Record], *, prompt: bool) -> str:
         from transformers.utils import chat_template_utils
 
         try:
-            with mock.patch.object(chat_template_utils, "datetime", Midnight):
+            with mock.patch.object(chat_template_utils, "datetime", Midnight), nulls(chat):
                 text = self.tokenizer.apply_chat_template(
                     messages,
                     tools=chat["tools"],
@@ -173,7 +192,7 @@ class ChatOracle:
             chat_template_utils, "_compile_jinja_template", return_value=self.marked
         )
         with compiled:
-            return self.render(marked, messages, prompt=prompt)
+            return self._render(marked, messages, prompt=prompt)
 
     # --- control tokens --------------------------------------------------------------------------
 
@@ -247,6 +266,16 @@ class ChatOracle:
                 ends.append(len(final) - common_prefix(final[::-1], other[::-1]))
         return (min(starts), max(ends)) if starts and min(starts) <= max(ends) else None
 
+    def call_span(self, chat: Record, place: int, final: str) -> Span | None:
+        """Return where a call stands, without its name that is written with the result; or None."""
+        messages = chat["messages"][: place + 1]
+        try:
+            alone = self.render(chat, messages)
+        except RefusalError:
+            return None
+        span = self.text_span(chat, messages, place, alone)
+        return span if span and final.startswith(alone[: span[1]]) else None
+
     @property
     def changes(self) -> list[Callable[[str], str]]:
         """The ways in which texts are changed to find them; a template may lose some of them."""
@@ -266,6 +295,9 @@ class ChatOracle:
         messages = chat["messages"]
         texts = [self.text_span(chat, messages, place, final) for place in range(len(messages))]
         for place, message in enumerate(messages):
+            if message.get("tool_calls") and place + 1 < len(messages):
+                texts[place] = self.call_span(chat, place, final) or texts[place]
+        for place, message in enumerate(messages):
             if message["role"] != "assistant" or not chat["trained"][place]:
                 continue
             here = texts[place]
@@ -276,6 +308,8 @@ class ChatOracle:
             if after is None or before is None or not before[1] <= here[0] <= here[1] <= after[0]:
                 raise UndeterminedError(f"messages[{place}]: its neighbours are not beside it")
             sure, first, why = self.start(chat, place, final, before[1], here)
+            if here[0] == here[1] and message.get("tool_calls"):
+                sure, why = after[0], f"{why} nothing of the call is written"
             ends = (e for s, e, id_ in controls if here[1] <= s < after[0] and id_ in self.stops)
             end = next(ends, None)
             if end is None:
@@ -418,9 +452,9 @@ class ChatOracle:
     def _rows(self, chat: Record, final: str) -> Iterator[Row]:
         controls = self.control_spans(chat, chat["messages"], final)
         fed = self.fed(chat, final) - set(controls)
-        yield self._row(chat, final, controls)
+        yield from self._rows_of(chat, final, controls)
         if fed:  # the prompt of inference has a token where the final text copies a message
-            yield self._row(chat, final, sorted({*controls, *fed}))
+            yield from self._rows_of(chat, final, sorted({*controls, *fed}))
 
     def fed(self, chat: Record, final: str) -> set[Control]:
         """Return the control tokens of the prompts of inference that are prefixes."""
@@ -434,21 +468,44 @@ class ChatOracle:
                         found.update(self.control_spans(chat, before, prompt, prompt=True))
         return found
 
-    def _row(self, chat: Record, final: str, controls: list[Control]) -> Row:
+    def _rows_of(self, chat: Record, final: str, controls: list[Control]) -> Iterator[Row]:
         why: list[str] = []
         appended: list[int] = []
         if self.has_markers:
             sure = possible = self._flagged(chat, final, self._marker_spans(chat))
+            ends = [end for _, end in sure]
         else:
             try:
                 found = list(self.spans(chat, final, controls))
             except UndeterminedError as error:  # the ids are known nevertheless
                 found = [((0, 0), (0, len(final)), str(error))]
             sure, possible = [must for must, _, _ in found], [may for _, may, _ in found]
+            ends = [end for (_, end), _, reason in found if NO_END not in reason]
             why = [reason for _, _, reason in found if reason]
             if found and NO_END in found[-1][2] and found[-1][1][1] == len(final):
                 appended = sorted(self.stops)
-        cuts = [start for start, _ in sure] if self.boundary == "split" else []
+        lost = any(
+            self.text_span(chat, chat["messages"], place, final) is None
+            for place, message in enumerate(chat["messages"])
+            if message["role"] == "assistant" and chat["trained"][place]
+        )
+        cuts: list[list[int]] = [[]]
+        if self.boundary == "split":  # where the start is not certain, the cut is not
+            cuts = [[start for start, _ in spans] + ends for spans in (sure, possible)]
+        for cut in cuts[:1] if cuts[0] == cuts[-1] else cuts:
+            ids, must, may = self._masks(chat, final, controls, cut, sure, possible)
+            yield Row(ids, must, may, why, appended, lost)
+
+    def _masks(
+        self,
+        chat: Record,
+        final: str,
+        controls: list[Control],
+        cuts: list[int],
+        sure: list[Span],
+        possible: list[Span],
+    ) -> tuple[list[int], list[bool], list[bool]]:
+        """Return the ids of a text, and which of them must be trained and may be."""
         ids, characters = self.encode(final, controls, cuts)
         held = any(self.control.search(text) for text in strings_of(chat))
         if self.boundary == "joint" and not held:
@@ -458,12 +515,7 @@ class ChatOracle:
         else:
             may = [any(a <= s < b for a, b in possible) for s, e in characters]
         must = [any(a <= s and e <= b for a, b in sure) for s, e in characters]
-        lost = any(
-            self.text_span(chat, chat["messages"], place, final) is None
-            for place, message in enumerate(chat["messages"])
-            if message["role"] == "assistant" and chat["trained"][place]
-        )
-        return Row(ids, must, may, why, appended, lost)
+        return ids, must, may
 
     def _flagged(self, chat: Record, final: str, spans: list[Span]) -> list[Span]:
         """Return the spans of the markers without those of answers that are not to be trained."""
@@ -478,7 +530,7 @@ class ChatOracle:
     def _ids_of_transformers(self, chat: Record) -> list[int]:
         from transformers.utils import chat_template_utils
 
-        with mock.patch.object(chat_template_utils, "datetime", Midnight):
+        with mock.patch.object(chat_template_utils, "datetime", Midnight), nulls(chat):
             made = self.tokenizer.apply_chat_template(
                 chat["messages"],
                 tools=chat["tools"],
@@ -492,7 +544,12 @@ class ChatOracle:
 
         with mock.patch.object(chat_template_utils, "datetime", Midnight):
             _, spans = chat_template_utils.render_jinja_template(
-                [[{k: v for k, v in m.items() if v is not None} for m in chat["messages"]]],
+                [
+                    [
+                        {k: v for k, v in m.items() if v is not None or chat.get("keeps_nulls")}
+                        for m in chat["messages"]
+                    ]
+                ],
                 tools=chat["tools"],
                 chat_template=self.source,
                 return_assistant_tokens_mask=True,
@@ -522,6 +579,7 @@ def readings(record: Record, render: Callable[..., str]) -> Iterator[Record]:
             **{name: record[name] for name in ARGUMENTS if name in record},
         },
     }
+    messages = with_texts(chat, messages, render)
     objects = with_arguments(messages, lambda value: json.loads(value) if is_text(value) else value)
     texts = with_arguments(
         messages, lambda value: value if is_text(value) else json.dumps(value, ensure_ascii=False)
@@ -543,8 +601,37 @@ def readings(record: Record, render: Callable[..., str]) -> Iterator[Record]:
             yield {**chat, "messages": texts}
     if any(m.get("content", "") is None for m in messages) and not takes_objects:
         for made in (objects, texts):
+            yield {**chat, "messages": made, "keeps_nulls": True}
             filled = [{**m, "content": m["content"] or ""} if "content" in m else m for m in made]
             yield {**chat, "messages": filled}
+
+
+def nulls(chat: Record) -> contextlib.AbstractContextManager[Any]:
+    """Let transformers pass contents of null on to the template, if the reading is of this kind."""
+    from transformers import tokenization_utils_base
+
+    if not chat.get("keeps_nulls"):
+        return contextlib.nullcontext()
+    return mock.patch.object(tokenization_utils_base, "_normalize_chat_messages", list)
+
+
+def with_texts(chat: Record, messages: list[Record], render: Callable[..., str]) -> list[Record]:
+    """Return the messages; lists of parts are joined where the template takes texts only."""
+    for place, message in enumerate(messages):
+        if not isinstance(message.get("content"), list):
+            continue
+        parts = [part["text"] for part in message["content"]]
+        joined = [*messages]
+        joined[place] = {**message, "content": "".join(parts)}
+        try:
+            as_list, as_text = render(chat, messages), render(chat, joined)
+        except RefusalError:
+            messages = joined
+            continue
+        shows_keys = any(as_list.count(key) > as_text.count(key) for key in ("'type'", '"type"'))
+        if shows_keys or any(part.strip() not in as_list for part in parts):
+            messages = joined
+    return messages
 
 
 def is_text(value: Any) -> bool:

@@ -25,12 +25,13 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).resolve().parent
 BASE = HERE.parents[2] / "shared" / "tokenizers" / "gpt2"
-SECONDS = 300  # for one template with all conversations
+SECONDS = 300  # of the processor, for one template with all conversations
 
 EQUAL, WITHIN, IDS, MASK = "equal", "equal where determined", "ids differ", "mask differs"
 REFUSED, BOTH, OTHER = "refused", "refused by both", "row though transformers refuses"
 LOST = "refused: the template leaves an answer out"
 UNKNOWN, CRASHED, ORDER = "undetermined", "crashed", "depends on other records"
+RENDERED = (EQUAL, WITHIN, LOST, REFUSED, IDS, MASK)
 OUTCOMES = (EQUAL, WITHIN, UNKNOWN, BOTH, LOST, OTHER, REFUSED, IDS, MASK, ORDER, CRASHED)
 
 
@@ -51,6 +52,7 @@ class Pair(NamedTuple):
     outcome: str
     reason: str = ""
     detail: dict[str, Any] = {}  # noqa: RUF012 - never changed
+    boundary: str = ""
 
 
 def settings_for(folder: Path, template: Path, data: Path, options: dict[str, Any]) -> Any:
@@ -172,14 +174,19 @@ def marked(tokens: Sequence[str], must: Sequence[bool], may: Sequence[bool]) -> 
 
 
 def try_template(
-    path: Path, facts: dict[str, str], options: dict[str, Any], *, order: bool, kept: Path | None
+    path: Path,
+    facts: dict[str, str],
+    boundaries: Sequence[str],
+    *,
+    order: bool,
+    kept: Path | None,
 ) -> list[Pair]:
     """Return the outcomes of one template with all conversations.
 
     Args:
         path: the template.
         facts: the model's ``bos_token`` and ``eos_token``, where they are known.
-        options: options of the recipe.
+        boundaries: the values of the option of this name that are tried.
         order: also try the records in the reverse order.
         kept: a folder that keeps what the oracle says from sweep to sweep.
     """
@@ -196,40 +203,57 @@ def try_template(
     def late(*_: Any) -> None:
         raise TimeoutError(f"{name}: more than {SECONDS} s")
 
-    signal.signal(signal.SIGALRM, late)
-    signal.alarm(SECONDS)
+    signal.signal(signal.SIGVTALRM, late)
+    pairs: list[Pair] = []
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "tokenizer"
         tokenizer, stops = save_tokenizer(source, folder, BASE, facts)
         data = Path(temporary) / "in.jsonl"
         data.write_text("".join(json.dumps(record) + "\n" for record in records.values()))
-        boundary = options.get("boundary", "split")
-        oracle = ChatOracle(tokenizer, source, stops, boundary)
-        file = None if kept is None else kept / f"{name}-{boundary}.pickle"
-        try:
-            job = settings_for(folder, path, data, options)
-            made = rows_or_crash(job, list(records.values()))
-        except TimeoutError as error:
-            return [Pair(name, "*", CRASHED, str(error))]
-        except Exception as error:
-            if type(error).__module__ != "sftprep.errors":
-                return [Pair(name, "*", CRASHED, f"{type(error).__name__}: {error}")]
-            made = [Ours(reason="template", words=str(error))] * len(records)
-            job = None
-        pairs = []
-        try:
-            said = answers(oracle, records, file)
-            for kind, told, ours in zip(records, said, made, strict=True):
-                pairs.append(Pair(name, kind, *judge(tokenizer, told, ours)))
-            if order and job is not None:
-                other = rows_or_crash(job, list(records.values())[::-1])[::-1]
-                for kind, one, two in zip(records, made, other, strict=True):
+        oracle = ChatOracle(tokenizer, source, stops, boundaries[0])
+        for boundary in boundaries:
+            oracle.boundary = boundary
+            file = None if kept is None else kept / f"{name}-{boundary}.pickle"
+            signal.setitimer(signal.ITIMER_VIRTUAL, SECONDS)
+            made, again = our_rows(folder, path, data, boundary, records, order=order)
+            try:
+                if isinstance(made, Pair):
+                    pairs.append(made)
+                    continue
+                said = answers(oracle, records, file)
+                for kind, told, ours in zip(records, said, made, strict=True):
+                    pairs.append(Pair(name, kind, *judge(tokenizer, told, ours), boundary))
+                for kind, one, two in zip(records, made, again, strict=True):
                     if one != two:
-                        pairs.append(Pair(name, kind, ORDER, "another row in the reverse order"))
-        except TimeoutError as error:
-            pairs.append(Pair(name, "*", CRASHED, str(error)))
-        signal.alarm(0)
+                        why = "another row in the reverse order"
+                        pairs.append(Pair(name, kind, ORDER, why, boundary=boundary))
+            except TimeoutError as error:
+                pairs.append(Pair(name, "*", CRASHED, str(error), boundary=boundary))
+            finally:
+                signal.setitimer(signal.ITIMER_VIRTUAL, 0)
     return pairs
+
+
+def our_rows(
+    folder: Path, path: Path, data: Path, boundary: str, records: dict[str, Any], *, order: bool
+) -> tuple[list[Ours] | Pair, list[Ours]]:
+    """Return what sftprep makes of all records; with ``order``, also in the reverse order.
+
+    A template that fails as a whole gives a ``Pair`` that says so.
+    """
+    given = list(records.values())
+    try:
+        job = settings_for(folder, path, data, {"boundary": boundary})
+        made = rows_or_crash(job, given)
+        return made, rows_or_crash(job, given[::-1])[::-1] if order else made
+    except TimeoutError as error:
+        return Pair(path.stem, "*", CRASHED, str(error), boundary=boundary), []
+    except Exception as error:
+        if type(error).__module__ != "sftprep.errors":
+            words = f"{type(error).__name__}: {error}"
+            return Pair(path.stem, "*", CRASHED, words, boundary=boundary), []
+        made = [Ours(reason="template", words=str(error))] * len(given)
+        return made, made
 
 
 def general(reason: str) -> str:
@@ -243,6 +267,9 @@ def table(pairs: Sequence[Pair]) -> Iterator[str]:
     """Return the lines of the report."""
     templates = len({pair.template for pair in pairs})
     yield f"{len(pairs)} pairs of {templates} templates and conversations"
+    rendered = [pair for pair in pairs if pair.outcome in RENDERED]
+    refused = sum(pair.outcome in (REFUSED, LOST) for pair in rendered)
+    yield f"of {len(rendered)} pairs with a right row, {refused} are refused"
     counts = Counter(pair.outcome for pair in pairs)
     for outcome in OUTCOMES:
         with_it = {pair.template for pair in pairs if pair.outcome == outcome}
@@ -266,7 +293,7 @@ def table(pairs: Sequence[Pair]) -> Iterator[str]:
             yield "  " + ", ".join(f"{name} {count}" for name, count in counted.most_common(90))
 
 
-def sweep(folder: Path, options: dict[str, Any], **how: Any) -> list[Pair]:
+def sweep(folder: Path, boundaries: Sequence[str], **how: Any) -> list[Pair]:
     """Return the outcomes of all templates of a folder."""
     paths = sorted(path for path in folder.glob("*.jinja") if how.get("only", "") in path.name)
     paths = paths[:: how.get("every", 1)]
@@ -280,7 +307,7 @@ def sweep(folder: Path, options: dict[str, Any], **how: Any) -> list[Pair]:
                 try_template,
                 path,
                 facts.get(path.stem, {}),
-                options,
+                boundaries,
                 order=how.get("order", False),
                 kept=how.get("kept"),
             ): path
@@ -306,7 +333,7 @@ def main() -> None:
     parser.add_argument("--tree", type=Path, help="the folder whose sftprep is tried")
     parser.add_argument("--details", type=Path, help="gets a JSON line for each pair")
     parser.add_argument("--only", default="", help="only templates with this in their names")
-    parser.add_argument("--boundary", default="joint", choices=("joint", "split"))
+    parser.add_argument("--boundary", default="joint", choices=("joint", "split", "both"))
     parser.add_argument("--order", action="store_true", help="try the reverse order too")
     parser.add_argument("--every", type=int, default=1, help="only each N-th template")
     parser.add_argument("--keep", type=Path, help="a folder that keeps the oracle's answers")
@@ -319,7 +346,7 @@ def main() -> None:
         given.details.unlink(missing_ok=True)
     pairs = sweep(
         given.folder,
-        {"boundary": given.boundary},
+        ("joint", "split") if given.boundary == "both" else (given.boundary,),
         only=given.only,
         details=given.details,
         order=given.order,

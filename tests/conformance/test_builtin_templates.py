@@ -12,6 +12,7 @@ written down here.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -243,12 +244,6 @@ def jinja(model: Model, turns: Turns, *, generate: bool = False) -> str:
         if not SHARED.is_dir():
             pytest.skip(f"the models' chat templates are missing: {SHARED}")
         source = (SHARED / source).read_text(encoding="utf-8")
-
-    def raise_exception(message: str) -> NoReturn:
-        raise jinja2.TemplateError(message)
-
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
-    environment.globals["raise_exception"] = raise_exception
     variables: dict[str, Any] = {
         "messages": [{"role": role, "content": content} for role, content in turns],
         "bos_token": model.bos,
@@ -256,7 +251,19 @@ def jinja(model: Model, turns: Turns, *, generate: bool = False) -> str:
         "add_generation_prompt": generate,
         "vicuna_system": VICUNA_SYSTEM,
     }
-    return environment.from_string(source).render(**variables)
+    return compiled(source).render(**variables)
+
+
+@cache
+def compiled(source: str) -> jinja2.Template:
+    """Compile a chat template in the way transformers does."""
+
+    def raise_exception(message: str) -> NoReturn:
+        raise jinja2.TemplateError(message)
+
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment.globals["raise_exception"] = raise_exception
+    return environment.from_string(source)
 
 
 @pytest.mark.parametrize(("model", "turns"), CASES)

@@ -27,7 +27,7 @@ def described(**changed: Any) -> Manifest:
     values: dict[str, Any] = {
         "recipe": {
             "max_length": 9, "format": "parquet", "truncation": "drop", "train_on": "completion",
-            "ignore_index": -100, "target": "trl", "pack": False, "pad": "none",
+            "ignore_index": -100, "target": "trl", "loss_mask": None, "pack": False, "pad": "none",
         },
         "tokenizer": {"name": "gpt2", "vocabulary_size": 50257, "added_tokens": {},
                       "stop_tokens": ["<|endoftext|>"], "special_tokens": {}},

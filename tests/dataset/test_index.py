@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +20,7 @@ from profiles import some
 
 from sftprep.data.batch import Batch
 from sftprep.data.provenance import Part, RowFacts, Segments, Writer
+from sftprep.dataset import index
 from sftprep.dataset.index import (
     BATCH_ROWS,
     BadIndexError,
@@ -192,21 +194,29 @@ def test_arrow_gives_the_same_parquet(rows: list[Row]) -> None:
     """Rows that were read from an Arrow file, in any order, give the Parquet of these rows."""
     batch = with_reasons(rows)
     groups = [table(batch.rows(i, i + 1)) for i in range(len(batch))]
-    file = pa.ipc.open_file(pa.py_buffer(written(*groups, form="arrow")))
+    with mock.patch.object(index, "GROUP_ROWS", 2):
+        file = pa.ipc.open_file(pa.py_buffer(written(*groups, form="arrow")))
     batches = [file.get_batch(i) for i in range(file.num_record_batches)]
-    assert [len(each) for each in batches] == [1] * len(rows)
+    assert [len(each) for each in batches] == [len(rows[i : i + 2]) for i in range(0, len(rows), 2)]
     order = list(reversed(range(len(rows))))
-    taken = pa.Table.from_batches([batches[i].take(pa.array([0])) for i in order])
+    taken = pa.Table.from_batches([batches[i // 2].take(pa.array([i % 2])) for i in order])
     expected = pa.concat_tables([groups[i] for i in order])
     assert written(taken) == written(expected)
     assert rows_of(written(taken)) == [rows_of(written(groups[i]))[0] for i in order]
 
 
-def test_groups_are_row_groups() -> None:
-    """Each group is a row group, and reading gives them back, also where they have other names."""
+@pytest.mark.parametrize(
+    ("most", "sizes"), [(2, [2, 2, 2, 2, 1]), (3, [3, 3, 3]), (4, [4, 4, 1]), (100, [9])]
+)
+def test_rows_are_collected(monkeypatch: pytest.MonkeyPatch, most: int, sizes: list[int]) -> None:
+    """Row groups do not depend on the tables, which may have other names, and no row is lost."""
+    monkeypatch.setattr(index, "GROUP_ROWS", most)
     groups = [table(batch_of([row] * 3)) for row in (CHAT, CALLED, CHAT)]
     data = written(*groups)
-    assert pq.ParquetFile(pa.BufferReader(data)).num_row_groups == 3
+    file = pq.ParquetFile(pa.BufferReader(data)).metadata
+    assert [file.row_group(n).num_rows for n in range(file.num_row_groups)] == sizes
+    single = [group.slice(row, 1) for group in groups for row in range(3)]
+    assert written(*single) == data == written(pa.concat_tables(groups).combine_chunks())
     found = [row for batch in batches_of(io.BytesIO(data)) for row in batch.to_pylist()]
     assert found == [row for each in groups for row in each.to_pylist()]
 

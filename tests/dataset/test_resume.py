@@ -242,10 +242,8 @@ main()
 """
 
 
-@pytest.mark.parametrize(
-    ("number", "code"),
-    [(signal.SIGTERM, 143), pytest.param(signal.SIGINT, 130, marks=pytest.mark.faults)],
-)
+@pytest.mark.faults
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_interrupted_just_before_it_waits(world: World, number: int, code: int) -> None:
     """A signal that comes just before a blocking call ends the run, not only after that call."""
     world.stop_at_b()

@@ -88,20 +88,15 @@ def test_shards_and_their_info(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", ["parquet", "arrow"])
 def test_the_index_of_a_shard(tmp_path: Path, form: Any) -> None:
-    """Each row of a shard has its entry in the index, in the same groups."""
+    """Each row of a shard has its entry in the index, whatever the groups of the shard."""
     small = partial(Grouper, max_rows=2)
     with ShardWriter(jsonl, labelled(-100), new_grouper=small, index_form=form) as writer:
         written(writer, tmp_path / "a", three_rows(), three_rows()).result()
     path = index_path(tmp_path / "a")
     if form == "parquet":
-        groups = pq.ParquetFile(path).metadata
-        sizes = [groups.row_group(n).num_rows for n in range(groups.num_row_groups)]
         found = pq.read_table(path)
     else:
-        file = pa.ipc.open_file(path.read_bytes())
-        sizes = [len(file.get_batch(n)) for n in range(file.num_record_batches)]
-        found = file.read_all()
-    assert sizes == [2, 2, 2]
+        found = pa.ipc.open_file(path.read_bytes()).read_all()
     columns = ("row", "position", "line", "record_key", "tokens", "trained_tokens")
     assert found.select(columns).to_pylist() == [
         {
@@ -124,7 +119,7 @@ def test_a_shard_has_the_bytes_of_its_format(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TARGET_FORMATS["hf"])
-@pytest.mark.parametrize("workers", [1, 2, 9])
+@pytest.mark.parametrize("workers", [1, 9])
 def test_many_shards_at_a_time(tmp_path: Path, name: str, workers: int) -> None:
     """Each of many shards has its own rows, in order, however many threads write."""
     small = partial(Grouper, max_rows=7)

@@ -97,7 +97,7 @@ def test_a_shard_without_labels_cannot_be_shown(tmp_path: Path, name: str) -> No
 @each_format
 def test_chunks_are_small(tmp_path: Path, name: str) -> None:
     """A shard of many rows is read in several chunks, which have all rows in order."""
-    written = many_rows(60_000)
+    written = many_rows(35_000)
     save(tmp_path / "shard", name, written)
     with (tmp_path / "shard").open("rb") as file:
         chunks = list(shard_chunks(file, name, UNPACKED))

@@ -16,7 +16,9 @@ from sftprep.data.result import BlockResult
 from sftprep.dataset.accounting import Accounting
 from sftprep.errors import DataError, OutputError
 from sftprep.verify.check import verify
+from sftprep.views.choice import Choice
 from sftprep.views.preview import preview
+from sftprep.views.token_text import Look
 
 Write = Callable[[str, str | bytes], Path]
 
@@ -110,7 +112,7 @@ def test_places_are_rows(write: Write, tmp_path: Path, name: str, workers: int) 
     assert str(caught.value).endswith(
         f"The same in 11 more records: {path}: row 10, {path}: row 15, ..."
     )
-    text = preview(recipe(path, tmp_path / "none"), rows=2, colour=False)
+    text = preview(recipe(path, tmp_path / "none"), Choice(2), Look())
     assert [f"{file}: row {n}" in text for n in (1, 2, 3)] == [True, True, False]
 
 

@@ -52,6 +52,21 @@ def test_contents(value: object, expected: Content, text: str) -> None:
     ("value", "reason", "problem"),
     [
         (1, "wrong_type", "m is 1; expected a string or a list of text parts"),
+        (
+            [{"type": "text", "text": "a"}, {"type": "text", "text": "b", "train": False}],
+            "unsupported_content",
+            "m[1].train is false; a part of a content has no loss flag of its own",
+        ),
+        (
+            [{"text": "a", "weight": 0}],
+            "unsupported_content",
+            "m[0].weight is 0; a part of a content has no loss flag of its own",
+        ),
+        (
+            [{"text": "a", "masked": 1}],
+            "unsupported_content",
+            "m[0].masked is 1; a part of a content has no loss flag of its own",
+        ),
         (["a"], "wrong_type", "m[0] is 'a'; expected an object with type and text"),
         (
             [A, {"type": "image_url", "image_url": {}}],

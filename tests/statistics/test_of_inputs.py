@@ -148,9 +148,14 @@ def test_bad_records_are_counted(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.jsonl"]
 
 
-def test_estimates(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"target": "olmo-core"}, {"target": "streaming"}, {"loss_mask": "completion_mask"}],
+    ids=lambda options: " ".join(options.values()),
+)
+def test_estimates(tmp_path: Path, options: dict[str, Any]) -> None:
     """The size of the shard is that of the dataset; the time is more than nothing."""
-    made = recipe(chats(tmp_path / "in.jsonl"), tmp_path / "o", template="chatml")
+    made = recipe(chats(tmp_path / "in.jsonl"), tmp_path / "o", template="chatml", **options)
     found, written = both(made, tmp_path / "out")
     assert found.shards.estimated
     assert found.shards.bytes == pytest.approx(written.shards.bytes, rel=0.01)

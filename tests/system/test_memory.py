@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from sftprep.system.memory import PAGE_BYTES, give_back, keep_freed, limited, resident
+from sftprep.system.memory import (
+    PAGE_BYTES,
+    give_back,
+    keep_freed,
+    limited,
+    resident,
+    share_freed,
+)
 
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -73,14 +80,45 @@ def test_glibc_keeps_freed_buffers_only_if_told_to(mode: str) -> None:
 
 
 def test_without_glibc_nothing_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without glibc, the two functions do nothing, and nothing fails."""
+    """Without glibc, the functions do nothing, and nothing fails."""
 
     def no_library(name: None) -> object:
         raise OSError("no C library")
 
     monkeypatch.setattr(ctypes, "CDLL", no_library)
     keep_freed()
+    share_freed()
     give_back()
+
+
+FREE_IN_A_THREAD = """
+import sys
+from threading import Thread
+from sftprep.system.memory import give_back, resident, share_freed
+if sys.argv[1] == "share":
+    share_freed()
+def work():
+    held = [b"x" * (8 << 20) for _ in range(6)]
+before = resident()
+for _ in range(2):
+    thread = Thread(target=work)
+    thread.start()
+    thread.join()
+kept = resident() - before
+give_back()
+print(kept >> 20, (resident() - before) >> 20)
+"""
+
+
+@pytest.mark.skipif(not has_glibc(), reason="needs glibc")
+@pytest.mark.parametrize("mode", ["share", "default"])
+def test_what_threads_free_is_kept_if_they_share_it(mode: str) -> None:
+    """The next thread uses it again, so that it is kept only once."""
+    command = [sys.executable, "-c", FREE_IN_A_THREAD, mode]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kept, left = map(int, done.stdout.split())
+    assert 40 < kept < 64 if mode == "share" else kept < 40
+    assert left < 16
 
 
 @needs_linux

@@ -69,7 +69,7 @@ def shifted_left(values: list[int], last: int) -> list[int]:
 
 
 def with_mask(row: Row) -> Columns:
-    """Hugging Face's columns: Transformers, Axolotl, LLaMA-Factory, Together."""
+    """Hugging Face's columns: Transformers, Axolotl, Unsloth, LLaMA-Factory, Together."""
     attention = [int(number > 0) for number in row.numbers]
     return {"input_ids": row.ids, "attention_mask": attention, "labels": row.labels}
 
@@ -162,6 +162,7 @@ UNPACKED: dict[str, Callable[[Row], Columns]] = {
     "hf": with_mask,
     "trl": trl,
     "axolotl": with_mask,
+    "unsloth": with_mask,
     "llama-factory": with_mask,
     "megatron-bridge": megatron,
     "automodel": automodel,

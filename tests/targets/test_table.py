@@ -17,7 +17,7 @@ from sftprep.data.arranged import ArrangedRows
 from sftprep.data.columns import Columns
 from sftprep.data.ragged import Ragged
 from sftprep.formats.table import FORMATS
-from sftprep.targets.names import TARGET_FORMATS, TARGET_NAMES
+from sftprep.targets.names import TARGET_FORMATS, TARGET_NAMES, UNABLE_NAMES
 from sftprep.targets.table import DECLARED, TARGETS, UNABLE, why_not
 from sftprep.targets.target import Facts, Form, Target
 
@@ -81,7 +81,7 @@ FORMS = {
 }
 
 
-def takers(form: dict[str, bool]) -> list[Target]:
+def takers(form: dict[str, Any]) -> list[Target]:
     """Return the targets that take rows of a form."""
     length = 8 if form["padded"] else 0
     return [
@@ -142,6 +142,7 @@ def test_every_module_is_in_the_table() -> None:
     assert {name.replace("-", "_") for name in DECLARED} == modules - NOT_TARGETS
     assert tuple(TARGETS) == TARGET_NAMES
     assert not DECLARED.keys() & UNABLE.keys()
+    assert tuple(UNABLE) == UNABLE_NAMES
     assert all(name == target.name for name, target in DECLARED.items())
 
 
@@ -170,7 +171,8 @@ def test_rows_as_they_are_are_taken(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["axolotl", "olmo-core", "skyrl", "llm-foundry", "streaming", "together", "verl"]
+    "name",
+    ["axolotl", "unsloth", "olmo-core", "skyrl", "llm-foundry", "streaming", "together", "verl"],
 )
 def test_packed_rows_are_refused(name: str) -> None:
     """A trainer that packs by itself, or knows nothing of packs, gets no packed rows."""
@@ -205,7 +207,9 @@ def test_padding_of_packs_for_trl() -> None:
 @pytest.mark.parametrize("name", DECLARED)
 def test_another_ignore_index(name: str) -> None:
     """A trainer that knows only -100 gets no other; where no labels are written, none matters."""
-    knows_only_one = {"trl", "axolotl", "llama-factory", "automodel", "torchtune", "together"}
+    knows_only_one = {
+        "trl", "axolotl", "unsloth", "llama-factory", "automodel", "torchtune", "together"
+    }  # fmt: skip
     found = refusal(name, ignore_index=-1)
     assert bool(found) == (name in knows_only_one)
     if found:

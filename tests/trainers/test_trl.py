@@ -28,8 +28,18 @@ IGNORED = -100
             {"padding_free": True, "max_length": None},
             "padding_free=True, max_length=None",
         ),
+        (
+            {"loss_mask": "completion_mask"},
+            {"max_length": 400, "completion_only_loss": True},
+            "max_length=400, completion_only_loss=True",
+        ),
+        (
+            {"loss_mask": "assistant_masks", "pack": True, "pack_length": 800},
+            {"padding_free": True, "max_length": None},
+            "padding_free=True, max_length=None",
+        ),
     ],
-    ids=["plain", "packed"],
+    ids=["plain", "packed", "completion mask", "packed with assistant masks"],
 )
 def test_three_steps(tmp_path: Path, made: Any, options: Any, line: str) -> None:
     """Batches hold our documents token for token, and the loss is theirs, each seen alone."""

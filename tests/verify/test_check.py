@@ -88,6 +88,7 @@ def test_the_command_prints_one_line(dataset: MakeDataset) -> None:
         "shards": 2,
         "files": 8,
         "compared_inputs": 1,
+        "left_by_readers": {},
     }
     assert run("out", "--quiet").output == ""
 
@@ -126,6 +127,7 @@ def test_problems_go_to_stderr(dataset: MakeDataset) -> None:
         "shards": 2,
         "files": 8,
         "compared_inputs": None,
+        "left_by_readers": {},
     }
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +13,9 @@ from views.commands import LEGEND, run
 
 from sftprep import prepare
 from sftprep.errors import DataError, NoInputError, StorageError, UsageError
+from sftprep.views.choice import Choice
 from sftprep.views.inspect import inspect_dataset
+from sftprep.views.token_text import Look
 
 ASSISTANT = """\
 <|im_start|>system·↵·
@@ -113,7 +116,7 @@ def test_only_the_shard_that_holds_the_row_is_opened(own: Path) -> None:
     for index in (0, 1, 3, 4):
         (own / "data" / f"train-0000{index}-of-00005.jsonl").unlink()
 
-    text = inspect_dataset("out", row=14, rows=6, colour=False)
+    text = inspect_dataset("out", Choice(6), Look(), row=14)
 
     assert [line.split(": ")[0] for line in text.splitlines() if line.startswith("row ")] == [
         f"row {number}" for number in range(14, 20)
@@ -123,7 +126,7 @@ def test_only_the_shard_that_holds_the_row_is_opened(own: Path) -> None:
 
 def test_rows_after_the_end_are_left_out(own: Path) -> None:
     """Asking for more rows than there are shows those that there are."""
-    text = inspect_dataset("out", row=29, rows=5, colour=False)
+    text = inspect_dataset("out", Choice(5), Look(), row=29)
 
     assert text.count("\nrow ") == 1
 
@@ -170,7 +173,7 @@ def test_a_label_that_is_not_the_id_is_refused(own: Path) -> None:
     shard.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
 
     with pytest.raises(DataError) as caught:
-        inspect_dataset("out", row=1, rows=1, colour=False)
+        inspect_dataset("out", Choice(1), Look(), row=1)
 
     assert str(caught.value) == (
         f"out/data/train-00000-of-00005.jsonl: row 1, token {place}: the label is 7; expected "
@@ -184,10 +187,10 @@ def test_a_missing_file_is_named(own: Path) -> None:
     missing = "cannot be read: No such file or directory. The dataset is damaged: build it again."
 
     with pytest.raises(StorageError) as no_shard:
-        inspect_dataset("out", row=0, rows=1, colour=False)
+        inspect_dataset("out", Choice(1), Look(), row=0)
     (own / "tokenizer" / "tokenizer.json").unlink()
     with pytest.raises(StorageError) as no_tokenizer:
-        inspect_dataset("out", row=29, rows=1, colour=False)
+        inspect_dataset("out", Choice(1), Look(), row=29)
 
     assert str(no_shard.value) == f"out/data/train-00000-of-00005.jsonl: {missing}"
     assert str(no_tokenizer.value) == f"out/tokenizer/tokenizer.json: {missing}"
@@ -201,7 +204,7 @@ def test_a_damaged_shard_is_named(name: str, datasets: Path, tmp_path: Path) -> 
     shard.write_bytes(shard.read_bytes()[:-20])
 
     with pytest.raises(DataError) as caught:
-        inspect_dataset(str(tmp_path / "out"), row=0, rows=1, colour=False)
+        inspect_dataset(str(tmp_path / "out"), Choice(1), Look(), row=0)
 
     problem = "row 7: is not valid JSON at column " if name == "jsonl" else "cannot be read: "
     assert str(caught.value).startswith(f"{shard}: {problem}")
@@ -214,7 +217,7 @@ def test_a_shard_that_lost_rows_is_refused(own: Path) -> None:
     shard.write_bytes(b"".join(shard.read_bytes().splitlines(keepends=True)[:-1]))
 
     with pytest.raises(DataError) as caught:
-        inspect_dataset("out", row=0, rows=1, colour=False)
+        inspect_dataset("out", Choice(1), Look(), row=0)
 
     assert str(caught.value) == (
         "out/data/train-00000-of-00005.jsonl: holds 7 rows; the manifest says 8. "
@@ -241,7 +244,7 @@ def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.usefixtures("packed")
 def test_documents_of_a_pack() -> None:
     """Each document of a pack is shown under its place in the input; padding is only counted."""
-    assert inspect_dataset("packed", row=0, rows=1, colour=False) == (
+    assert inspect_dataset("packed", Choice(1), Look(), row=0) == (
         "packed: 1 row in 1 shard, template plain, tokenizer toy\n"
         f"{LEGEND}\n"
         "row 0: 16 tokens, 4 trained (25.0%), 2 documents\n"
@@ -258,7 +261,7 @@ def test_documents_of_a_pack() -> None:
 
 def test_headings_in_colour(packed: Path) -> None:
     """The places of documents are in bold type, as the headings of rows are."""
-    text = inspect_dataset(str(packed), row=0, rows=1, colour=True)
+    text = inspect_dataset(str(packed), Choice(1), Look(colour=True), row=0)
     assert "\n\x1b[1mdocument 2 of 2, a.jsonl:2\x1b[0m\n" in text
 
 
@@ -270,7 +273,7 @@ def test_an_index_that_contradicts_the_row_is_named(packed: Path) -> None:
         place = table.schema.get_field_index(name)
         pq.write_table(table.set_column(place, table.schema.field(place), values), path)
         with pytest.raises(DataError) as caught:
-            inspect_dataset("packed", row=0, rows=1, colour=False)
+            inspect_dataset("packed", Choice(1), Look(), row=0)
         assert str(caught.value) == (
             f"{path}: contradicts row 0 of data/train-00000-of-00001.parquet. The dataset is "
             "damaged: build it again."
@@ -286,10 +289,10 @@ def test_a_damaged_index_is_named(own: Path) -> None:
     pq.write_table(table.set_column(place, table.schema.field(place), source), path)
 
     with pytest.raises(DataError) as other:
-        inspect_dataset("out", row=1, rows=1, colour=False)
+        inspect_dataset("out", Choice(1), Look(), row=1)
     path.write_bytes(b"no index")
     with pytest.raises(DataError) as unreadable:
-        inspect_dataset("out", row=1, rows=1, colour=False)
+        inspect_dataset("out", Choice(1), Look(), row=1)
 
     assert str(other.value) == (
         "out/index/train-00000-of-00005.parquet: row 1: the source is 5; the manifest lists 1 "
@@ -298,3 +301,104 @@ def test_a_damaged_index_is_named(own: Path) -> None:
     assert str(unreadable.value).startswith(
         "out/index/train-00000-of-00005.parquet: cannot be read: "
     )
+
+
+# --- rows that are chosen -------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A dataset with a row that was cut, an empty answer and a row that was dropped: ``cut``."""
+    monkeypatch.chdir(tmp_path)
+    tokenizer = save_folder(byte_hf(["</s>"]), tmp_path / "toy", eos_token="</s>")
+    records = [
+        {"prompt": "Name one: ", "completion": "red · blue"},
+        {"prompt": "Long: ", "completion": "abcdefghijklmnop"},
+        {"prompt": "a prompt that is longer than a row", "completion": "x"},
+    ]
+    source = write_jsonl(tmp_path / "in.jsonl", records)
+    options: dict[str, Any] = {"template": "plain", "max_length": 21, "truncation": "keep-start"}
+    prepare(recipe(source, tmp_path / "cut", tokenizer, **options))
+    return Path("cut")
+
+
+HEAD = f"cut: 2 rows in 1 shard, template plain, tokenizer toy\n{LEGEND}\n"
+FIRST = """\
+row 0: 21 tokens, 11 trained (52.4%), in.jsonl:1
+  cut to --max-length at its end: 1 token, 1 of them trained
+N·a·m·e· ·o·n·e·:· ⟦r·e·d· ·\\u00b7· ·b·l·u·e⟧
+[cut: 1 token, 1 trained]
+"""
+WHY = """\
+ids: 78 97 109 101 32 111 110 101 58 32 ⟦114 101 100 32 194 183 32 98 108 117 101⟧
+  0-9    masked   content of messages[0] (user)       not an answer, and --train-on is completion
+  10-20  trained  content of messages[1] (assistant)  --train-on completion
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "out", "err"),
+    [
+        (["--why", "--ids"], 0, f"{HEAD}{FIRST}{WHY}", ""),
+        (["--grep", "·"], 0, f"{HEAD}{FIRST}", ""),
+        (["--line", "in.jsonl:1"], 0, f"{HEAD}{FIRST}", ""),
+        (
+            ["--dropped", "--rows", "9"],
+            0,
+            "cut: 1 record without a row, 1 shown\nin.jsonl:3: cut_to_nothing, 36 tokens\n",
+            "",
+        ),
+        (
+            ["--dropped", "--reason", "too_long"],
+            0,
+            "cut: 1 record without a row, 0 shown\n",
+            "",
+        ),
+        (
+            ["--grep", "green"],
+            2,
+            "",
+            "error: no row is chosen by --grep green, of 2 rows. Choose others.\n",
+        ),
+        (
+            ["--row", "1", "--cut"],
+            2,
+            "",
+            "error: --row chooses by number, and --cut otherwise. Choose one of them.\n",
+        ),
+    ],
+    ids=str,
+)
+def test_choices(cut: Path, options: list[str], code: int, out: str, err: str) -> None:
+    """The whole output for each way of choosing rows. A mark in the text is shown as its escape."""
+    result = run("inspect", cut, *options)
+    assert (result.exit_code, result.stdout, result.stderr) == (code, out, err)
+
+
+def test_json(cut: Path) -> None:
+    """``--json`` has the ids, and the text and the reason of each run of tokens."""
+    (row,) = json.loads(run("inspect", cut, "--json").stdout)["rows"]
+    assert bytes(row["input_ids"]).decode() == "Name one: red · blue"
+    assert row["trained"] == [False] * 10 + [True] * 11
+    assert row["runs"][1] == {
+        "start": 10,
+        "stop": 21,
+        "writer": "content of messages[1] (assistant)",
+        "trained": True,
+        "why": "--train-on completion",
+        "text": "red · blue",
+    }
+
+
+def test_a_document_of_a_pack_is_chosen(packed: Path) -> None:
+    """A choice shows a document alone, and says which one of its pack it is."""
+    whole = json.loads(run("inspect", packed, "--json").stdout)["rows"][0]
+    place = whole["documents"][1]["place"].partition(", ")[2]
+    (row,) = json.loads(run("inspect", packed, "--line", place, "--json").stdout)["rows"]
+    start, stop = whole["documents"][1]["start"], whole["documents"][1]["stop"]
+    count = len(whole["documents"])
+    assert row["place"] == f"{place}, document 2 of {count} of the row"
+    assert row["input_ids"] == whole["input_ids"][start:stop]
+    assert [run["text"] for run in row["runs"]] == [
+        run["text"] for run in whole["runs"] if start <= run["start"] < stop
+    ]

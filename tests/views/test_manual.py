@@ -25,9 +25,9 @@ def test_list_names_each_topic_with_its_description() -> None:
 def test_order_of_topics() -> None:
     """A new user reads about data first, and about exit codes and changes last."""
     assert list(topics()) == [
-        "data", "lint", "templates", "masks", "truncation", "arrange", "options", "targets",
-        "output", "resume", "stats", "verify", "diff", "python", "performance", "exit-codes",
-        "changelog",
+        "data", "lint", "init", "templates", "masks", "look", "truncation", "arrange", "options",
+        "targets", "output", "resume", "stats", "verify", "diff", "python", "performance",
+        "exit-codes", "changelog",
     ]  # fmt: skip
 
 
@@ -80,9 +80,9 @@ def test_unknown_topic_lists_the_topics() -> None:
     with pytest.raises(UsageError) as error:
         manual_page("\x1b[2J", colour=False)
     assert str(error.value) == (
-        r"the manual has no topic '\x1b[2J'. Choose data, lint, templates, masks, truncation, "
-        "arrange, options, targets, output, resume, stats, verify, diff, python, performance, "
-        "exit-codes, changelog."
+        r"the manual has no topic '\x1b[2J'. Choose data, lint, init, templates, masks, look, "
+        "truncation, arrange, options, targets, output, resume, stats, verify, diff, python, "
+        "performance, exit-codes, changelog."
     )
 
 

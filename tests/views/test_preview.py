@@ -1,5 +1,6 @@
 """preview: the rows that ``prepare`` would write are shown, and nothing is written."""
 
+import json
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,10 @@ from views.commands import LEGEND, run
 
 from sftprep import Recipe, prepare
 from sftprep.errors import DataError, NoInputError, UsageError
+from sftprep.views.choice import Choice
 from sftprep.views.inspect import inspect_dataset
 from sftprep.views.preview import preview
+from sftprep.views.token_text import Look
 
 OX = """\
 <|im_start|>user·↵·
@@ -105,6 +108,7 @@ def test_records_of_a_json_array_are_shown_with_their_line() -> None:
         "↵·\n"
         "#·#·#· ·回答·：·↵\n"
         "⟦100· ·摄⟧\n"
+        "[cut: 5 tokens, 5 trained]\n"
         "\n"
         "1 record read, 1 row shown\n"
     )
@@ -159,10 +163,10 @@ def test_a_preview_shows_what_prepare_writes(datasets: Path) -> None:
     def bodies(text: str) -> list[list[str]]:
         return [row.split("\n")[1:] for row in text.split("\n\nrow ")[1:]]
 
-    previewed = preview(chosen, rows=30, colour=True).removesuffix(
+    previewed = preview(chosen, Choice(30), Look(colour=True)).removesuffix(
         "\n\n30 records read, 30 rows shown"
     )
-    written = inspect_dataset(str(datasets / "parquet"), row=0, rows=30, colour=True)
+    written = inspect_dataset(str(datasets / "parquet"), Choice(30), Look(colour=True), row=0)
 
     assert bodies(previewed) == bodies(written)
 
@@ -182,9 +186,9 @@ def test_each_row_of_a_record_is_shown_apart(tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "chats.jsonl", [TWO_ANSWERS] * 2)
     chosen = recipe(source, tmp_path / "out", template="chatml", per_turn=True)
     prepare(chosen)
-    written = inspect_dataset(str(tmp_path / "out"), row=0, rows=3, colour=False)
+    written = inspect_dataset(str(tmp_path / "out"), Choice(3), Look(), row=0)
 
-    previewed = preview(chosen, rows=3, colour=False)
+    previewed = preview(chosen, Choice(3), Look())
 
     def headings(text: str) -> list[str]:
         return [line for line in text.splitlines() if line.startswith("row ")]
@@ -203,7 +207,7 @@ def test_a_remark_says_how_many_rows_of_a_record_it_holds_for(tmp_path: Path) ->
     options: dict[str, Any] = {"per_turn": True, "max_length": 18, "truncation": "keep-end"}
     chosen = recipe(source, tmp_path / "out", template="chatml", **options)
 
-    previewed = preview(chosen, rows=2, colour=False)
+    previewed = preview(chosen, Choice(2), Look())
 
     assert previewed.count("\n  1 of this record's 2 rows: cut to --max-length\n") == 2
 
@@ -229,11 +233,11 @@ def test_a_chat_template_is_rendered_in_a_worker(
     """The rows are those of the built-in template of the same form, each with its own record."""
     broken: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}]}
     chosen = chat_recipe(tmp_path, JINJA, [TWO_ANSWERS, broken, TWO_ANSWERS])
-    built_in = preview(replace(chosen, template="chatml"), rows=5, colour=False)
+    built_in = preview(replace(chosen, template="chatml"), Choice(5), Look())
     assert len(started) == 0
 
     monkeypatch.setattr("sftprep.views.preview.Pipeline", None)
-    previewed = preview(chosen, rows=5, colour=False)
+    previewed = preview(chosen, Choice(5), Look())
 
     assert previewed == built_in.replace("template chatml", "template own.jinja")
     assert "chats.jsonl:3\n" in previewed
@@ -251,9 +255,9 @@ def test_a_template_cannot_take_all_memory(tmp_path: Path) -> None:
     other = {"messages": [{**message, "content": "a"} for message in TWO_ANSWERS["messages"]]}
     chosen = chat_recipe(tmp_path, fills, [TWO_ANSWERS, other])
 
-    assert "2 records read, 1 row shown" in preview(chosen, rows=1, colour=False)
+    assert "2 records read, 1 row shown" in preview(chosen, Choice(1), Look())
     with pytest.raises(DataError) as caught:
-        preview(chat_recipe(tmp_path, fills, [TWO_ANSWERS]), rows=1, colour=False)
+        preview(chat_recipe(tmp_path, fills, [TWO_ANSWERS]), Choice(1), Look())
 
     assert str(caught.value) == (
         "no row to show: 1 record read, 0 rows shown; rejected: 1 template_limit (chats.jsonl:1). "
@@ -268,7 +272,7 @@ def test_a_template_that_never_ends_is_tried_three_times(tmp_path: Path) -> None
     endless = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     chosen = chat_recipe(tmp_path, endless, [TWO_ANSWERS] * 20)
     with ThreadPoolExecutor(1) as threads:
-        error = threads.submit(preview, chosen, rows=1, colour=False).exception()
+        error = threads.submit(preview, chosen, Choice(1), Look()).exception()
     assert str(error) == (
         "no row to show: 3 records read, 0 rows shown; rejected: 3 template_too_slow (first at "
         "chats.jsonl:1). The first bad record is chats.jsonl:1: chat template own.jinja needs more "
@@ -294,7 +298,7 @@ def test_an_endless_input_can_be_previewed(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=endless))
     chosen = Recipe(inputs=("-",), tokenizer=str(SAMPLE_TOKENIZER))
 
-    text = preview(chosen, rows=3, colour=False)
+    text = preview(chosen, Choice(3), Look())
 
     assert text.endswith("\n\n3 records read, 3 rows shown")
 
@@ -306,7 +310,7 @@ def test_a_preview_ends_where_no_record_gives_a_row(monkeypatch: pytest.MonkeyPa
     chosen = Recipe(inputs=("-",), tokenizer=str(SAMPLE_TOKENIZER))
 
     with pytest.raises(DataError) as caught:
-        preview(chosen, rows=3, colour=False)
+        preview(chosen, Choice(3), Look())
 
     assert str(caught.value) == (
         "no row to show: 1,000 records read, 0 rows shown; rejected: 1,000 empty_completion "
@@ -368,7 +372,7 @@ def test_answers_without_a_stop(
     turns = [{"role": role, "content": "x"} for role in ("user", "assistant") * 2]
     source = write_jsonl(tmp_path / "a.jsonl", [{"messages": turns}])
     made = recipe(source, tmp_path / "out", folder, template=str(template))
-    lines = preview(made, rows=1, colour=False).splitlines()
+    lines = preview(made, Choice(1), Look()).splitlines()
     assert [x.strip() for x in lines if "stop token" in x] == ([] if remark is None else [remark])
 
 
@@ -378,12 +382,80 @@ def test_remarks_on_the_template(tmp_path: Path) -> None:
     template.write_text("user: '<|x|>{content}'\nassistant: {body: '{content}{eos}'}")
     source = write_jsonl(tmp_path / "a.jsonl", [{"prompt": "a", "completion": "b"}])
     made = recipe(source, tmp_path / "out", template=str(template), plain_text=["<|x|>"])
-    lines = preview(made, rows=1, colour=False).splitlines()
+    lines = preview(made, Choice(1), Look()).splitlines()
     assert "  an answer follows its prompt without a space or a line break" in lines
     folder = tmp_path / "tokenizer"
     shutil.copytree(SAMPLE_TOKENIZER, folder)
     turns = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}"
     (folder / "chat_template.jinja").write_text(f"<|x|>{turns}")
     made = recipe(source, tmp_path / "out", folder, template="tokenizer")
-    lines = preview(made, rows=1, colour=False).splitlines()
+    lines = preview(made, Choice(1), Look()).splitlines()
     assert "  the template writes <|x|>, which is no token (see --plain-text)" in lines
+
+
+# --- rows that are chosen -------------------------------------------------------------------------
+
+
+def chosen_places(*more: str) -> list[str]:
+    """The places of the rows that ``preview`` shows with some options."""
+    result = run(
+        "preview", SAMPLE_DATA / "messages.jsonl", *options(*more, "--json", template="chatml")
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    return [
+        row["place"].removeprefix("messages.jsonl:") for row in json.loads(result.stdout)["rows"]
+    ]
+
+
+def test_rows_are_chosen_as_in_a_finished_dataset(datasets: Path) -> None:
+    """``preview`` and ``inspect`` choose the same rows with the same options."""
+    for choice in (
+        ["--longest", "--rows", "4"], ["--shortest", "--rows", "3"],
+        ["--grep", "the", "--rows", "5"], ["--line", "messages.jsonl:7"], ["--rows", "6"],
+    ):  # fmt: skip
+        result = run("inspect", datasets / "jsonl", *choice, "--json")
+        rows = json.loads(result.stdout)["rows"]
+        places = [row["place"].partition(",")[0].rpartition(":")[2] for row in rows]
+        assert places == chosen_places(*choice)
+
+
+def test_chosen_rows_say_from_how_many() -> None:
+    """The last line says how the rows were chosen; ``--why`` says why tokens are masked."""
+    result = run(
+        "preview",
+        SAMPLE_DATA / "messages.jsonl",
+        *options("--shortest", "--rows", "1", "--why", template="chatml"),
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.endswith(
+        "⟦O·x·en·.<|im_end|>⟧↵\n"
+        "  0-2    masked   template of messages[0] (user)       the template writes it, not the "
+        "model\n"
+        "  3-11   masked   content of messages[0] (user)        not an answer, and --train-on is "
+        "completion\n"
+        "  12-13  masked   template of messages[0] (user)       the template writes it, not the "
+        "model\n"
+        "  14-16  masked   template of messages[1] (assistant)  the template writes it, not the "
+        "model\n"
+        "  17-20  trained  content of messages[1] (assistant)   --train-on completion\n"
+        "  21     trained  stop of messages[1] (assistant)      ends a trained text, and stops the "
+        "model\n"
+        "  22     masked   template of messages[1] (assistant)  the template writes it, not the "
+        "model\n"
+        "\n"
+        "1 row shown, chosen by --shortest from 30 rows\n"
+    )
+
+
+def test_lost_records_are_listed() -> None:
+    """``--dropped`` lists the records that would have no row."""
+    result = run(
+        "preview", SAMPLE_DATA / "messages.jsonl",
+        *options("--dropped", "--max-length", "60", "--rows", "2", template="chatml"),
+    )  # fmt: skip
+    assert (result.exit_code, result.stdout) == (
+        0,
+        "29 records of 30 without a row, 2 shown\n"
+        "messages.jsonl:2: too_long, 102 tokens\n"
+        "messages.jsonl:3: too_long, 72 tokens\n",
+    )

@@ -43,5 +43,5 @@ def test_a_trainer_without_ids() -> None:
 
 def test_an_unknown_name() -> None:
     """The closest name is suggested."""
-    with pytest.raises(UsageError, match=r"there is no target 'tlr'\. Did you mean 'trl'\?"):
-        describe_target("tlr")
+    with pytest.raises(UsageError, match=r"there is no target 'axolotll'\. Did you mean 'axol"):
+        describe_target("axolotll")

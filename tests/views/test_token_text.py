@@ -2,7 +2,7 @@
 
 from views.vocabularies import BYTE_LEVEL, SENTENCE_PIECE
 
-from sftprep.views.token_text import Row, Unit, legend, paint, show_row, units
+from sftprep.views.token_text import Look, Row, Unit, legend, paint, show_row, units
 from sftprep.views.vocabulary import Vocabulary
 
 
@@ -95,7 +95,7 @@ def test_an_empty_row_has_a_heading() -> None:
     """A row without tokens is shown as a heading and an empty line."""
     row = Row(number=0, ids=[], trained=[])
 
-    assert show_row(row, BYTE_LEVEL, colour=False) == "row 0: 0 tokens, 0 trained\n"
+    assert show_row(row, BYTE_LEVEL, Look()) == "row 0: 0 tokens, 0 trained\n"
 
 
 def test_a_heading_tells_length_share_and_place() -> None:
@@ -108,7 +108,7 @@ def test_a_heading_tells_length_share_and_place() -> None:
         remarks=("cut to --max-length",),
     )
 
-    assert show_row(row, BYTE_LEVEL, colour=False) == (
+    assert show_row(row, BYTE_LEVEL, Look()) == (
         "row 1,234: 6 tokens, 2 trained (33.3%), a\\x1b.jsonl:7\n"
         "  control tokens: 2 <|user|> (id 20), 2 <|end|> (id 21, 1 trained)\n"
         "  cut to --max-length\n"
@@ -120,7 +120,7 @@ def test_a_heading_is_bold_in_colour() -> None:
     """The heading is bold; the lines below it have no style, since colours mark tokens."""
     row = Row(number=0, ids=[21], trained=[True])
 
-    assert show_row(row, BYTE_LEVEL, colour=True) == (
+    assert show_row(row, BYTE_LEVEL, Look(colour=True)) == (
         "\x1b[1mrow 0: 1 token, 1 trained (100.0%)\x1b[0m\n"
         "  control tokens: 1 <|end|> (id 21, 1 trained)\n"
         "\x1b[32;7m<|end|>\x1b[0m"

@@ -1,10 +1,11 @@
 """Find the loop in which a template writes the messages, and the loops that can be followed.
 
 In     the parsed source of a chat template.
-Out    ``main_loop``: the last loop over the messages, if it stands at the template's top level;
-       with the names that the template reads after it and whose values may depend on the messages
-       or on what the loop did. ``simple_loops``: the loops over messages that ``prefixes`` can
-       follow for each beginning of a conversation.
+Out    ``main_loops``: the last loop over the messages, if it stands at the template's top level; or
+       the last of each branch, if it stands in a condition there: then at most one of them is
+       carried out. Each comes with the names that the template reads after it and whose values may
+       depend on the messages or on what the loop did. ``simple_loops``: the loops over messages
+       that ``prefixes`` can follow for each beginning of a conversation.
 Keeps  a proof: what the loop has written when it comes to a message, together with what the
        template writes after the loop with the same values, is the rendering of the messages before
        this one. It holds if all that was done by then is the same for them, see ``prefixes``.
@@ -22,33 +23,67 @@ OTHER_LOOP_ATTRIBUTES = frozenset(("depth", "depth0"))
 
 
 class MainLoop(NamedTuple):
-    """The main loop of a template."""
+    """A main loop of a template."""
 
     node: nodes.For
     read_later: dict[str, tuple[str, ...]]  # name -> its attributes that are read; empty: all of it
 
 
-def main_loop(tree: nodes.Template, found: set[str]) -> MainLoop | None:
-    """Return the main loop of a template; None if it has none.
+def main_loops(tree: nodes.Template, found: set[str]) -> list[MainLoop]:
+    """Return the main loop of a template, or one for each branch; none if it has none.
 
     Args:
         tree: the template.
         found: the names that ``tainted`` found in it.
     """
-    places = [i for i, n in enumerate(tree.body) if isinstance(n, nodes.For)]
-    places = [i for i in places if names_read(tree.body[i].iter) & found]  # type: ignore[attr-defined]
-    if not places:
-        return None
-    loop, after = tree.body[places[-1]], tree.body[places[-1] + 1 :]
-    assert isinstance(loop, nodes.For)
-    parts = list(_with_macros(tree, after))
     changed = {node.name for node in tree.find_all(nodes.NSRef)}
     macros = {macro.name for macro in tree.find_all(nodes.Macro)}
-    names = {name for part in parts for name in names_read(part)}
-    read = (names & (found | changed)) - macros
-    if MESSAGES in read or loop.else_:
-        return None
-    return MainLoop(loop, {name: _attributes(name, parts) for name in sorted(read)})
+    loops = []
+    for loop, after in _last_loops(tree.body, (), found):
+        parts = list(_with_macros(tree, after))
+        names = {name for part in parts for name in names_read(part)}
+        read = (names & (found | changed)) - macros
+        if MESSAGES not in read and not loop.else_:
+            loops.append(MainLoop(loop, {name: _attributes(name, parts) for name in sorted(read)}))
+    return loops
+
+
+def _last_loops(
+    body: Sequence[nodes.Node], after: Sequence[nodes.Node], found: set[str]
+) -> Iterator[tuple[nodes.For, Sequence[nodes.Node]]]:
+    """Yield the last loop over messages in a body, or in each branch of its last condition.
+
+    Args:
+        body: statements.
+        after: what follows them.
+        found: as for ``main_loops``.
+
+    Yields:
+        a loop, and what follows it.
+    """
+    loops = [i for i, node in enumerate(body) if _goes_through(node, found)]
+    if loops:
+        loop = body[loops[-1]]
+        assert isinstance(loop, nodes.For)
+        yield loop, [*body[loops[-1] + 1 :], *after]
+        return
+    conditions = [
+        i
+        for i, node in enumerate(body)
+        if isinstance(node, nodes.If)
+        and any(_goes_through(inner, found) for inner in node.find_all(nodes.For))
+    ]
+    if conditions:
+        condition, following = body[conditions[-1]], [*body[conditions[-1] + 1 :], *after]
+        assert isinstance(condition, nodes.If)
+        for branch in (condition, *condition.elif_):
+            yield from _last_loops(branch.body, following, found)
+        yield from _last_loops(condition.else_, following, found)
+
+
+def _goes_through(node: nodes.Node, found: set[str]) -> bool:
+    """Tell whether a node is a loop over what may be messages."""
+    return isinstance(node, nodes.For) and bool(names_read(node.iter) & found)
 
 
 def _with_macros(tree: nodes.Template, after: Sequence[nodes.Node]) -> Iterator[nodes.Node]:

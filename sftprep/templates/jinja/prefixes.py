@@ -34,6 +34,8 @@ import numpy as np
 import numpy.typing as npt
 from jinja2.utils import Namespace
 
+from sftprep.templates.jinja.traced_number import TracedBool
+
 CONTAINERS = (dict, list, tuple, KeysView, ValuesView, ItemsView)
 LARGEST = 1 << 31
 """Numbers beyond this are not calculated for each prefix."""
@@ -140,13 +142,20 @@ class TracedNamespace(Namespace):
         # The template chooses the names of the arguments, so this must have none of its own.
         self, prefixes, *rest = args
         Namespace.__init__(self, *rest, **kwargs)
+        values = values_of(self)
+        values.update({name: _as_set(value) for name, value in values.items()})
         object.__setattr__(self, "_prefixes", prefixes)
         object.__setattr__(self, "_number", prefixes.add_namespace(self))
 
     def __setitem__(self, name: str, value: Any) -> None:
         prefixes: Prefixes = object.__getattribute__(self, "_prefixes")
-        value = prefixes.note_set(self, name, value)
+        value = prefixes.note_set(self, name, _as_set(value))
         super().__setitem__(name, value)
+
+
+def _as_set(value: Any) -> Any:
+    """Return a value as a namespace holds it: a boolean is no number there."""
+    return bool(value) if isinstance(value, TracedBool) else value
 
 
 def number_of(namespace: TracedNamespace) -> int:

@@ -83,7 +83,7 @@ class Environment(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, with more restrictions.
 
     Attributes:
-        main_loop_decides: whether the template has a main loop, see ``main_loop``. Only a traced
+        main_loop_decides: whether the template has a main loop, see ``main_loops``. Only a traced
             environment looks for one.
     """
 

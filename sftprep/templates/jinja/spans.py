@@ -30,6 +30,9 @@ this turn, whichever fields they are in.
         not tell where the turn begins, nothing but white space may stand between it and the latter.
     e.  If the template has no generation prompt, or one of white space only, the span starts where
         the template begins to write the turn.
+    f.  The template may go on with an answer where the messages before it end, without a header, as
+        behind a call's result in the same turn. Then the conversation must start with the rendering
+        of the messages before the turn, and the turn's texts must follow at once.
     No inference asks for an answer at the start of a conversation or after another answer. The
     prompt of such a turn ends with the generation prompt that follows a user message (1b, 1c), if
     the turn begins with it.
@@ -261,9 +264,16 @@ class SpanFinder:
         found = self._after(between, added, in_loop=in_loop)
         if found is None and not added.strip() and begin > before:
             found = _common_prefix_length(between, added)  # rule 1e
+        if found is None and self._follows_at_once(message, turn):
+            return turn.start, False
         if found is None:
             raise not_derivable(f"the prompt before messages[{message}] is not found in it")
         return begin + found, False
+
+    def _follows_at_once(self, message: int, turn: Turn) -> bool:
+        """Tell whether a turn's texts follow the messages before it without a header (rule 1f)."""
+        history = self._chat.prompt(message, generation_prompt=False)
+        return history is not None and history == self._rendering.text[: turn.start]
 
     def _added(self, message: int, prompt: str | None, before: str | None) -> str:
         """Return the generation prompt that inference would add before a message.

@@ -57,7 +57,7 @@ class TracedSandbox(Sandbox):
 
     @property
     def main_loop_decides(self) -> bool:
-        """Whether the template has a main loop, see ``main_loop``."""
+        """Whether the template has a main loop, see ``main_loops``."""
         return self._traced.main_loop_decides
 
     @property

@@ -22,7 +22,7 @@ import jinja2.visitor
 
 from sftprep.templates.jinja.main_loop import (
     MainLoop,
-    main_loop,
+    main_loops,
     may_break,
     names_read,
     simple_loops,
@@ -39,6 +39,12 @@ from sftprep.templates.jinja.prefixes import (
     TracedNamespace,
 )
 from sftprep.templates.jinja.sandbox import Environment
+from sftprep.templates.jinja.traced_number import (
+    is_traced_number,
+    path_of,
+    traced_number,
+    untraced,
+)
 from sftprep.templates.jinja.traced_text import (
     Run,
     TracedText,
@@ -46,6 +52,8 @@ from sftprep.templates.jinja.traced_text import (
     derived,
     formatted,
     is_traced,
+    number_text,
+    runs_of,
     traced_concat,
     traced_in,
 )
@@ -61,6 +69,10 @@ WRITES_NONE = ("capitalize", "lower", "replace", "title", "trim", "upper")
 PASSING_FILTERS = ("default", "d")
 """The filters that return what they are given, or something else that was given."""
 SELECTING_FILTERS = ("select", "reject", "selectattr", "rejectattr", "map")
+NUMBER_FILTERS = ("abs", "float", "int", "round")
+"""The filters that calculate a number from one value."""
+BOOLEAN_TESTS = ("boolean", "integer")
+"""The tests of type that tell booleans from numbers."""
 TYPE_TESTS = frozenset(
     ("defined", "undefined", "none", "string", "mapping", "iterable", "sequence", "number",
      "integer", "float", "boolean", "callable", "filter", "test")
@@ -142,7 +154,7 @@ class _Hooking(jinja2.visitor.NodeTransformer):
     Args:
         hooks: the hooks.
         names: the names that may hold messages, see ``tainted``.
-        main: the template's main loop; None if it has none.
+        main: the template's main loops.
         simple: the loops that can be followed, see ``simple_loops``.
     """
 
@@ -150,12 +162,12 @@ class _Hooking(jinja2.visitor.NodeTransformer):
         self,
         hooks: _Hooks,
         names: set[str],
-        main: MainLoop | None,
+        main: Iterable[MainLoop],
         simple: set[jinja2.nodes.For],
     ) -> None:
         self._hooks = hooks
         self._names = names
-        self._main = main
+        self._main = {id(loop.node): loop.read_later for loop in main}
         self._simple = {id(loop): may_break(loop) for loop in simple}
 
     def visit(self, node: jinja2.nodes.Node, *args: Any, **kwargs: Any) -> Any:
@@ -205,15 +217,14 @@ class _Hooking(jinja2.visitor.NodeTransformer):
         if not names_read(node.iter) & self._names:
             node.iter = self._call("iterated", node.iter, line=line)
             return [node]
-        is_main = self._main is not None and node is self._main.node
+        is_main = id(node) in self._main
         facts: list[Any] = [
             jinja2.nodes.Const(fact)
             for fact in (is_main, id(node) in self._simple, self._simple.get(id(node), True))
         ]
-        if self._main is not None and is_main:
-            for name, attributes in self._main.read_later.items():
-                read = jinja2.nodes.Name(name, "load").set_lineno(line)
-                facts += [read, jinja2.nodes.Const(",".join(attributes))]
+        for name, attributes in self._main.get(id(node), {}).items():
+            read = jinja2.nodes.Name(name, "load").set_lineno(line)
+            facts += [read, jinja2.nodes.Const(",".join(attributes))]
         iterable = f"_iterable_{id(node)}"
         stored, loaded = (jinja2.nodes.Name(iterable, ctx) for ctx in ("store", "load"))
         over = self._call("looped", node.iter, *facts, line=line)
@@ -256,7 +267,9 @@ class TracedEnvironment(Environment):
         for name, function in self.filters.items():
             self.filters[name] = self._traced_filter(name, function)
         for name, function in self.tests.items():
-            if name not in TYPE_TESTS:
+            if name in BOOLEAN_TESTS:
+                self.tests[name] = _type_test(cast(Callable[..., Any], function))
+            elif name not in TYPE_TESTS:
                 self.tests[name] = self._traced_test(cast(Callable[..., Any], function))
 
     def _parse(self, *arguments: Any) -> jinja2.nodes.Template:
@@ -264,9 +277,9 @@ class TracedEnvironment(Environment):
         hooks = self.extensions[_Hooks.identifier]
         assert isinstance(hooks, _Hooks)
         names = tainted(tree)
-        loop = main_loop(tree, names)
-        self.main_loop_decides = loop is not None
-        hooking = _Hooking(hooks, names, loop, simple_loops(tree))
+        loops = main_loops(tree, names)
+        self.main_loop_decides = bool(loops)
+        hooking = _Hooking(hooks, names, loops, simple_loops(tree))
         hooked: jinja2.nodes.Template = hooking.visit(tree)
         hooked.set_environment(self)
         return hooked
@@ -396,8 +409,10 @@ class TracedEnvironment(Environment):
             self._note_python(text, [right])
             return text
         if operator in ("*", "**", "%"):
-            return super().call_binop(context, operator, left, right)
-        return self.binop_table[operator](left, right)
+            result = super().call_binop(context, operator, left, right)
+        else:
+            result = self.binop_table[operator](left, right)
+        return _as_number(result, (left, right))
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         """Return Jinja's version of ``str.format``, for traced texts."""
@@ -472,7 +487,8 @@ class TracedEnvironment(Environment):
         @wraps(function)
         def traced(*args: Any, **kwargs: Any) -> Any:
             taken = self.tracer.prefixes.taken
-            return function(*map(taken, args), **{k: taken(v) for k, v in kwargs.items()})
+            values = [_own_type(taken(value)) for value in args]
+            return function(*values, **{k: _own_type(taken(v)) for k, v in kwargs.items()})
 
         return traced
 
@@ -555,9 +571,14 @@ class TracedEnvironment(Environment):
             if name == "string":
                 return self.written(value)
             sources = (value, *others, kwargs)
+            if is_traced_number(value):
+                sources += (number_text(value),)
             if isinstance(value, bytes):
                 sources += tuple(self.tracer.encoded)
-            return self._as_traced(function(*args, **kwargs), sources)
+            result = function(*args, **kwargs)
+            if name in NUMBER_FILTERS:
+                result = _as_number(result, (value,))
+            return self._as_traced(result, sources)
 
         return traced
 
@@ -580,6 +601,34 @@ class TracedEnvironment(Environment):
         if not texts:
             return result
         return same[0] if same else derived(plain(result), *texts)
+
+
+def _as_number(result: Any, sources: Iterable[Any]) -> Any:
+    """Return the result of a calculation; a number knows the value of the record it comes from."""
+    if type(result) not in (int, float):
+        return result
+    for source in sources:
+        if is_traced_number(source):
+            return traced_number(result, path_of(source))
+        for run in runs_of(source) if is_traced(source) else ():
+            if run.origin is not None and run.origin.path:
+                return traced_number(result, run.origin.path)
+    return result
+
+
+def _own_type(value: Any) -> Any:
+    """Return a traced number as the record has it, and any other value as it is."""
+    return untraced(value) if is_traced_number(value) else value
+
+
+def _type_test(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a test that takes traced numbers as the record has them."""
+
+    @wraps(function)
+    def tested(value: Any) -> Any:
+        return function(_own_type(value))
+
+    return tested
 
 
 def _tests_definition(node: jinja2.nodes.Node) -> bool:

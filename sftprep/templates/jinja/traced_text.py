@@ -7,12 +7,15 @@ Out    ``TracedText``: a ``str`` with the same characters and the same behaviour
 Keeps  the provenance through all operations of templates: concatenation, slices, splits, trims,
        replacement, joins, formats. What is computed from a text of the record in another way
        (``upper``, for example) counts as *derived* from it. It is never taken for template text.
+       The digits of a number of the record count as derived from the number.
 """
 
 import operator
 import re
 from collections.abc import Callable, ItemsView, Iterable, Iterator, KeysView, Sequence, ValuesView
 from typing import Any, NamedTuple, SupportsIndex, cast
+
+from sftprep.templates.jinja.traced_number import is_traced_number, path_of
 
 Path = tuple[str | int, ...]
 """The keys and indexes that lead from the record to a value: ("messages", 0, "content")."""
@@ -340,37 +343,41 @@ def formatted(make: Callable[[Any], str], form: str, values: Any) -> str:
         values: what is formatted: a text, or a tuple, list or dict of values.
     """
     texts = list(traced_in((form, values)))
+    has_numbers = next(numbers_in(values), None) is not None
     true = make(values)
-    if not texts:
+    if not texts and not has_numbers:
         return true
     true = str.__str__(true)
     slots: list[TracedText] = []
 
-    def slotted(value: Any) -> Any:
+    def slotted(value: Any, *, numbers: bool) -> Any:
+        if numbers and is_traced_number(value):
+            value = number_text(value)
         if isinstance(value, TracedText):
             slots.append(value)
             return f"{SLOT}{len(slots) - 1}{SLOT}"
         if isinstance(value, tuple):
-            return tuple([slotted(entry) for entry in value])
+            return tuple([slotted(entry, numbers=numbers) for entry in value])
         if type(value) is list:
-            return [slotted(entry) for entry in value]
+            return [slotted(entry, numbers=numbers) for entry in value]
         if type(value) is dict:
-            return {key: slotted(entry) for key, entry in value.items()}
+            return {key: slotted(entry, numbers=numbers) for key, entry in value.items()}
         return value
 
-    if SLOT not in true and not is_traced(form) and not _has_other_texts(values):
+    may_slot = SLOT not in true and not is_traced(form) and not _has_other_texts(values)
+    for numbers in (has_numbers, False) if may_slot else ():
+        slots.clear()
         try:
-            with_slots = make(slotted(values))
+            with_slots = make(slotted(values, numbers=numbers))
         except (TypeError, ValueError, LookupError):
-            # The form looks into the texts, as ``%c`` and ``{0[5]}`` do.
-            return derived(true, *texts)
+            continue  # the form looks into what it is given, as ``%c``, ``%d`` and ``{0[5]}`` do
         pieces = re.split(rf"{SLOT}(\d+){SLOT}", with_slots)
         parts: list[str] = [
             slots[int(piece)] if index % 2 else piece for index, piece in enumerate(pieces)
         ]
         if "".join(parts) == true:
             return traced_concat(parts)
-    return derived(true, *texts)
+    return derived(true, *texts) if texts else true
 
 
 def traced_in(value: Any) -> Iterator[TracedText]:
@@ -384,6 +391,28 @@ def traced_in(value: Any) -> Iterator[TracedText]:
     elif isinstance(value, list | tuple | KeysView | ValuesView | ItemsView):
         for entry in value:
             yield from traced_in(entry)
+
+
+def numbers_in(value: Any) -> Iterator[Any]:
+    """Yield the traced numbers in a value."""
+    if is_traced_number(value):
+        yield value
+    elif isinstance(value, dict):
+        yield from numbers_in(tuple(value.values()))
+    elif isinstance(value, list | tuple | KeysView | ValuesView | ItemsView):
+        for entry in value:
+            yield from numbers_in(entry)
+
+
+def number_text(number: Any) -> TracedText:
+    """Return the text of a traced number, as Python writes it."""
+    text = str(number)
+    return TracedText.of(text, [Run(len(text), Origin(path_of(number), len(text)), DERIVED)])
+
+
+def sources_in(value: Any) -> list[TracedText]:
+    """Return the traced texts in a value, and the texts of the traced numbers in it."""
+    return [*traced_in(value), *map(number_text, numbers_in(value))]
 
 
 def _has_other_texts(value: Any) -> bool:

@@ -1,8 +1,9 @@
 """Give a template a record whose texts remember their place, and see what becomes of them.
 
 In     the messages, tools and template arguments of a record.
-Out    ``Tracer``: a copy of the record in which each text is a ``TracedText``, and the JSON of its
-       values. ``Rendering``: the rendered text, and for each stretch of it where it comes from.
+Out    ``Tracer``: a copy of the record in which each text is a ``TracedText`` and each number and
+       boolean a ``TracedNumber``, and the JSON of its values. ``Rendering``: the rendered text, and
+       for each stretch of it where it comes from.
 Keeps  the value of every text: a template sees no difference between the copy and the record.
        Roles are not traced: a role can only be one of a few words, of which templates make tokens.
 """
@@ -16,6 +17,12 @@ from typing import Any, NamedTuple
 from sftprep.errors import RecordError
 from sftprep.templates.jinja.neutral import HIDDEN, PRIVATE, OpaqueDict, OpaqueList
 from sftprep.templates.jinja.prefixes import Prefixes
+from sftprep.templates.jinja.traced_number import (
+    is_traced_number,
+    path_of,
+    traced_number,
+    untraced,
+)
 from sftprep.templates.jinja.traced_text import (
     DERIVED,
     Origin,
@@ -24,8 +31,9 @@ from sftprep.templates.jinja.traced_text import (
     TracedText,
     concat,
     derived,
+    number_text,
     runs_of,
-    traced_in,
+    sources_in,
     whole,
 )
 
@@ -324,7 +332,7 @@ class Tracer:
         elif isinstance(value, list):
             copy = [self.traced(item, (*path, i)) for i, item in enumerate(value)]
         else:
-            return value
+            return traced_number(value, path) if isinstance(value, int | float) else value
         self._paths[id(copy)] = (path, value, copy)
         if path == ("messages",):
             self.prefixes.add_messages(copy)
@@ -351,13 +359,13 @@ class Tracer:
                 text = HIDDEN
             json_text = Origin(path, len(text), options, is_text=isinstance(original, str))
             return TracedText.of(text, [Run(len(text), json_text, 0)])
-        texts = list(traced_in(value)) if isinstance(value, str | dict | list | tuple) else []
-        if not texts:
+        sources = sources_in(value) if isinstance(value, str | dict | list | tuple) else []
+        if not sources:
             return json.dumps(value, **options)
         plain = options.get("indent") is None and not isinstance(value, str)
         if plain and all(isinstance(key, str) for key in _keys(value)):
             return concat(self._json(value, options))
-        return derived(json.dumps(value, **options), *texts)
+        return derived(json.dumps(untraced(value), **options), *sources)
 
     def holds(self, value: Any) -> bool:
         """Tell whether a value is one whole value of the record."""
@@ -370,6 +378,8 @@ class Tracer:
             if origin is None or origin.options is not None:
                 return None
             return origin.path, str.__str__(value)
+        if is_traced_number(value):
+            return path_of(value), untraced(value)
         found = self._paths.get(id(value))
         return None if found is None else (found[0], found[1])
 
@@ -391,16 +401,18 @@ class Tracer:
         """Return a value as a template writes it."""
         if isinstance(value, str):
             return value
+        if is_traced_number(value):
+            return number_text(value)
         self.note_none(value)
-        texts = list(traced_in(value))
-        if not texts:
+        sources = sources_in(value)
+        if not sources:
             if id(value) in self._paths:
                 self._note_python(self._paths[id(value)][0])
             return str(value)
         if isinstance(value, dict | list | tuple):
             found = self._paths.get(id(value))
             self._note_python(found[0] if found else ())
-        return derived(str(value), *texts)
+        return derived(str(value), *sources)
 
     def note_none(self, value: Any) -> None:
         """Note that the template writes a value, which may be None."""

@@ -117,6 +117,13 @@ MAIN_LOOPS = [
 ]  # fmt: skip
 
 
+BRANCHES = [
+    "true", "tools", "n > 3", "ns.odd", "ns.at", "messages[-1].role == 'user'", "rest", "n % 2",
+    "messages[0].role == 'user'", "ns.text == 'c'", "users", "ns.go and not tools",
+]  # fmt: skip
+"""Conditions around the main loop."""
+
+
 @st.composite
 def looking_sources(draw: st.DrawFn) -> str:
     """Generate templates that search, count and compare, before their main loop and in it."""
@@ -131,6 +138,13 @@ def looking_sources(draw: st.DrawFn) -> str:
     head = "<im>{{ m.role }}\n"
     if draw(st.integers(0, 9)) == 0:
         loop, head = "for i in range(messages|length)", "{% set m = messages[i] %}<im>"
+    main = f"{{% {loop} %}}{head}{body}\n{{% endfor %}}"
+    if draw(st.integers(0, 4)) == 0:
+        other = f"{{% {loop} %}}{{{{ m.role }}}}:{body}{{% endfor %}}{draw(st.sampled_from(ENDS))}"
+        test = draw(st.sampled_from(BRANCHES))
+        main = (
+            f"{{% if {test} %}}{main}{draw(st.sampled_from(ENDS))}{{% else %}}{other}{{% endif %}}"
+        )
     return (
         "{% set ns = namespace(go=true, at=0, count=0, odd=false, text='', inner=none, keep=[],"
         " deep={}) %}{% set ns2 = namespace(at=7) %}{% set n = messages|length %}"
@@ -140,6 +154,6 @@ def looking_sources(draw: st.DrawFn) -> str:
         "{% macro told() %}{{ ns.odd }}{{ ns.at }}{% endmacro %}"
         "{% if messages[0].role == 'system' %}{% set rest = messages[1:] %}{% else %}"
         "{% set rest = messages %}{% endif %}"
-        f"{''.join(searches)}{{% {loop} %}}{head}{body}\n{{% endfor %}}"
+        f"{''.join(searches)}{main}"
         f"{draw(st.sampled_from(ENDS))}{{% if add_generation_prompt %}}{prompt}{{% endif %}}"
     )

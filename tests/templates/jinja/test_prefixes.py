@@ -140,6 +140,12 @@ def test_every_search_keeps_the_prompts(search: str) -> None:
         "{% for m in messages %}{{ 't' if tools and m == users[-1] }}" + TURN + "{% endfor %}",
         "{% for m in messages %}" + TURN
         + "{{ '<end>' if loop.last and not add_generation_prompt }}{% endfor %}",
+        "{% if tools %}{% for m in messages %}[" + TURN + "]{% endfor %}{% elif nothing %}"
+        "{% for m in messages %}{{ m.role }}{% endfor %}{% else %}{% set ns = namespace(n=0) %}"
+        "{% for m in messages %}" + TURN + "{% set ns.n = loop.index % 2 %}{% endfor %}"
+        "{{ '<end>' if ns.n }}{% endif %}{{ '<odd>' if ns.n }}",
+        "{% if messages[0].role == 'system' %}{% for m in messages[1:] %}" + TURN + "{% endfor %}"
+        "{% else %}{% for m in messages %}" + TURN + "{% endfor %}{% endif %}",
     ],
 )  # fmt: skip
 def test_common_templates_that_look_ahead_are_proven(source: str) -> None:

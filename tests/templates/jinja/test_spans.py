@@ -51,6 +51,17 @@ def refusal(source: str, record: dict[str, Any], **options: Any) -> str:
     return caught.value.problem.removeprefix("it is not certain what the chat template trains: ")
 
 
+GOES_ON = (
+    "{% set ns = namespace(inside=false) %}{% for m in messages %}"
+    "{% if m.role == 'user' %}<user>{{ m.content }}{% set ns.inside = false %}"
+    "{% elif m.role == 'tool' %}[{{ m.content }}]"
+    "{% else %}{{ '' if ns.inside else '<bot>' }}{% set ns.inside = true %}{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<call>{{ c.function.arguments | tojson }}</call>"
+    "{% else %}</s>{% endfor %}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<bot>{% endif %}"
+)
+"""A template that writes a call, its result and the answer in one turn."""
+
 STARTS: dict[str, tuple[str, dict[str, Any], str, bool]] = {
     "1a: after the prompt": (
         CHATML, TWO,
@@ -110,6 +121,10 @@ STARTS: dict[str, tuple[str, dict[str, Any], str, bool]] = {
     "1d: no generation prompt, another text at the start": (
         COUNT + "{% for m in messages %}[{{ m.role }}]{{ m.content }}</s>{% endfor %}", ONE,
         "2[user]a</s>⟦[assistant]b</s>⟧", True,
+    ),
+    "1f: the answer goes on behind a result": (
+        GOES_ON, turns("a", call(x=1), tool("r"), {"role": "assistant", "content": "b"}),
+        "<user>a<bot>⟦<call>{\"x\": 1}</call>⟧[r]⟦b</s>⟧", True,
     ),
     "an answer at the start": (
         CHATML, turns({"role": "assistant", "content": "b"}, {"role": "user", "content": "c"},

@@ -4,7 +4,7 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from templates.jinja.chats import CALLS, CHATML, call, chat_of, renderer, turns
+from templates.jinja.chats import CALLS, CHATML, call, chat_of, renderer, tool, turns
 
 from sftprep.data.control_tokens import TurnEnd
 
@@ -70,6 +70,28 @@ def test_calls() -> None:
         '1 tool_call: {"name": "f", "arguments": {"x": 1}}',
         "1 template: </call></im>\n",
     ]
+
+
+def test_numbers_and_booleans_that_are_written_one_by_one() -> None:
+    """They are the record's as its texts are: of a call, of the tools, of a result."""
+    source = (
+        "{% for t in tools %}<tool>{{ t.limit }}</tool>{% endfor %}"
+        "{% for m in messages %}<im>{{ m.role }}\n{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}"
+        "{% for k, v in c.function.arguments.items() %}<arg>{{ k }}={{ v | tojson }}{% endfor %}"
+        "{% endfor %}{{ m.score }}</im>\n{% endfor %}"
+        "{% if add_generation_prompt %}<im>assistant\n{% endif %}"
+    )
+    message = call(x=1, y=False) | {"content": ""}
+    record = turns("q", message, tool("r") | {"score": 0.5}, message) | {"tools": [{"limit": 3}]}
+    made = written(source, record)
+    assert made[:3] == ["-1 template: <tool>", "-1 tools: 3", "-1 template: </tool>"]
+    assert made[6:13] == [
+        "1 template: <im>assistant\n<arg>", "1 tool_call: x", "1 template: =", "1 tool_call: 1",
+        "1 template: <arg>", "1 tool_call: y", "1 template: =",
+    ]  # fmt: skip
+    assert made[13:15] == ["1 tool_call: false", "1 template: </im>\n"]
+    assert "2 content: r0.5" in made
 
 
 @pytest.mark.parametrize("reasoning", ["all", "none"])
