@@ -385,22 +385,41 @@ def fate(result: BlockResult) -> tuple[str, int]:
     return ("cut" if is_cut else "kept"), len(result.batch.input_ids)
 
 
-@hypothesis_settings(deadline=None, max_examples=25)
-@given(
+ANY_RUN = given(
     conversations(),
     st.sampled_from(sorted(TEMPLATES)),
     st.sampled_from(KINDS),
     st.sampled_from(["completion", "last", "all", "user"]),
-    st.sampled_from(["drop", "oldest-turns", "balanced"]),
-    st.sampled_from([50, 1000]),
+    st.sampled_from([("drop", 1000), ("oldest-turns", 50), ("balanced", 50)]),
 )
+
+
+@hypothesis_settings(deadline=None, max_examples=5)
+@ANY_RUN
 def test_what_other_limits_would_do(
-    turns: Turns, name: str, kind: str, train_on: str, own: str, max_length: int
+    turns: Turns, name: str, kind: str, train_on: str, own: tuple[str, int]
 ) -> None:
     """The counts are those of runs with each limit and strategy, whatever the run's own are."""
+    check_other_limits(turns, name, kind, train_on, own)
+
+
+@pytest.mark.conformance
+@hypothesis_settings(deadline=None, max_examples=150)
+@ANY_RUN
+def test_what_other_limits_would_do_to_many(
+    turns: Turns, name: str, kind: str, train_on: str, own: tuple[str, int]
+) -> None:
+    """The same, for more conversations."""
+    check_other_limits(turns, name, kind, train_on, own)
+
+
+def check_other_limits(
+    turns: Turns, name: str, kind: str, train_on: str, own: tuple[str, int]
+) -> None:
+    """Compare the counts with runs."""
     options = {"train_on": train_on, "boundary": "split"}
     found = run(
-        turns, name, kind, truncation=own, max_length=max_length, tried_limits=TRIED, **options
+        turns, name, kind, truncation=own[0], max_length=own[1], tried_limits=TRIED, **options
     ).limits
     assert found is not None
     [whole] = found.lengths.tolist()

@@ -6,7 +6,7 @@ Out    ``Tally``: how much was looked at, and for each form that the rule tells 
 Keeps  a tally small: it holds no text but excerpts, and no more than ``MOST_FORMS`` forms.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -114,27 +114,34 @@ class Findings:
 
 
 def first_examples(examples: Iterable[Example]) -> list[Example]:
-    """Return the examples that come first in the input, one of each record and each excerpt."""
-    ordered = sorted(examples, key=lambda e: (e.source, e.line, e.offset or 0, e.text))
-    kept: list[Example] = []
-    places: set[tuple[int, int, int | None]] = set()
-    said: set[tuple[int, int, str]] = set()
-    texts: set[str] = set()
+    """Return the examples that come first in the input, one of each excerpt."""
+    return _firsts(examples, lambda one: one if one.is_said else one.text)
+
+
+def first_records(examples: Iterable[Example]) -> list[Example]:
+    """Return the examples that come first, one of each excerpt, and one of each record."""
+    distinct = _firsts(examples, lambda one: one if one.is_said else one.text, len)
+    by_record = _firsts(distinct, lambda one: one[:3], len)
+    return _firsts(by_record, lambda one: (one.source, one.line, one.text))
+
+
+def _firsts(
+    examples: Iterable[Example],
+    key: Callable[[Example], Hashable],
+    most: Callable[[list[Example]], int] = lambda _: EXAMPLES,
+) -> list[Example]:
+    """Return the first examples of those with the same key, in the order of the input.
+
+    Args:
+        examples: the examples.
+        key: what only one of them may have.
+        most: returns how many are wanted.
+    """
+    ordered = sorted(examples, key=lambda one: (*one[:2], one.offset or 0, *one[3:]))
+    first: dict[Hashable, Example] = {}
     for example in ordered:
-        place = (example.source, example.line, example.text)
-        if (
-            example[:3] in places
-            or place in said
-            or (example.text in texts and not example.is_said)
-        ):
-            continue
-        kept.append(example)
-        places.add(example[:3])
-        said.add(place)
-        texts.add(example.text)
-        if len(kept) == EXAMPLES:
-            break
-    return kept
+        first.setdefault(key(example), example)
+    return list(first.values())[: most(ordered)]
 
 
 def excerpt(text: str, start: int, end: int) -> tuple[str, bool, bool]:

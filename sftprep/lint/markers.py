@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from itertools import chain
 
-from sftprep.lint.findings import Form, Tally, first_examples
+from sftprep.lint.findings import Form, Tally, first_records
 from sftprep.lint.material import Column, Material
 from sftprep.lint.rule import CLEAR, FEW, Notes, Rule, Verdict, against
 
@@ -81,7 +81,7 @@ def _judge(tally: Tally) -> Verdict | None:
         sum(verdict.faulty for verdict in verdicts),
         tuple(form for verdict in verdicts for form in verdict.forms),
         verdicts[0].majority,
-        tuple(first_examples(e for verdict in verdicts for e in verdict.examples)),
+        tuple(first_records(e for verdict in verdicts for e in verdict.examples)),
     )
 
 

@@ -20,6 +20,7 @@ from sftprep.lint.rule import CLEAR, Notes, Rule, minority, place_of
 LETTERS = 24
 """With fewer letters, the script of a text says little."""
 DOMINANT = 0.8
+START = 500
 SCRIPTS = {
     "Latin": ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F), (0x1E00, 0x1EFF)),
     "Greek": ((0x370, 0x3FF),),
@@ -59,8 +60,11 @@ def _table() -> npt.NDArray[np.uint8]:
 
 
 def script_of(text: str) -> str:
-    """Return the script of most letters of a text; "" if it has few letters, or several scripts."""
-    codes = np.frombuffer(text.encode("utf-32-le", "replace"), np.uint32)
+    """Return the script of most letters of a text; "" if it has few letters, or several scripts.
+
+    Only the start of a long text is looked at.
+    """
+    codes = np.frombuffer(text[:START].encode("utf-32-le", "replace"), np.uint32)
     counts = np.bincount(_table()[codes], minlength=len(NAMES) + 1)[1:]
     total = int(counts.sum())
     best = int(counts.argmax())

@@ -19,6 +19,7 @@ from sftprep.lint.findings import (
     Tally,
     excerpt,
     first_examples,
+    first_records,
     most_frequent,
 )
 from sftprep.lint.material import Column, Material
@@ -175,7 +176,7 @@ def every_form(tally: Tally) -> Verdict | None:
     """Take all that was noted as a finding."""
     if not tally.forms:
         return None
-    examples = first_examples(e for form in tally.forms.values() for e in form.examples)
+    examples = first_records(e for form in tally.forms.values() for e in form.examples)
     named = [(name, count) for name, count in most_frequent(tally.forms) if name]
     return Verdict(tally.faulty, tuple(named), None, tuple(examples))
 
@@ -204,7 +205,7 @@ def against(forms: Mapping[str, Form], majority: str) -> Verdict | None:
     if not others:
         return None
     ranked = most_frequent(others)
-    examples = first_examples(e for form in others.values() for e in form.examples)
+    examples = first_records(e for form in others.values() for e in form.examples)
     return Verdict(
         faulty=sum(count for _, count in ranked),
         forms=tuple(ranked),

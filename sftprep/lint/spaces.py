@@ -38,12 +38,10 @@ def _note_ends(column: Column, characters: Sequence[str], notes: Notes, *, at_en
 
     Texts without a character here are left out: they are empty, or nothing but white space.
     """
-    of_form: dict[str, list[str]] = {}
-    for character in set(characters) - {""}:
-        of_form.setdefault(_form(character), []).append(character)
+    form_of = {character: _form(character) for character in set(characters) if character}
     notes.seen(len(characters) - list(characters).count(""))
-    for form, own in of_form.items():
-        numbers = [n for n, character in enumerate(characters) if character in own]
+    for form in sorted(set(form_of.values())):
+        numbers = [n for n, own in enumerate(characters) if form_of.get(own) == form]
         notes.all_of(form, column, numbers, at_end=at_end)
 
 

@@ -82,13 +82,13 @@ def edges(most: int) -> list[int]:
     while step <= most:
         found += [step, step + step // 2]
         step *= 2
-    return [edge for edge in found if edge <= max(most, 1)]
+    return [edge for edge in found if edge <= most]
 
 
 def histogram(numbers: Rows, counts: Rows) -> list[Bin]:
     """Return the bars from the least number to the greatest, those in between also if empty."""
     starts = np.array(edges(int(numbers[-1])), np.int64)
-    ends = np.append(starts[1:] - 1, max(int(numbers[-1]), int(starts[-1])))
+    ends = np.append(starts[1:] - 1, int(numbers[-1]))
     bars = np.searchsorted(starts, numbers, side="right") - 1
     sums = np.bincount(bars, counts, len(starts)).astype(np.int64)
     first = int(bars[0])

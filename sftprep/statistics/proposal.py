@@ -22,7 +22,7 @@ from sftprep.plan import check_tokens, plan
 from sftprep.progress import Progress, Silent
 from sftprep.reading.blocks import BlockReader
 from sftprep.reading.parsing import good_records
-from sftprep.reading.sources import find_inputs
+from sftprep.reading.sources import STDIN, find_inputs
 from sftprep.recipe import Recipe
 from sftprep.schemas.fields import SCHEMA_NAMES, Fields
 from sftprep.schemas.normalizer import detect_schema
@@ -117,6 +117,8 @@ def propose(given: Mapping[str, Any], ask: Ask, progress: Progress | None = None
     proposal = Proposal({"inputs": tuple(given.get("inputs", ()))})
     if not proposal.values["inputs"]:
         raise UsageError("no input. Name files, globs or folders.")
+    if STDIN in proposal.values["inputs"]:
+        raise UsageError("init reads its inputs twice, which standard input cannot. Name files.")
     proposal.values |= {name: value for name, value in given.items() if name != "inputs"}
     if "tokenizer" not in given:
         name = ask(Question("tokenizer", "Tokenizer (a folder, a file or a hub id)", ""))

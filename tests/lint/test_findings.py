@@ -5,7 +5,15 @@ from copy import deepcopy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sftprep.lint.findings import EXAMPLES, MOST_FORMS, Example, Form, Tally, first_examples
+from sftprep.lint.findings import (
+    EXAMPLES,
+    MOST_FORMS,
+    Example,
+    Form,
+    Tally,
+    first_examples,
+    first_records,
+)
 
 EXAMPLE = st.builds(
     Example,
@@ -13,7 +21,7 @@ EXAMPLE = st.builds(
     line=st.integers(1, 12),
     offset=st.just(0),
     text=st.sampled_from("abcdefgh"),
-    is_said=st.just(True),
+    is_said=st.booleans(),
 )
 FORM = st.builds(
     lambda examples, more: Form(len(examples) + more, first_examples(examples)),
@@ -54,7 +62,7 @@ def test_examples_are_the_first_ones() -> None:
         return Example(0, line, line * 10, text)
 
     given_ = [at(9, "i"), at(2, "a"), at(3, "a"), at(2, "b"), *(at(n, str(n)) for n in range(4, 9))]
-    found = [(example.line, example.text) for example in first_examples(given_)]
+    found = [(example.line, example.text) for example in first_records(given_)]
     assert found == [(2, "a"), (4, "4"), (5, "5"), (6, "6"), (7, "7")]
     assert len(found) == EXAMPLES
 

@@ -144,9 +144,11 @@ def test_fields_of_no_known_shape(tmp_path: Path, plain_tokenizer: Path) -> None
 
 
 def test_what_cannot_be_proposed(tmp_path: Path) -> None:
-    """No input, no tokenizer, a trainer that does not exist."""
+    """No input, a stream, no tokenizer, a trainer that does not exist."""
     with pytest.raises(UsageError, match="no input"):
         propose({}, decide)
+    with pytest.raises(UsageError, match="reads its inputs twice"):
+        propose({"inputs": ("-",), "tokenizer": str(SAMPLE_TOKENIZER)}, decide)
     path = str(write_jsonl(tmp_path / "in.jsonl", [{"prompt": "a ", "completion": "b"}]))
     with pytest.raises(UsageError, match="no tokenizer"):
         propose({"inputs": (path,)}, decide)

@@ -249,6 +249,7 @@ DOUBLED = (
 )
 
 
+@pytest.mark.conformance  # fills some GB of memory
 def test_a_template_cannot_take_all_memory(tmp_path: Path) -> None:
     """A preview has the limits of a run: the record is refused, the next one is shown."""
     fills = "{% if messages[0].content == 'Hi' %}" + DOUBLED + "{% endif %}" + JINJA

@@ -115,6 +115,7 @@ def test_a_program_that_ends_before_it_forks_tells_how(
         assert [worker.exit_code() for worker in workers] == [expected] * 2
 
 
+@pytest.mark.faults
 @needs_linux
 def test_the_subreaper_setting_is_restored_when_all_are_forked(started: Started) -> None:
     """A process that was a subreaper before stays one; another does not become one."""

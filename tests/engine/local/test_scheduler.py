@@ -81,7 +81,8 @@ def test_without_names_the_number_of_the_input_is_named(started: Started) -> Non
         next(run_blocks([block(0)], CONSTANT_TEMPLATE, 1))
 
 
-@pytest.mark.parametrize("blamed", [pytest.param(False, marks=pytest.mark.faults), True])
+@pytest.mark.faults
+@pytest.mark.parametrize("blamed", [False, True])
 def test_only_a_worker_taken_after_the_first_death_can_blame_a_block(
     started: Started, monkeypatch: pytest.MonkeyPatch, blamed: bool
 ) -> None:
@@ -157,12 +158,13 @@ time.sleep(60)
 """
 
 
-@pytest.mark.parametrize("first", [pytest.param("", marks=pytest.mark.faults), "send_ready()"])
+@pytest.mark.faults
+@pytest.mark.parametrize("first", ["", "send_ready()"])
 @pytest.mark.parametrize(
     "half",
     [
-        pytest.param(b"\0", marks=pytest.mark.faults, id="size"),
-        pytest.param(b"\0\0\1\0", marks=pytest.mark.faults, id="nothing"),
+        pytest.param(b"\0", id="size"),
+        pytest.param(b"\0\0\1\0", id="nothing"),
         pytest.param(b"\0\0\1\0" + b"x" * 10, id="some"),
     ],
 )
@@ -232,6 +234,7 @@ def test_a_block_without_a_chat_template_may_take_any_time(started: Started) -> 
         assert len(list(scheduler.run(iter([block(0)])))) == 1
 
 
+@pytest.mark.faults
 def test_workers_that_are_programs_of_their_own_work_too(
     started: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:

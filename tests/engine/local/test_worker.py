@@ -81,6 +81,7 @@ worker.work(os.getppid(), pipes, Inbox(pipes[0], limit=1))
 """
 
 
+@pytest.mark.faults
 def test_workers_that_cannot_be_forked_are_started_again(started: Started) -> None:
     """Another program starts workers in place of those that could not be forked."""
     code = FORK_FAILS_THE_SECOND_TIME
@@ -174,6 +175,7 @@ time.sleep(60)
 """
 
 
+@pytest.mark.faults
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_workers_do_not_outlive_a_killed_parent() -> None:
     """Two seconds after the parent was killed, all its workers have ended."""
@@ -260,6 +262,7 @@ ForkingPickler.dumps = refuse
 """
 
 
+@pytest.mark.faults
 def test_a_result_that_cannot_be_sent_ends_the_run(tmp_path: Path) -> None:
     """The sending thread reports it; nobody waits for the result."""
     run = prepare_with_changed_workers(tmp_path, REFUSE_TO_PICKLE_RESULTS)
