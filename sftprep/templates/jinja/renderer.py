@@ -46,7 +46,7 @@ from sftprep.templates.jinja.neutral import (
 )
 from sftprep.templates.jinja.omissions import omissions
 from sftprep.templates.jinja.parts import holes, without
-from sftprep.templates.jinja.sandbox import Sandbox
+from sftprep.templates.jinja.sandbox import OUTPUT_SPARE, Sandbox
 from sftprep.templates.jinja.skeleton import (
     Filler,
     Skeleton,
@@ -79,8 +79,11 @@ class _Remembered(NamedTuple):
 
     answers: tuple[tuple[Question, bool | int], ...]
     shape: int | None  # None: a skeleton must be derived from each record itself
-    fillers: tuple[Filler, ...] = ()
+    fillers: tuple[Filler | int, ...] = ()
     fails: bool = False  # the template refuses this form, or cannot write it
+    # The contents of a record of at most so many characters are certain to fill the skeleton to the
+    # record's text; other records must be rendered to see whether they do.
+    most: int = -1
 
     def suits(self, form: Form) -> bool:
         """Tell whether all questions of the template have the same answers for this form."""
@@ -197,10 +200,11 @@ class ChatRenderer:
     def _rendered(self, chat: Chat, form: Form | None, remembered: _Remembered) -> Rendered:
         """Render one form of a chat."""
         if form is not None and remembered.shape is not None:
+            contents = contents_of(remembered.fillers, chat, form)
+            if sum(map(len, contents)) <= remembered.most:
+                return Rendered(remembered.shape, contents)
             skeleton = self._skeletons[remembered.shape]
-            text = self._text(chat)
-            contents = contents_of(remembered.fillers, _record(chat), form)
-            if filled(skeleton.pieces, contents) == text + skeleton.appended:
+            if filled(skeleton.pieces, contents) == self._text(chat) + skeleton.appended:
                 return Rendered(remembered.shape, contents)
         return self._derived(chat)
 
@@ -290,7 +294,19 @@ class ChatRenderer:
         if derived is None or self._watch.inspected:
             return _Remembered(answers, None, fails=fails and not self._watch.inspected)
         fillers = [Filler.of(c, t) for c, t in zip(derived.contents, derived.texts(), strict=True)]
-        return _Remembered(answers, self._shape(derived.skeleton), tuple(fillers))
+        shape = self._shape(derived.skeleton)
+        return _Remembered(answers, shape, tuple(fillers), most=self._most(derived.skeleton))
+
+    def _most(self, skeleton: Skeleton) -> int:
+        """Return ``_Remembered.most`` for a skeleton that was derived from a neutral chat.
+
+        A text that the template wrote, and that is not known to come from the record, may be
+        another one in other records. And a template may not write too much for a record.
+        """
+        own = "".join([piece.text for piece in skeleton.pieces if piece.slot == LITERAL])
+        if not self._watch.is_certain or PRIVATE.search(own):
+            return -1
+        return OUTPUT_SPARE - len(own)
 
     def _derive(
         self, chat: Chat, sandbox: TracedSandbox, *, accepts_python: bool = False
@@ -515,8 +531,3 @@ def _has_structure(chat: Chat) -> bool:
         message.get("tool_calls") or isinstance(message.get("content"), list)
         for message in chat.messages
     )
-
-
-def _record(chat: Chat) -> dict[str, Any]:
-    """Return the values of a chat by the first key of their paths."""
-    return {"messages": chat.messages, "tools": chat.tools, "arguments": dict(chat.arguments)}
