@@ -160,6 +160,7 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
             with_sections=settings.needs_sections,
             limit=None if limits is None else limits.cpu,
+            checks_all=settings.checks_all_texts,
         )
     return TemplateRenderer(
         template,
