@@ -58,6 +58,7 @@ class Settings:
     per_turn: bool = False
     tried_limits: tuple[int, ...] = ()  # ascending; count what truncation would do at each
     end_of_turn: str = ""  # the token that ends an answer; "": the template alone decides
+    checks_all_texts: bool = False  # render each record with the template, also where it is proven
     normalized_keys: bool = False  # make keys of the texts without their small differences
     split_by: str = ""  # the path of the field by which records are grouped; "": they are not
     patience: int = PATIENCE  # how many records of a block may take a chat template too long

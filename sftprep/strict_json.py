@@ -33,6 +33,8 @@ JSON_SPACE = b" \t\r\n"  # bytes.strip() would also remove \f and \v, which JSON
 WINDOW_BYTES = 1 << 17
 """How many bytes are searched for quotes at once: few enough for the processor's cache."""
 
+SMALL = 1 << 13
+"""In fewer bytes, ``bytes.count`` finds quotes faster than numpy does."""
 QUOTE, BACKSLASH = b'"\\'
 LONG_DIGITS = re.compile(rb"\d{19}")
 TOKEN = re.compile(r'("(?:[^"\\]++|\\.)*+")(\s*:)?|[\[\]{}]|-?\d[-+.eE\d]*+', re.DOTALL)
@@ -98,6 +100,10 @@ def is_sound(values: Sequence[Any], data: bytes) -> bool:
     """
     strings = 0  # keys included
     has_floats = False
+    if len(values) == 1 and len(data) < SMALL:
+        strings, has_floats, depth = _counted(values[0])
+        is_deep = depth > MAX_DEPTH
+        return not is_deep and _accounts_for(strings, data, has_floats=has_floats)
     level: Sequence[Any] = values  # all values at one depth
     for _ in range(MAX_DEPTH + 1):
         kinds = Counter(map(type, level))
@@ -110,9 +116,42 @@ def is_sound(values: Sequence[Any], data: bytes) -> bool:
         level = [*chain.from_iterable(map(dict.values, objects)), *chain.from_iterable(lists)]
     else:
         return False  # too deep
+    return _accounts_for(strings, data, has_floats=has_floats)
+
+
+def _accounts_for(strings: int, data: bytes, *, has_floats: bool) -> bool:
+    """Tell whether a text has just so many strings, and no number that may have become a float."""
     if has_floats and LONG_DIGITS.search(data):
         return False
     return count_quotes(data) == 2 * strings
+
+
+def _counted(value: Any) -> tuple[int, bool, int]:
+    """Return how many strings a value has, keys included; whether it has floats; how deep it is.
+
+    For a small value, this takes less time than what is done for many values at once.
+    """
+    strings, has_floats, depth = 0, False, 0
+    level: list[Any] = [value]
+    while level and depth <= MAX_DEPTH:
+        inner: list[Any] = []
+        has_inner = False
+        for entry in level:
+            kind = type(entry)
+            if kind is str:
+                strings += 1
+            elif kind is dict:
+                strings += len(entry)
+                inner += entry.values()
+                has_inner = True
+            elif kind is list:
+                inner += entry
+                has_inner = True
+            elif kind is float:
+                has_floats = True
+        depth += has_inner
+        level = inner
+    return strings, has_floats, depth
 
 
 def _of_type(kind: type, values: Sequence[Any], kinds: Mapping[type, int]) -> Sequence[Any]:
@@ -162,6 +201,8 @@ def count_quotes(data: bytes, window: int = WINDOW_BYTES) -> int:
     >>> count_quotes(rb'["a", "\""]')
     4
     """
+    if len(data) < SMALL and b"\\\\" not in data:
+        return data.count(b'"') - data.count(b'\\"')
     codes = np.frombuffer(data, np.uint8)
     quotes = 0
     for start in range(0, len(codes), window):

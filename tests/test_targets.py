@@ -113,7 +113,7 @@ def test_masks_in_place_of_labels(tmp_path: Path, name: str, form: str, mask: st
     assert tree(tmp_path / "back") == tree(labels)
     assert tree(tmp_path / "again") == tree(masked)
     shown = [
-        inspect_dataset(str(folder), row=0, rows=2, colour=False).split("\n", 1)[1]
+        inspect_dataset(str(folder), Choice(2), Look(), row=0).split("\n", 1)[1]
         for folder in (labels, masked)
     ]
     assert shown[0] == shown[1]

@@ -50,7 +50,7 @@ class SpecialTokens(NamedTuple):
     """The control tokens of a tokenizer that have a meaning, as texts."""
 
     # Those that stop the model. If several tokens follow an answer's last content, the first of
-    # these is the one that ends it.
+    # these is the one that ends it; if none of them is one of these, the last one ends it.
     stops: Collection[str] = ()
     bos: str = ""  # "" if there is none
 
@@ -424,7 +424,7 @@ class LayoutCompiler:
         if not tokens:
             return _Ending(None, "".join(reversed(texts.values())), tuple(texts))
         stops = [index for index, token in tokens.items() if token.content in self._stops]
-        stop = min(stops or tokens)
+        stop = min(stops) if stops else max(tokens)  # </tool_call> ends a call, not the answer
         return _Ending(tokens[stop], "", (stop,))
 
     def _answer_end(self, ending: "_Ending", elements: Sequence[_Element], end: int) -> AnswerEnd:

@@ -10,7 +10,7 @@ The template itself decides which order of messages it accepts. This module chec
 needs: the last message is an answer, and a tool result does not contradict the calls before it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sftprep.data.conversation import Chat
@@ -30,6 +30,7 @@ from sftprep.schemas.merging import merged_messages
 from sftprep.schemas.roles import CALL
 from sftprep.schemas.tool_calls import read_call_text, read_calls, read_function_call
 from sftprep.schemas.turn_list import TurnList
+from sftprep.schemas.turns import Places
 from sftprep.text import alternatives, shown
 
 REASONING = SYNONYMS["reasoning_content"]
@@ -45,25 +46,40 @@ def chat_of_turns(lists: Sequence[TurnList], fields: Fields) -> Chat:
     """
     messages: list[dict[str, Any]] = []
     train: list[bool | None] = []
-    places: list[str] = []
+    places: Places | list[str] = Places(lists)
+    has_calls = False
+    size = 0
     for found in lists:
         for index, turn in enumerate(found.turns):
+            if type(turn) is dict and len(turn) == 2:  # most turns have no more than role and text
+                said, text = turn.get(found.role), turn.get(found.text)
+                plain = fields.roles.get(said) if type(said) is str else None
+                if plain is not None and plain != CALL and type(text) is str:
+                    messages.append({"role": plain, "content": text})
+                    train.append(None)
+                    size += len("rolecontent") + len(plain) + len(text)
+                    continue
             where = found.place(index)
             role = require_role(turn, where, found.role, fields.roles)
-            messages.append(_message(turn, role, where, found))
+            message = _message(turn, role, where, found)
+            messages.append(message)
             train.append(train_flag(turn, where) if turn.keys() & _FLAGS else None)
-            places.append(where)
+            has_calls |= "tool_calls" in message
+            size += size_of(message)
     if fields.merge_turns:
-        messages, train, places = merged_messages(messages, train, places)
-    kept = len(messages)
+        messages, train, places = merged_messages(messages, train, Places(lists).all)
+        size = size_of(messages)
+    omitted: tuple[str, ...] = ()
     if fields.cuts_end:
         kept = kept_turns([message["role"] for message in messages], fields.last_roles)
-    omitted = (UNANSWERED,) if kept < len(messages) else ()
-    messages, train, places = messages[:kept], train[:kept], places[:kept]
+        if kept < len(messages):
+            messages, train, omitted = messages[:kept], train[:kept], (UNANSWERED,)
+            size = size_of(messages)
     _check_messages(messages, places, lists[-1].name)
     require_last(lists[-1].name, messages[-1]["role"], fields.last_roles)
-    _check_tool_results(messages, places)
-    return Chat(messages, None, tuple(train), size_of(messages), omitted)
+    if has_calls:
+        _check_tool_results(messages, places)
+    return Chat(messages, None, tuple(train), size, omitted)
 
 
 _FLAGS = frozenset(LOSS_FLAGS)
@@ -92,10 +108,15 @@ def size_of(value: object) -> int:
     if isinstance(value, str):
         return len(value)
     if isinstance(value, dict):
-        return sum(len(key) + size_of(entry) for key, entry in value.items())
-    if isinstance(value, list):
-        return sum(map(size_of, value))
-    return 8
+        size = sum(map(len, value))
+        entries: Iterable[object] = value.values()
+    elif isinstance(value, list):
+        size, entries = 0, value
+    else:
+        return 8
+    for entry in entries:
+        size += len(entry) if type(entry) is str else size_of(entry)
+    return size
 
 
 def _message(turn: dict[str, Any], role: str, where: str, found: TurnList) -> dict[str, Any]:
@@ -166,31 +187,34 @@ def _reasoning(turn: dict[str, Any], content: Content, where: str) -> str | None
     return found
 
 
-def _check_messages(messages: list[dict[str, Any]], places: Sequence[str], name: str) -> None:
+def _check_messages(messages: list[dict[str, Any]], places: Places | list[str], name: str) -> None:
     """Require that there are messages, and that no answer is empty."""
     if not messages:
         raise RecordError("bad_turn_order", f"{name} is empty; expected a list of messages")
-    for message, place in zip(messages, places, strict=True):
+    for index, message in enumerate(messages):
         if message["role"] == "assistant" and "tool_calls" not in message:
             content = message["content"]
             if isinstance(content, list):
                 content = "".join(part["text"] for part in content)
-            require_completion(content or message.get("reasoning_content", ""), place)
+            if not content:
+                require_completion(message.get("reasoning_content", ""), places[index])
 
 
-def _check_tool_results(messages: list[dict[str, Any]], places: Sequence[str]) -> None:
+def _check_tool_results(messages: list[dict[str, Any]], places: Places | list[str]) -> None:
     """Refuse a tool's result that names none of the calls before it."""
     call_ids: list[Any] = []  # of the last assistant message
-    for message, place in zip(messages, places, strict=True):
+    for index, message in enumerate(messages):
         role, answered = message["role"], message.get("tool_call_id")
         if role == "assistant":
             ids = [call.get("id") for call in message.get("tool_calls", ())]
             call_ids = [call_id for call_id in ids if call_id is not None]
             if any(call_ids.count(call_id) > 1 for call_id in call_ids):
-                raise RecordError("bad_tool_call", f"{place} has two tool calls with the same id")
+                raise RecordError(
+                    "bad_tool_call", f"{places[index]} has two tool calls with the same id"
+                )
         elif role == "tool" and call_ids and answered is not None and answered not in call_ids:
             raise RecordError(
                 "bad_tool_call",
-                f"{place}.tool_call_id is {shown(answered)}; expected the id of a call before it: "
-                f"{alternatives(map(shown, call_ids))}",
+                f"{places[index]}.tool_call_id is {shown(answered)}; expected the id of a call "
+                f"before it: {alternatives(map(shown, call_ids))}",
             )

@@ -13,6 +13,7 @@ from sftprep.errors import RecordError
 from sftprep.schemas.checks import wrong_type
 from sftprep.schemas.fields import LOSS_FLAGS
 from sftprep.schemas.flags import INVERTED
+from sftprep.strict_json import parse_json_text
 from sftprep.text import shown
 
 TEXT_PARTS = ("text", "input_text", "output_text")
@@ -61,7 +62,7 @@ def read_content(value: object, where: str) -> Content:
         elif kind == "refusal":
             texts.append({"type": "text", "text": _text(part, ("refusal", "text"), place)})
         elif kind in REASONING_PARTS:
-            reasoning.append(_text(part, (*REASONING_PARTS, "text"), place))
+            reasoning.append(_text(part, (*REASONING_PARTS, "text", "value", "content"), place))
         elif kind in CALL_PARTS:
             calls.append(_call(part, place))
         else:
@@ -107,6 +108,8 @@ def _text(part: dict[str, Any], names: tuple[str, ...], where: str) -> str:
 def _call(part: dict[str, Any], where: str) -> dict[str, Any]:
     """Return a part that holds a tool call in the form of ``tool_calls``."""
     inner = next((part[kind] for kind in CALL_PARTS if isinstance(part.get(kind), dict)), part)
+    if inner is part and part.get("value") is not None:
+        inner = _call_of(part["value"], f"{where}.value")
     function = inner.get("function", inner)
     if not isinstance(function, dict) or not isinstance(function.get("name"), str):
         raise RecordError("missing_field", f"{where} has no function name")
@@ -117,3 +120,12 @@ def _call(part: dict[str, Any], where: str) -> dict[str, Any]:
             break
     call_id = next((o["id"] for o in (inner, part) if isinstance(o.get("id"), str)), None)
     return {**({"id": call_id} if call_id else {}), "type": "function", "function": made}
+
+
+def _call_of(value: object, where: str) -> dict[str, Any]:
+    """Return the call in the value of a part: an object, or the JSON text of one."""
+    if isinstance(value, str):
+        value = parse_json_text(value, where)
+    if not isinstance(value, dict):
+        raise wrong_type(where, value, "an object with name and arguments")
+    return value

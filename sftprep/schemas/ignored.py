@@ -129,15 +129,14 @@ def understood_turns(
         reads: which keys of a message the chat template may read; None if there is none.
     """
     understood = Understood.nothing()
-    names: Counter[Any] = Counter()
+    used: dict[tuple[Any, ...], list[int]] = {}  # the names of roles in a record -> records
     key_sets: Counter[_MessageKeys] = Counter()
     holders: dict[_MessageKeys, set[int]] = {}
     for number, found in lists:
         turns = [turn for turn in found.turns if isinstance(turn, dict)]
-        names.update([turn.get(found.role) for turn in turns])
-        for turn in turns:
-            if len(turn) == 2:  # no more than role and text
-                continue
+        said = tuple([turn.get(found.role) for turn in turns])
+        used.setdefault(said, []).append(number)
+        for turn in [turn for turn in turns if len(turn) != 2]:  # others have a role and a text
             keys = (found.name, found.role, found.text, tuple(turn))
             key_sets[keys] += 1
             holders.setdefault(keys, set()).add(number)
@@ -152,11 +151,14 @@ def understood_turns(
             if not is_read:
                 understood.ignored[f"{name}[].{key}"] += count
                 understood.note(f"ignored_field:{name}[].{key}", holders[keys])
+    names: Counter[Any] = Counter()
+    for said, numbers in used.items():
+        for name, count in Counter(said).items():
+            names[name] += count * len(numbers)
     others = _other_names(names, roles, reads is None)
-    for number, found in lists if others else ():
-        used = {turn.get(found.role) for turn in found.turns if isinstance(turn, dict)}
-        for other in used & others.keys():
-            understood.note(f"role:{others[other]}", (number,))
+    for said, numbers in used.items() if others else ():
+        for other in others.keys() & said:
+            understood.note(f"role:{others[other]}", numbers)
     for other, words in others.items():
         understood.roles[words] += names[other]
     return understood

@@ -16,8 +16,8 @@ NAMES = ("messages", "role", "content")
 
 def turn_lists(record: Record, fields: Fields) -> list[TurnList]:
     """Return the lists of turns that a record holds: one."""
-    name, role, text = (fields[name] for name in NAMES)
-    return [turns_of_field(record, name, role, text, fields)]
+    name, role, text = NAMES
+    return [turns_of_field(record, fields[name], fields[role], fields[text], fields)]
 
 
 def to_conversation(record: Record, fields: Fields) -> Conversation:

@@ -7,7 +7,7 @@ Raises RecordError: ``unsupported_content``, for a user's text that begins or en
 Anywhere else, such a text may be part of a program or a page, and stays text.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 from sftprep.data.conversation import Chat, Conversation, Dialogue
 from sftprep.errors import RecordError
@@ -41,15 +41,18 @@ def refuse_placeholders(dialogue: Dialogue, marks: Sequence[str]) -> None:
                 )
 
 
-def _user_texts(dialogue: Dialogue) -> Iterator[str]:
+def _user_texts(dialogue: Dialogue) -> list[str]:
+    texts: list[str] = []
     if isinstance(dialogue, Conversation):
         for message in dialogue.messages:
             if message.role == "user":
-                yield message.content
-                yield message.input
+                texts += message.content, message.input
     elif isinstance(dialogue, Chat):
         for chat_message in dialogue.messages:
-            content = chat_message.get("content")
             if chat_message["role"] == "user":
-                parts = content if isinstance(content, list) else [{"text": content}]
-                yield from (part["text"] for part in parts if isinstance(part["text"], str))
+                content = chat_message.get("content")
+                if isinstance(content, str):
+                    texts.append(content)
+                elif isinstance(content, list):
+                    texts += [part["text"] for part in content if isinstance(part["text"], str)]
+    return texts

@@ -40,7 +40,7 @@ def turns_of_field(record: Record, name: str, role: str, text: str, fields: Fiel
         text: the key of a message's text in the data.
         fields: the names that the data uses; it tells forms of entries apart.
     """
-    value = require(record, name, "")
+    value = record[name] if name in record else require(record, name, "")
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = parse_json_text(value, name)
     if not isinstance(value, list):

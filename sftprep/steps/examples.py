@@ -212,7 +212,8 @@ class ExampleMaker:
             dialogue = self._content_parts.fitted(cast(Chat, dialogue))
         dialogues = self._per_turn(dialogue) if self._settings.per_turn else [dialogue]
         rendered = [self._rendering.render(example) for example in dialogues]
-        self._rendering.refuse_omissions(self._rendering.omitted(dialogues, rendered))
+        for example, of_example in zip(dialogues, rendered, strict=True):
+            self._rendering.refuse_omission(example, of_example)
         examples.rendered.extend(rendered)
         examples.dialogues.extend(dialogues)
         examples.places.extend([index] * len(dialogues))

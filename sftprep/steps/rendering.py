@@ -111,16 +111,23 @@ class Rendering:
 
     def refuse_omissions(self, omitted: Mapping[int, frozenset[str]]) -> None:
         """Refuse dialogues that would not hold all that the model is to learn or to see."""
-        if not self._rejects_omissions:
-            return
-        for names in omitted.values():
-            if refused := names & REFUSED:
-                raise RecordError(
-                    "omitted_by_template",
-                    f"template {shown(self._template)} does not write the record's "
-                    f"{in_words(refused)}",
-                    "Choose another --template, pass --on-omission count to train without it",
-                )
+        if self._rejects_omissions:
+            for names in omitted.values():
+                self._refuse(names)
+
+    def refuse_omission(self, dialogue: Dialogue, rendered: Rendered) -> None:
+        """Refuse one such dialogue."""
+        names = self.renderer.omitted(rendered.shape)
+        if self._rejects_omissions and (names or dialogue.omitted):
+            self._refuse(names.union(dialogue.omitted))
+
+    def _refuse(self, omitted: frozenset[str]) -> None:
+        if refused := omitted & REFUSED:
+            raise RecordError(
+                "omitted_by_template",
+                f"template {shown(self._template)} does not write the record's {in_words(refused)}",
+                "Choose another --template, pass --on-omission count to train without it",
+            )
 
     def _render_checked(self, dialogue: Dialogue) -> Rendered:
         """Render one dialogue, and refuse it if it holds a control token's text."""
@@ -153,6 +160,7 @@ def renderer_for(settings: Settings, limits: TemplateLimits | None) -> Renderer:
             turn_end=TurnEnd(frozenset(settings.stops), settings.end_of_turn),
             with_sections=settings.needs_sections,
             limit=None if limits is None else limits.cpu,
+            checks_all=settings.checks_all_texts,
         )
     return TemplateRenderer(
         template,

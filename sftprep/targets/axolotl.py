@@ -1,4 +1,4 @@
-"""Axolotl. It takes rows for token ids if they have exactly these three columns.
+"""Axolotl. It takes rows for token ids if they have these three columns.
 
 It packs rows by itself while training, so packed rows would see each other: it needs their
 ``attention_mask``, which hides that a row holds several documents.
@@ -10,7 +10,7 @@ from sftprep.targets.target import Evidence, Facts, Form, Lines, Shift, Target
 
 def _configuration(facts: Facts) -> tuple[Lines, ...]:
     lines = [
-        f"base_model_config: MODEL\ntokenizer_config: {facts.path}/tokenizer",
+        f"base_model: MODEL\ntokenizer_config: {facts.path}/tokenizer",
         f"datasets:\n  - path: {facts.path}\n    split: train\n    type:",
     ]
     if facts.has("validation"):
@@ -22,8 +22,8 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
 TARGET = Target(
     name="axolotl",
     trainer="Axolotl, preprocess and train",
-    tested="Axolotl 0.19.0",
-    evidence=Evidence.TRAINED,
+    tested="Axolotl 0.19.0: its loader and its limit of length",
+    evidence=Evidence.READ,
     shift=Shift.MODEL,
     folder="the dataset's folder, as path of a dataset with an empty type",
     unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
@@ -35,6 +35,7 @@ TARGET = Target(
         "off their end with the EOS, and says so in one line of its log.",
         "Leave type empty: any other value tokenizes text.",
         "sample_packing: true needs FlashAttention. Without it, packed documents see each other.",
-        "Padding brings nothing here: Axolotl pads each batch by itself.",
+        "Padding brings nothing here: Axolotl pads each batch by itself. On the left, it moves the "
+        "positions of the text: with a model that has absolute ones, as GPT-2, the loss changes.",
     ),
 )

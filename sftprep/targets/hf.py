@@ -17,9 +17,11 @@ from sftprep.targets.target import Evidence, Facts, Form, Lines, Shift, Target
 def _configuration(facts: Facts) -> tuple[Lines, ...]:
     collator = "default_data_collator" if facts.packed else "DataCollatorForSeq2Seq(tokenizer)"
     evaluation = '\n    eval_dataset=rows["validation"],' if facts.has("validation") else ""
-    arguments = "TrainingArguments(output_dir=OUTPUT)"
-    if facts.packed and not facts.padded:
-        arguments = "TrainingArguments(output_dir=OUTPUT, per_device_train_batch_size=1)"
+    options = "output_dir=OUTPUT"
+    if facts.packed and not facts.padded:  # no collator pads such rows
+        options += ", per_device_train_batch_size=1"
+        if facts.has("validation"):
+            options = f"\n        {options}, per_device_eval_batch_size=1\n    "
     labels = ""
     if facts.loss_mask:
         labels = (
@@ -35,7 +37,7 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
             f'tokenizer = AutoTokenizer.from_pretrained("{facts.path}/tokenizer")\n'
             "trainer = Trainer(\n"
             "    model,\n"
-            f"    args={arguments},\n"
+            f"    args=TrainingArguments({options}),\n"
             f'    train_dataset=rows["train"],{evaluation}\n'
             f"    data_collator={collator},\n"
             ")",
@@ -61,6 +63,8 @@ TARGET = Target(
         "Packed rows: give the model no attention_mask. With one, and with DataCollatorForSeq2Seq, "
         "which makes one, the documents of a row see each other, and no error says so.",
         "Packed rows in batches of more than one must be padded to one length: --pad max-length.",
+        "Padding on the left moves the positions of the text: with a model that has absolute "
+        "ones, as GPT-2, the loss changes.",
         "DataCollatorWithFlattening takes each row for one document: give it rows that are not "
         "packed.",
         "With --loss-mask there are no labels: Trainer and its collators know no such column, so "

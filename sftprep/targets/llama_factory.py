@@ -23,8 +23,8 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
 TARGET = Target(
     name="llama-factory",
     trainer="LLaMA-Factory, with tokenized_path",
-    tested="LLaMA-Factory 0.9.5",
-    evidence=Evidence.TRAINED,
+    tested="LLaMA-Factory 0.9.5: its loader and its collator, with the loss of a tiny model",
+    evidence=Evidence.READ,
     shift=Shift.MODEL,
     folder="the dataset's folder, as tokenized_path",
     unpacked=Form({"input_ids": IDS, "attention_mask": ATTENTION, "labels": LABELS}),
@@ -44,6 +44,10 @@ TARGET = Target(
         "Packed rows: without neat_packing: true the documents of a row see each other, and "
         "nothing says so.",
         "Packed rows with FlashAttention 2: per_device_train_batch_size: 1.",
+        "It loads the tokenizer of model_name_or_path, not that of the dataset. If tokens were "
+        "added, save the resized model with the dataset's tokenizer first.",
+        "Padding on the left moves the positions of the text: with a model that has absolute "
+        "ones, as GPT-2, the loss changes.",
         "cutoff_len, packing and template have no effect on these rows.",
     ),
 )

@@ -35,7 +35,7 @@ def _loader(key: str, facts: Facts, split: str) -> str:
 TARGET = Target(
     name="llm-foundry",
     trainer="LLM Foundry, finetuning loader",
-    tested="llm-foundry 0.22.0 with mosaicml-streaming 0.12",
+    tested="llm-foundry 0.22.0: its collator, with mosaicml-streaming 0.13.0",
     evidence=Evidence.READ,
     shift=Shift.MODEL,
     folder="the dataset's folder and a split, as a stream",

@@ -16,6 +16,7 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
     eos = facts.special_ids.get("eos", "EOS_ID")
     pad = facts.special_ids.get("pad", "PAD_ID")
     files = f"{facts.path}/train"
+    length = 1 << (facts.longest - 1).bit_length()  # its packing takes powers of 2 only
     return (
         Lines(
             "python",
@@ -25,7 +26,7 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
             "    expand_glob=True,\n"
             "    use_array_if_local=False,\n"
             "    generate_doc_lengths=True,\n"
-            f"    sequence_length={facts.longest},\n"
+            f"    sequence_length={length},\n"
             f"    dtype=NumpyDatasetDType.{kind},\n"
             "    tokenizer=TokenizerConfig(\n"
             f"        vocab_size={facts.vocabulary_size}, eos_token_id={eos}, pad_token_id={pad}\n"
@@ -38,7 +39,7 @@ def _configuration(facts: Facts) -> tuple[Lines, ...]:
 TARGET = Target(
     name="olmo-core",
     trainer="OLMo-core, NumpyPackedFSLDataset",
-    tested="OLMo-core 3.0.0",
+    tested="OLMo-core 3.0.0: its packed dataset and its labels",
     evidence=Evidence.READ,
     shift=Shift.TRAINER,
     folder="the files of a split, as paths and label_mask_paths",
@@ -52,6 +53,7 @@ TARGET = Target(
     notes=(
         "Never leave out use_array_if_local=False: by default a document ends at each EOS, so that "
         "conversations are cut at their inner EOS, and documents without one run together.",
+        "sequence_length must be a power of 2, and not less than the longest row.",
         "Name the dtype: it is guessed from vocab_size otherwise, and wrong ids result from a "
         "wrong one.",
         "Use a pad token that is not EOS, or padding counts as hundreds of documents.",

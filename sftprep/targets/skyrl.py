@@ -25,7 +25,7 @@ def _paths(facts: Facts, split: str) -> str:
 TARGET = Target(
     name="skyrl",
     trainer="SkyRL's SFT trainer",
-    tested="SkyRL 0.4.0",
+    tested="SkyRL 0.4.0: its loader of pretokenized data",
     evidence=Evidence.READ,
     shift=Shift.TRAINER,
     folder="the files of a split, as pretokenized_dataset_paths",

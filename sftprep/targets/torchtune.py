@@ -27,8 +27,8 @@ dataset:
 TARGET = Target(
     name="torchtune",
     trainer="torchtune, full_finetune_single_device",
-    tested="torchtune 0.6.1 with torchao 0.14.1",
-    evidence=Evidence.TRAINED,
+    tested="torchtune 0.6.1 with torchao 0.14.1: its collators",
+    evidence=Evidence.READ,
     shift=Shift.TRAINER,
     folder="the dataset's folder, with datasets.load_dataset in a component of yours",
     unpacked=Form({"tokens": IDS, "labels": LABELS}),

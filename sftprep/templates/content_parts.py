@@ -42,9 +42,10 @@ class ContentParts:
 
     def fitted(self, chat: Chat) -> Chat:
         """Return the chat with each content in a form that the template takes."""
-        if not any(type(message.get("content")) is list for message in chat.messages):
-            return chat
-        return chat._replace(messages=[self._fitted(message) for message in chat.messages])
+        for message in chat.messages:
+            if type(message.get("content")) is list:
+                return chat._replace(messages=[self._fitted(message) for message in chat.messages])
+        return chat
 
     def _fitted(self, message: dict[str, Any]) -> dict[str, Any]:
         content, role = message.get("content"), message["role"]

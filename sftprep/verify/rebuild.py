@@ -15,6 +15,7 @@ Raises everything that reading the inputs can raise; InternalError: a worker die
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -326,7 +327,8 @@ def _stored_settings(folder: Path, manifest: Manifest) -> tuple[Recipe, Settings
         )
     template = _stored_template(recipe, manifest)
     encoding = prove_content_encoding(tokenizer, recipe.allow_control, recipe.backend)
-    return recipe, settings_of(recipe, tokenizer, template, encoding)
+    settings = settings_of(recipe, tokenizer, template, encoding)
+    return recipe, replace(settings, checks_all_texts=True)
 
 
 def _stored_template(recipe: Recipe, manifest: Manifest) -> Template | ChatTemplate:

@@ -74,7 +74,7 @@ def _unable(unable: Unable) -> Iterator[str]:
 def _description(target: Target) -> Iterator[str]:
     yield from _wrapped(f"{target.name}: {target.trainer}")
     yield ""
-    yield from _fact("tested", f"{target.tested}: {target.evidence}")
+    yield from _fact("tested", f"{target.tested}; {target.evidence}")
     yield from _fact("format", ", ".join(TARGET_FORMATS[target.name]))
     yield from _fact("read from", target.folder)
     yield from _fact("shift", target.shift)

@@ -190,8 +190,7 @@ def sorted_as_declared(names: tuple[str, ...]) -> list[str]:
                         "or remove --seed."),
         (("--pack-length", 9), "--pack-length needs --pack: without it, rows are not packed. Add "
                                "what is missing, or remove --pack-length."),
-        (("--pad", "max"), "--pad is 'max', which is not allowed. Choose one of none, longest, "
-                           "max-length, multiple-of:N."),
+        (("--pad", "max"), "--pad is 'max', which is not allowed. Did you mean 'max-length'?"),
         (
             ("--repeat", "message.jsonl=2"),
             "--repeat 'message.jsonl=2': no input has a name that matches 'message.jsonl'. Did you "

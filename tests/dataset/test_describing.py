@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from toys import SAMPLE_DATA, recipe, tree
 
-from sftprep import load_manifest, prepare
+from sftprep import StorageError, commit, load_manifest, prepare
 from sftprep.dataset.describing import describing_files
 from sftprep.verify.check import verify
 
@@ -49,3 +49,37 @@ def test_a_changed_one_is_noticed(tmp_path: Path) -> None:
         (problem.file, problem.problem.split(" ")[0]) for problem in verify(str(folder)).problems
     ]
     assert problems == [("train/state.json", "SHA-256")]
+
+
+@pytest.mark.parametrize(
+    "arranged", [{}, {"validation": "5", "shuffle": True}], ids=["as is", "arranged"]
+)
+@pytest.mark.parametrize("stopped", ["write_describing_files", "write_card"])
+@pytest.mark.parametrize("target", ["llama-factory", "llm-foundry", "olmo-core"])
+def test_a_run_that_stops_at_the_end(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    stopped: str,
+    arranged: dict[str, Any],
+) -> None:
+    """It is resumed with its shards, wherever their format has them, and gives the same bytes."""
+    source = SAMPLE_DATA / "messages.jsonl"
+    options: dict[str, Any] = {
+        "template": "chatml",
+        "target": target,
+        "shard_size": "8KB",
+    } | arranged
+
+    def stop(*_: Any) -> Any:
+        raise OSError(28, "No space left on device")
+
+    prepare(recipe(source, tmp_path / "whole", **options))
+    with monkeypatch.context() as broken:
+        broken.setattr(commit, stopped, stop)
+        with pytest.raises(StorageError, match="run again with --resume"):
+            prepare(recipe(source, tmp_path / "out", **options))
+    assert not (tmp_path / "out").exists()
+    done = prepare(recipe(source, tmp_path / "out", resume=True, **options))
+    assert done.status == "resumed"
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")

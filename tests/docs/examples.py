@@ -4,10 +4,11 @@ A fenced block is run by its language:
 
     bash     a script that must succeed; what it prints is not compared
     text     if its first line begins with ``$ ``: commands, each followed by all that it prints.
-             A line ``...`` stands for any lines. The line ``done in ...`` on stderr, which says how
-             long a run took, is not shown. A command must succeed, unless it prints a line
-             that begins with ``error: ``: then it must fail. (Its exit code is not checked if
-             the command itself prints ``$?``.) Other text blocks are only illustrations
+             A line ``...`` stands for any lines. The lines ``done in ...`` and ``working for ...``
+             on stderr, which say how long a run takes, are not shown. A command must succeed,
+             unless it prints a line that begins with ``error: ``: then it must fail. (Its exit
+             code is not checked if the command itself prints ``$?``.) Other text blocks are only
+             illustrations
     python   a script that must succeed. It must print the comments of the lines that begin with
              ``print(``, one line each
     yaml, json, jinja    with ``<!-- file: NAME -->`` before it: the content of that file, which
@@ -35,7 +36,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 DOTS = re.compile(r"^\.\.\.\n", re.MULTILINE)
-TIME = re.compile(r"^done in .*\n", re.MULTILINE)
+TIME = re.compile(r"^(done in|working for) .*\n", re.MULTILINE)
 ELSEWHERE = ("not run: ", "command: test")
 SECONDS = 300
 

@@ -241,7 +241,7 @@ def test_a_bos_that_the_tokenizer_adds() -> None:
     ("after", "stops", "parts"),
     [
         (["</c>", "<e>", "\n"], ["<e>"], [(1, AROUND), (1, STOP), (1, AROUND)]),
-        (["<e>", "</c>"], [], [(1, STOP), (1, AROUND)]),
+        (["</c>", "<e>", "\n"], [], [(1, AROUND), (1, STOP), (1, AROUND)]),
         (["\n", "<e>"], ["<e>"], [(1, AROUND), (1, STOP)]),
         (["##", "\n"], ["<e>"], [(3, STOP)]),
     ],
@@ -249,7 +249,7 @@ def test_a_bos_that_the_tokenizer_adds() -> None:
 def test_what_ends_an_answer(
     after: list[str], stops: list[str], parts: list[tuple[int, Writer]]
 ) -> None:
-    """The first stop token, or else the first control token; else all text behind the content."""
+    """The first stop token, or else the last control token; else all text behind the content."""
     tokenizer = byte_tokenizer(["</c>", "<e>"], special={})
     pieces = [slot(0, ANSWER, TRAINED), *(literal(t, AROUND, TRAINED) for t in after)]
     segments = segments_of(

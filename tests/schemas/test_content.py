@@ -25,6 +25,21 @@ CALL = {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}
         ([{"type": "thinking", "thinking": "r"}, A], Content([A], "r"), "a"),
         ([{"type": "reasoning", "text": "r"}], Content("", "r"), ""),
         (
+            [{"type": "reasoning", "value": "r"}, {"type": "text", "value": "a"}],
+            Content([A], "r"),
+            "a",
+        ),
+        (
+            [{"type": "tool_call", "value": '{"name": "f", "arguments": {"x": 1}}'}],
+            Content("", "", (CALL,)),
+            "",
+        ),
+        (
+            [{"type": "tool_call", "value": {"name": "f", "arguments": {"x": 1}}}],
+            Content("", "", (CALL,)),
+            "",
+        ),
+        (
             [{"type": "tool_use", "id": "1", "name": "f", "input": {"x": 1}}],
             Content("", "", ({"id": "1", **CALL},)),
             "",
@@ -85,6 +100,12 @@ def test_contents(value: object, expected: Content, text: str) -> None:
             "m[0].thinking is 1; expected a string",
         ),
         ([{"type": "tool_call"}], "missing_field", "m[0] has no function name"),
+        (
+            [{"type": "tool_call", "value": "[1]"}],
+            "wrong_type",
+            "m[0].value is a list of 1 item; expected an object with name and arguments",
+        ),
+        ([{"type": "reasoning", "value": 7}], "wrong_type", "m[0].value is 7; expected a string"),
     ],
 )
 def test_contents_that_are_refused(value: Any, reason: str, problem: str) -> None:

@@ -1,8 +1,10 @@
-"""Programs that use a dataset, each in a virtual environment of its own.
+"""Programs that use a dataset, each in an environment of its own.
 
-``.ci/environments`` makes the environments from the files in ``requirements/``. A program is a
+``.ci/environments`` makes the environments from the files in ``requirements/``. Some are virtual
+environments; others are packages on top of the environment of the tests. A program is a
 script in ``readers/``: it gets a JSON value as its first argument, and prints another one as the
-last line of its output. It runs in the other environment, so it imports nothing of sftprep.
+last line of its output. It runs in the other environment, so it imports nothing of sftprep; only
+its neighbours in ``readers``.
 """
 
 import json
@@ -16,7 +18,12 @@ import pytest
 
 HERE = Path(__file__).parent
 FOLDER = Path(os.environ.get("SFTPREP_ENVIRONMENTS") or HERE.parents[1] / ".venv" / "trainers")
-SECONDS = 600
+SECONDS = 1800
+RUN = """
+import runpy, sys
+sys.path += sys.argv.pop(1).split(":")
+runpy.run_module(sys.argv.pop(1), run_name="__main__")
+"""
 HERE_TOO = ""
 """Stands for the environment of the tests."""
 
@@ -29,12 +36,25 @@ def ask(environment: str, reader: str, question: Any) -> Any:
         reader: the name of a script in ``readers/``, without its ending.
         question: what the script is given; paths as text.
     """
-    python = FOLDER / environment / "bin" / "python" if environment else Path(sys.executable)
-    if not python.exists():
+    folder, added = FOLDER / environment, [str(HERE)]
+    python = folder / "bin" / "python"
+    if not environment:
+        python = Path(sys.executable)
+    elif not (folder / "installed.txt").exists():
         pytest.skip(f"no environment {environment}: run .ci/environments {environment}")
-    script = HERE / "readers" / f"{reader}.py"
+    elif not python.exists():
+        python = Path(sys.executable)
+        added.append(str(folder))
     # -I: nothing of this environment or of the user's gets into the other one.
-    command = [str(python), "-I", str(script), json.dumps(question)]
+    command = [
+        str(python),
+        "-I",
+        "-c",
+        RUN,
+        ":".join(added),
+        f"readers.{reader}",
+        json.dumps(question),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 0, f"{environment}, {reader}:\n{done.stderr[-4000:]}"
     return json.loads(done.stdout.splitlines()[-1])

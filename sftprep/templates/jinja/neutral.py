@@ -32,6 +32,8 @@ PLACEHOLDER = re.compile("[\U000f0010-\U000fffff]")
 
 TRANSPARENT = ("content", "tool_calls", "function")
 """The keys of the objects and lists that are not opaque, besides messages and tools."""
+PLAIN = ("role", "content")
+"""The keys of a message that has no more than its role and its text, in their usual order."""
 UNCHANGED = ("role", "type")
 """The keys of texts that have no placeholder, because templates compare them."""
 
@@ -56,9 +58,13 @@ class Form(NamedTuple):
 def neutral_form(chat: Chat) -> Form:
     """Return the neutral form of a chat."""
     texts: list[str] = []
+    messages = _plain_key(chat.messages, texts)
+    if not messages:
+        texts = []
+        messages = _list_key(chat.messages, texts)
     tools = None if chat.tools is None else _list_key(chat.tools, texts)
     arguments = json.dumps(chat.arguments) if chat.arguments else ""
-    return Form((_list_key(chat.messages, texts), tools, chat.train, arguments), texts)
+    return Form((messages, tools, chat.train, arguments), texts)
 
 
 def neutral_chat(key: Key) -> Chat:
@@ -80,22 +86,27 @@ def is_neutral(form: Form) -> bool:
 
 def filled_in(text: str, texts: Sequence[str]) -> str | None:
     """Put the texts in place of their placeholders; None if some of the text is hidden."""
+    if len(text) == 1 and text >= FIRST_PLACEHOLDERS[0]:  # as most texts with placeholders
+        return texts[ord(text) - FIRST_PLACEHOLDER]
     if len(PRIVATE.findall(text)) != len(PLACEHOLDER.findall(text)):
         return None
     return PLACEHOLDER.sub(lambda match: texts[ord(match[0]) - FIRST_PLACEHOLDER], text)
 
 
-def trimmed(text: str) -> tuple[str, str, str]:
-    r"""Divide a text: leading white space, the text in between, trailing white space.
+def _plain_key(messages: Sequence[dict[str, Any]], texts: list[str]) -> Key:
+    """Return the key of messages that all have a role and a text and no more, as most have.
 
-    >>> trimmed(" a b\n")
-    (' ', 'a b', '\n')
+    It holds the roles and texts by turns; it is empty if a message has anything else.
     """
-    core = text.strip()
-    if len(core) == len(text):
-        return "", text, ""
-    lead = text[: len(text) - len(text.lstrip())] if core else ""
-    return lead, core, text[len(lead) + len(core) :]
+    key = ["messages"]
+    for message in messages:
+        if tuple(message) != PLAIN:
+            return ()
+        content = message["content"]
+        if type(content) is not str:
+            return ()
+        key += message["role"], _text_key(content, texts)
+    return tuple(key)
 
 
 def _list_key(values: Sequence[Any], texts: list[str]) -> Key:
@@ -136,6 +147,10 @@ def _key(name: str, value: Any, texts: list[str]) -> Key | str:
 def _text_key(text: str, texts: list[str]) -> str:
     """Return a text with a placeholder for each of its segments."""
     if not may_think(text):
+        count = len(texts)
+        if text and count < len(FIRST_PLACEHOLDERS) and len(text.strip()) == len(text):
+            texts.append(text)
+            return FIRST_PLACEHOLDERS[count]
         return _segment_key(text, texts)
     segments = THINK.split(text)  # at odd indexes: the think tags
     return "".join([s if index % 2 else _segment_key(s, texts) for index, s in enumerate(segments)])
@@ -145,12 +160,19 @@ def _segment_key(text: str, texts: list[str]) -> str:
     core = text.strip()
     if not core:
         return text
-    placeholder = chr(FIRST_PLACEHOLDER + min(len(texts), MOST_TEXTS))
+    placeholder = _placeholder(len(texts))
     texts.append(core)
     if len(core) == len(text):
         return placeholder
-    lead, _, tail = trimmed(text)
-    return f"{lead}{placeholder}{tail}"
+    lead = len(text) - len(text.lstrip())
+    return f"{text[:lead]}{placeholder}{text[lead + len(core) :]}"
+
+
+def _placeholder(number: int) -> str:
+    return chr(FIRST_PLACEHOLDER + min(number, MOST_TEXTS))
+
+
+FIRST_PLACEHOLDERS = tuple(map(_placeholder, range(256)))
 
 
 def _value(key: Key | str) -> Any:
@@ -166,6 +188,10 @@ VALUES: dict[str, Callable[[list[Any]], Any]] = {
         name: _value(entry) for name, entry in zip(entries[::2], entries[1::2], strict=True)
     },
     "list": lambda entries: [_value(entry) for entry in entries],
+    "messages": lambda entries: [
+        dict(zip(PLAIN, message, strict=True))
+        for message in zip(entries[::2], entries[1::2], strict=True)
+    ],
     "opaque dict": lambda entries: OpaqueDict({HIDDEN: 0}),
     "opaque list": lambda entries: OpaqueList([HIDDEN]),
     "bool": lambda entries: entries[0] == "True",

@@ -8,6 +8,7 @@ Keeps  the text that ``apply_chat_template`` gives, character by character. What
        itself is template text, in which control tokens count; what it copies or computes from the
        record, whichever field it is in, is a content and can never become a control token.
 Raises RecordError: ``span_not_derivable``, ``empty_completion``, and the sandbox's errors.
+       InternalError: a skeleton that is proven to suit a record does not give its text.
 
 No skeleton depends on what other records hold. Records with the same neutral form (see ``neutral``)
 of which the template decides the same (see ``watching``) share a skeleton, which is derived from
@@ -33,7 +34,7 @@ from sftprep.data.pieces import (
 )
 from sftprep.data.policy import Policy
 from sftprep.data.provenance import Part, Writer
-from sftprep.errors import RecordError, TemplateError
+from sftprep.errors import InternalError, RecordError, TemplateError
 from sftprep.system.cpu_limit import CpuLimit
 from sftprep.templates.jinja.kept import NOTHING_KEPT, KeptText
 from sftprep.templates.jinja.neutral import (
@@ -46,7 +47,7 @@ from sftprep.templates.jinja.neutral import (
 )
 from sftprep.templates.jinja.omissions import omissions
 from sftprep.templates.jinja.parts import holes, without
-from sftprep.templates.jinja.sandbox import Sandbox
+from sftprep.templates.jinja.sandbox import OUTPUT_SPARE, Sandbox
 from sftprep.templates.jinja.skeleton import (
     Filler,
     Skeleton,
@@ -70,6 +71,9 @@ from sftprep.templates.jinja.watching import Question, Watch, WatchedEnvironment
 from sftprep.templates.jinja.writers import Writers
 from sftprep.templates.template import ChatTemplate
 
+CHECKED_OF = 61
+"""One of so many records is rendered to check the proof: those whose texts have a length that this
+divides. Rendering all of them would take as much time as all else that is done for them."""
 MOST_FORMS = 4
 """How many neutral forms are remembered, for each skeleton that may be remembered."""
 
@@ -79,8 +83,11 @@ class _Remembered(NamedTuple):
 
     answers: tuple[tuple[Question, bool | int], ...]
     shape: int | None  # None: a skeleton must be derived from each record itself
-    fillers: tuple[Filler, ...] = ()
+    fillers: tuple[Filler | int, ...] = ()
     fails: bool = False  # the template refuses this form, or cannot write it
+    # The contents of a record of at most so many characters are certain to fill the skeleton to the
+    # record's text; other records must be rendered to see whether they do.
+    most: int = -1
 
     def suits(self, form: Form) -> bool:
         """Tell whether all questions of the template have the same answers for this form."""
@@ -128,9 +135,10 @@ class ChatRenderer:
         most_shapes: how many skeletons to remember before ``forget`` drops them.
         limit: the limit on the CPU time of all renderings of a record together; by default, each
             rendering has a limit of its own.
+        checks_all: whether to render each record, also where its text is certain, and compare.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a choice of its own
         self,
         template: ChatTemplate,
         *,
@@ -141,7 +149,10 @@ class ChatRenderer:
         with_sections: bool = True,
         most_shapes: int = MOST_SHAPES,
         limit: CpuLimit | None = None,
+        checks_all: bool = False,
     ) -> None:
+        self._name = template.name
+        self._checks_all = checks_all
         bos = variables.get("bos_token") or ""
         variables = {**variables, **template.arguments}
         given: dict[str, Any] = {
@@ -197,12 +208,29 @@ class ChatRenderer:
     def _rendered(self, chat: Chat, form: Form | None, remembered: _Remembered) -> Rendered:
         """Render one form of a chat."""
         if form is not None and remembered.shape is not None:
-            skeleton = self._skeletons[remembered.shape]
-            text = self._text(chat)
-            contents = contents_of(remembered.fillers, _record(chat), form)
-            if filled(skeleton.pieces, contents) == text + skeleton.appended:
+            contents = contents_of(remembered.fillers, chat, form)
+            size = sum(map(len, contents))
+            is_certain = size <= remembered.most
+            if is_certain and not self._is_checked(size):
                 return Rendered(remembered.shape, contents)
+            skeleton = self._skeletons[remembered.shape]
+            if filled(skeleton.pieces, contents) == self._text(chat) + skeleton.appended:
+                return Rendered(remembered.shape, contents)
+            if is_certain:
+                raise InternalError(
+                    f"chat template {self._name} writes another text for a record than was derived "
+                    "from records like it. This is a bug in sftprep; please report it with the "
+                    "template. Nothing was published."
+                )
         return self._derived(chat)
+
+    def _is_checked(self, size: int) -> bool:
+        """Tell whether a record is rendered although its text is certain.
+
+        That the proof holds is checked with these records. Whether a record is one of them depends
+        on the record alone.
+        """
+        return self._checks_all or size % CHECKED_OF == 0
 
     def _derived(self, chat: Chat, *, accepts_python: bool = False) -> Rendered:
         """Render a chat with a skeleton that is derived from it."""
@@ -290,7 +318,19 @@ class ChatRenderer:
         if derived is None or self._watch.inspected:
             return _Remembered(answers, None, fails=fails and not self._watch.inspected)
         fillers = [Filler.of(c, t) for c, t in zip(derived.contents, derived.texts(), strict=True)]
-        return _Remembered(answers, self._shape(derived.skeleton), tuple(fillers))
+        shape = self._shape(derived.skeleton)
+        return _Remembered(answers, shape, tuple(fillers), most=self._most(derived.skeleton))
+
+    def _most(self, skeleton: Skeleton) -> int:
+        """Return ``_Remembered.most`` for a skeleton that was derived from a neutral chat.
+
+        A text that the template wrote, and that is not known to come from the record, may be
+        another one in other records. And a template may not write too much for a record.
+        """
+        own = "".join([piece.text for piece in skeleton.pieces if piece.slot == LITERAL])
+        if not self._watch.is_certain or PRIVATE.search(own):
+            return -1
+        return OUTPUT_SPARE - len(own)
 
     def _derive(
         self, chat: Chat, sandbox: TracedSandbox, *, accepts_python: bool = False
@@ -515,8 +555,3 @@ def _has_structure(chat: Chat) -> bool:
         message.get("tool_calls") or isinstance(message.get("content"), list)
         for message in chat.messages
     )
-
-
-def _record(chat: Chat) -> dict[str, Any]:
-    """Return the values of a chat by the first key of their paths."""
-    return {"messages": chat.messages, "tools": chat.tools, "arguments": dict(chat.arguments)}

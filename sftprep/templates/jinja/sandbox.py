@@ -29,6 +29,7 @@ import jinja2.meta
 import jinja2.nodes
 import jinja2.parser
 from jinja2.exceptions import SecurityError
+from jinja2.runtime import new_context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from sftprep.errors import RecordError, TemplateError
@@ -42,6 +43,7 @@ OUTPUT_SPARE = 1 << 20
 LONGEST_PRODUCT = 1 << 20  # of a text or list that is multiplied by a number
 LARGEST_BASE, LARGEST_EXPONENT = 1 << 16, 64
 LARGEST_ARGUMENT = 1 << 16  # a number given to a filter or to a method of a text: a width, a count
+ATTRIBUTES_OF_DICTS = frozenset(dir(dict))
 SEQUENCES = (str, bytes, list, tuple)
 
 WIDE_FORMAT = re.compile(r"\d{6}|%[^a-zA-Z]*\*|\{[^{}]*\{")
@@ -126,6 +128,14 @@ class Environment(ImmutableSandboxedEnvironment):
         if args and isinstance(getattr(obj, "__self__", None), str | bytes | int):
             _refuse_large_numbers(args)
         return super().call(context, obj, *args, **kwargs)
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """Return an attribute or item; an item of an object without looking for an attribute."""
+        if type(obj) is dict and attribute not in ATTRIBUTES_OF_DICTS:
+            if attribute in obj:
+                return obj[attribute]
+            return self.undefined(obj=obj, name=attribute)
+        return super().getattr(obj, attribute)
 
     def generated(self, text: str) -> str:
         """Return what to write for a ``generation`` body with this text."""
@@ -289,6 +299,7 @@ class Sandbox:
             raise TemplateError(
                 f"chat template {place}: {reason.rstrip('.')}. Correct the template."
             ) from error
+        self._globals = dict(self._template.globals)
 
     def names_read(self) -> set[str]:
         """Return the names of the variables and functions that the template may read.
@@ -366,7 +377,10 @@ class Sandbox:
     def _stretches(self, values: dict[str, Any], limit: int) -> Iterator[str]:
         """Yield the text as the template writes it, up to the limit."""
         template = self._template
-        for text in template.root_render_func(template.new_context(values)):
+        # ``Template.new_context`` would go through the globals twice for each rendering.
+        variables = {**self._globals, **values}
+        context = new_context(template.environment, template.name, template.blocks, variables, True)
+        for text in template.root_render_func(context):
             yield text
             limit -= len(text)
             if limit < 0:

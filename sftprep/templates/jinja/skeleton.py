@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from sftprep.data.conversation import Chat
 from sftprep.data.pieces import LITERAL, Piece
 from sftprep.templates.jinja.neutral import FIRST_PLACEHOLDER, PLACEHOLDER, Form
 from sftprep.templates.jinja.spans import Span
@@ -39,12 +40,15 @@ class Filler(NamedTuple):
     json_options: Mapping[str, Any] | None = None  # of ``json.dumps``
 
     @classmethod
-    def of(cls, content: Placed, text: str) -> "Filler":
+    def of(cls, content: Placed, text: str) -> "Filler | int":
         """Build from a content of a neutral chat.
 
         Args:
             content: where the content comes from.
             text: the content's text, with placeholders.
+
+        Returns:
+            The index in ``Form.texts`` if the content is just one of these texts, as most are.
         """
         if content.origin.options is not None:
             return cls((), content.origin.path, content.origin.options)
@@ -53,25 +57,36 @@ class Filler(NamedTuple):
         for match in PLACEHOLDER.finditer(text):
             parts += [text[position : match.start()], ord(match[0]) - FIRST_PLACEHOLDER]
             position = match.end()
-        return cls([part for part in (*parts, text[position:]) if part != ""])
+        found = [part for part in (*parts, text[position:]) if part != ""]
+        only = found[0] if len(found) == 1 else ""
+        return only if isinstance(only, int) else cls(found)
 
-    def fill(self, record: Mapping[str, Any], texts: Sequence[str]) -> str:
-        """Return the content of a record.
+    def fill(self, chat: Chat, texts: Sequence[str]) -> str:
+        """Return the content of a chat.
 
         Args:
-            record: the messages, tools and arguments.
+            chat: the chat.
             texts: the texts of its form.
         """
         if self.path is not None and self.json_options is not None:
-            return json.dumps(value_at(record, self.path), **self.json_options)
+            return json.dumps(value_at(_record(chat), self.path), **self.json_options)
         return "".join([part if isinstance(part, str) else texts[part] for part in self.parts])
 
 
-def contents_of(
-    fillers: Sequence[Filler], record: Mapping[str, Any], form: Form
-) -> tuple[str, ...]:
-    """Return all contents of a record of a form, by slot."""
-    return tuple([filler.fill(record, form.texts) for filler in fillers])
+def contents_of(fillers: Sequence[Filler | int], chat: Chat, form: Form) -> tuple[str, ...]:
+    """Return all contents of a chat of a form, by slot."""
+    texts = form.texts
+    return tuple(
+        [
+            texts[filler] if isinstance(filler, int) else filler.fill(chat, texts)
+            for filler in fillers
+        ]
+    )
+
+
+def _record(chat: Chat) -> dict[str, Any]:
+    """Return the values of a chat by the first key of their paths."""
+    return {"messages": chat.messages, "tools": chat.tools, "arguments": dict(chat.arguments)}
 
 
 class Stretch(NamedTuple):

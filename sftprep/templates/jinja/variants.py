@@ -13,7 +13,7 @@ parse the arguments before they give them to the template. So objects come first
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sftprep.data.conversation import Chat
@@ -26,11 +26,15 @@ Convert = Callable[[Any], Any]
 """Returns a value in another form."""
 
 
-def variants(chat: Chat) -> Iterator[Chat]:
-    """Yield the forms of a chat, the most likely first. A chat without calls has only one."""
-    if not any(message.get("tool_calls") for message in chat.messages):
-        yield chat
-        return
+def variants(chat: Chat) -> Iterable[Chat]:
+    """Return the forms of a chat, the most likely first. A chat without calls has only one."""
+    for message in chat.messages:
+        if message.get("tool_calls"):
+            return _variants(chat)
+    return (chat,)
+
+
+def _variants(chat: Chat) -> Iterator[Chat]:
     seen: list[Chat] = []
     for change_arguments in (_as_object, _as_text):
         for change_content in (_as_it_is, _as_empty):

@@ -11,8 +11,16 @@ Never  lets the template look into a text in any other way: then ``Watch.inspect
 A template may write a text, concatenate it, trim white space from it, pass it on, and ask whether
 it is empty. It may ask whether a text holds, starts with, ends with or equals a literal, and split
 a text at a literal. Any other operation on a text counts as looking into it.
+
+The result of each of these operations on a text of any such record is the result on the neutral
+text, with the record's texts in place of the placeholders. So the skeleton, filled with the
+record's texts, is what the template writes, and no record needs to be rendered to know it. A few
+operations are not watched: those which make text that is escaped when it is joined to other text,
+make keys of an object from texts, or divide a text into variables. If a template has them,
+``Watch.is_certain`` is False, and each record must be rendered.
 """
 
+import operator
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import wraps
@@ -20,6 +28,7 @@ from typing import Any, NamedTuple, cast
 
 import jinja2
 import jinja2.ext
+import jinja2.nodes
 import jinja2.runtime
 
 from sftprep.templates.jinja.neutral import PRIVATE, OpaqueDict, OpaqueList, filled_in
@@ -48,25 +57,34 @@ ITEM_FILTERS = frozenset(
 environment, which watches them too."""
 
 ANSWERS: dict[str, Callable[[str, str], bool | int]] = {
-    "in": lambda text, literal: literal in text,
-    "eq": lambda text, literal: text == literal,
-    "startswith": lambda text, literal: text.startswith(literal),
-    "endswith": lambda text, literal: text.endswith(literal),
-    "count": lambda text, literal: text.count(literal),
+    "in": operator.contains,
+    "eq": operator.eq,
+    "startswith": str.startswith,
+    "endswith": str.endswith,
+    "count": str.count,
 }
+PAIRS = ("items", "dictsort")
+"""What gives the keys and values of an object, when a template calls it or uses it as a filter."""
 
 
 class Question(NamedTuple):
     """What a template asked about a text."""
 
     text: str  # with placeholders
-    about: str  # a key of ``ANSWERS``
+    about: str  # a key of ``ANSWERS``; or one of ``SPLITS``, for whether that divides the text of
+    # the record in just the places in which it divides the text with placeholders
     literal: str
 
     def answer(self, texts: Sequence[str]) -> bool | int | None:
         """Return the answer for a record with these texts; None if the text is not known."""
         text = filled_in(self.text, texts)
-        return None if text is None else ANSWERS[self.about](text, self.literal)
+        if text is None:
+            return None
+        if self.about in ANSWERS:
+            return ANSWERS[self.about](text, self.literal)
+        divided = getattr(self.text, self.about)(self.literal)
+        found = list(getattr(text, self.about)(self.literal))
+        return found == [filled_in(part, texts) for part in divided]
 
 
 class InspectedError(Exception):
@@ -74,9 +92,17 @@ class InspectedError(Exception):
 
 
 class Watch:
-    """What a template asked about the texts of one record."""
+    """What a template asked about the texts of one record.
+
+    Attributes:
+        sees_all: whether the template has no operations that are not watched.
+        is_certain: the same, for those that it has done with the texts of this record.
+        inspected: whether it has looked into a text in a way for which there is no question.
+        questions: what it asked, with the answers.
+    """
 
     def __init__(self) -> None:
+        self.sees_all = True
         self.begin([])
 
     def begin(self, texts: Sequence[str]) -> None:
@@ -86,6 +112,7 @@ class Watch:
             texts: what the placeholders stand for.
         """
         self.inspected = False
+        self.is_certain = self.sees_all
         self.questions: dict[Question, bool | int] = {}
         self._texts = texts
 
@@ -116,14 +143,18 @@ class WatchedEnvironment(TracedEnvironment):
     """
 
     def __init__(self, today: date | None, watch: Watch) -> None:
-        super().__init__(today)
         self.watch = watch
+        super().__init__(today)
         self._trusted = (dict, self.globals["namespace"], self.globals["raise_exception"])
         for name, function in self.filters.items():
-            self.filters[name] = self._watched_filter(name, function)
+            self.filters[name] = self._noting_markup(self._watched_filter(name, function))
         for name, function in self.tests.items():
             if name not in TYPE_TESTS:
                 self.tests[name] = self._watched_test(name, cast(Callable[..., Any], function))
+
+    def _parse(self, *arguments: Any) -> jinja2.nodes.Template:
+        self.watch.sees_all = not _has_unwatched(super(TracedEnvironment, self)._parse(*arguments))
+        return super()._parse(*arguments)
 
     def sequence(self, value: Any) -> Any:
         """Return what a template slices, iterates over or unpacks."""
@@ -143,8 +174,11 @@ class WatchedEnvironment(TracedEnvironment):
         origins = [whole(part) for part in parts]
         if any(origin is None or origin.options is not None for origin in origins):
             raise self.watch.inspection()
-        if options.get("indent") is not None and parts and not self.tracer.holds(value):
+        is_whole = self.tracer.holds(value)
+        if options.get("indent") is not None and parts and not is_whole:
             raise self.watch.inspection()
+        if options.get("sort_keys") and parts and not is_whole:
+            self.watch.is_certain = False
         return super().dump(value, **options)
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -190,6 +224,8 @@ class WatchedEnvironment(TracedEnvironment):
             values = (*args, *given.values())
             if isinstance(owner, OpaqueDict | OpaqueList) or any(map(self._has_text, values)):
                 raise self.watch.inspection()
+        if obj is dict and args:
+            self.watch.is_certain = False
         return super().call(context, obj, *args, **kwargs)
 
     def compared(self, name: str, left: Any, right: Any) -> Any:
@@ -239,7 +275,7 @@ class WatchedEnvironment(TracedEnvironment):
         if name in ("startswith", "endswith", "count") and len(args) == 1:
             return self.watch.ask(text, name, first)
         divides = name in SPLITS and isinstance(first, str) and first
-        if divides and self.watch.ask(text, "count", first) == text.count(str(first)):
+        if divides and self.watch.ask(text, name, first):
             return getattr(text, name)(*args)
         if name == "replace" and len(args) == 2 and not self.watch.ask(text, "in", first):
             return text
@@ -270,6 +306,16 @@ class WatchedEnvironment(TracedEnvironment):
 
         return watched
 
+    def _noting_markup(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def noting(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            if hasattr(result, "__html__"):
+                self.watch.is_certain = False
+            return result
+
+        return noting
+
     def _text_filter(self, name: str, text: str, others: Sequence[Any]) -> Any:
         """Apply a filter to a text."""
         methods = {"trim": "strip", "replace": "replace"}
@@ -290,6 +336,34 @@ class WatchedEnvironment(TracedEnvironment):
             raise self.watch.inspection()
 
         return watched
+
+
+def _has_unwatched(tree: jinja2.nodes.Template) -> bool:
+    """Tell whether a template may make keys of texts, or divide texts into variables or arguments.
+
+    Args:
+        tree: the template.
+    """
+    names = (key for made in tree.find_all(jinja2.nodes.Dict) for key in made.items)
+    if any(not isinstance(pair.key, jinja2.nodes.Const) for pair in names):
+        return True
+    calls = (jinja2.nodes.Call, jinja2.nodes.Filter, jinja2.nodes.Test)
+    if any(call.dyn_args is not None for call in tree.find_all(calls)):  # type: ignore[attr-defined]
+        return True
+    loops = (loop for loop in tree.find_all(jinja2.nodes.For) if not _has_one_target(loop))
+    return any(not _gives_pairs(loop.iter) for loop in loops)
+
+
+def _has_one_target(loop: jinja2.nodes.For) -> bool:
+    return isinstance(loop.target, jinja2.nodes.Name)
+
+
+def _gives_pairs(node: jinja2.nodes.Node) -> bool:
+    """Tell whether an expression gives the keys and values of an object."""
+    if isinstance(node, jinja2.nodes.Filter):
+        return node.name in PAIRS
+    is_method = isinstance(node, jinja2.nodes.Call) and isinstance(node.node, jinja2.nodes.Getattr)
+    return is_method and node.node.attr in PAIRS  # type: ignore[attr-defined]
 
 
 def _is_text(value: Any) -> bool:

@@ -74,6 +74,10 @@ def written(text: str) -> st.SearchStrategy[str]:
             f"'<think>\\n' ~ {text}.split('</think>')[0].split('<think>')[-1] ~ '</think>' ~ "
             f"{text}.split('</think>')[-1]",
             f"{text}.replace('no', '')",
+            f"{text}.split('\\n') | join('|')",
+            f"{text}.rsplit('a', 1)[0] ~ {text}.partition('x')[0]",
+            f"{text} ~ ('!' | safe)",
+            f"{{{text}: 1, 'a': 2}} | tojson",
             f"{text}[:12]",
             f"{text}|tojson",
             f"{text}|default('x', true)",
@@ -344,6 +348,54 @@ def test_a_template_that_does_not_look_into_texts_shares_its_skeletons(
     """Common operations on texts are no reason to derive a skeleton for each record."""
     records = [turns("a", "b"), turns("cd", "ef"), turns("g h", "i")]
     assert shapes(CHATML.replace(*change), *records) == ([0, 0, 0], 1)
+
+
+@pytest.mark.parametrize(
+    ("expression", "first", "second"),
+    [
+        ("m.content + ('!' | safe)", "a", "<"),
+        ("m.content + '!' | e", "a", "<"),
+        ("('!' | safe) + m.content", "a", "<"),
+        ("[m.content, '!' | safe] | join", "a", "<"),
+        ("{m.content: 1, 'a': 2} | tojson", "b", "a"),
+        ("{m.content: 1, 'm': 2} | tojson(sort_keys=true)", "b", "z"),
+        ("dict([[m.content, 1], ['a', 2]]) | tojson", "b", "a"),
+        ("dict([[m.content, 1], ['m', 2]]) | tojson(sort_keys=true)", "b", "z"),
+        ("m.content.split('\\n')[-1]", "\n\n a", "\n\n a\nb"),
+        ("m.content.split('a')[0] ~ m.content.split('>\\n')[-1]", "<think>\nb", "<think>\nb>\n"),
+        ("two(*m.content.strip())", "a", "ab"),
+    ],
+)
+def test_what_depends_on_more_than_decisions_is_not_remembered(
+    expression: str, first: str, second: str
+) -> None:
+    """Text is escaped, keys of an object are equal or in another order, a text is divided."""
+    macro = "{% macro two(a, b='') %}{{ a ~ '-' ~ b }}{% endmacro %}"
+    made, own = (renderer(macro + CHATML.replace("m.content +", f"{expression} +")) for _ in "ab")
+    own._may_reuse = False
+    for text in (first, second):
+        record = turns(text, "answer")
+        assert result(made, record) == result(own, record)
+
+
+def test_items_of_a_list_that_are_texts_may_be_divided_into_variables() -> None:
+    """One text has as many characters as there are variables, another one with it has more."""
+    loop = "{% for a, b in [m.content] %}{{ a ~ '-' ~ b }}{% endfor %}"
+    source = CHATML.replace("{{ '<im>'", loop + "{{ '<im>'", 1)
+    assert loop in source
+    made, own = renderer(source), renderer(source)
+    own._may_reuse = False
+    for text in (" a", " ab"):
+        assert result(made, turns(text, "\na")) == result(own, turns(text, "\na"))
+
+
+def test_a_record_for_which_a_template_writes_too_much_is_refused() -> None:
+    """Also if the template has written less for another record with the same form."""
+    source = CHATML.replace("m.content +", f"({' ~ '.join(['m.content'] * 100)}) +")
+    made = renderer(source)
+    assert made.render(chat_of(turns("a", "b")))
+    refused = result(made, turns("a" * 40_000, "b"))
+    assert refused[0] == "template_limit"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ from templates.jinja.chats import (
 )
 
 from sftprep.data.pieces import LITERAL, Section
-from sftprep.errors import RecordError
+from sftprep.errors import InternalError, RecordError
+from sftprep.templates.jinja.renderer import CHECKED_OF
 
 CASES: dict[str, tuple[str, dict[str, Any], str]] = {
     "plain": (CHATML, turns("a", "b"), "<im>user\na</im>\n<im>assistant\n⟦b</im>⟧\n"),
@@ -343,6 +344,19 @@ def test_a_skeleton_that_does_not_give_the_records_text_is_not_used() -> None:
         "<im>user\nb",
         "<im>user\nxy!",
     ]
+
+
+def test_the_proof_is_checked_with_some_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A skeleton that does not give a record's text, although it is proven to, ends the run."""
+    made = renderer(CHATML)
+    made.render(chat_of(turns("a", "b")))
+    monkeypatch.setattr(made, "_text", lambda chat: "another text")
+    unchecked = [length for length in range(1, 200) if (length + 1) % CHECKED_OF]
+    for length in unchecked:
+        made.render(chat_of(turns("a" * length, "b")))
+    for length in set(range(1, 200)).difference(unchecked):
+        with pytest.raises(InternalError, match="writes another text for a record than was deriv"):
+            made.render(chat_of(turns("a" * length, "b")))
 
 
 def test_few_shapes_are_remembered_and_many_are_forgotten() -> None:

@@ -138,20 +138,20 @@ def test_fillers_take_contents_from_texts_and_values() -> None:
     form = neutral_form(chat)
     rendering = rendering_of(CALLS, neutral_chat(form.key), neutral=True)
     fillers = [Filler.of(c, rendering.text[c.start : c.end]) for c in rendering.contents]
-    record: dict[str, Any] = {"messages": chat.messages, "tools": None, "arguments": {}}
     dumped = json.dumps(chat.messages[1]["tool_calls"][0]["function"], ensure_ascii=False)
-    assert contents_of(fillers, record, form) == ("a", dumped, "r", "b")
+    assert contents_of(fillers, chat, form) == ("a", dumped, "r", "b")
     options = rendering.contents[1].origin.options
     assert fillers[1] == Filler((), ("messages", 1, "tool_calls", 0, "function"), options)
 
 
 def test_a_filler_keeps_what_is_between_the_texts() -> None:
     """White space and think tags are in the form; they are filled in as they are."""
-    form = neutral_form(chat_of(turns(" a ", "<think>\nr</think>\n\nb")))
+    chat = chat_of(turns(" a ", "<think>\nr</think>\n\nb"))
+    form = neutral_form(chat)
     rendering = rendering_of(CHATML, neutral_chat(form.key), neutral=True)
     fillers = [Filler.of(c, rendering.text[c.start : c.end]) for c in rendering.contents]
-    assert [list(filler.parts) for filler in fillers] == [
-        [" ", 0, " "], ["<think>\n", 1, "</think>\n\n", 2]
+    assert fillers == [
+        Filler([" ", 0, " "]), Filler(["<think>\n", 1, "</think>\n\n", 2])
     ]  # fmt: skip
-    filled = [filler.fill({}, ["x", "y", "z"]) for filler in fillers]
-    assert filled == [" x ", "<think>\ny</think>\n\nz"]
+    filled = contents_of(fillers, chat, form._replace(texts=["x", "y", "z"]))
+    assert filled == (" x ", "<think>\ny</think>\n\nz")
