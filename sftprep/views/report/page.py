@@ -48,7 +48,7 @@ def report_page(
     vocabulary = dataset.vocabulary()
     found = of_dataset(dataset.folder, batch_size=batch_size)
     names = [entry["name"] for entry in manifest.inputs]
-    return _template().render(
+    page: str = _template().render(
         name=Path(folder).resolve().name,
         noun="document" if found.packed else "row",
         found=found,
@@ -73,6 +73,7 @@ def report_page(
         most_files=MOST_FILES,
         shard_size=size_of,
     )
+    return page
 
 
 def _template() -> Any:
