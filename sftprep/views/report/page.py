@@ -10,7 +10,7 @@ from sftprep.dataset.manifest import Manifest, size_of
 from sftprep.recipe import command_line
 from sftprep.statistics.figures import Group, Statistics
 from sftprep.statistics.of_dataset import of_dataset
-from sftprep.text import ascii_safe, flag, number, shown
+from sftprep.text import ascii_safe, flag, number
 from sftprep.views.choice import Choice
 from sftprep.views.dataset_rows import Dataset
 from sftprep.views.report import bars
@@ -167,6 +167,9 @@ def _are_other(findings: Findings, manifest: Manifest) -> bool:
 
 
 def _value(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return value if isinstance(value, str) and value else shown(value)
+    """Return the value of an option in words."""
+    if value is None or value in ([], ""):
+        return "none" if value != "" else "empty"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

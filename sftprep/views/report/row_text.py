@@ -86,7 +86,8 @@ def _part(row: Row, part: Part, vocabulary: Vocabulary, recipe: Mapping[str, Any
     first, rest = part.stop, part.stop
     left_out = ""
     if part.stop - part.start > MOST_TOKENS:
-        first, rest = part.start + MOST_TOKENS * 2 // 3, part.stop - MOST_TOKENS // 3
+        first = _between(row, part.start + MOST_TOKENS * 2 // 3, vocabulary)
+        rest = _between(row, part.stop - MOST_TOKENS // 3, vocabulary)
         left_out = f"{number(rest - first, 'token')} not shown"
     before = [cut.words for cut in row.cuts if cut.at == part.start]
     after = [cut.words for cut in row.cuts if cut.at == part.stop and cut.at != part.start]
@@ -109,6 +110,18 @@ def _part(row: Row, part: Part, vocabulary: Vocabulary, recipe: Mapping[str, Any
         ],
         more_reasons=max(len(runs) - MOST_REASONS, 0),
     )
+
+
+def _between(row: Row, at: int, vocabulary: Vocabulary) -> int:
+    """Return the place at or before a token where no character is torn apart.
+
+    A UTF-8 character has at most four bytes, so at most three tokens can go on with it.
+    """
+    for back in range(4):
+        data = vocabulary.token(row.ids[at - back]).data
+        if not (data and 0x80 <= data[0] < 0xC0):
+            return at - back
+    return at
 
 
 def _place(first: int, last: int) -> str:
