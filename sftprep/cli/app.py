@@ -32,6 +32,7 @@ from sftprep.cli.help import WIDEST, Command, Commands
 from sftprep.cli.init import add_init
 from sftprep.cli.lint import add_lint
 from sftprep.cli.options import Given, options_command, recipe_command
+from sftprep.cli.report import add_report
 from sftprep.cli.stats import NOT_IN_STATS, show_dry_run, stats
 from sftprep.cli.terminal import (
     advising,
@@ -353,6 +354,9 @@ def diff(
             show(describe(found, colour=is_coloured()))
         if not found.is_equal:
             raise typer.Exit(1)
+
+
+add_report(app)
 
 
 @app.command("help", cls=Command)

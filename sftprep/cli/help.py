@@ -71,6 +71,11 @@ EXAMPLES: dict[str, tuple[tuple[str, str], ...]] = {
         ("what a new template has changed", "out-old out-new"),
         ("for a script: 0 if equal, 1 if not", "out-old out-new --json"),
     ),
+    "report": (
+        ("figures, and five rows at random", "out --html report.html"),
+        ("with what lint has found", "out --html report.html --lint-json lint.json"),
+        ("ten rows that were cut", "out --html cut.html --cut --rows 10"),
+    ),
     "templates": (
         ("the list", ""),
         ("one template, with an example", "chatml"),

@@ -55,7 +55,7 @@ def show_statistics(found: Statistics, *, width: int, colour: bool) -> str:
     page.groups("split", found.splits)
     page.groups("input", found.sources)
     page.tables(_limits(found), _packing(found))
-    page.facts(_facts(found))
+    page.facts(facts(found))
     return page.text()
 
 
@@ -117,9 +117,9 @@ class _Page:
 
     def _histogram(self, title: str, spread: Spread, width: int) -> Table:
         table = _new([(title, "right"), ("rows", "right"), ("", "left")])
-        bars = _fewer(spread.histogram)
+        bars = fewer_bars(spread.histogram)
         most = max(bar.count for bar in bars)
-        ranges = [_range(bar.low, bar.high) for bar in bars]
+        ranges = [numbers_in(bar.low, bar.high) for bar in bars]
         first = max(len(title), *map(len, ranges))
         second = max(4, len(f"{most:,}"))
         room = min(width - first - second - 6, LONGEST_BAR)
@@ -174,7 +174,7 @@ class _Page:
         self._console.print(table)
 
 
-def _fewer(bars: Sequence[Bin]) -> Sequence[Bin]:
+def fewer_bars(bars: Sequence[Bin]) -> Sequence[Bin]:
     """Join the two bars of each power of two if there are many bars."""
     if len(bars) <= MOST_BARS:
         return bars
@@ -250,17 +250,23 @@ def _spreads(found: Statistics, *, wide: bool) -> Table | None:
     return table
 
 
-def _limits(found: Statistics) -> Table | None:
-    """Return the table of what other limits would do, up to the first that keeps all rows.
+def limits_that_matter(found: Statistics) -> list[Limit]:
+    """Return the limits that were tried, up to the first that keeps all rows.
 
-    If even the shortest keeps all rows, there is nothing to show.
+    If even the shortest keeps all rows, there are none.
     """
     limits: list[Limit] = []
     for limit in found.lengths.limits:
         limits.append(limit)
         if limit.strategies["drop"].dropped == 0:
             break
-    if not limits or limits[0].strategies["drop"].dropped == 0:
+    return limits if limits and limits[0].strategies["drop"].dropped else []
+
+
+def _limits(found: Statistics) -> Table | None:
+    """Return the table of what other limits would do; None if there is nothing to show."""
+    limits = limits_that_matter(found)
+    if not limits:
         return None
     table = _new(
         [("--max-length", "left"), *((f"{limit.max_length:,}", "right") for limit in limits)]
@@ -298,7 +304,7 @@ def _packing(found: Statistics) -> Table | None:
     return table
 
 
-def _facts(found: Statistics) -> Iterable[tuple[str, list[str]]]:
+def facts(found: Statistics) -> Iterable[tuple[str, list[str]]]:
     """Yield sentences under labels."""
     yield "lengths", _lengths(found)
     yield "records", _losses(found)
@@ -397,7 +403,12 @@ def _reasons(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in counts.items())
 
 
-def _range(low: int, high: int) -> str:
+def numbers_in(low: int, high: int) -> str:
+    """Return the numbers of a bar of a histogram in words.
+
+    >>> numbers_in(1024, 1535), numbers_in(1, 1)
+    ('1,024 to 1,535', '1')
+    """
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 

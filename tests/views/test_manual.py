@@ -26,7 +26,7 @@ def test_order_of_topics() -> None:
     """A new user reads about data first, and about exit codes and changes last."""
     assert list(topics()) == [
         "data", "lint", "init", "templates", "masks", "look", "truncation", "arrange", "options",
-        "targets", "output", "resume", "stats", "verify", "diff", "python", "performance",
+        "targets", "output", "resume", "stats", "verify", "diff", "report", "python", "performance",
         "exit-codes", "changelog",
     ]  # fmt: skip
 
@@ -81,8 +81,8 @@ def test_unknown_topic_lists_the_topics() -> None:
         manual_page("\x1b[2J", colour=False)
     assert str(error.value) == (
         r"the manual has no topic '\x1b[2J'. Choose data, lint, init, templates, masks, look, "
-        "truncation, arrange, options, targets, output, resume, stats, verify, diff, python, "
-        "performance, exit-codes, changelog."
+        "truncation, arrange, options, targets, output, resume, stats, verify, diff, report, "
+        "python, performance, exit-codes, changelog."
     )
 
 
