@@ -50,6 +50,7 @@ def coloured_output() -> str:
     here = f'"{sys.executable}" -m sftprep'
     ours, its = pty.openpty()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TERM": "xterm", "LC_ALL": "C.UTF-8"}
+    environment["COLUMNS"] = str(COLUMNS)
     environment.pop("NO_COLOR", None)
     with subprocess.Popen(
         ["bash", "-c", COMMAND.replace("sftprep", here, 1)], stdout=its, cwd=ROOT, env=environment

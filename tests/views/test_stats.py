@@ -175,7 +175,7 @@ def test_json_of_inputs() -> None:
     check_json(found)
     assert found["kind"] == "inputs"
     assert found["sample"] == {"records": 12, "of": 30, "seed": 0}
-    assert found["seconds"] > 0
+    assert found["seconds"] >= 0
 
 
 @pytest.mark.parametrize(
