@@ -140,6 +140,7 @@ def svg(output: str) -> str:
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
             f'width="{width}" height="{height}" font-family="{FONTS}" font-size="{SIZE}" '
             'xml:space="preserve">',
+            "<style>text {white-space: pre}</style>",  # browsers no longer know xml:space
             "<title>sftprep preview: trained tokens are green, the others grey</title>",
             f'<rect width="{width}" height="{height}" rx="10" fill="{FRAME}"/>',
             *elements,
