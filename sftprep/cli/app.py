@@ -10,23 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sftprep import __version__
-from sftprep.cli.choosing import (
-    ROWS,
-    AsJson,
-    CutRows,
-    Dropped,
-    Grep,
-    Ids,
-    Line,
-    Longest,
-    Random,
-    Reason,
-    RowCount,
-    Seed,
-    Shortest,
-    Why,
-    look,
-)  # fmt: skip
+from sftprep.cli.choosing import ROWS, AsJson, Choose, Dropped, Ids, Why, chooses_rows, look
 from sftprep.cli.completion import completer, target_names, template_names, topics
 from sftprep.cli.help import WIDEST, Command, Commands
 from sftprep.cli.init import add_init
@@ -152,28 +136,20 @@ NOT_IN_PREVIEW = (
 
 
 @recipe_command(app, without=NOT_IN_PREVIEW)
+@chooses_rows(3)
 def preview(
     recipe: "Recipe",
-    rows: RowCount = 3,
-    line: Line = None,
-    random: Random = False,
-    seed: Seed = 0,
-    longest: Longest = False,
-    shortest: Shortest = False,
-    cut: CutRows = False,
-    reason: Reason = None,
-    grep: Grep = None,
+    choose: Choose,
     dropped: Dropped = False,
     why: Why = False,
     ids: Ids = False,
     json: AsJson = False,
 ) -> None:
     """Show the tokens that prepare would write, and which it trains."""
-    from sftprep.views.choice import Choice
     from sftprep.views.preview import list_lost, preview_json
     from sftprep.views.preview import preview as view
 
-    choice = Choice(rows, line, random, seed, longest, shortest, cut, reason, grep)
+    choice = choose()
     if dropped:
         show(list_lost(recipe, choice))
     elif json:
@@ -256,21 +232,14 @@ def targets(
 
 
 @app.command("inspect", cls=Command)
+@chooses_rows(1)
 def inspect_(
     folder: Folder,
+    choose: Choose,
     row: Annotated[
         int | None,
         typer.Option(help="The first row to show, counted from 0.", rich_help_panel=ROWS),
     ] = None,
-    rows: RowCount = 1,
-    line: Line = None,
-    random: Random = False,
-    seed: Seed = 0,
-    longest: Longest = False,
-    shortest: Shortest = False,
-    cut: CutRows = False,
-    reason: Reason = None,
-    grep: Grep = None,
     dropped: Dropped = False,
     why: Why = False,
     ids: Ids = False,
@@ -278,10 +247,9 @@ def inspect_(
 ) -> None:
     """Show the tokens of a finished dataset, and which are trained."""
     with command():
-        from sftprep.views.choice import Choice
         from sftprep.views.inspect import inspect_dataset, inspect_json, list_lost
 
-        choice = Choice(rows, line, random, seed, longest, shortest, cut, reason, grep)
+        choice = choose()
         if dropped:
             show(list_lost(folder, choice))
         elif json:

@@ -4,17 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sftprep.cli.choosing import (
-    CutRows,
-    Grep,
-    Line,
-    Longest,
-    Random,
-    Reason,
-    RowCount,
-    Seed,
-    Shortest,
-)  # fmt: skip
+from sftprep.cli.choosing import Choose, chooses_rows
 from sftprep.cli.help import Command
 from sftprep.cli.stats import BATCH_SIZE, BatchSize
 from sftprep.cli.terminal import command, say
@@ -26,10 +16,12 @@ def add_report(app: typer.Typer) -> None:
     """Add the command to the program."""
 
     @app.command(cls=Command)
+    @chooses_rows(5)
     def report(
         folder: Annotated[
             str, typer.Argument(metavar="DIR", help="The folder of a finished dataset.")
         ],
+        choose: Choose,
         html: Annotated[str, typer.Option(metavar="FILE", help="The page to write.")],
         lint_json: Annotated[
             str | None,
@@ -41,15 +33,6 @@ def add_report(app: typer.Typer) -> None:
         overwrite: Annotated[
             bool, typer.Option("--overwrite", help="Replace the page if it exists.")
         ] = False,
-        rows: RowCount = 5,
-        line: Line = None,
-        random: Random = False,
-        seed: Seed = 0,
-        longest: Longest = False,
-        shortest: Shortest = False,
-        cut: CutRows = False,
-        reason: Reason = None,
-        grep: Grep = None,
     ) -> None:
         """Write a page about a dataset: figures, rows, and how it was made.
 
@@ -59,11 +42,10 @@ def add_report(app: typer.Typer) -> None:
         with command():
             if batch_size < 1:
                 raise UsageError(f"--batch-size is {batch_size}; expected 1 or more.")
-            from sftprep.views.choice import Choice
             from sftprep.views.report.page import report_page
             from sftprep.views.report.page_file import PageFile
 
-            choice = Choice(rows, line, random, seed, longest, shortest, cut, reason, grep)
+            choice = choose()
             file = PageFile(html, overwrite=overwrite)
             file.write(report_page(folder, choice, batch_size=batch_size, lint_json=lint_json))
             say(f"wrote {ascii_safe(html)}")
