@@ -26,7 +26,7 @@ from sftprep.targets.target import columns_of_batch
 
 MOST_TOKENS = 1 << 20
 """The trial shard holds no more blocks once it has so many tokens."""
-DIGITS = 1
+DIGITS = 3
 
 
 class Costs:
