@@ -92,9 +92,11 @@ class Columns(NamedTuple):
         """Return the columns of all records, in the order of the input."""
         if not parts:
             return cls.nothing()
-        joined = cls(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-        order = np.lexsort((joined.line, joined.source))
-        return cls(*(column[order] for column in joined))
+        joined = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in cls._fields
+        }
+        order = np.lexsort((joined["line"], joined["source"]))
+        return cls(**{name: column[order] for name, column in joined.items()})
 
 
 @dataclass
