@@ -88,7 +88,7 @@ def megatron(row: Row) -> list[Document]:
 
 SEES: dict[str, Callable[[Row], list[Document]]] = {
     **dict.fromkeys(
-        ("hf", "trl", "axolotl", "llama-factory", "together", "streaming"),
+        ("hf", "trl", "axolotl", "llama-factory", "together", "streaming", "unsloth"),
         lambda row: [whole(row["input_ids"], row["labels"])],
     ),
     **dict.fromkeys(
