@@ -29,6 +29,7 @@ The columns::
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Literal, NamedTuple
@@ -385,15 +386,22 @@ def batches_of(file: BinaryIO) -> Iterator[Any]:
         BadIndexError: the file is damaged, or is not an index.
         OSError: the system failed to read it; the error has an ``errno``.
     """
+    with _opened(file) as index:
+        for group in range(index.num_row_groups):
+            for batch in index.iter_batches(BATCH_ROWS, [group], use_threads=False):
+                batch.validate(full=True)
+                yield _with_dictionaries(batch)
+
+
+@contextmanager
+def _opened(file: BinaryIO) -> Iterator[Any]:
+    """Open an index as a ``pyarrow.parquet.ParquetFile``; what fails in the block is damage."""
     import pyarrow.parquet as pq
 
     try:
         index = pq.ParquetFile(file)
         _check_columns(index.schema_arrow)
-        for group in range(index.num_row_groups):
-            for batch in index.iter_batches(BATCH_ROWS, [group], use_threads=False):
-                batch.validate(full=True)
-                yield _with_dictionaries(batch)
+        yield index
     except BadIndexError:
         raise
     except Exception as error:
@@ -495,11 +503,7 @@ def numbers_of(
         BadIndexError: the file is damaged, or is not an index.
         OSError: the system failed to read it; the error has an ``errno``.
     """
-    import pyarrow.parquet as pq
-
-    try:
-        index = pq.ParquetFile(file)
-        _check_columns(index.schema_arrow)
+    with _opened(file) as index:
         for group in range(index.num_row_groups):
             table = index.read_row_group(group, list(names), use_threads=False)
             table.validate(full=True)
@@ -508,10 +512,6 @@ def numbers_of(
             if needs_segments(columns):
                 runs = _runs(index.read_row_group(group, ["segments"], use_threads=False))
             yield Numbers(columns, runs)
-    except BadIndexError:
-        raise
-    except Exception as error:
-        raise BadIndexError(damage(error)) from error
 
 
 def _runs(table: Any) -> Runs:
