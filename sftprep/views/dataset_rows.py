@@ -57,10 +57,16 @@ class Dataset:
         self.folder = folder
         self.manifest = load_manifest(folder)
         self.size = sum(shard["rows"] for shard in self.manifest.shards)
+        self._vocabulary: Vocabulary | None = None
         self._last_read: tuple[str, Rows, Any] | None = None  # a shard's name, rows and index
 
     def vocabulary(self) -> Vocabulary:
-        """Load the vocabulary of the tokenizer that is stored with the shards."""
+        """Load the vocabulary of the tokenizer that is stored with the shards, once."""
+        if self._vocabulary is None:
+            self._vocabulary = self._load_vocabulary()
+        return self._vocabulary
+
+    def _load_vocabulary(self) -> Vocabulary:
         path = self.folder / TOKENIZER / "tokenizer.json"
         try:
             return Vocabulary(path.read_bytes(), str(path))
